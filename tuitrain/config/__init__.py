@@ -1,0 +1,1 @@
+"""Configuration and run folders."""

@@ -1,0 +1,1 @@
+"""Pure checks from a snapshot to a verdict."""

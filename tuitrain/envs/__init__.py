@@ -1,0 +1,1 @@
+"""Environments as lanes: one lane is one agent of one environment."""

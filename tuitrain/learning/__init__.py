@@ -1,0 +1,1 @@
+"""Networks, losses, exploration and the update; knows nothing of processes."""

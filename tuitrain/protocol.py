@@ -1,0 +1,227 @@
+"""What the supervisor says to its clients: snapshots, events, records, replies, as JSON lines.
+
+The run's unix socket carries one JSON object a line. A client sends ``Request``; the supervisor
+sends ``Hello`` once, then ``Snapshot`` (2 Hz, newest wins), ``EventLine`` and ``RecordLine`` (in
+order, numbered), and one ``Reply`` per request when it has been carried out. Used by the terminal
+UI and by every command that talks to a run, so it imports neither torch nor textual.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+PROTOCOL_VERSION = 1
+
+RunState = Literal[
+    "starting", "running", "paused", "stopping", "finished", "stopped", "failed", "interrupted"
+]
+ProcessState = Literal[
+    "starting", "running", "waiting", "paused", "finished", "stopped", "failed"
+]
+CheckState = Literal["ok", "warn", "fail", "n/a"]
+Verdict = Literal["IMPROVING", "FLAT", "FALLING", "TOO EARLY", "n/a"]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="ignore", ser_json_inf_nan="constants")
+
+
+class ProcessView(_Line):
+    """One worker. What was not measured is None and is shown as n/a."""
+
+    name: str
+    """`learner`, `a0`, `eval`, `trainer`, `probe`."""
+    role: str
+    pid: int | None = None
+    state: ProcessState = "starting"
+    wait: str | None = None
+    """Why it waits, in words."""
+    beat_age_s: float | None = None
+    progress: int = 0
+    progress_age_s: float | None = None
+    """Seconds since `progress` last grew."""
+    rate: float | None = None
+    """Units of work per second over the last few seconds."""
+    rate_unit: str = ""
+    """`st/s` (environment steps), `u/s` (updates), `ep/s` (episodes)."""
+    version: int | None = None
+    """Publication number of the weights it holds (learner: it published last)."""
+    lag_updates: float | None = None
+    """Updates the learner has made beyond the weights held."""
+    lag_s: float | None = None
+    epsilon: float | None = None
+    epsilon_planned: float | None = None
+    rss_bytes: int | None = None
+    cpu_percent: float | None = None
+    incarnation: int = 0
+    device: str | None = None
+    phase_share: dict[str, float] = Field(default_factory=dict)
+    """Share of recent time per phase, summing to at most 1."""
+    counters: dict[str, float] = Field(default_factory=dict)
+    error: str | None = None
+
+
+class PolicyView(_Line):
+    """One policy: its replay, its learner state, its curves' newest values."""
+
+    name: str
+    transitions: int = 0
+    """Committed transitions, all actors, including those before a resume."""
+    sampleable: int | None = None
+    capacity: int = 0
+    learning_starts: int = 0
+    updates: int = 0
+    updates_per_s: float | None = None
+    ratio_target: float = 0.0
+    """Updates per transition asked for."""
+    ratio_achieved: float | None = None
+    """Updates per transition since warm-up ended; None during warm-up."""
+    version: int = 0
+    published_age_s: float | None = None
+    lag_updates_p50: float | None = None
+    lag_updates_p95: float | None = None
+    """Policy lag of sampled transitions: updates between acting and learning (published lag)."""
+    sample_age_p95: float | None = None
+    """Age of sampled rows in transitions inserted since."""
+    window_rejects: int | None = None
+    loss: float | None = None
+    q_mean: float | None = None
+    q_max_abs: float | None = None
+    td_p95: float | None = None
+    grad_norm: float | None = None
+    lr: float | None = None
+    train_return_mean: float | None = None
+    eval_return_mean: float | None = None
+    eval_return_ci95: float | None = None
+    eval_best: float | None = None
+
+
+class LearningView(_Line):
+    """Is it learning? From evaluations only; see diagnosis/verdict.py for the rule."""
+
+    verdict: Verdict = "n/a"
+    mean: float | None = None
+    ci95: float | None = None
+    best: float | None = None
+    n_evals: int = 0
+    age_s: float | None = None
+    slope_per_1m_steps: float | None = None
+    reason: str = ""
+
+
+class CheckView(_Line):
+    """One row of the Checks panel."""
+
+    id: str
+    """Stable name, e.g. `replay_ratio`."""
+    name: str
+    value: str
+    limit: str
+    state: CheckState
+    advice: str = ""
+    catalogue_id: str = ""
+
+
+class Snapshot(_Line):
+    """The whole state of a run at one moment. Immutable; newest wins."""
+
+    kind: Literal["snapshot"] = "snapshot"
+    schema_version: int = PROTOCOL_VERSION
+    seq: int
+    time_s: float
+    """Unix time."""
+    run_id: str
+    run_dir: str
+    name: str
+    schedule: str
+    state: RunState
+    elapsed_s: float
+    eta_s: float | None = None
+    steps: int = 0
+    total_steps: int = 0
+    steps_per_s: float | None = None
+    supervisor_pid: int
+    processes: list[ProcessView] = Field(default_factory=list)
+    policies: list[PolicyView] = Field(default_factory=list)
+    learning: LearningView = Field(default_factory=LearningView)
+    checks: list[CheckView] = Field(default_factory=list)
+    last_checkpoint: str | None = None
+    last_checkpoint_age_s: float | None = None
+
+
+class Hello(_Line):
+    """First line to every client; `events` and `records` are the history it missed (bounded)."""
+
+    kind: Literal["hello"] = "hello"
+    schema_version: int = PROTOCOL_VERSION
+    run_id: str
+    run_dir: str
+
+
+class EventLine(_Line):
+    """Something that happened. Also a line of events.jsonl."""
+
+    kind: Literal["event"] = "event"
+    seq: int
+    time_s: float
+    level: Literal["info", "warning", "error"]
+    source: str
+    """`supervisor` or the worker's name."""
+    text: str
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class RecordLine(_Line):
+    """One line of metrics.jsonl; see metrics/records.py for the kinds and their fields."""
+
+    kind: Literal["record"] = "record"
+    record: dict[str, Any]
+
+
+class Reply(_Line):
+    """The answer to a request, sent when it has been carried out."""
+
+    kind: Literal["reply"] = "reply"
+    id: int
+    ok: bool
+    message: str
+    """One line for a person."""
+    result: dict[str, Any] = Field(default_factory=dict)
+
+
+class Request(_Line):
+    """A command from a client.
+
+    `subscribe` starts the stream of snapshots, events and records (with bounded history first);
+    `status` answers with one snapshot; the others act on the run.
+    """
+
+    kind: Literal["request"] = "request"
+    id: int
+    command: Literal[
+        "subscribe", "status", "pause", "unpause", "resync", "checkpoint", "evaluate", "stop", "kill"
+    ]
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+ToClient = Annotated[
+    Hello | Snapshot | EventLine | RecordLine | Reply, Field(discriminator="kind")
+]
+_to_client: TypeAdapter[ToClient] = TypeAdapter(ToClient)
+
+
+def encode(line: BaseModel) -> bytes:
+    """One JSON line, newline included."""
+    return line.model_dump_json().encode() + b"\n"
+
+
+def decode_to_client(line: bytes) -> ToClient:
+    """Read a line from the supervisor. Raises ``pydantic.ValidationError`` on anything else."""
+    return _to_client.validate_json(line)
+
+
+def decode_request(line: bytes) -> Request:
+    """Read a line from a client. Raises ``pydantic.ValidationError`` on anything else."""
+    return Request.model_validate_json(line)

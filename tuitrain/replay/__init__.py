@@ -1,0 +1,1 @@
+"""The shared replay store: segments, lock, limiter, shards, window, sampling."""

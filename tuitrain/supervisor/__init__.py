@@ -1,0 +1,1 @@
+"""The asyncio process that starts, watches and stops the workers; imports no torch."""

@@ -1,0 +1,75 @@
+"""What a worker counts about itself: totals, gauges and where its time goes.
+
+Plain values in one process; the link sends a copy with each heartbeat. Nothing here reads a clock
+except ``Phases``, whose only job is that.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+
+class Phases:
+    """Seconds per phase of a work loop. Exactly one phase is current, so the sum is wall time."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._current = "other"
+        self._since = time.perf_counter()
+
+    def enter(self, phase: str) -> str:
+        """Make `phase` the current one and return the one before, to come back to it."""
+        now = time.perf_counter()
+        before = self._current
+        self.seconds[before] = self.seconds.get(before, 0.0) + now - self._since
+        self._current, self._since = phase, now
+        return before
+
+    def read(self) -> dict[str, float]:
+        """Seconds per phase up to now."""
+        self.enter(self._current)
+        return dict(self.seconds)
+
+
+@dataclass
+class Counters:
+    """Totals and gauges by name (names carry their unit or thing counted), and progress.
+
+    `progress` grows with every unit of work done; hang detection looks at nothing else.
+    """
+
+    values: dict[str, float] = field(default_factory=dict)
+    phases: Phases = field(default_factory=Phases)
+    progress: int = 0
+
+
+@dataclass
+class EpisodeStats:
+    """Finished episodes since the last report, per policy: sums, so that reports can be late."""
+
+    episodes: int = 0
+    return_sum: float = 0.0
+    return_min: float = float("inf")
+    return_max: float = float("-inf")
+    length_sum: int = 0
+
+    def add(self, episode_return: float, length: int) -> None:
+        """Count one finished episode; `length` in environment steps."""
+        self.episodes += 1
+        self.return_sum += episode_return
+        self.return_min = min(self.return_min, episode_return)
+        self.return_max = max(self.return_max, episode_return)
+        self.length_sum += length
+
+    def take(self) -> dict[str, float]:
+        """The fields of a `train` record, and start anew. Only call with `episodes` > 0."""
+        record = {
+            "episodes": self.episodes,
+            "return_mean": self.return_sum / self.episodes,
+            "return_min": self.return_min,
+            "return_max": self.return_max,
+            "length_mean": self.length_sum / self.episodes,
+        }
+        self.__init__()  # type: ignore[misc]  # back to the defaults declared above
+        return record

@@ -1,0 +1,131 @@
+"""Everything a worker must know to build its part of a run, as one picklable value.
+
+Made once by the supervisor from the resolved config and the probe's report, and handed to every
+worker; sizes of segments and limits of the rate limiter are derived here and nowhere else, so that
+no two processes can disagree about them. Torch-free: the supervisor holds one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from tuitrain.config.schema import Config
+from tuitrain.envs.spec import EnvSpec
+from tuitrain.learning.weights import WeightsLayout
+from tuitrain.replay.layout import ReplayLayout
+from tuitrain.replay.limiter import LimiterRule
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where a run goes on: zeros for a new one, a checkpoint's counters for a resumed one.
+
+    Attributes:
+        session: 0 for the first start of a run folder, one more with each resume. It is the
+            incarnation of every random stream, so a resumed run does not repeat its past.
+        steps: environment steps done before.
+        inserts, updates, versions: per policy: transitions, updates, publications done before.
+        checkpoint: path of the checkpoint to load, if any.
+    """
+
+    session: int = 0
+    steps: int = 0
+    inserts: dict[str, int] = field(default_factory=dict)
+    updates: dict[str, int] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """Config, environment spec, weight tables and starting point of one run."""
+
+    run_id: str
+    run_dir: str
+    lock_path: str
+    config: Config
+    spec: EnvSpec
+    weights: dict[str, WeightsLayout]
+    base: Base = field(default_factory=Base)
+
+    @classmethod
+    def from_probe(
+        cls, *, run_id: str, run_dir: str, lock_path: str, config: Config, report: dict[str, Any]
+    ) -> Blueprint:
+        """Combine the resolved config with what the probe worker found (`Ready.data`).
+
+        The probe also settles ``learner.device = "auto"``, since only it may import torch.
+        """
+        learner = config.learner.model_copy(update={"device": report["device"]})
+        return cls(
+            run_id=run_id,
+            run_dir=run_dir,
+            lock_path=lock_path,
+            config=config.model_copy(update={"learner": learner}),
+            spec=EnvSpec.from_dict(report["spec"]),
+            weights={p: WeightsLayout.from_dict(w) for p, w in report["weights"].items()},
+            base=Base(**report["base"]),
+        )
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """Policy names in the order in which every table of the run lists them."""
+        return tuple(self.spec.policies)
+
+    @property
+    def n_actors(self) -> int:
+        """Number of actors. Raises ValueError while the config still says "auto"."""
+        count = self.config.actors.count
+        if not isinstance(count, int):
+            raise ValueError("actors.count is not resolved: resolve the config before building")
+        return count
+
+    @property
+    def envs_total(self) -> int:
+        """Environments over all actors: what one vector step of everybody adds to the count."""
+        return self.n_actors * self.config.actors.envs_per_actor
+
+    @property
+    def evaluator_reader(self) -> int:
+        """The evaluator's reader slot in the weight stores; actor i has slot i."""
+        return self.n_actors
+
+    def lanes(self, policy: str) -> int:
+        """Lanes of one actor under `policy`."""
+        return self.config.actors.envs_per_actor * len(self.spec.policies[policy].agents)
+
+    def chunk_inserts(self, policy: str) -> int:
+        """Most transitions one actor commits at once."""
+        return self.lanes(policy) * self.config.actors.chunk_steps
+
+    def limiter_rule(self, policy: str) -> LimiterRule:
+        """How far acting and learning of `policy` may run apart."""
+        ratio = self.config.learner.updates_per_transition
+        all_chunks = self.chunk_inserts(policy) * self.n_actors
+        lead = 1 + Fraction(str(self.config.replay.max_lead)) * all_chunks * ratio
+        return LimiterRule(
+            updates_per_insert=ratio,
+            learning_starts=self.config.replay.learning_starts,
+            max_lead_updates=lead,
+            chunk_inserts=all_chunks,
+        )
+
+    def replay_layout(self, policy: str) -> ReplayLayout:
+        """Shape of the replay segment of `policy`. One reader: the learner."""
+        config = self.config
+        rule = self.limiter_rule(policy)
+        return ReplayLayout(
+            policy=policy,
+            spec=self.spec.policies[policy],
+            n_frames=self.spec.n_frames,
+            n_step=config.learner.n_step,
+            n_actors=self.n_actors,
+            envs_per_actor=config.actors.envs_per_actor,
+            chunk_steps=config.actors.chunk_steps,
+            capacity=config.replay.capacity,
+            learning_starts=config.replay.learning_starts,
+            max_lead_inserts=int(rule.max_lead_updates / rule.updates_per_insert) + 1,
+            n_readers=1,
+        )

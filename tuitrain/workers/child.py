@@ -1,0 +1,133 @@
+"""The first thing that runs in every worker process, and the last.
+
+Makes sure that the worker dies with its supervisor whatever happens, that nothing it prints reaches
+the terminal, and that a failure is told before it is died of. Then it calls the role's function by
+name. Imports no torch: the supervisor imports this module to name ``main`` as its spawn target.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import importlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+
+from tuitrain.config.schema import Config
+from tuitrain.workers import messages
+from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.link import Link, StopRequested
+
+_PR_SET_PDEATHSIG = 1
+MAX_TRACEBACK_CHARS = 6_000
+
+
+@dataclass
+class ChildArgs:
+    """What a worker is started with. Picklable while a process is being spawned, only then.
+
+    Attributes:
+        name: `learner`, `a0`, `eval`, `trainer`, `probe`.
+        entry: `module:function`, called as ``function(args, link)``.
+        blueprint: None for the probe, which is asked for what a blueprint is made from.
+        control: duplex pipe to the supervisor.
+        lifeline: read end of a pipe that is never written; its EOF means the supervisor is gone.
+        doorbell: read end of this worker's doorbell; `peers` are the others' write ends.
+        nice: added to the process's niceness.
+    """
+
+    name: str
+    role: str
+    index: int
+    incarnation: int
+    entry: str
+    config: Config
+    blueprint: Blueprint | None
+    control: Connection
+    lifeline: Connection
+    doorbell: Connection
+    log_path: str
+    supervisor_pid: int
+    run_dir: str = ""
+    nice: int = 0
+    peers: dict[str, Connection] = field(default_factory=dict)
+
+
+def main(args: ChildArgs) -> None:
+    """Run one worker to its end. Exit code 0 after `Stop`, 1 after an exception."""
+    _die_with_parent(args)
+    _redirect_output(args.log_path)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if args.nice:
+        with suppress(OSError):
+            os.nice(args.nice)
+    link = Link(args.control, args.doorbell, args.peers, args.config.supervisor.heartbeat_s)
+    try:
+        module_name, _, function_name = args.entry.partition(":")
+        module = importlib.import_module(module_name)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(args.config.run.threads_per_process)
+        getattr(module, function_name)(args, link)
+    except StopRequested:
+        pass
+    except BaseException as error:
+        _report_failure(args.control, error)
+        sys.exit(1)
+
+
+def _die_with_parent(args: ChildArgs) -> None:
+    """Three nets: PDEATHSIG, a check that the parent is still there, and the lifeline thread.
+
+    The worker leads its own process group, so that processes an environment started (which do not
+    inherit PDEATHSIG) die with it.
+    """
+    if os.getpgid(0) != os.getpid():
+        os.setsid()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != args.supervisor_pid:
+        os._exit(1)
+    threading.Thread(
+        target=_watch_lifeline, args=(args.lifeline.fileno(),), name="lifeline", daemon=True
+    ).start()
+
+
+def _watch_lifeline(fd: int) -> None:
+    with suppress(OSError):
+        while os.read(fd, 1):
+            pass
+    os.killpg(os.getpid(), signal.SIGKILL)
+
+
+def _redirect_output(log_path: str) -> None:
+    """stdin from /dev/null; stdout and stderr, also of C code, into the worker's log."""
+    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    os.close(null)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  # lives as long as the process
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    faulthandler.enable(file=2)
+
+
+def _report_failure(control: Connection, error: BaseException) -> None:
+    text = "".join(traceback.format_exception(error))
+    print(text, file=sys.stderr, flush=True)
+    failed = messages.Failed(
+        error_type=type(error).__name__,
+        message=str(error)[:2_000],
+        traceback=text[-MAX_TRACEBACK_CHARS:],
+    )
+    with suppress(OSError, ValueError):
+        control.send_bytes(messages.encode(failed))

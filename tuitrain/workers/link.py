@@ -1,0 +1,251 @@
+"""A worker's end of everything that connects it to others: commands, heartbeats, doorbells.
+
+The work loop calls ``tick`` between two units of work and ``wait`` when it can't go on. Both answer
+the supervisor's commands and send heartbeats; neither ever blocks on the supervisor: a heartbeat
+that does not fit the pipe is skipped and the next one carries newer totals.
+
+A doorbell is a pipe whose bytes mean nothing: whoever changes shared state that another process
+may be waiting for rings it, so that waits are woken and not polled.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tuitrain.metrics.counters import Counters
+from tuitrain.workers import messages
+from tuitrain.workers.messages import (
+    Ack,
+    Finished,
+    Heartbeat,
+    Notice,
+    Ready,
+    Record,
+    Stop,
+    Unpause,
+)
+
+MAX_PENDING = 1000
+"""Records and notices kept while the supervisor does not read; older ones are dropped, counted."""
+
+
+class StopRequested(Exception):
+    """The supervisor asked this worker to end; everything it had to save is saved."""
+
+
+class Link:
+    """One worker's connections.
+
+    Args:
+        control: duplex pipe to the supervisor.
+        doorbell: read end of this worker's doorbell.
+        peers: write ends of the other workers' doorbells, by worker name.
+        heartbeat_s: seconds between heartbeats.
+    """
+
+    def __init__(
+        self,
+        control: Connection,
+        doorbell: Connection,
+        peers: Mapping[str, Connection],
+        heartbeat_s: float,
+    ) -> None:
+        self.counters = Counters()
+        self.wakeups = 0
+        self.dropped_messages = 0
+        self._control = control
+        self._doorbell_fd = doorbell.fileno()
+        self._doorbell = doorbell
+        self._peers = dict(peers)
+        self._heartbeat_s = heartbeat_s
+        self._handlers: dict[str, Callable[[Any], dict[str, Any]]] = {}
+        self._pending: deque[Record | Notice] = deque()
+        self._paused = False
+        self._finished = False
+        self._beat_due = 0.0
+        os.set_blocking(self._doorbell_fd, False)
+        for peer in self._peers.values():
+            os.set_blocking(peer.fileno(), False)
+        self._commands = select.poll()
+        self._commands.register(control.fileno(), select.POLLIN)
+        self._anything = select.poll()
+        self._anything.register(control.fileno(), select.POLLIN)
+        self._anything.register(self._doorbell_fd, select.POLLIN)
+        self._writable = select.poll()
+        self._writable.register(control.fileno(), select.POLLOUT)
+
+    # ---- what the work loop calls ------------------------------------------------------------
+
+    def on(self, kind: str, handler: Callable[[Any], dict[str, Any]]) -> None:
+        """Answer commands of `kind` with `handler`; its result goes into the acknowledgement."""
+        self._handlers[kind] = handler
+
+    def ready(self, **fields: Any) -> None:
+        """Tell the supervisor that this worker can start."""
+        self._send(Ready(pid=os.getpid(), **fields))
+
+    def tick(self) -> None:
+        """Between two units of work: obey commands, beat if due. About 1 µs when idle.
+
+        Raises:
+            StopRequested: the supervisor asked to stop.
+        """
+        if self._commands.poll(0):
+            self._obey()
+        now = time.monotonic()
+        if now >= self._beat_due:
+            self._beat(now, "running", None)
+
+    def wait(self, ready: Callable[[], bool], reason: str) -> None:
+        """Return once ``ready()`` holds. Woken by doorbells; otherwise sleeps between heartbeats.
+
+        Args:
+            ready: cheap, reads shared state.
+            reason: what is waited for, in words; shown to the user.
+
+        Raises:
+            StopRequested: the supervisor asked to stop.
+        """
+        if ready():
+            return
+        phase = self.counters.phases.enter("wait")
+        try:
+            while not ready():
+                now = time.monotonic()
+                if now >= self._beat_due:
+                    self._beat(now, "waiting", reason)
+                self._sleep()
+        finally:
+            self.counters.phases.enter(phase)
+
+    def ring(self, names: Iterable[str]) -> None:
+        """Wake these workers. A full pipe means that they have not looked yet: nothing is lost."""
+        for name in names:
+            with suppress(BlockingIOError, BrokenPipeError):
+                os.write(self._peers[name].fileno(), b"\0")
+
+    def record(self, record: dict[str, Any]) -> None:
+        """Queue a line for metrics.jsonl; it travels with the next heartbeat."""
+        self._queue(Record(record=record))
+
+    def notice(self, text: str, level: str = "info", **data: Any) -> None:
+        """Queue an event for the user; sent with the next heartbeat."""
+        self._queue(Notice(level=level, text=text, data=data))  # type: ignore[arg-type]
+
+    def finish(self, **result: Any) -> None:
+        """All work is done: say so, then wait for `Stop` (commands are still answered).
+
+        Raises:
+            StopRequested: always, in the end.
+        """
+        self._finished = True
+        self._beat(time.monotonic(), "finished", None)
+        while self._pending:
+            self._flush()
+            self._sleep(0.05)
+        self._send(Finished(result=result))
+        while True:
+            now = time.monotonic()
+            if now >= self._beat_due:
+                self._beat(now, "finished", None)
+            self._sleep()
+
+    # ---- commands ----------------------------------------------------------------------------
+
+    def _obey(self) -> None:
+        """Carry out every command that has arrived; a pause is obeyed right here."""
+        while self._commands.poll(0):
+            try:
+                command = messages.decode_to_worker(self._control.recv_bytes())
+            except (EOFError, OSError):
+                # The supervisor is gone. The lifeline thread ends this process in a moment;
+                # until then there is nobody to work for.
+                raise StopRequested("the supervisor is gone") from None
+            handler = self._handlers.get(command.kind)
+            result: dict[str, Any] = {}
+            ok = True
+            if handler is not None:
+                try:
+                    result = handler(command)
+                except Exception as error:  # the command failed, not the worker: say so
+                    ok, result = False, {"error": f"{type(error).__name__}: {error}"}
+            if command.kind == "pause":
+                self._paused = True
+            elif isinstance(command, Unpause):
+                self._paused = False
+            self._send(Ack(command_id=command.command_id, ok=ok, result=result))
+            if isinstance(command, Stop):
+                raise StopRequested
+        if self._paused and not self._finished:
+            self._hold()
+
+    def _hold(self) -> None:
+        """Stay here while paused."""
+        phase = self.counters.phases.enter("paused")
+        try:
+            self._beat(time.monotonic(), "paused", None)
+            while self._paused:
+                if self._commands.poll(max(0.0, self._beat_due - time.monotonic()) * 1000):
+                    self._obey_while_paused()
+                if time.monotonic() >= self._beat_due:
+                    self._beat(time.monotonic(), "paused", None)
+        finally:
+            self.counters.phases.enter(phase)
+
+    def _obey_while_paused(self) -> None:
+        finished, self._finished = self._finished, True  # keeps _obey from holding again
+        try:
+            self._obey()
+        finally:
+            self._finished = finished
+
+    # ---- pipes -------------------------------------------------------------------------------
+
+    def _sleep(self, at_most_s: float | None = None) -> None:
+        timeout_s = max(0.0, self._beat_due - time.monotonic())
+        if at_most_s is not None:
+            timeout_s = min(timeout_s, at_most_s)
+        self.wakeups += 1
+        for fd, _ in self._anything.poll(timeout_s * 1000 + 1):
+            if fd == self._doorbell_fd:
+                with suppress(BlockingIOError):
+                    os.read(self._doorbell_fd, 4096)
+            else:
+                self._obey()
+
+    def _queue(self, message: Record | Notice) -> None:
+        if len(self._pending) >= MAX_PENDING:
+            self._pending.popleft()
+            self.dropped_messages += 1
+        self._pending.append(message)
+
+    def _beat(self, now: float, state: str, wait: str | None) -> None:
+        self._beat_due = now + self._heartbeat_s
+        self._flush()
+        if self._writable.poll(0):
+            self._send(
+                Heartbeat(
+                    state=state,  # type: ignore[arg-type]
+                    wait=wait,
+                    progress=self.counters.progress,
+                    counters=self.counters.values,
+                    phases_s=self.counters.phases.read(),
+                )
+            )
+
+    def _flush(self) -> None:
+        while self._pending and self._writable.poll(0):
+            self._send(self._pending.popleft())
+
+    def _send(self, message: messages.FromWorker) -> None:
+        try:
+            self._control.send_bytes(messages.encode(message))
+        except (BrokenPipeError, ConnectionResetError):
+            raise StopRequested("the supervisor is gone") from None

@@ -1,0 +1,128 @@
+"""From the `[env]` table to environments: by gymnasium id, by module, by file.
+
+An id is a factory reference when what follows its last colon is a Python name
+(``package.module:factory``, ``file.py:factory``); anything else goes to ``gymnasium.make``, so
+gymnasium's own ``module:Id-v0`` form keeps working. What a factory returns decides how it is
+stepped: a ``gymnasium.Env`` alone, a parallel multi-agent environment by its agents.
+Knows nothing of processes, replay or networks.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import gymnasium
+
+from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.multi_agent import ParallelLanes, is_parallel
+from tuitrain.envs.spaces import BadObservation, EnvError, UnsupportedSpace
+from tuitrain.envs.spec import EnvSpec
+from tuitrain.envs.vector import GymLanes, Lanes
+from tuitrain.loading import LoadError, load_object
+
+__all__ = [
+    "BadObservation",
+    "EnvError",
+    "UnsupportedSpace",
+    "build_env",
+    "inspect",
+    "is_factory_reference",
+    "make_lanes",
+]
+
+
+def make_lanes(env_config: EnvConfig, n_envs: int) -> Lanes:
+    """Build `n_envs` copies of an environment.
+
+    Raises:
+        EnvError: it cannot be built, or its copies are one object or differ.
+        UnsupportedSpace: its spaces are not supported; says what was found and what is supported.
+    """
+    if n_envs < 1:
+        raise ValueError(f"n_envs must be at least 1, not {n_envs}")
+    first: list[Any] = [build_env(env_config)]
+
+    # The first copy was built to see what kind it is; it is used, not thrown away, because
+    # building an environment can be slow.
+    def factory() -> Any:
+        return first.pop() if first else build_env(env_config)
+
+    factories = [factory] * n_envs
+    if is_parallel(first[0]):
+        return ParallelLanes(
+            factories, env_config.id, env_config.n_frames, env_config.agent_policies
+        )
+    if env_config.agent_policies:
+        first[0].close()
+        raise EnvError(
+            f"environment {env_config.id!r} has one agent, but env.agent_policies names "
+            f"{', '.join(sorted(env_config.agent_policies))}. Remove that table."
+        )
+    return GymLanes(factories, env_config.id, env_config.n_frames)
+
+
+def inspect(env_config: EnvConfig) -> EnvSpec:
+    """Build one copy, reset it once to see that it keeps to its declared spaces, and close it.
+
+    Raises:
+        EnvError: see ``make_lanes``; ``BadObservation`` if the first observation is not as
+            declared.
+    """
+    lanes = make_lanes(env_config, 1)
+    try:
+        lanes.reset([0])
+        return lanes.spec
+    finally:
+        lanes.close()
+
+
+def is_factory_reference(env_id: str) -> bool:
+    """Whether `env_id` is ``package.module:factory`` or ``file.py:factory``."""
+    source, colon, name = env_id.rpartition(":")
+    return bool(colon and source) and all(part.isidentifier() for part in name.split("."))
+
+
+def build_env(env_config: EnvConfig) -> Any:
+    """One environment: a ``gymnasium.Env`` or a parallel multi-agent environment.
+
+    Raises:
+        EnvError: the id is unknown, the factory cannot be loaded or fails, or what it returns is
+            neither.
+    """
+    env_id = env_config.id
+    # Each copy has its own kwargs: one that edits a list it was given must not edit its sisters'.
+    kwargs = copy.deepcopy(env_config.kwargs)
+    if is_factory_reference(env_id):
+        try:
+            factory = load_object(env_id)
+        except LoadError as error:
+            raise EnvError(f"environment {env_id!r} cannot be loaded: {error}") from error
+        if not callable(factory):
+            raise EnvError(f"environment {env_id!r} is a {type(factory).__name__}, not a factory.")
+        try:
+            env = factory(**kwargs)
+        except Exception as error:
+            raise EnvError(_build_failed(env_id, kwargs, error)) from error
+    else:
+        try:
+            # StrictEnv checks what matters; gymnasium's checker would warn and cost time.
+            env = gymnasium.make(env_id, disable_env_checker=True, **kwargs)
+        except Exception as error:
+            raise EnvError(_build_failed(env_id, kwargs, error)) from error
+    if isinstance(env, gymnasium.Env) or is_parallel(env):
+        return env
+    hint = ""
+    if hasattr(env, "agent_iter"):
+        hint = " Turn-based (AEC) environments are not supported; use the parallel form."
+    elif isinstance(env, gymnasium.vector.VectorEnv):
+        hint = " Return a single environment: tuitrain makes the vector itself."
+    raise EnvError(
+        f"environment {env_id!r} is a {type(env).__module__}.{type(env).__qualname__}; supported: "
+        f"gymnasium.Env and parallel multi-agent environments (PettingZoo's parallel API).{hint}"
+    )
+
+
+def _build_failed(env_id: str, kwargs: dict[str, Any], error: Exception) -> str:
+    given = f" with env.kwargs {kwargs}" if kwargs else ""
+    return f"environment {env_id!r} cannot be built{given}: {type(error).__name__}: {error}"

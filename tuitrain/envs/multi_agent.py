@@ -1,0 +1,242 @@
+"""Parallel multi-agent environments as lanes: PettingZoo's parallel API, by its shape.
+
+PettingZoo itself is not needed: anything with `possible_agents`, `observation_space(agent)`,
+`action_space(agent)`, `reset(seed=, options=)` and `step({agent: action})` will do. Agents act
+together until the episode ends for all of them in the same step; an environment whose agents come
+and go is refused when it does so. Autoreset is NEXT_STEP, exactly as for single-agent lanes (see
+``vector.py``). Knows nothing of replay, networks or processes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuitrain.envs.spaces import (
+    EnvError,
+    action_count,
+    check_actions,
+    check_observation,
+    observation_form,
+)
+from tuitrain.envs.spec import EnvSpec, PolicySpec
+from tuitrain.envs.vector import LaneStep, checked_seeds
+
+
+_POLICY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Policy names become parts of names of files and shared-memory segments."""
+
+
+def is_parallel(env: Any) -> bool:
+    """Whether `env` looks like a parallel multi-agent environment."""
+    return (
+        hasattr(env, "possible_agents")
+        and callable(getattr(env, "observation_space", None))
+        and callable(getattr(env, "action_space", None))
+        and callable(getattr(env, "step", None))
+        and not hasattr(env, "agent_iter")
+    )
+
+
+def policies_of(env: Any, where: str, agent_policies: Mapping[str, str]) -> dict[str, PolicySpec]:
+    """Group the agents of `env` by policy, in the order of `possible_agents`.
+
+    Raises:
+        EnvError: no agents, an agent in `agent_policies` that does not exist, or agents of one
+            policy whose spaces differ.
+        UnsupportedSpace: an agent's spaces are not supported.
+    """
+    agents = [str(agent) for agent in env.possible_agents]
+    if not agents:
+        raise EnvError(f"{where}: its possible_agents is empty.")
+    unknown = sorted(set(agent_policies) - set(agents))
+    if unknown:
+        raise EnvError(
+            f"{where}: env.agent_policies names {', '.join(unknown)}; "
+            f"its agents are {', '.join(agents)}."
+        )
+    forms: dict[str, tuple[tuple[int, ...], str, int]] = {}
+    members: dict[str, list[str]] = {}
+    for name, agent in zip(agents, env.possible_agents, strict=True):
+        at = f"{where}, agent {name!r}"
+        form = (
+            *observation_form(env.observation_space(agent), at),
+            action_count(env.action_space(agent), at),
+        )
+        policy = agent_policies.get(name, name)
+        if not _POLICY_NAME.fullmatch(policy):
+            raise EnvError(
+                f"{at}: {policy!r} cannot be a policy's name (letters, digits, '.', '_', '-', at "
+                "most 64). Name its policy in env.agent_policies."
+            )
+        if policy in forms and forms[policy] != form:
+            raise EnvError(
+                f"{where}: policy {policy!r} has agents with different spaces: "
+                f"{members[policy][0]!r} has (shape, dtype, actions) {forms[policy]}, "
+                f"{name!r} has {form}. Give them policies of their own in env.agent_policies."
+            )
+        forms[policy] = form
+        members.setdefault(policy, []).append(name)
+    return {
+        policy: PolicySpec(*forms[policy], agents=tuple(names)) for policy, names in members.items()
+    }
+
+
+class ParallelLanes:
+    """``Lanes`` over copies of a parallel multi-agent environment, stepped in turn."""
+
+    def __init__(
+        self,
+        factories: Sequence[Callable[[], Any]],
+        env_id: str,
+        n_frames: int,
+        agent_policies: Mapping[str, str],
+    ) -> None:
+        """Build every copy.
+
+        Raises:
+            EnvError: see ``policies_of``; or two calls of the factory gave the same object, or
+                copies differ.
+            UnsupportedSpace: an agent's spaces are not supported.
+        """
+        self._where = f"environment {env_id!r}"
+        self._envs: list[Any] = []
+        try:
+            for factory in factories:
+                env = factory()
+                if any(env is other for other in self._envs):
+                    raise EnvError(
+                        f"{self._where}: its factory returned the same environment twice. "
+                        "It must build a new one in every call."
+                    )
+                self._envs.append(env)
+                spec = EnvSpec(env_id, n_frames, policies_of(env, self._where, agent_policies))
+                if len(self._envs) == 1:
+                    self.spec = spec
+                elif spec != self.spec:
+                    raise EnvError(
+                        f"{self._where}: its copies differ: "
+                        + "; ".join(self.spec.differences(spec))
+                    )
+        except BaseException:
+            self.close()
+            raise
+        self.n_envs = len(self._envs)
+        # The environment's own agent objects: names need not be strings.
+        self._agents = {str(agent): agent for agent in self._envs[0].possible_agents}
+        self._done = np.zeros(self.n_envs, np.bool_)
+        self._out = {
+            name: _empty(policy, self.n_envs) for name, policy in self.spec.policies.items()
+        }
+
+    def reset(self, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """See ``Lanes.reset``."""
+        for index, seed in enumerate(checked_seeds(seeds, self.n_envs)):
+            self._reset_one(index, seed)
+        return {name: out.observation for name, out in self._out.items()}
+
+    def step(self, actions: Mapping[str, NDArray[np.int64]]) -> dict[str, LaneStep]:
+        """See ``Lanes.step``.
+
+        Raises:
+            EnvError: agents are missing, or the episode ended for some of them only.
+        """
+        for name, policy in self.spec.policies.items():
+            check_actions(actions[name], self.n_envs * len(policy.agents), policy.n_actions, name)
+        for index in range(self.n_envs):
+            if self._done[index]:
+                self._reset_one(index, None)
+            else:
+                self._step_one(index, actions)
+        return dict(self._out)
+
+    def close(self) -> None:
+        """See ``Lanes.close``."""
+        for env in self._envs:
+            close = getattr(env, "close", None)
+            if close is not None:
+                close()
+        self._envs = []
+
+    def _reset_one(self, index: int, seed: int | None) -> None:
+        result = self._envs[index].reset(seed=seed, options=None)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise EnvError(f"{self._where}: reset() must return (observations, infos).")
+        self._done[index] = False
+        self._store_observations(index, result[0], "reset()")
+        for name, policy in self.spec.policies.items():
+            lanes = _lanes_of(index, policy)
+            self._out[name].reward[lanes] = 0.0
+            self._out[name].terminated[lanes] = False
+            self._out[name].truncated[lanes] = False
+
+    def _step_one(self, index: int, actions: Mapping[str, NDArray[np.int64]]) -> None:
+        chosen: dict[Any, int] = {}
+        for name, policy in self.spec.policies.items():
+            first = index * len(policy.agents)
+            for offset, agent in enumerate(policy.agents):
+                chosen[self._agents[agent]] = int(actions[name][first + offset])
+        result = self._envs[index].step(chosen)
+        if not isinstance(result, tuple) or len(result) != 5:
+            raise EnvError(
+                f"{self._where}: step() must return (observations, rewards, terminations, "
+                "truncations, infos)."
+            )
+        observations, rewards, terminations, truncations, _ = result
+        self._store_observations(index, observations, "step()")
+        ended: list[str] = []
+        for name, policy in self.spec.policies.items():
+            out, first = self._out[name], index * len(policy.agents)
+            for offset, agent in enumerate(policy.agents):
+                lane, key = first + offset, self._agents[agent]
+                try:
+                    out.reward[lane] = rewards[key]
+                    out.terminated[lane] = bool(terminations[key])
+                    out.truncated[lane] = bool(truncations[key])
+                except KeyError:
+                    raise EnvError(
+                        f"{self._where}: step() gave no reward, termination or truncation for "
+                        f"agent {agent!r}. {_TOGETHER}"
+                    ) from None
+                if out.terminated[lane] or out.truncated[lane]:
+                    ended.append(agent)
+        if ended and len(ended) < len(self._agents):
+            going = sorted(set(self._agents) - set(ended))
+            raise EnvError(
+                f"{self._where}: the episode ended for {', '.join(sorted(ended))} but not for "
+                f"{', '.join(going)}. {_TOGETHER}"
+            )
+        self._done[index] = bool(ended)
+
+    def _store_observations(self, index: int, observations: Any, call: str) -> None:
+        for name, policy in self.spec.policies.items():
+            first = index * len(policy.agents)
+            for offset, agent in enumerate(policy.agents):
+                where = f"{self._where}, agent {agent!r}, {call}"
+                try:
+                    observation = observations[self._agents[agent]]
+                except KeyError:
+                    raise EnvError(f"{where}: gave no observation. {_TOGETHER}") from None
+                check_observation(observation, policy.observation_shape, policy.dtype, where)
+                self._out[name].observation[first + offset] = observation
+
+
+_TOGETHER = "All agents must be present until the episode ends for all of them in one step."
+
+
+def _lanes_of(index: int, policy: PolicySpec) -> slice:
+    return slice(index * len(policy.agents), (index + 1) * len(policy.agents))
+
+
+def _empty(policy: PolicySpec, n_envs: int) -> LaneStep:
+    lanes = n_envs * len(policy.agents)
+    return LaneStep(
+        np.zeros((lanes, *policy.observation_shape), policy.dtype),
+        np.zeros(lanes, np.float32),
+        np.zeros(lanes, np.bool_),
+        np.zeros(lanes, np.bool_),
+    )

@@ -1,0 +1,129 @@
+"""Which observation and action spaces are supported, and the errors that say so.
+
+Everything later (shared-memory columns, networks, the spec hash) relies on an observation having
+exactly the declared shape and dtype, so an environment that breaks its own declaration is refused
+here, by name, instead of being cast or broadcast into something that trains on the wrong numbers.
+Knows nothing of how environments are built or stepped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+SUPPORTED = (
+    "supported: Box observations of dtype uint8 or float32 with 1 dimension (vector) or 2 to 3 "
+    "dimensions (image), and Discrete actions starting at 0"
+)
+
+
+class EnvError(RuntimeError):
+    """An environment cannot be built or does not keep to its own API; the message says which."""
+
+
+class UnsupportedSpace(EnvError):
+    """The environment works but its spaces are not among those supported."""
+
+
+class BadObservation(EnvError):
+    """An observation has not the shape or dtype that the environment declares."""
+
+
+def observation_form(space: Any, where: str) -> tuple[tuple[int, ...], str]:
+    """Shape and dtype name of a supported observation space.
+
+    Args:
+        space: the declared observation space.
+        where: whose space it is, for the error.
+
+    Raises:
+        UnsupportedSpace: anything but a Box of uint8 or float32 with 1 to 3 dimensions, none
+            of them empty. float64 is refused too, not narrowed silently: which observations a
+            network sees should be visible in the environment's own declaration.
+    """
+    if not isinstance(space, spaces.Box):
+        raise UnsupportedSpace(f"{where}: its observation space is {_name(space)}; {SUPPORTED}.")
+    shape, dtype = tuple(int(n) for n in space.shape), np.dtype(space.dtype)
+    if dtype not in (np.dtype(np.uint8), np.dtype(np.float32)):
+        raise UnsupportedSpace(
+            f"{where}: its observations are Box{list(shape)} of dtype {dtype}; {SUPPORTED}. "
+            "A factory that wraps it in gymnasium.wrappers.DtypeObservation(env, numpy.float32) "
+            "makes it usable."
+        )
+    if not 1 <= len(shape) <= 3 or 0 in shape:
+        raise UnsupportedSpace(
+            f"{where}: its observations have shape {shape}; {SUPPORTED}. "
+            "gymnasium.wrappers.ReshapeObservation or FlattenObservation may help."
+        )
+    return shape, dtype.name
+
+
+def action_count(space: Any, where: str) -> int:
+    """Number of actions of a supported action space.
+
+    Raises:
+        UnsupportedSpace: anything but ``Discrete`` starting at 0.
+    """
+    if not isinstance(space, spaces.Discrete):
+        raise UnsupportedSpace(f"{where}: its action space is {_name(space)}; {SUPPORTED}.")
+    if int(space.start) != 0:
+        raise UnsupportedSpace(
+            f"{where}: its action space is Discrete({int(space.n)}, start={int(space.start)}); "
+            f"{SUPPORTED}."
+        )
+    return int(space.n)
+
+
+def check_observation(
+    observation: Any, shape: tuple[int, ...], dtype: np.dtype[Any], where: str
+) -> None:
+    """Refuse an observation that is not an array of exactly the declared shape and dtype.
+
+    Raises:
+        BadObservation: the message shows both shapes and dtypes.
+    """
+    if (
+        isinstance(observation, np.ndarray)
+        and observation.shape == shape
+        and observation.dtype == dtype
+    ):
+        return
+    if isinstance(observation, np.ndarray | np.generic):
+        got = f"shape {observation.shape}, dtype {observation.dtype}"
+    else:
+        got = f"a {type(observation).__name__}, not a numpy array"
+    raise BadObservation(
+        f"{where}: an observation has {got}, but its observation space declares "
+        f"shape {shape}, dtype {dtype}. Make the environment return what it declares."
+    )
+
+
+def check_actions(actions: Any, lanes: int, n_actions: int, policy: str) -> None:
+    """Refuse actions that are not ``int64[lanes]`` in 0 … n_actions-1.
+
+    Raises:
+        ValueError: wrong type, shape, dtype or range.
+    """
+    if (
+        not isinstance(actions, np.ndarray)
+        or actions.shape != (lanes,)
+        or actions.dtype != np.int64
+    ):
+        got = (
+            f"shape {actions.shape}, dtype {actions.dtype}"
+            if isinstance(actions, np.ndarray)
+            else type(actions).__name__
+        )
+        raise ValueError(f"actions of policy {policy!r} must be int64[{lanes}], not {got}")
+    if actions.min() < 0 or actions.max() >= n_actions:
+        raise ValueError(
+            f"actions of policy {policy!r} must lie in 0 … {n_actions - 1}, "
+            f"not {actions.min()} … {actions.max()}"
+        )
+
+
+def _name(space: Any) -> str:
+    text = repr(space)
+    return text if len(text) <= 120 else f"{type(space).__name__} ({text[:100]}…)"

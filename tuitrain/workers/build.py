@@ -1,0 +1,64 @@
+"""Building a role's parts from the blueprint, the same way in every process.
+
+A worker that finds another environment than the probe found refuses here, before it has touched
+any shared state.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from tuitrain.config.schema import Config
+from tuitrain.envs.make import make_lanes
+from tuitrain.envs.spec import EnvSpec
+from tuitrain.envs.vector import Lanes
+from tuitrain.learning.networks import build_network
+from tuitrain.learning.policy import Policy
+from tuitrain.seeding import stream
+from tuitrain.workers.blueprint import Blueprint
+
+
+class SpecMismatch(RuntimeError):
+    """This process sees another environment than the probe did."""
+
+
+def checked_lanes(blueprint: Blueprint, n_envs: int) -> Lanes:
+    """Build `n_envs` environments and compare their spec with the run's.
+
+    Raises:
+        SpecMismatch: with one line per field that differs.
+    """
+    lanes = make_lanes(blueprint.config.env, n_envs)
+    if lanes.spec.spec_hash() != blueprint.spec.spec_hash():
+        lanes.close()
+        raise SpecMismatch(
+            "this process built an environment that differs from the probed one: "
+            + "; ".join(lanes.spec.differences(blueprint.spec))
+        )
+    return lanes
+
+
+def network_for(config: Config, spec: EnvSpec, policy: str) -> nn.Module:
+    """The network of `policy`, on the CPU, with the run's initial weights.
+
+    Every process builds the same bytes: the seed depends on run seed and policy only.
+    """
+    part = spec.policies[policy]
+    index = list(spec.policies).index(policy)
+    return build_network(
+        config.learner.network,
+        (spec.n_frames, *part.observation_shape),
+        part.observation_dtype,
+        part.n_actions,
+        config.learner.dueling,
+        config.learner.network_kwargs,
+        int(stream(config.run.seed, "network", index).generate_state(1)[0]),
+    )
+
+
+def policies_for(config: Config, spec: EnvSpec, device: str) -> dict[str, Policy]:
+    """One acting policy per name, with initial weights (version 0)."""
+    return {
+        name: Policy(network_for(config, spec, name), part.n_actions, device)
+        for name, part in spec.policies.items()
+    }

@@ -1,0 +1,84 @@
+"""The probe: builds environment and networks once, so that sizes are known before anything is made.
+
+It is a worker like the others because an environment may crash, hang or print, and none of that may
+happen in the supervisor. Its report is what a ``Blueprint`` is made from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tuitrain import checkpoint
+from tuitrain.config.schema import Config
+from tuitrain.envs.make import make_lanes
+from tuitrain.learning.flatten import layout_of
+from tuitrain.workers.blueprint import Base
+from tuitrain.workers.build import network_for
+from tuitrain.workers.child import ChildArgs
+from tuitrain.workers.link import Link
+
+
+def run(args: ChildArgs, link: Link) -> None:
+    """Report spec, weight tables, device and starting point; then end."""
+    report = probe(args.config, Path(args.run_dir))
+    link.ready(spec_hash=None, device=report["device"], data=report)
+
+
+def probe(config: Config, run_dir: Path) -> dict[str, Any]:
+    """What `Blueprint.from_probe` needs.
+
+    Raises:
+        whatever the environment or network factory raises; UnsupportedSpace.
+    """
+    lanes = make_lanes(config.env, 1)
+    spec = lanes.spec
+    lanes.close()
+    weights = {p: layout_of(network_for(config, spec, p)).to_dict() for p in spec.policies}
+    return {
+        "spec": spec.to_dict(),
+        "weights": weights,
+        "device": resolve_device(config.learner.device),
+        "base": asdict(read_base(run_dir / "checkpoints")),
+    }
+
+
+def resolve_device(device: str) -> str:
+    """`auto` becomes `cuda` if there is one.
+
+    Raises:
+        RuntimeError: a CUDA device is asked for that torch cannot use.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise RuntimeError(
+                f"learner.device = {device!r}, but torch {torch.__version__} finds no CUDA device; "
+                'set learner.device = "auto" or "cpu"'
+            )
+        index = torch.device(device).index or 0
+        if index >= torch.cuda.device_count():
+            raise RuntimeError(
+                f"learner.device = {device!r}, but there are {torch.cuda.device_count()} devices"
+            )
+    return device
+
+
+def read_base(folder: Path) -> Base:
+    """Counters of the newest good checkpoint, or zeros."""
+    found = checkpoint.newest(folder) if folder.is_dir() else None
+    if found is None:
+        return Base()
+    path, payload, _ = found
+    return Base(
+        session=payload["session"] + 1,
+        steps=payload["steps"],
+        inserts=payload["inserts"],
+        updates=payload["updates"],
+        versions=payload["versions"],
+        checkpoint=str(path),
+    )

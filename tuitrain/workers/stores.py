@@ -1,0 +1,163 @@
+"""The shared memory of a run, assembled: who makes which segment and which lock guards it.
+
+The supervisor calls ``create`` once, every worker ``attach``. Torch-free.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tuitrain.learning.weights import WeightStore
+from tuitrain.replay import segment
+from tuitrain.replay.buffer import PolicyReplay
+from tuitrain.replay.limiter import Limiter
+from tuitrain.replay.lock import LockFile, RWLock
+from tuitrain.replay.segment import Segment
+from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.board import Board
+
+NAME_PREFIX = "tuitrain"
+
+
+@dataclass
+class Stores:
+    """All shared state of a run, attached to this process."""
+
+    limiter: Limiter
+    board: Board
+    replays: dict[str, PolicyReplay]
+    weights: dict[str, WeightStore]
+    _locks: LockFile
+    _segments: list[Segment] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Detach. What was created stays until ``unlink_all``."""
+        self.replays.clear()
+        self.weights.clear()
+        del self.limiter, self.board
+        for item in self._segments:
+            item.close()
+        self._locks.close()
+
+
+def segment_prefix(run_id: str) -> str:
+    """Every shared-memory name of a run begins like this."""
+    return f"{NAME_PREFIX}-{run_id}-"
+
+
+def needed_bytes(blueprint: Blueprint) -> int:
+    """Shared memory that the run will reserve."""
+    return sum(nbytes for _, nbytes, _ in _plan(blueprint))
+
+
+def create(blueprint: Blueprint) -> Stores:
+    """Reserve and initialise everything.
+
+    Raises:
+        SegmentSpaceError: /dev/shm is too small; nothing has been created.
+    """
+    segment.check_space(needed_bytes(blueprint))
+    locks = LockFile.create(Path(blueprint.lock_path))
+    stores = _assemble(blueprint, locks, segment.create)
+    names = blueprint.policies
+    base = blueprint.base
+    stores.limiter.set_base(
+        base.steps,
+        [base.inserts.get(p, 0) for p in names],
+        [base.updates.get(p, 0) for p in names],
+    )
+    for name in names:
+        stores.replays[name].initialise()
+        stores.weights[name].initialise(base.versions.get(name, 0))
+    return stores
+
+
+def attach(blueprint: Blueprint) -> Stores:
+    """Open what the supervisor created.
+
+    Raises:
+        SegmentMismatch: a segment has another layout than this process computes.
+        FileNotFoundError: the run's memory is gone.
+    """
+    return _assemble(blueprint, LockFile.open(Path(blueprint.lock_path)), segment.attach)
+
+
+def unlink_all(run_id: str) -> list[str]:
+    """Remove every segment of a run; returns the names removed."""
+    names = segment.list_names(segment_prefix(run_id))
+    return [name for name in names if segment.unlink(name)]
+
+
+def _plan(blueprint: Blueprint) -> list[tuple[str, int, bytes]]:
+    """(name, payload bytes, layout hash) of every segment: control, then per policy two."""
+    prefix = segment_prefix(blueprint.run_id)
+    policies, actors = len(blueprint.policies), blueprint.n_actors
+    words = _limiter_words(blueprint) + Board.size(policies, actors)
+    control_hash = hashlib.sha256(f"control {policies} {actors} {words}".encode()).digest()
+    plan = [(f"{prefix}control", words * 8, control_hash)]
+    for i, policy in enumerate(blueprint.policies):
+        replay = blueprint.replay_layout(policy)
+        weights = blueprint.weights[policy]
+        plan.append((f"{prefix}replay{i}", replay.nbytes, replay.layout_hash()))
+        plan.append(
+            (
+                f"{prefix}weights{i}",
+                WeightStore.segment_bytes(weights, actors + 1),
+                weights.layout_hash(),
+            )
+        )
+    return plan
+
+
+def _limiter_words(blueprint: Blueprint) -> int:
+    return int(np.prod(Limiter.table_shape(len(blueprint.policies), blueprint.n_actors)))
+
+
+def _assemble(
+    blueprint: Blueprint, locks: LockFile, open_segment: Callable[[str, int, bytes], Segment]
+) -> Stores:
+    plan = _plan(blueprint)
+    segments: list[Segment] = []
+    try:
+        for name, nbytes, layout_hash in plan:
+            segments.append(open_segment(name, nbytes, layout_hash))
+    except BaseException:
+        for item in segments:
+            item.close()
+        locks.close()
+        raise
+    deadline_s = blueprint.config.supervisor.lock_deadline_s
+    actors, policies = blueprint.n_actors, blueprint.policies
+    resource = iter(range(1 + len(policies) * (1 + actors)))
+
+    def lock(name: str) -> RWLock:
+        return locks.rwlock(next(resource), name, deadline_s)
+
+    control = np.frombuffer(segments[0].buf, dtype=np.int64)
+    words = _limiter_words(blueprint)
+    limiter = Limiter(
+        control[:words].reshape(Limiter.table_shape(len(policies), actors)),
+        [blueprint.limiter_rule(p) for p in policies],
+        lock("limiter"),
+        blueprint.config.run.total_steps,
+        actors,
+    )
+    board = Board(
+        control[words : words + Board.size(len(policies), actors)], len(policies), actors
+    )
+    replays: dict[str, PolicyReplay] = {}
+    weights: dict[str, WeightStore] = {}
+    for i, policy in enumerate(policies):
+        shard_locks = [lock(f"replay {policy} a{a}") for a in range(actors)]
+        replays[policy] = PolicyReplay(
+            blueprint.replay_layout(policy), segments[1 + 2 * i], shard_locks
+        )
+        weights[policy] = WeightStore(
+            blueprint.weights[policy], segments[2 + 2 * i], lock(f"weights {policy}"), actors + 1
+        )
+    return Stores(limiter, board, replays, weights, locks, segments)

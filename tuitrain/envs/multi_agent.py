@@ -26,7 +26,6 @@ from tuitrain.envs.spaces import (
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.envs.vector import LaneStep, checked_seeds
 
-
 _POLICY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Policy names become parts of names of files and shared-memory segments."""
 

@@ -1,0 +1,365 @@
+"""Published weights in shared memory: one writer, many readers, nobody waits for a slow one.
+
+A policy's weights are one byte vector described by a ``WeightsLayout``. The store keeps
+``n_readers + 2`` slots: at most one per reader can be pinned, one is current, so one is always
+free for the publisher. The publisher fills a free slot without the lock and then moves one aligned
+64-bit word (version and slot together) under the write lock; a reader pins the current slot under
+the read lock, copies without it and unpins. Whoever dies, at whatever point, leaves the others a
+whole published version.
+
+This module is numpy only: it must not import torch (the supervisor creates the store) and knows
+neither networks nor processes; the lock and the memory are handed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Int64 = NDArray[np.int64]
+Entry = tuple[str, str, tuple[int, ...]]
+"""Name, dtype (torch's name, without ``torch.``) and shape of one tensor."""
+
+ITEM_BYTES = {
+    "bool": 1,
+    "uint8": 1,
+    "int8": 1,
+    "float8_e4m3fn": 1,
+    "float8_e5m2": 1,
+    "int16": 2,
+    "uint16": 2,
+    "float16": 2,
+    "bfloat16": 2,
+    "int32": 4,
+    "uint32": 4,
+    "float32": 4,
+    "int64": 8,
+    "uint64": 8,
+    "float64": 8,
+    "complex64": 8,
+    "complex128": 16,
+}
+"""Bytes per element of every dtype that can be published."""
+
+ENTRY_ALIGN_BYTES = 16
+"""Tensors start at multiples of this inside the vector; the gaps hold zeros."""
+
+HISTORY_VERSIONS = 65_536
+"""How many past versions the store remembers the update count of (1 MiB per policy)."""
+
+_SLOT_ALIGN_BYTES = 64
+_SLOT_BITS = 16
+_NO_SLOT = (1 << _SLOT_BITS) - 1
+_NO_PIN = -1
+# int64 words at the start of the payload
+_CURRENT, _BASE, _HEADER_WORDS = 0, 1, 8
+# int64 words of a slot's own record
+_UPDATES, _STEPS, _TIME_NS, _SLOT_WORDS = 0, 1, 2, 4
+
+
+class ReadWriteLock(Protocol):
+    """What the store needs of a lock: many readers or one writer."""
+
+    def read(self) -> AbstractContextManager[Any]:
+        """Hold the lock shared."""
+
+    def write(self) -> AbstractContextManager[Any]:
+        """Hold the lock exclusively."""
+
+
+class SharedBytes(Protocol):
+    """What the store needs of a segment: its payload."""
+
+    @property
+    def buf(self) -> memoryview:
+        """The payload, writable."""
+
+
+class NothingPublishedError(RuntimeError):
+    """A reader asked for weights before the first publication."""
+
+
+def sha256(flat: Bytes) -> str:
+    """SHA-256 (hex) of a byte vector. Costs milliseconds on big networks: for audits only."""
+    return hashlib.sha256(np.ascontiguousarray(flat).data).hexdigest()
+
+
+@dataclass(frozen=True)
+class WeightsLayout:
+    """Where every parameter and buffer of a network lies in its byte vector.
+
+    Attributes:
+        entries: (name, dtype, shape) of each tensor, in the network's own order.
+
+    Raises:
+        ValueError: a dtype that cannot be published, or a name that occurs twice.
+    """
+
+    entries: tuple[Entry, ...]
+
+    def __post_init__(self) -> None:
+        names = [name for name, _, _ in self.entries]
+        if len(set(names)) != len(names):
+            raise ValueError("two tensors of the weights layout have the same name")
+        for name, dtype, _ in self.entries:
+            if dtype not in ITEM_BYTES:
+                raise ValueError(
+                    f"{name} has dtype {dtype}, which cannot be published; "
+                    f"supported: {', '.join(ITEM_BYTES)}"
+                )
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Bytes of each entry."""
+        return tuple(ITEM_BYTES[dtype] * math.prod(shape) for _, dtype, shape in self.entries)
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """First byte of each entry, a multiple of ``ENTRY_ALIGN_BYTES``."""
+        offsets, at = [], 0
+        for size in self.sizes:
+            offsets.append(at)
+            at += -(-size // ENTRY_ALIGN_BYTES) * ENTRY_ALIGN_BYTES
+        return tuple(offsets)
+
+    @cached_property
+    def nbytes(self) -> int:
+        """Length of the byte vector, padding included."""
+        if not self.entries:
+            return 0
+        last = self.offsets[-1] + self.sizes[-1]
+        return -(-last // ENTRY_ALIGN_BYTES) * ENTRY_ALIGN_BYTES
+
+    def layout_hash(self) -> bytes:
+        """32 bytes that differ whenever names, order, dtypes or shapes differ."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).digest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; ``from_dict`` is its inverse."""
+        return {"entries": [[name, dtype, list(shape)] for name, dtype, shape in self.entries]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> WeightsLayout:
+        """Read what ``to_dict`` wrote."""
+        return cls(tuple((name, dtype, tuple(shape)) for name, dtype, shape in data["entries"]))
+
+
+class Published(NamedTuple):
+    """Which weights a reader got.
+
+    Attributes:
+        version: publication number; grows by one, never reused.
+        updates: gradient updates the weights have seen.
+        steps: environment steps known to the publisher at that moment.
+        time_s: Unix time of the publication.
+    """
+
+    version: int
+    updates: int
+    steps: int
+    time_s: float
+
+
+class WeightStore:
+    """The slots of one policy's weights, over memory and a lock that others own.
+
+    One process publishes at a time; each reader index belongs to one process at a time. A dead
+    or stalled reader costs one slot, which is provided for, and blocks nobody.
+
+    Args:
+        layout: what a vector holds.
+        segment: memory of at least ``nbytes_for(layout, n_readers)`` bytes.
+        lock: guards the current word and the pins, never a copy.
+        n_readers: readers there can be at the same time.
+
+    Raises:
+        ValueError: the memory is too small or there are too many readers.
+    """
+
+    def __init__(
+        self, layout: WeightsLayout, segment: SharedBytes, lock: ReadWriteLock, n_readers: int
+    ) -> None:
+        self.layout = layout
+        self.n_readers = n_readers
+        self.n_slots = n_readers + 2
+        if not 0 < self.n_slots < _NO_SLOT:
+            raise ValueError(f"{n_readers} readers of the weights; at most {_NO_SLOT - 3}")
+        needed = self.nbytes_for(layout, n_readers)
+        if len(segment.buf) < needed:
+            raise ValueError(f"weights need {needed} bytes, the segment has {len(segment.buf)}")
+        self._lock = lock
+        words = np.frombuffer(segment.buf, np.int64, self._words(n_readers))
+        self._header: Int64 = words[:_HEADER_WORDS]
+        at = _HEADER_WORDS
+        self._pins: Int64 = words[at : at + n_readers]
+        at += n_readers
+        self._records: Int64 = words[at : at + self.n_slots * _SLOT_WORDS].reshape(-1, _SLOT_WORDS)
+        at += self.n_slots * _SLOT_WORDS
+        self._history: Int64 = words[at : at + 2 * HISTORY_VERSIONS].reshape(2, -1)
+        data_at, stride = self._data_offset(n_readers), self._stride(layout)
+        self._slots: list[Bytes] = [
+            np.frombuffer(segment.buf, np.uint8, layout.nbytes, data_at + slot * stride)
+            for slot in range(self.n_slots)
+        ]
+
+    @staticmethod
+    def _words(n_readers: int) -> int:
+        return _HEADER_WORDS + n_readers + (n_readers + 2) * _SLOT_WORDS + 2 * HISTORY_VERSIONS
+
+    @classmethod
+    def _data_offset(cls, n_readers: int) -> int:
+        return -(-cls._words(n_readers) * 8 // _SLOT_ALIGN_BYTES) * _SLOT_ALIGN_BYTES
+
+    @staticmethod
+    def _stride(layout: WeightsLayout) -> int:
+        return -(-layout.nbytes // _SLOT_ALIGN_BYTES) * _SLOT_ALIGN_BYTES
+
+    @classmethod
+    def nbytes_for(cls, layout: WeightsLayout, n_readers: int) -> int:
+        """Bytes of memory that a store for so many readers needs."""
+        return cls._data_offset(n_readers) + (n_readers + 2) * cls._stride(layout)
+
+    def initialise(self, base_version: int = 0) -> None:
+        """Make the memory an empty store; its creator calls this once, before anyone attaches.
+
+        Args:
+            base_version: last version that was ever given out (a resumed run goes on from it);
+                the first publication gets ``base_version + 1``.
+        """
+        self._pins[:] = _NO_PIN
+        self._history[:] = -1
+        self._header[_BASE] = base_version
+        self._header[_CURRENT] = (base_version << _SLOT_BITS) | _NO_SLOT
+
+    def version(self) -> int:
+        """The newest published version, read without the lock (one aligned 64-bit load)."""
+        return int(self._header[_CURRENT]) >> _SLOT_BITS
+
+    def published(self) -> bool:
+        """Whether there is anything to pull."""
+        return int(self._header[_CURRENT]) & _NO_SLOT != _NO_SLOT
+
+    def publish(self, flat: Bytes, updates: int, steps: int = 0) -> int:
+        """Make a copy of the weights the newest version. Never waits for a reader.
+
+        Args:
+            flat: uint8[layout.nbytes], taken between two gradient updates.
+            updates: gradient updates these weights have seen.
+            steps: environment steps known now.
+
+        Returns:
+            The new version, one more than the last.
+
+        Raises:
+            ValueError: `flat` has another length or dtype.
+        """
+        self._check(flat)
+        slot = self._free_slot()
+        version = self.version() + 1
+        time_ns = time.time_ns()
+        self._fill(slot, flat)
+        self._record(slot, version, updates, steps, time_ns)
+        with self._lock.write():
+            self._move(slot, version)
+        return version
+
+    def pull(self, reader: int, out: Bytes) -> Published:
+        """Copy the newest weights.
+
+        Args:
+            reader: this reader's own index, below ``n_readers``.
+            out: uint8[layout.nbytes], filled.
+
+        Raises:
+            NothingPublishedError: nothing has been published yet.
+            ValueError: `out` has another length or dtype.
+            IndexError: there is no such reader.
+        """
+        self._check(out)
+        if not 0 <= reader < self.n_readers:
+            raise IndexError(f"weights reader {reader} of {self.n_readers}")
+        with self._lock.read():
+            word = int(self._header[_CURRENT])
+            slot = word & _NO_SLOT
+            if slot == _NO_SLOT:
+                raise NothingPublishedError("no weights have been published yet")
+            self._pins[reader] = slot
+        try:
+            np.copyto(out, self._slots[slot])
+            updates, steps, time_ns, _ = self._records[slot].tolist()
+        finally:
+            self._pins[reader] = _NO_PIN
+        return Published(word >> _SLOT_BITS, updates, steps, time_ns / 1e9)
+
+    def updates_at_version(self, versions: Int64) -> Int64:
+        """Update counts of the versions that rows were acted with, for policy lag in updates.
+
+        Args:
+            versions: int64[B].
+
+        Returns:
+            int64[B]; -1 for a version of before this store or older than ``HISTORY_VERSIONS``.
+        """
+        return self._remembered(0, versions)
+
+    def time_ns_at_version(self, versions: Int64) -> Int64:
+        """Unix times of publication in ns, int64[B], for policy lag in seconds; -1 if unknown."""
+        return self._remembered(1, versions)
+
+    def close(self) -> None:
+        """Let go of the memory, so that its segment can be closed."""
+        empty = np.empty(0, np.int64)
+        self._header = self._pins = empty
+        self._records = self._history = empty.reshape(0, 1)
+        self._slots = []
+
+    # ---- the steps of a publication, in order; a death between any two is harmless ------------
+
+    def _free_slot(self) -> int:
+        # Unlocked on purpose. Only the publisher moves `current`, and readers pin nothing but the
+        # current slot, under the lock that moving it needs; so no other slot gets a new pin now.
+        taken = {int(self._header[_CURRENT]) & _NO_SLOT, *self._pins.tolist()}
+        return next(slot for slot in range(self.n_slots) if slot not in taken)
+
+    def _fill(self, slot: int, flat: Bytes) -> None:
+        np.copyto(self._slots[slot], flat)
+
+    def _record(self, slot: int, version: int, updates: int, steps: int, time_ns: int) -> None:
+        self._records[slot] = (updates, steps, time_ns, version)
+        self._history[:, version % HISTORY_VERSIONS] = (updates, time_ns)
+
+    def _move(self, slot: int, version: int) -> None:
+        self._header[_CURRENT] = (version << _SLOT_BITS) | slot
+
+    # ---- helpers -------------------------------------------------------------------------------
+
+    def _remembered(self, row: int, versions: Int64) -> Int64:
+        found = self._history[row].take(versions % HISTORY_VERSIONS)
+        current = self.version()
+        # The place of version current+1 may be half written, and held current+1-HISTORY before.
+        oldest = max(int(self._header[_BASE]), current + 1 - HISTORY_VERSIONS) + 1
+        result: Int64 = np.where((versions >= oldest) & (versions <= current), found, -1)
+        return result
+
+    def _check(self, flat: Bytes) -> None:
+        if flat.dtype != np.uint8 or flat.shape != (self.layout.nbytes,):
+            raise ValueError(
+                f"weights are uint8[{self.layout.nbytes}], got {flat.dtype}{list(flat.shape)}"
+            )
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a WeightStore cannot be pickled: it is a view of shared memory; "
+            "attach to the segment by name in the other process and build the store on it"
+        )

@@ -134,7 +134,8 @@ class Actor:
     stepped can be seen by a reader before ``commit``.
 
     Args:
-        lanes: the environments, not yet reset.
+        make: builds the environments; called under this actor's own global random state, since
+            environments may draw from it as they are built.
         policies: acting networks by policy name; they are loaded by ``pull``.
     """
 
@@ -143,21 +144,21 @@ class Actor:
         blueprint: Blueprint,
         stores: Stores,
         index: int,
-        lanes: Lanes,
+        make: Callable[[], Lanes],
         policies: dict[str, Policy],
     ) -> None:
         self.index = index
         self.epsilon = float("nan")
         self.steps = 0
         self._blueprint = blueprint
-        self._lanes = lanes
         chooser, env_seeds, globals_seed = stream(
             blueprint.config.run.seed, "actor", index, blueprint.base.session
         ).spawn(3)
         self._global_random = GlobalRandom(globals_seed)
         with self._global_random:
-            seeds = env_seeds.generate_state(lanes.n_envs)
-            self._first = lanes.reset([int(s) for s in seeds])
+            self._lanes = make()
+            seeds = env_seeds.generate_state(self._lanes.n_envs)
+            self._first = self._lanes.reset([int(s) for s in seeds])
         generators = chooser.spawn(len(blueprint.policies))
         self.parts = {
             name: _PolicyLanes(

@@ -1,0 +1,119 @@
+"""When to evaluate, and the evaluator's loop in the parallel schedules.
+
+The learner asks for an evaluation right after it has published weights, by putting a number on the
+board. In `lockstep` it then waits until the evaluator holds those weights, so an evaluation
+belongs to one weights version; in `async` the evaluator takes the newest there are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.board import Board
+from tuitrain.workers.build import checked_lanes, policies_for
+from tuitrain.workers.child import ChildArgs
+from tuitrain.workers.evaluator import EvalResult, Evaluator, records
+from tuitrain.workers.link import Link
+from tuitrain.workers.messages import Evaluate
+from tuitrain.workers.stores import attach
+
+EVALUATOR = "eval"
+
+
+class EvaluationClock:
+    """Due each time the environment steps pass a multiple of `every_steps`."""
+
+    def __init__(self, every_steps: int, done_steps: int) -> None:
+        self._every = every_steps
+        self._next = (done_steps // every_steps + 1) * every_steps
+
+    def due(self, steps: int) -> bool:
+        """Whether `steps` has passed the next multiple; a yes moves the clock on."""
+        if steps < self._next:
+            return False
+        self._next = (steps // self._every + 1) * self._every
+        return True
+
+
+def request(board: Board, steps: int, *, final: bool) -> int:
+    """Put the next evaluation on the board and return its number; the caller rings."""
+    board.eval_steps = steps
+    if final:
+        board.eval_final = 1
+    board.eval_request = board.eval_request + 1
+    return board.eval_request
+
+
+def build_evaluator(blueprint: Blueprint) -> Evaluator:
+    """The run's evaluator, with environments of its own."""
+    return Evaluator(
+        blueprint.config,
+        blueprint.spec,
+        policies_for(blueprint.config, blueprint.spec, "cpu"),
+        lambda n: checked_lanes(blueprint, n),
+        blueprint.base.session,
+    )
+
+
+def run_evaluation(
+    evaluator: Evaluator, link: Link, number: int, steps: int
+) -> list[EvalResult]:
+    """Evaluate the weights held and record the results."""
+    start = time.perf_counter()
+    results = evaluator.evaluate(number, _counting(link))
+    duration_s = time.perf_counter() - start
+    for record in records(results, evaluator.held, steps, duration_s):
+        link.record(record)
+    link.counters.values["evaluations"] = link.counters.values.get("evaluations", 0) + 1
+    return results
+
+
+def run_evaluator(args: ChildArgs, link: Link) -> None:
+    """The evaluator process of `lockstep` and `async`."""
+    blueprint = args.blueprint
+    assert blueprint is not None
+    stores = attach(blueprint)
+    board = stores.board
+    evaluator = build_evaluator(blueprint)
+    wanted_by_hand: list[int] = []
+
+    def by_hand(command: Evaluate) -> dict[str, object]:
+        wanted_by_hand.append(command.command_id)
+        return {"queued": True}
+
+    link.on("evaluate", by_hand)
+    link.on("resync", lambda _: evaluator.holdings())
+    link.ready(spec_hash=blueprint.spec.spec_hash(), device="cpu")
+    while True:
+        link.wait(
+            lambda: board.eval_request > board.eval_taken or bool(wanted_by_hand),
+            "the next evaluation",
+        )
+        requested, final, steps = board.eval_request, board.eval_final, board.eval_steps
+        evaluator.pull(stores, blueprint.evaluator_reader)
+        by_schedule = requested > board.eval_taken
+        if by_schedule:
+            board.eval_taken = requested
+            link.ring(["learner"])
+        else:
+            steps = stores.limiter.totals().steps
+        wanted_by_hand.clear()
+        link.counters.values["version"] = max(h.version for h in evaluator.held.values())
+        link.counters.values["updates_held"] = max(h.updates for h in evaluator.held.values())
+        # evaluations by hand are seeded apart, so that they don't shift the scheduled ones
+        number = requested if by_schedule else -1
+        run_evaluation(evaluator, link, number, steps)
+        if by_schedule:
+            board.eval_done = requested
+        if final and board.eval_request == board.eval_taken:
+            link.finish()
+
+
+def _counting(link: Link) -> Callable[[], None]:
+    def tick() -> None:
+        link.counters.progress += 1
+        link.tick()
+
+    return tick

@@ -1,0 +1,211 @@
+"""Greedy evaluation: what the policy is worth without exploration.
+
+It has its own environments and its own random streams, one per evaluation, so it never touches
+training; the same numbered evaluation of the same weights gives the same returns in every schedule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from tuitrain.config.schema import Config
+from tuitrain.envs.spec import EnvSpec
+from tuitrain.envs.vector import Lanes
+from tuitrain.learning.policy import Policy
+from tuitrain.learning.weights import Published, sha256
+from tuitrain.metrics.intervals import mean_ci95
+from tuitrain.seeding import GlobalRandom, stream
+from tuitrain.workers.history import FrameHistory
+from tuitrain.workers.stores import Stores
+
+MAX_ENVS = 16
+"""Environments stepped side by side during an evaluation."""
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """One policy's evaluation. Returns are undiscounted sums of rewards per episode.
+
+    `return_ci95` is the half-width of the 95 % confidence interval of the mean (Student's t).
+    """
+
+    policy: str
+    episodes: int
+    return_mean: float
+    return_ci95: float
+    return_min: float
+    return_max: float
+    length_mean: float
+
+
+class Evaluator:
+    """Plays whole episodes with fixed weights."""
+
+    def __init__(
+        self,
+        config: Config,
+        spec: EnvSpec,
+        policies: dict[str, Policy],
+        make: Callable[[int], Lanes],
+        session: int = 0,
+    ) -> None:
+        self.policies = policies
+        self.config = config
+        self.spec = spec
+        self.held: dict[str, Published] = {}
+        self._session = session
+        self._weights: dict[str, np.ndarray[Any, np.dtype[np.uint8]]] = {}
+        self.n_envs = min(config.eval.episodes, MAX_ENVS)
+        (seed,) = stream(config.run.seed, "evaluator", 0, session).spawn(1)
+        with GlobalRandom(seed):
+            self._lanes = make(self.n_envs)
+
+    def pull(self, stores: Stores, reader: int) -> None:
+        """Take the newest published weights of every policy."""
+        for name, policy in self.policies.items():
+            store = stores.weights[name]
+            flat = self._weights.setdefault(name, np.empty(store.layout.nbytes, np.uint8))
+            self.held[name] = store.pull(reader, flat)
+            policy.load(flat, self.held[name].version)
+
+    def holdings(self) -> dict[str, Any]:
+        """Version and hash of the weights held: the answer to a resync."""
+        return {
+            name: {"version": held.version, "sha256": sha256(self._weights[name])}
+            for name, held in self.held.items()
+        }
+
+    def evaluate(
+        self, number: int, tick: Callable[[], None], episodes: int | None = None
+    ) -> list[EvalResult]:
+        """Play `episodes` (default: the config's) and return one result per policy.
+
+        Each environment plays a fixed number of episodes: taking whichever end first would favour
+        short ones.
+
+        Args:
+            number: of this evaluation; it seeds environments and random actions.
+            tick: called between vector steps.
+        """
+        wanted = episodes or self.config.eval.episodes
+        quota = np.full(self.n_envs, wanted // self.n_envs)
+        quota[: wanted % self.n_envs] += 1
+        seeds, chooser, global_seed = stream(
+            self.config.run.seed, "evaluation", number, self._session
+        ).spawn(3)
+        with GlobalRandom(global_seed):
+            return self._play(
+                quota,
+                [int(s) for s in seeds.generate_state(self.n_envs)],
+                np.random.default_rng(chooser),
+                tick,
+            )
+
+    def _play(
+        self,
+        quota: np.ndarray[Any, np.dtype[np.int64]],
+        seeds: list[int],
+        rng: np.random.Generator,
+        tick: Callable[[], None],
+    ) -> list[EvalResult]:
+        limits = self.config.eval
+        plays = {
+            name: _Play(FrameHistory(part, self.spec.n_frames, self.n_envs), len(part.agents))
+            for name, part in self.spec.policies.items()
+        }
+        for name, observation in self._lanes.reset(seeds).items():
+            plays[name].start(observation, self.n_envs)
+        episodes_done = np.zeros(self.n_envs, np.int64)
+        length = np.zeros(self.n_envs, np.int64)
+        over = np.zeros(self.n_envs, bool)
+        while (episodes_done < quota).any():
+            actions = {
+                name: self.policies[name].act(play.stacked, limits.epsilon, rng)
+                for name, play in plays.items()
+            }
+            results = self._lanes.step(actions)
+            counted = ~over & (episodes_done < quota)
+            length[~over] += 1
+            for name, play in plays.items():
+                ended = play.add(results[name], over, self.n_envs)
+            cut = ~over & ~ended & (length >= limits.max_episode_steps)
+            finished = counted & (ended | cut)
+            for env in np.flatnonzero(finished):
+                for play in plays.values():
+                    play.finish(int(env), int(length[env]))
+            # an episode that was cut goes on in its environment, uncounted
+            episodes_done[finished] += 1
+            episodes_done[cut] = quota[cut]
+            length[ended] = 0
+            over = ended
+            tick()
+        return [play.result(name) for name, play in plays.items()]
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._lanes.close()
+
+
+class _Play:
+    """One policy's side of an evaluation: frames in, returns out."""
+
+    def __init__(self, history: FrameHistory, n_agents: int) -> None:
+        self._history = history
+        self._n_agents = n_agents
+        self._returns: list[float] = []
+        self._lengths: list[int] = []
+
+    def start(self, observation: Any, n_envs: int) -> None:
+        self.stacked = self._history.push(observation, True)
+        self._sum = np.zeros((n_envs, self._n_agents))
+
+    def add(self, result: Any, over: Any, n_envs: int) -> Any:
+        """Take in a step; returns which environments' episodes it ended."""
+        shape = (n_envs, self._n_agents)
+        self._sum[over] = 0.0
+        self._sum += result.reward.reshape(shape)
+        first = np.repeat(over, self._n_agents)
+        self.stacked = self._history.push(result.observation, first)
+        return (result.terminated | result.truncated).reshape(shape)[:, 0].copy()
+
+    def finish(self, env: int, length: int) -> None:
+        self._returns.extend(float(r) for r in self._sum[env])
+        self._lengths.append(length)
+
+    def result(self, name: str) -> EvalResult:
+        mean, ci95 = mean_ci95(self._returns)
+        return EvalResult(
+            policy=name,
+            episodes=len(self._returns),
+            return_mean=mean,
+            return_ci95=ci95,
+            return_min=min(self._returns),
+            return_max=max(self._returns),
+            length_mean=sum(self._lengths) / len(self._lengths),
+        )
+
+
+def records(
+    results: list[EvalResult], held: dict[str, Published], steps: int, duration_s: float
+) -> list[dict[str, Any]]:
+    """`eval` records for metrics.jsonl."""
+    return [
+        {
+            "kind": "eval",
+            "steps": steps,
+            "updates": held[r.policy].updates,
+            "version": held[r.policy].version,
+            "duration_s": duration_s,
+            **{k: (None if _nan(v) else v) for k, v in asdict(r).items()},
+        }
+        for r in results
+    ]
+
+
+def _nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)

@@ -1,0 +1,270 @@
+"""Learning: transitions in, weights out.
+
+``Learner.step`` is one update of one policy and a plain call: it samples, updates and counts, and
+does not know which process it runs in or who committed the rows. It alone touches target networks,
+optimizers and publication.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuitrain import checkpoint
+from tuitrain.learning.dqn import DQN, to_device
+from tuitrain.learning.flatten import FlatModule
+from tuitrain.learning.weights import WeightStore, sha256
+from tuitrain.metrics.counters import Phases
+from tuitrain.replay.buffer import Batch, ReplayReader, Window
+from tuitrain.seeding import generator
+from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.build import network_for
+from tuitrain.workers.stores import Stores
+
+CHECKPOINT_SCHEMA = 1
+VERSIONS_REMEMBERED = 8192
+"""Publications whose update count is kept, to say how old the policy behind a sample is."""
+
+
+class PolicyLearner:
+    """Everything the learner holds for one policy."""
+
+    def __init__(
+        self, blueprint: Blueprint, name: str, reader: ReplayReader, store: WeightStore
+    ) -> None:
+        config = blueprint.config.learner
+        index = blueprint.policies.index(name)
+        network = network_for(blueprint.config, blueprint.spec, name)
+        target = network_for(blueprint.config, blueprint.spec, name)
+        self.name = name
+        self.config = config
+        self.dqn = DQN(
+            network,
+            target,
+            config,
+            blueprint.spec.policies[name].n_actions,
+            config.device,
+            config.lr_schedule_updates or 1,
+        )
+        self.reader = reader
+        self.store = store
+        self.window: Window | None = None
+        self.rng = generator(
+            blueprint.config.run.seed, "learner", index, blueprint.base.session
+        )
+        self.base_inserts = blueprint.base.inserts.get(name, 0)
+        self._flat = FlatModule(self.dqn.online)
+        self._bytes = np.empty(store.layout.nbytes, np.uint8)
+        self._updates_at: dict[int, int] = {}
+        self._last: Batch | None = None
+        self.published_updates = 0
+
+    def update(self, window: Window, phases: Phases | None = None) -> None:
+        """One gradient step on batches drawn from `window`."""
+        enter = phases.enter if phases else _no_phase
+        batches = []
+        for slot in range(self.config.grad_accumulation):
+            enter("sample")
+            self._last = self.reader.sample(
+                window,
+                self.config.batch_size,
+                self.rng,
+                self.config.n_step,
+                self.config.gamma,
+                slot=slot,
+            )
+            enter("copy")
+            batches.append(to_device(self._last, self.config.device))
+        enter("update")
+        self.dqn.update(batches)
+
+    def publish(self, steps: int) -> int:
+        """Hand the online network to the actors; returns the new version."""
+        self._flat.to_bytes(self._bytes)
+        version = self.store.publish(self._bytes, self.dqn.updates, steps)
+        self.published_updates = self.dqn.updates
+        self._updates_at[version] = self.dqn.updates
+        self._updates_at.pop(version - VERSIONS_REMEMBERED, None)
+        return version
+
+    def weights_hash(self) -> str:
+        """SHA-256 of the bytes published last."""
+        return sha256(self._bytes)
+
+    def online_hash(self) -> str:
+        """SHA-256 of the online network as it is now."""
+        flat = np.empty_like(self._bytes)
+        self._flat.to_bytes(flat)
+        return sha256(flat)
+
+    def measure(self, inserts: int) -> dict[str, float]:
+        """Fields of a `learner` record: the update's statistics and the last batch's ages."""
+        out: dict[str, float] = dict(self.dqn.stats())
+        out["target_updates"] = self.dqn.target_updates
+        batch = self._last
+        if batch is not None:
+            acted = [self._updates_at.get(int(v), 0) for v in batch.version]
+            lag = self.dqn.updates - np.asarray(acted)
+            age = inserts - batch.stamp
+            out["lag_updates_p50"] = float(np.percentile(lag, 50))
+            out["lag_updates_p95"] = float(np.percentile(lag, 95))
+            out["sample_age_p95"] = float(np.percentile(age, 95))
+        return out
+
+
+class Learner:
+    """All policies' learners of this process, their shared checkpoint and their counters."""
+
+    def __init__(self, blueprint: Blueprint, stores: Stores) -> None:
+        self.blueprint = blueprint
+        self.stores = stores
+        self.policies = {
+            name: PolicyLearner(
+                blueprint, name, stores.replays[name].reader(0), stores.weights[name]
+            )
+            for name in blueprint.policies
+        }
+        self._folder = Path(blueprint.run_dir) / "checkpoints"
+        self._last_measure_s = time.monotonic()
+        if blueprint.base.checkpoint is not None:
+            self._restore(Path(blueprint.base.checkpoint))
+
+    # ---- the two halves of a round, and the free-running update --------------------------------
+
+    def open_windows(self, inserts: Sequence[int]) -> None:
+        """Pin what every policy may sample from until ``close_windows``.
+
+        Args:
+            inserts: transitions committed so far, per policy; rows older than the replay's
+                capacity by this count are left out.
+        """
+        capacity = self.blueprint.config.replay.capacity
+        for learner, count in zip(self.policies.values(), inserts, strict=True):
+            learner.window = learner.reader.pin(max(0, count - capacity))
+
+    def close_windows(self) -> None:
+        """Let the actors overwrite again."""
+        for learner in self.policies.values():
+            learner.window = None
+            learner.reader.unpin()
+
+    def step(self, policy: str, phases: Phases | None = None) -> None:
+        """One update of `policy` from its open window, or from one pinned for this update."""
+        learner = self.policies[policy]
+        if learner.window is not None:
+            learner.update(learner.window, phases)
+            return
+        inserts = self.stores.limiter.totals().inserts[self.blueprint.policies.index(policy)]
+        capacity = self.blueprint.config.replay.capacity
+        window = learner.reader.pin(max(0, inserts - capacity))
+        try:
+            learner.update(window, phases)
+        finally:
+            learner.reader.unpin()
+
+    def publish(self, steps: int) -> None:
+        """Publish every policy's weights; `steps` is the environment-step count they belong to."""
+        for learner in self.policies.values():
+            learner.publish(steps)
+
+    # ---- what is told and kept -------------------------------------------------------------------
+
+    def counters(self) -> dict[str, float]:
+        """Totals per policy for the heartbeat; names end in the policy's name."""
+        totals = self.stores.limiter.totals()
+        out: dict[str, float] = {"env_steps": totals.steps}
+        for i, (name, learner) in enumerate(self.policies.items()):
+            draws, rejects = learner.reader.stats()
+            out |= {
+                f"updates/{name}": learner.dqn.updates,
+                f"target_updates/{name}": learner.dqn.target_updates,
+                f"version/{name}": learner.store.version(),
+                f"inserts/{name}": totals.inserts[i],
+                f"draws/{name}": draws,
+                f"rejects/{name}": rejects,
+            }
+        return out
+
+    def records(self, every_s: float) -> list[dict[str, Any]]:
+        """One `learner` record per policy that has learned, at most every `every_s` seconds."""
+        now = time.monotonic()
+        if now - self._last_measure_s < every_s:
+            return []
+        self._last_measure_s = now
+        totals = self.stores.limiter.totals()
+        return [
+            {
+                "kind": "learner",
+                "policy": name,
+                "steps": totals.steps,
+                "updates": learner.dqn.updates,
+                "version": learner.store.version(),
+                **learner.measure(totals.inserts[i]),
+            }
+            for i, (name, learner) in enumerate(self.policies.items())
+            if learner.dqn.updates > 0
+        ]
+
+    def holdings(self) -> dict[str, Any]:
+        """Version and hash of what was published last, per policy: the answer to a resync."""
+        return {
+            name: {"version": learner.store.version(), "sha256": learner.weights_hash()}
+            for name, learner in self.policies.items()
+        }
+
+    def fingerprint(self) -> dict[str, Any]:
+        """SHA-256 of weights and replay columns, to compare two runs byte for byte."""
+        return {
+            name: {
+                "weights": learner.online_hash(),
+                "replay": self.stores.replays[name].column_digest(),
+            }
+            for name, learner in self.policies.items()
+        }
+
+    def save(self) -> Path:
+        """Write a checkpoint of weights, target, optimizer and counters; returns its path.
+
+        Raises:
+            OSError: it could not be written; earlier checkpoints are untouched.
+        """
+        totals = self.stores.limiter.totals()
+        names = self.blueprint.policies
+        payload = {
+            "schema": CHECKPOINT_SCHEMA,
+            "run_id": self.blueprint.run_id,
+            "spec_hash": self.blueprint.spec.spec_hash(),
+            "spec": self.blueprint.spec.to_dict(),
+            "session": self.blueprint.base.session,
+            "steps": totals.steps,
+            "inserts": dict(zip(names, totals.inserts, strict=True)),
+            "updates": {n: p.dqn.updates for n, p in self.policies.items()},
+            "versions": {n: p.store.version() for n, p in self.policies.items()},
+            "policies": {
+                n: {"dqn": p.dqn.state_dict(), "rng": json.dumps(p.rng.bit_generator.state)}
+                for n, p in self.policies.items()
+            },
+        }
+        updates = max(p.dqn.updates for p in self.policies.values())
+        keep = self.blueprint.config.run.keep_checkpoints
+        return checkpoint.save(self._folder, payload, f"ckpt-{updates:010d}", keep)
+
+    def _restore(self, path: Path) -> None:
+        payload = checkpoint.load(path)
+        if payload["schema"] != CHECKPOINT_SCHEMA:
+            raise RuntimeError(f"{path} has checkpoint schema {payload['schema']}, not 1")
+        if payload["spec_hash"] != self.blueprint.spec.spec_hash():
+            raise RuntimeError(
+                f"{path} was made with another environment or number of frames than this run has"
+            )
+        for name, learner in self.policies.items():
+            learner.dqn.load_state_dict(payload["policies"][name]["dqn"])
+
+
+def _no_phase(_: str) -> str:
+    return ""

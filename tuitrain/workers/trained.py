@@ -1,0 +1,81 @@
+"""Policies of a run, live or ended, read back from its folder.
+
+What `eval` plays and what ``load_policy`` returns are made here, from a checkpoint and the stored
+config alone, so a run can be used long after its processes and shared memory are gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuitrain import checkpoint
+from tuitrain.config.load import load_config
+from tuitrain.config.schema import Config
+from tuitrain.envs.make import make_lanes
+from tuitrain.envs.spec import EnvSpec
+from tuitrain.learning.policy import Policy
+from tuitrain.workers.build import network_for
+from tuitrain.workers.evaluator import EvalResult, Evaluator
+
+STANDALONE_EVALUATION = 0
+"""Number (and so seed) of an evaluation outside a run; a run's own start at 1."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's config and spec, and its policies as of one checkpoint."""
+
+    config: Config
+    spec: EnvSpec
+    policies: dict[str, Policy]
+    steps: int
+    updates: dict[str, int]
+
+
+def load_trained(run_dir: Path, which: Path | None = None, device: str = "cpu") -> Trained:
+    """Read the newest good checkpoint of a run, or the one named.
+
+    Raises:
+        FileNotFoundError: the run has no checkpoint yet.
+    """
+    config = load_config(run_dir / "config.toml", ())
+    if which is None:
+        found = checkpoint.newest(run_dir / "checkpoints")
+        if found is None:
+            raise FileNotFoundError(
+                f"{run_dir} has no checkpoint yet: `tuitrain checkpoint` makes one now"
+            )
+        payload = found[1]
+    else:
+        payload = checkpoint.load(which)
+    spec = EnvSpec.from_dict(payload["spec"])
+    policies = {}
+    for name, part in spec.policies.items():
+        network = network_for(config, spec, name)
+        network.load_state_dict(payload["policies"][name]["dqn"]["online"])
+        policies[name] = Policy(network, part.n_actions, device)
+    return Trained(config, spec, policies, payload["steps"], payload["updates"])
+
+
+def evaluate_run(
+    run_dir: Path,
+    episodes: int,
+    which: Path | None = None,
+    number: int = STANDALONE_EVALUATION,
+) -> list[EvalResult]:
+    """Evaluate a run's checkpoint in this process, as the run's own evaluator would.
+
+    Raises:
+        FileNotFoundError: the run has no checkpoint yet.
+    """
+    trained = load_trained(run_dir, which)
+    limits = trained.config.eval.model_copy(update={"episodes": episodes})
+    config = trained.config.model_copy(update={"eval": limits})
+    evaluator = Evaluator(
+        config, trained.spec, trained.policies, lambda n: make_lanes(config.env, n)
+    )
+    try:
+        return evaluator.evaluate(number, lambda: None)
+    finally:
+        evaluator.close()

@@ -8,9 +8,10 @@ torch, because the supervisor and the command line read it.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 SCHEMA_VERSION = 1
 
@@ -18,10 +19,17 @@ Schedule = Literal["sequential", "lockstep", "async"]
 """Who calls ``Actor.step`` and ``Learner.step``, where and when. One algorithm in all three."""
 
 
+def _unit(name: str) -> JsonDict:
+    """What the numbers of a key count, for the reference and for errors."""
+    return {"unit": name}
+
+
 class Table(BaseModel):
     """A TOML table: unknown keys are errors, values are immutable once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class RunConfig(Table):
@@ -41,16 +49,30 @@ class RunConfig(Table):
     total_steps: int = Field(
         100_000,
         ge=1,
+        le=10**12,
+        json_schema_extra=_unit("environment steps"),
         description="Training ends after this many environment steps over all actors "
         "(steps of single environments; resets do not count).",
     )
     out_dir: str = Field("runs", min_length=1, description="Folder in which run folders are made.")
     checkpoint_every_s: float = Field(
-        180.0, gt=0, description="Seconds between checkpoints; one more is written at the end."
+        180.0,
+        gt=0,
+        json_schema_extra=_unit("seconds"),
+        description="Seconds between checkpoints; one more is written at the end.",
     )
-    keep_checkpoints: int = Field(3, ge=1, description="How many checkpoints are kept (newest).")
+    keep_checkpoints: int = Field(
+        3,
+        ge=1,
+        json_schema_extra=_unit("checkpoints"),
+        description="How many checkpoints are kept (newest).",
+    )
     threads_per_process: int = Field(
-        1, ge=1, le=256, description="Threads torch may use in each worker process."
+        1,
+        ge=1,
+        le=256,
+        json_schema_extra=_unit("threads"),
+        description="Threads torch may use in each worker process.",
     )
     fingerprint: bool = Field(
         False,
@@ -71,7 +93,11 @@ class EnvConfig(Table):
         default_factory=dict, description="Keyword arguments for the factory or gymnasium.make."
     )
     n_frames: int = Field(
-        1, ge=1, le=64, description="Observations stacked into one network input, newest last."
+        1,
+        ge=1,
+        le=64,
+        json_schema_extra=_unit("observations"),
+        description="Observations stacked into one network input, newest last.",
     )
     agent_policies: dict[str, str] = Field(
         default_factory=dict,
@@ -83,27 +109,51 @@ class EnvConfig(Table):
 class ActorsConfig(Table):
     """`[actors]`: how experience is made."""
 
-    count: int | Literal["auto"] = Field(
-        "auto", description="Actors; `auto` is the number of cores less one, at least 1."
+    count: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
+        "auto",
+        json_schema_extra=_unit("actors"),
+        description="Actors; `auto` is the number of cores less one, at least 1.",
     )
-    envs_per_actor: int = Field(8, ge=1, le=4096, description="Environments each actor steps.")
+    envs_per_actor: int = Field(
+        8,
+        ge=1,
+        le=4096,
+        json_schema_extra=_unit("environments"),
+        description="Environments each actor steps.",
+    )
     chunk_steps: int = Field(
         16,
         ge=1,
         le=4096,
+        json_schema_extra=_unit("vector steps"),
         description="Vector steps between two commits to replay; in `sequential` and `lockstep` "
         "the length of a round.",
     )
-    device: str = Field("cpu", description="Device of the actors' networks: `cpu` or `cuda[:N]`.")
+    device: str = Field(
+        "cpu",
+        pattern=r"^(cpu|cuda(:\d+)?)$",
+        description="Device of the actors' networks: `cpu` or `cuda[:N]`.",
+    )
 
 
 class ExplorationConfig(Table):
     """`[exploration]`: epsilon-greedy; a pure function of the global step count and the actor."""
 
-    epsilon_start: float = Field(1.0, ge=0, le=1, description="Epsilon at step 0.")
-    epsilon_end: float = Field(0.05, ge=0, le=1, description="Epsilon after the decay.")
+    epsilon_start: float = Field(
+        1.0, ge=0, le=1, json_schema_extra=_unit("probability"), description="Epsilon at step 0."
+    )
+    epsilon_end: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        json_schema_extra=_unit("probability"),
+        description="Epsilon after the decay.",
+    )
     epsilon_decay_steps: int = Field(
-        10_000, ge=1, description="Environment steps over which epsilon falls linearly."
+        10_000,
+        ge=1,
+        json_schema_extra=_unit("environment steps"),
+        description="Environment steps over which epsilon falls linearly.",
     )
     ladder_alpha: float = Field(
         0.0,
@@ -117,14 +167,24 @@ class ExplorationConfig(Table):
 class ReplayConfig(Table):
     """`[replay]`: what is remembered, per policy."""
 
-    capacity: int = Field(50_000, ge=1, description="Sampleable transitions kept per policy.")
+    capacity: int = Field(
+        50_000,
+        ge=1,
+        le=10**9,
+        json_schema_extra=_unit("transitions"),
+        description="Sampleable transitions kept per policy.",
+    )
     learning_starts: int = Field(
-        1_000, ge=1, description="Transitions a policy needs before its first update."
+        1_000,
+        ge=1,
+        json_schema_extra=_unit("transitions"),
+        description="Transitions a policy needs before its first update.",
     )
     max_lead: float = Field(
         2.0,
         ge=1.0,
         le=1000.0,
+        json_schema_extra=_unit("chunks of all actors"),
         description="`async`: how far actors may run ahead of the learner, in chunks of all "
         "actors. More absorbs jitter, less bounds policy lag.",
     )
@@ -143,17 +203,48 @@ class LearnerConfig(Table):
     )
     dueling: bool = Field(False, description="Dueling heads (Wang et al. 2016), own networks only.")
     double: bool = Field(True, description="Double DQN target (van Hasselt et al. 2016).")
-    n_step: int = Field(1, ge=1, le=64, description="Steps summed before the bootstrap.")
-    gamma: float = Field(0.99, ge=0, le=1, description="Discount per environment step.")
-    batch_size: int = Field(128, ge=1, le=65_536, description="Transitions per gradient batch.")
+    n_step: int = Field(
+        1,
+        ge=1,
+        le=64,
+        json_schema_extra=_unit("environment steps"),
+        description="Steps summed before the bootstrap.",
+    )
+    gamma: float = Field(
+        0.99,
+        ge=0,
+        le=1,
+        json_schema_extra=_unit("per environment step"),
+        description="Discount per environment step.",
+    )
+    batch_size: int = Field(
+        128,
+        ge=1,
+        le=65_536,
+        json_schema_extra=_unit("transitions"),
+        description="Transitions per gradient batch.",
+    )
     grad_accumulation: int = Field(
-        1, ge=1, le=1024, description="Batches whose gradients are averaged into one update."
+        1,
+        ge=1,
+        le=1024,
+        json_schema_extra=_unit("batches"),
+        description="Batches whose gradients are averaged into one update.",
     )
     replay_ratio: float = Field(
-        0.1, gt=0, le=64, description="Updates per committed transition, of each policy."
+        0.1,
+        ge=1e-4,
+        le=64,
+        json_schema_extra=_unit("updates per transition"),
+        description="Updates per committed transition, of each policy.",
     )
     loss: Literal["huber", "mse"] = Field("huber", description="Loss on the TD error.")
-    huber_delta: float = Field(1.0, gt=0, description="Where the Huber loss becomes linear.")
+    huber_delta: float = Field(
+        1.0,
+        gt=0,
+        json_schema_extra=_unit("TD error"),
+        description="Where the Huber loss becomes linear.",
+    )
     lr: float = Field(5e-4, gt=0, le=1, description="Learning rate of Adam at update 0.")
     lr_end: float = Field(0.0, ge=0, le=1, description="Learning rate when a schedule has ended.")
     lr_schedule: Literal["constant", "linear", "cosine"] = Field(
@@ -162,26 +253,40 @@ class LearnerConfig(Table):
     lr_schedule_updates: int | None = Field(
         None,
         ge=1,
+        json_schema_extra=_unit("updates"),
         description="Length of the lr schedule in updates; default: the updates the run will make.",
     )
     adam_eps: float = Field(1e-8, gt=0, le=1, description="Adam's epsilon.")
     max_grad_norm: float = Field(
-        10.0, ge=0, description="Gradient norm above which gradients are scaled down; 0 is never."
+        10.0,
+        ge=0,
+        json_schema_extra=_unit("L2 norm"),
+        description="Gradient norm above which gradients are scaled down; 0 is never.",
     )
     target_update_every_updates: int | None = Field(
         None,
         ge=1,
+        json_schema_extra=_unit("updates"),
         description="Copy the online network to the target every so many updates. "
         "Not together with `tau`; if neither is given, 500.",
     )
     tau: float | None = Field(
-        None, gt=0, le=1, description="Soft target update per update: target += tau*(online-target)."
+        None,
+        gt=0,
+        le=1,
+        json_schema_extra=_unit("per update"),
+        description="Soft target update per update: target += tau*(online-target).",
     )
     publish_every_updates: int = Field(
-        10, ge=1, description="`async`: updates between two publications of weights to actors."
+        10,
+        ge=1,
+        json_schema_extra=_unit("updates"),
+        description="`async`: updates between two publications of weights to actors.",
     )
     device: str = Field(
-        "auto", description="`auto` (cuda if there is one), `cpu` or `cuda[:N]`."
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="`auto` (cuda if there is one), `cpu` or `cuda[:N]`.",
     )
 
     @property
@@ -194,36 +299,76 @@ class EvalConfig(Table):
     """`[eval]`: the greedy evaluator, which never touches training."""
 
     enabled: bool = Field(True, description="Whether the run has an evaluator.")
-    every_steps: int = Field(10_000, ge=1, description="Environment steps between evaluations.")
-    episodes: int = Field(20, ge=2, le=10_000, description="Episodes per evaluation.")
-    epsilon: float = Field(0.0, ge=0, le=1, description="Random actions during evaluation.")
+    every_steps: int = Field(
+        10_000,
+        ge=1,
+        json_schema_extra=_unit("environment steps"),
+        description="Environment steps between evaluations.",
+    )
+    episodes: int = Field(
+        20,
+        ge=2,
+        le=10_000,
+        json_schema_extra=_unit("episodes"),
+        description="Episodes per evaluation.",
+    )
+    epsilon: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        json_schema_extra=_unit("probability"),
+        description="Random actions during evaluation.",
+    )
     max_episode_steps: int = Field(
-        108_000, ge=1, description="An evaluation episode is cut after this many steps."
+        108_000,
+        ge=1,
+        json_schema_extra=_unit("environment steps"),
+        description="An evaluation episode is cut after this many steps.",
     )
 
 
 class SupervisorConfig(Table):
     """`[supervisor]`: deadlines. They bound waits; none is a pause."""
 
-    heartbeat_s: float = Field(0.5, gt=0, le=60, description="Seconds between heartbeats.")
+    heartbeat_s: float = Field(
+        0.5,
+        gt=0,
+        le=60,
+        json_schema_extra=_unit("seconds"),
+        description="Seconds between heartbeats.",
+    )
     startup_deadline_s: float = Field(
-        120.0, gt=0, description="A worker must report ready within this many seconds."
+        120.0,
+        gt=0,
+        json_schema_extra=_unit("seconds"),
+        description="A worker must report ready within this many seconds.",
     )
     progress_deadline_s: float = Field(
-        300.0, gt=0, description="A worker that neither advances nor waits for this long has hung."
+        300.0,
+        gt=0,
+        json_schema_extra=_unit("seconds"),
+        description="A worker that neither advances nor waits for this long has hung.",
     )
     stop_deadline_s: float = Field(
-        20.0, gt=0, description="Workers get this long to stop before they are killed."
+        20.0,
+        gt=0,
+        json_schema_extra=_unit("seconds"),
+        description="Workers get this long to stop before they are killed.",
     )
     lock_deadline_s: float = Field(
-        10.0, gt=0, description="A lock wait longer than this is an error that names the holder."
+        10.0,
+        gt=0,
+        json_schema_extra=_unit("seconds"),
+        description="A lock wait longer than this is an error that names the holder.",
     )
 
 
 class Config(Table):
     """A whole run. `schema_version` guards stored configs against later changes."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = Field(
+        1, description="Version of this schema; written into stored configs, may be left out."
+    )
     run: RunConfig = Field(default_factory=RunConfig)
     env: EnvConfig = Field(default_factory=EnvConfig)
     actors: ActorsConfig = Field(default_factory=ActorsConfig)

@@ -1,0 +1,188 @@
+"""Rules between keys: values that are each allowed but do not go together.
+
+Every rule names the keys it reads. It is run whenever those are valid, also when others are not,
+so that one run of the loader shows everything. Pure.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from tuitrain.config.problems import Problem
+from tuitrain.config.schema import Config
+
+NETWORKS = ("mlp", "nature", "minatar")
+"""Networks with a name of their own; anything with a colon is a reference to a factory."""
+
+Finder = Callable[[Config], Iterator[Problem]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`find` yields problems; it is called only if none of `keys` is wrong by itself."""
+
+    keys: tuple[str, ...]
+    find: Finder
+
+
+_RULES: list[Rule] = []
+
+
+def _rule(*keys: str) -> Callable[[Finder], Finder]:
+    def register(find: Finder) -> Finder:
+        _RULES.append(Rule(keys, find))
+        return find
+
+    return register
+
+
+def check(config: Config, wrong: Collection[str] = ()) -> list[Problem]:
+    """All problems between keys of `config`, skipping rules that read a key in `wrong`.
+
+    A table in `wrong` stands for all its keys.
+    """
+    return [
+        problem
+        for rule in _RULES
+        if not any(key in wrong or key.split(".")[0] in wrong for key in rule.keys)
+        for problem in rule.find(config)
+    ]
+
+
+@_rule("learner.tau", "learner.target_update_every_updates")
+def _one_target_rule(config: Config) -> Iterator[Problem]:
+    learner = config.learner
+    if learner.tau is not None and learner.target_update_every_updates is not None:
+        yield Problem(
+            "learner.tau",
+            repr(learner.tau),
+            "cannot be given together with learner.target_update_every_updates = "
+            f"{learner.target_update_every_updates}: the target network is updated either softly "
+            "in every update or by a copy every so many.",
+            "Remove one of them.",
+        )
+
+
+@_rule("replay.learning_starts", "replay.capacity")
+def _warm_up_fits(config: Config) -> Iterator[Problem]:
+    replay = config.replay
+    if replay.learning_starts > replay.capacity:
+        yield Problem(
+            "replay.learning_starts",
+            str(replay.learning_starts),
+            f"must be at most replay.capacity = {replay.capacity}, or learning never starts.",
+        )
+
+
+@_rule("replay.learning_starts", "run.total_steps", "env.agent_policies")
+def _learning_starts_in_time(config: Config) -> Iterator[Problem]:
+    # Agents that share a policy each add a transition per environment step.
+    lanes = max(Counter(config.env.agent_policies.values()).values(), default=1)
+    if config.replay.learning_starts >= config.run.total_steps * lanes:
+        yield Problem(
+            "replay.learning_starts",
+            str(config.replay.learning_starts),
+            f"must be less than run.total_steps = {config.run.total_steps}"
+            + (f" × {lanes} agents of a policy" if lanes > 1 else "")
+            + ", or training ends before learning starts.",
+        )
+
+
+@_rule("learner.batch_size", "replay.learning_starts")
+def _first_batch_exists(config: Config) -> Iterator[Problem]:
+    if config.learner.batch_size > config.replay.learning_starts:
+        yield Problem(
+            "learner.batch_size",
+            str(config.learner.batch_size),
+            f"must be at most replay.learning_starts = {config.replay.learning_starts}, "
+            "so that the first batch can be drawn.",
+        )
+
+
+@_rule("learner.n_step", "replay.learning_starts")
+def _n_step_fits(config: Config) -> Iterator[Problem]:
+    if config.learner.n_step >= config.replay.learning_starts:
+        yield Problem(
+            "learner.n_step",
+            str(config.learner.n_step),
+            f"must be less than replay.learning_starts = {config.replay.learning_starts}, "
+            "so that the first update finds a complete return.",
+        )
+
+
+@_rule("actors.count", "actors.envs_per_actor", "actors.chunk_steps", "replay.capacity")
+def _chunks_fit(config: Config) -> Iterator[Problem]:
+    actors = config.actors
+    if not isinstance(actors.count, int):
+        return
+    rows = actors.count * actors.envs_per_actor * actors.chunk_steps
+    if rows > config.replay.capacity:
+        yield Problem(
+            "replay.capacity",
+            str(config.replay.capacity),
+            "must hold one chunk of every actor: actors.count × envs_per_actor × chunk_steps = "
+            f"{actors.count} × {actors.envs_per_actor} × {actors.chunk_steps} = {rows}.",
+        )
+
+
+@_rule("exploration.epsilon_start", "exploration.epsilon_end")
+def _epsilon_falls(config: Config) -> Iterator[Problem]:
+    exploration = config.exploration
+    if exploration.epsilon_end > exploration.epsilon_start:
+        yield Problem(
+            "exploration.epsilon_end",
+            repr(exploration.epsilon_end),
+            f"must be at most exploration.epsilon_start = {exploration.epsilon_start}.",
+        )
+
+
+@_rule("learner.lr", "learner.lr_end", "learner.lr_schedule")
+def _lr_falls(config: Config) -> Iterator[Problem]:
+    learner = config.learner
+    if learner.lr_schedule != "constant" and learner.lr_end > learner.lr:
+        yield Problem(
+            "learner.lr_end",
+            repr(learner.lr_end),
+            f"must be at most learner.lr = {learner.lr} with lr_schedule = "
+            f'"{learner.lr_schedule}".',
+        )
+
+
+@_rule("learner.network")
+def _network_is_known(config: Config) -> Iterator[Problem]:
+    network = config.learner.network
+    if ":" not in network and network not in NETWORKS:
+        near = difflib.get_close_matches(network, NETWORKS, n=1, cutoff=0.5)
+        yield Problem(
+            "learner.network",
+            f'"{network}"',
+            'must be "mlp", "nature", "minatar", "package.module:factory" or "file.py:factory".',
+            f'Did you mean "{near[0]}"?' if near else "",
+        )
+
+
+@_rule("learner.network", "learner.dueling")
+def _dueling_is_ours(config: Config) -> Iterator[Problem]:
+    learner = config.learner
+    if learner.dueling and ":" in learner.network:
+        yield Problem(
+            "learner.dueling",
+            "true",
+            f'applies to {", ".join(NETWORKS)} only, not to learner.network = "{learner.network}".',
+            "A network factory of your own makes its own heads.",
+        )
+
+
+@_rule("supervisor.heartbeat_s", "supervisor.progress_deadline_s")
+def _beats_before_deadline(config: Config) -> Iterator[Problem]:
+    supervisor = config.supervisor
+    if supervisor.heartbeat_s * 2 > supervisor.progress_deadline_s:
+        yield Problem(
+            "supervisor.progress_deadline_s",
+            repr(supervisor.progress_deadline_s),
+            "must be at least twice supervisor.heartbeat_s = "
+            f"{supervisor.heartbeat_s}, or healthy workers are taken for hung.",
+        )

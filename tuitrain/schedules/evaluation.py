@@ -20,6 +20,8 @@ from tuitrain.workers.messages import Evaluate
 from tuitrain.workers.stores import attach
 
 EVALUATOR = "eval"
+BY_HAND = 1_000_000
+"""Evaluations asked for by hand are numbered from here, so that they don't shift the others."""
 
 
 class EvaluationClock:
@@ -95,15 +97,14 @@ def run_evaluator(args: ChildArgs, link: Link) -> None:
         evaluator.pull(stores, blueprint.evaluator_reader)
         by_schedule = requested > board.eval_taken
         if by_schedule:
+            number = requested
             board.eval_taken = requested
             link.ring(["learner"])
         else:
+            number = BY_HAND + wanted_by_hand.pop()
             steps = stores.limiter.totals().steps
-        wanted_by_hand.clear()
         link.counters.values["version"] = max(h.version for h in evaluator.held.values())
         link.counters.values["updates_held"] = max(h.updates for h in evaluator.held.values())
-        # evaluations by hand are seeded apart, so that they don't shift the scheduled ones
-        number = requested if by_schedule else -1
         run_evaluation(evaluator, link, number, steps)
         if by_schedule:
             board.eval_done = requested

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tuitrain.envs.vector import Lanes, LaneStep
 from tuitrain.learning.exploration import actor_epsilon, epsilon_at
 from tuitrain.learning.policy import Policy
-from tuitrain.learning.weights import WeightStore
+from tuitrain.learning.weights import WeightStore, sha256
 from tuitrain.metrics.counters import EpisodeStats, Phases
 from tuitrain.replay.layout import BOUNDARY
 from tuitrain.replay.limiter import Ticket
@@ -81,6 +81,10 @@ class _PolicyLanes:
             published = self._store.pull(self._reader, self._weights)
             self.policy.load(self._weights, published.version)
             self.updates_held = published.updates
+
+    def weights_hash(self) -> str:
+        """SHA-256 of the weights held, as they were pulled."""
+        return sha256(self._weights)
 
     def choose(self, row: int, epsilon: float) -> NDArray[np.int64]:
         """Actions for the pending row, from the frames in the shard."""

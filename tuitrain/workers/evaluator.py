@@ -96,7 +96,7 @@ class Evaluator:
         quota = np.full(self.n_envs, wanted // self.n_envs)
         quota[: wanted % self.n_envs] += 1
         seeds, chooser, global_seed = stream(
-            self.config.run.seed, "evaluation", number, self._session
+            self.config.run.seed, "evaluation_environment", number, self._session
         ).spawn(3)
         with GlobalRandom(global_seed):
             return self._play(

@@ -1,0 +1,51 @@
+"""What an actor process does in both parallel schedules, around their different loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuitrain.workers.actor import Actor
+from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.build import checked_lanes, policies_for
+from tuitrain.workers.link import Link
+from tuitrain.workers.stores import Stores
+
+
+def build_actor(blueprint: Blueprint, stores: Stores, index: int) -> Actor:
+    """Actor `index` with environments and networks of its own."""
+    config = blueprint.config
+    return Actor(
+        blueprint,
+        stores,
+        index,
+        lambda: checked_lanes(blueprint, config.actors.envs_per_actor),
+        policies_for(config, blueprint.spec, config.actors.device),
+    )
+
+
+class ActorDesk:
+    """Reporting ready and answering what weights are held."""
+
+    def __init__(self, blueprint: Blueprint, actor: Actor, link: Link) -> None:
+        self._blueprint = blueprint
+        self._actor = actor
+        self._link = link
+
+    def start(self) -> None:
+        """Report ready."""
+        self._link.ready(
+            spec_hash=self._blueprint.spec.spec_hash(),
+            device=self._blueprint.config.actors.device,
+        )
+
+    def holdings(self) -> dict[str, Any]:
+        """Version and hash of the weights held, per policy."""
+        return {
+            name: {"version": part.policy.version, "sha256": part.weights_hash()}
+            for name, part in self._actor.parts.items()
+        }
+
+    def pull_and_report(self) -> dict[str, Any]:
+        """Take the newest weights now and say what is held: a resync in `async`."""
+        self._actor.pull()
+        return self.holdings()

@@ -1,0 +1,121 @@
+"""`async`: actors and learner run freely, held together by the rate limiter alone.
+
+Actors reserve before they step, take the newest weights at each chunk, and sleep only when they are
+too far ahead of the learner; the learner sleeps only when no update is due.
+"""
+
+from __future__ import annotations
+
+import time
+
+from tuitrain.replay.limiter import InsertsEnded, Ticket
+from tuitrain.schedules.acting import ActorDesk, build_actor
+from tuitrain.schedules.learning import LearnerDesk
+from tuitrain.schedules.rounds import Reporter
+from tuitrain.workers.actor import Actor
+from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.child import ChildArgs
+from tuitrain.workers.learner import Learner
+from tuitrain.workers.link import Link
+from tuitrain.workers.stores import Stores, attach
+
+
+def run_learner(args: ChildArgs, link: Link) -> None:
+    """The learner process."""
+    blueprint = args.blueprint
+    assert blueprint is not None
+    stores = attach(blueprint)
+    learn(blueprint, stores, Learner(blueprint, stores), link)
+
+
+def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) -> None:
+    """Make every update that becomes due, publish every few, until inserts have ended."""
+    board, limiter = stores.board, stores.limiter
+    policies = list(learner.policies)
+    every = blueprint.config.learner.publish_every_updates
+    desk = LearnerDesk(blueprint, stores, learner, link, one_version=False)
+    reporter = Reporter(link, time.monotonic)
+    desk.start()
+    unpublished = 0
+
+    def due() -> list[int]:
+        return [limiter.updates_due(i) for i in range(len(policies))]
+
+    while True:
+        counts = due()
+        if not any(counts):
+            if limiter.ended():
+                break
+            board.learner_waits = 1
+            link.wait(lambda: any(due()) or limiter.ended(), "data: no update is due")
+            board.learner_waits = 0
+            continue
+        for index, name in enumerate(policies):
+            # a burst: never more than is due, never longer than until the next publication
+            burst = min(counts[index], every)
+            for _ in range(burst):
+                learner.step(name, link.counters.phases)
+                link.counters.progress += 1
+                link.tick()
+            if burst:
+                limiter.add_updates(index, burst)
+                unpublished += burst
+        desk.ring_waiting_actors()
+        if unpublished >= every * len(policies):
+            desk.publish()
+            unpublished = 0
+        reporter.learner(learner)
+    desk.publish(final=True)
+    reporter.learner(learner)
+    desk.finish()
+
+
+def run_actor(args: ChildArgs, link: Link) -> None:
+    """An actor process."""
+    blueprint = args.blueprint
+    assert blueprint is not None
+    stores = attach(blueprint)
+    act(blueprint, stores, build_actor(blueprint, stores, args.index), link)
+
+
+def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
+    """Reserve, roll out, commit, until the steps asked for are done."""
+    board, limiter = stores.board, stores.limiter
+    rows = blueprint.config.actors.chunk_steps
+    inserts = [blueprint.chunk_inserts(name) for name in blueprint.policies]
+    steps = blueprint.config.actors.envs_per_actor * rows
+    desk = ActorDesk(blueprint, actor, link)
+    link.on("resync", lambda _: desk.pull_and_report())
+    reporter = Reporter(link, time.monotonic)
+    desk.start()
+    # Weights are published before the learner is ready, but the learner may start after us.
+    link.wait(lambda: all(s.version() > 0 for s in stores.weights.values()), "first weights")
+
+    ticket: Ticket | None = None
+
+    def reserved() -> bool:
+        nonlocal ticket
+        ticket = limiter.reserve(actor.index, inserts, steps)
+        return ticket is not None
+
+    try:
+        while True:
+            if not reserved():
+                board.actor_waits[actor.index] = 1
+                link.wait(reserved, "the learner: replay ratio reached")
+                board.actor_waits[actor.index] = 0
+            assert ticket is not None
+            actor.pull()
+            actor.begin(ticket, rows, link.wait)
+            actor.rollout(rows, link.tick, link.counters.phases)
+            committed = actor.commit()
+            limiter.commit(actor.index, committed.inserts, committed.steps)
+            link.counters.progress += 1
+            if board.learner_waits:
+                link.ring(["learner"])
+            reporter.actor(actor, ticket.step_base, only=True)
+    except InsertsEnded:
+        board.actor_waits[actor.index] = 0
+        limiter.retire(actor.index)
+        link.ring(["learner"])
+    link.finish()

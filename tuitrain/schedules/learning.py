@@ -1,0 +1,80 @@
+"""What the learner process does in both parallel schedules, around their different loops."""
+
+from __future__ import annotations
+
+from tuitrain.schedules import evaluation
+from tuitrain.schedules.evaluation import EVALUATOR, EvaluationClock
+from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.learner import Learner
+from tuitrain.workers.link import Link
+from tuitrain.workers.stores import Stores
+
+
+class LearnerDesk:
+    """Publishing, asking for evaluations and answering commands.
+
+    Args:
+        one_version: `lockstep`: an evaluation holds the weights it was asked for, so the learner
+            waits until the evaluator has taken them.
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        stores: Stores,
+        learner: Learner,
+        link: Link,
+        *,
+        one_version: bool,
+    ) -> None:
+        self._blueprint = blueprint
+        self._board = stores.board
+        self._limiter = stores.limiter
+        self._learner = learner
+        self._link = link
+        self._one_version = one_version
+        self._clock = EvaluationClock(
+            blueprint.config.eval.every_steps, blueprint.base.steps
+        )
+        self.actor_names = [f"a{i}" for i in range(blueprint.n_actors)]
+        link.on("checkpoint", lambda _: {"path": str(learner.save())})
+        link.on("stop", lambda stop: {"path": str(learner.save())} if stop.checkpoint else {})
+        link.on("resync", lambda _: learner.holdings())
+
+    def start(self) -> None:
+        """Publish the initial (or restored) weights and report ready."""
+        self._learner.publish(self._blueprint.base.steps)
+        self._link.ready(
+            spec_hash=self._blueprint.spec.spec_hash(),
+            device=self._blueprint.config.learner.device,
+        )
+
+    def publish(self, *, final: bool = False) -> None:
+        """Publish, then ask for an evaluation if one is due or this is the last publication."""
+        phase = self._link.counters.phases.enter("publish")
+        steps = self._limiter.totals().steps
+        self._learner.publish(steps)
+        self._link.counters.phases.enter(phase)
+        if not self._blueprint.config.eval.enabled:
+            return
+        if final or self._clock.due(steps):
+            number = evaluation.request(self._board, steps, final=final)
+            self._link.ring([EVALUATOR])
+            if self._one_version:
+                self._link.wait(
+                    lambda: self._board.eval_taken >= number, "the evaluator to take the weights"
+                )
+
+    def ring_waiting_actors(self) -> None:
+        """Wake those actors that have said they sleep."""
+        waiting = self._board.actor_waits
+        if waiting.any():
+            self._link.ring([n for n, w in zip(self.actor_names, waiting, strict=True) if w])
+
+    def finish(self) -> None:
+        """Save, and wait for `Stop`. The supervisor stops everyone once all have finished."""
+        path = self._learner.save()
+        wanted = self._blueprint.config.run.fingerprint
+        self._link.finish(
+            checkpoint=str(path), fingerprint=self._learner.fingerprint() if wanted else None
+        )

@@ -1,0 +1,86 @@
+"""`lockstep`: rounds with actors and learner at work at the same time, byte for byte `sequential`.
+
+The learner opens a round by writing its number on the board, after it has pinned its windows and
+while every actor rests. It publishes only when every actor has committed, so an actor that pulls at
+the start of round r can only find W(r-1). Policy lag is exactly one round.
+"""
+
+from __future__ import annotations
+
+import time
+
+from tuitrain.replay.limiter import Ticket
+from tuitrain.schedules.acting import ActorDesk, build_actor
+from tuitrain.schedules.learning import LearnerDesk
+from tuitrain.schedules.rounds import Reporter, act_half, drain, learn_half, open_round
+from tuitrain.workers.actor import Actor
+from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.child import ChildArgs
+from tuitrain.workers.learner import Learner
+from tuitrain.workers.link import Link
+from tuitrain.workers.stores import Stores, attach
+
+
+def run_learner(args: ChildArgs, link: Link) -> None:
+    """The learner process: conducts the rounds."""
+    blueprint = args.blueprint
+    assert blueprint is not None
+    stores = attach(blueprint)
+    conduct(blueprint, stores, Learner(blueprint, stores), link)
+
+
+def conduct(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) -> None:
+    """Open rounds until the steps asked for are done, then finish."""
+    board = stores.board
+    desk = LearnerDesk(blueprint, stores, learner, link, one_version=True)
+    reporter = Reporter(link, time.monotonic)
+    desk.start()
+    number = 0
+    while (opened := open_round(learner)) is not None:
+        number += 1
+        board.round_steps = opened.ticket.step_base
+        board.round_inserts[:] = opened.ticket.stamp_base
+        board.round = number
+        link.ring(desk.actor_names)
+        learn_half(learner, opened.due, link)
+        link.wait(lambda: bool((board.actor_done >= number).all()), "actors to end the round")
+        learner.close_windows()
+        desk.publish()
+        reporter.learner(learner)
+        link.tick()
+    board.ended = 1
+    link.ring(desk.actor_names)
+    drain(learner, link)
+    desk.publish(final=True)
+    reporter.learner(learner)
+    desk.finish()
+
+
+def run_actor(args: ChildArgs, link: Link) -> None:
+    """An actor process."""
+    blueprint = args.blueprint
+    assert blueprint is not None
+    stores = attach(blueprint)
+    follow(blueprint, stores, build_actor(blueprint, stores, args.index), link)
+
+
+def follow(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
+    """Take part in every round that opens."""
+    board = stores.board
+    desk = ActorDesk(blueprint, actor, link)
+    # A hand-made resync must not change which weights a round acts with: it only reports.
+    link.on("resync", lambda _: desk.holdings())
+    reporter = Reporter(link, time.monotonic)
+    desk.start()
+    number = 0
+    while True:
+        link.wait(lambda: board.round > number or bool(board.ended), "the next round")
+        if board.round <= number:
+            link.finish()
+        number = board.round
+        ticket = Ticket(board.round_steps, tuple(int(n) for n in board.round_inserts))
+        act_half(actor, stores, ticket, blueprint.config.actors.chunk_steps, link)
+        board.actor_done[actor.index] = number
+        link.ring(["learner"])
+        reporter.actor(actor, ticket.step_base, only=True)
+        link.tick()

@@ -1,0 +1,124 @@
+"""What a round is, for the two schedules that have rounds.
+
+Round r: every actor takes L vector steps with weights W(r-1); the learner makes the updates that
+are due on what was committed in rounds before r, and the result is published as W(r) when both are
+done. `sequential` runs the two halves one after the other, `lockstep` at the same time; which of
+them comes first cannot matter, because the learner's windows are pinned before the actors begin and
+exclude every row they will touch. (Ancestor: Daley & Amato 2021, concurrent training with
+synchronized execution.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tuitrain.replay.limiter import Ticket
+from tuitrain.workers.actor import Actor
+from tuitrain.workers.learner import Learner
+from tuitrain.workers.link import Link
+from tuitrain.workers.stores import Stores
+
+RECORD_EVERY_S = 1.0
+"""Seconds between `learner` and `train` records."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What everybody must know when a round opens, counted while nobody moves.
+
+    Attributes:
+        ticket: environment steps and transitions per policy committed before this round.
+        due: updates per policy that this round's learner half makes.
+    """
+
+    ticket: Ticket
+    due: dict[str, int]
+
+
+def open_round(learner: Learner) -> Round | None:
+    """Count, and pin the learner's windows; None when the steps asked for are done."""
+    limiter = learner.stores.limiter
+    totals = limiter.totals()
+    if totals.steps >= learner.blueprint.config.run.total_steps:
+        return None
+    learner.open_windows(totals.inserts)
+    due = {name: limiter.updates_due(i) for i, name in enumerate(learner.policies)}
+    return Round(Ticket(totals.steps, totals.inserts), due)
+
+
+def act_half(actor: Actor, stores: Stores, ticket: Ticket, rows: int, link: Link) -> None:
+    """One actor's half: take the weights published last, roll out, commit."""
+    actor.pull()
+    actor.begin(ticket, rows, link.wait)
+    actor.rollout(rows, link.tick, link.counters.phases)
+    committed = actor.commit()
+    stores.limiter.commit(actor.index, committed.inserts, committed.steps)
+    link.counters.progress += 1
+
+
+def learn_half(learner: Learner, due: dict[str, int], link: Link) -> None:
+    """The learner's half: the updates that are due, each policy in turn."""
+    for index, (name, count) in enumerate(due.items()):
+        for _ in range(count):
+            learner.step(name, link.counters.phases)
+            link.counters.progress += 1
+            link.tick()
+        if count:
+            learner.stores.limiter.add_updates(index, count)
+
+
+def drain(learner: Learner, link: Link) -> None:
+    """When no more rows will come: the updates that the last rounds have earned."""
+    limiter = learner.stores.limiter
+    learner.open_windows(limiter.totals().inserts)
+    due = {name: limiter.updates_due(i) for i, name in enumerate(learner.policies)}
+    learn_half(learner, due, link)
+    learner.close_windows()
+
+
+class Reporter:
+    """Puts what actors and learner have measured on the link, at most once a second each."""
+
+    def __init__(self, link: Link, clock: Callable[[], float]) -> None:
+        self._link = link
+        self._clock = clock
+        self._next: dict[int, float] = {}
+
+    def actor(self, actor: Actor, total_steps: int, *, only: bool) -> None:
+        """Counters of an actor, and a `train` record if episodes have ended.
+
+        Args:
+            only: whether this process runs nothing but this actor, so that gauges are its own.
+        """
+        values = self._link.counters.values
+        if only:
+            values["steps"] = actor.steps
+            values["epsilon"] = actor.epsilon
+            values["epsilon_planned"] = actor.planned_epsilon()
+            values["version"] = max(p.policy.version for p in actor.parts.values())
+            values["updates_held"] = max(p.updates_held for p in actor.parts.values())
+            values["transitions"] = sum(p.inserts for p in actor.parts.values())
+        if self._clock() < self._next.get(actor.index, 0.0):
+            return
+        self._next[actor.index] = self._clock() + RECORD_EVERY_S
+        for name, part in actor.parts.items():
+            if part.stats.episodes:
+                values["episodes"] = values.get("episodes", 0) + part.stats.episodes
+                self._link.record(
+                    {
+                        "kind": "train",
+                        "policy": name,
+                        "steps": total_steps,
+                        "updates": part.updates_held,
+                        "actor": actor.index,
+                        "epsilon": actor.epsilon,
+                        **part.stats.take(),
+                    }
+                )
+
+    def learner(self, learner: Learner) -> None:
+        """Counters of the learner, and a `learner` record when one is due."""
+        self._link.counters.values |= learner.counters()
+        for record in learner.records(RECORD_EVERY_S):
+            self._link.record(record)

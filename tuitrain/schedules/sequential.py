@@ -1,0 +1,107 @@
+"""`sequential`: the whole of training in one process, one thing after the other.
+
+The reference that the others are measured against: what it learns, `lockstep` must learn byte for
+byte, and `async` but for staleness.
+"""
+
+from __future__ import annotations
+
+import time
+
+from tuitrain.schedules.acting import build_actor
+from tuitrain.schedules.evaluation import EvaluationClock, build_evaluator, run_evaluation
+from tuitrain.schedules.rounds import Reporter, act_half, drain, learn_half, open_round
+from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.child import ChildArgs
+from tuitrain.workers.evaluator import Evaluator
+from tuitrain.workers.learner import Learner
+from tuitrain.workers.link import Link
+from tuitrain.workers.messages import Evaluate
+from tuitrain.workers.stores import Stores, attach
+
+
+class Trainer:
+    """All roles of a run in one process."""
+
+    def __init__(self, blueprint: Blueprint, stores: Stores) -> None:
+        self.blueprint = blueprint
+        self.stores = stores
+        self.learner = Learner(blueprint, stores)
+        self.actors = [build_actor(blueprint, stores, i) for i in range(blueprint.n_actors)]
+        self.evaluator: Evaluator | None = (
+            build_evaluator(blueprint) if blueprint.config.eval.enabled else None
+        )
+        self._clock = EvaluationClock(blueprint.config.eval.every_steps, blueprint.base.steps)
+        self._evaluations = 0
+
+    def round(self, link: Link) -> bool:
+        """One round: actors, learner, publication, evaluation if due. False when there is none."""
+        opened = open_round(self.learner)
+        if opened is None:
+            return False
+        rows = self.blueprint.config.actors.chunk_steps
+        for actor in self.actors:
+            act_half(actor, self.stores, opened.ticket, rows, link)
+        learn_half(self.learner, opened.due, link)
+        self.learner.close_windows()
+        steps = self.stores.limiter.totals().steps
+        self.learner.publish(steps)
+        if self._clock.due(steps):
+            self.evaluate(link, steps)
+        return True
+
+    def finish(self, link: Link) -> None:
+        """The updates still owed, the last publication and the last evaluation."""
+        drain(self.learner, link)
+        steps = self.stores.limiter.totals().steps
+        self.learner.publish(steps)
+        self.evaluate(link, steps)
+
+    def evaluate(self, link: Link, steps: int) -> None:
+        """Evaluate the weights published last; does not touch training."""
+        if self.evaluator is None:
+            return
+        phase = link.counters.phases.enter("evaluate")
+        self._evaluations += 1
+        self.evaluator.pull(self.stores, self.blueprint.evaluator_reader)
+        run_evaluation(self.evaluator, link, self._evaluations, steps)
+        link.counters.phases.enter(phase)
+
+
+def run(args: ChildArgs, link: Link) -> None:
+    """The one worker process of `sequential`."""
+    blueprint = args.blueprint
+    assert blueprint is not None
+    stores = attach(blueprint)
+    trainer = Trainer(blueprint, stores)
+    learner = trainer.learner
+    by_hand: list[int] = []
+
+    def evaluate_soon(command: Evaluate) -> dict[str, object]:
+        by_hand.append(command.command_id)
+        return {"queued": trainer.evaluator is not None}
+
+    link.on("checkpoint", lambda _: {"path": str(learner.save())})
+    link.on("stop", lambda stop: {"path": str(learner.save())} if stop.checkpoint else {})
+    link.on("resync", lambda _: learner.holdings())
+    link.on("evaluate", evaluate_soon)
+    reporter = Reporter(link, time.monotonic)
+    learner.publish(blueprint.base.steps)
+    link.ready(spec_hash=blueprint.spec.spec_hash(), device=blueprint.config.learner.device)
+    going = True
+    while going:
+        going = trainer.round(link)
+        steps = stores.limiter.totals().steps
+        for actor in trainer.actors:
+            reporter.actor(actor, steps, only=len(trainer.actors) == 1)
+        link.counters.values["steps"] = sum(a.steps for a in trainer.actors)
+        reporter.learner(learner)
+        if by_hand:
+            by_hand.clear()
+            trainer.evaluate(link, steps)
+        link.tick()
+    trainer.finish(link)
+    reporter.learner(learner)
+    path = learner.save()
+    fingerprint = learner.fingerprint() if blueprint.config.run.fingerprint else None
+    link.finish(checkpoint=str(path), fingerprint=fingerprint)

@@ -1,0 +1,125 @@
+"""Every random stream of a run, derived from its one seed, and a fence around global state.
+
+A stream belongs to a role, an index and an incarnation, so that no two parts of a run share
+numbers and a restarted worker does not repeat its predecessor. Torch is touched only where the
+process has already imported it: the supervisor uses this module without torch.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+ROLES = {
+    "actor": 1,
+    "environment": 2,
+    "network": 3,
+    "replay": 4,
+    "learner": 5,
+    "evaluator": 6,
+    "evaluation_environment": 7,
+    "actor_global": 8,
+    "learner_global": 9,
+    "evaluator_global": 10,
+    "probe": 11,
+    "prioritized_replay": 12,
+}
+"""Role -> first word of the spawn key. Numbers are never changed or given out again, because a
+changed number changes every run of that seed.
+
+actor: exploration of actor `index`; environment: reset seeds of actor `index`; network: initial
+weights of policy `index`; replay: sampling of policy `index`; learner: torch draws of policy
+`index`; evaluator, evaluation_environment: the same of evaluations; ``*_global``: the global
+generators that a worker's code may use; probe: the probe worker.
+"""
+
+
+def stream(seed: int, role: str, index: int = 0, incarnation: int = 0) -> np.random.SeedSequence:
+    """The seed sequence of one part of a run.
+
+    Args:
+        seed: ``run.seed``.
+        role: a key of ``ROLES``.
+        index: which one of that role.
+        incarnation: 0 for the first worker in this place, one more for each successor.
+
+    Raises:
+        ValueError: an unknown role or a negative number.
+    """
+    if role not in ROLES:
+        raise ValueError(f"no random stream is called {role!r}; there are: {', '.join(ROLES)}")
+    if seed < 0 or index < 0 or incarnation < 0:
+        raise ValueError(f"negative stream number: {seed=}, {index=}, {incarnation=}")
+    return np.random.SeedSequence(entropy=seed, spawn_key=(ROLES[role], index, incarnation))
+
+
+def generator(seed: int, role: str, index: int = 0, incarnation: int = 0) -> np.random.Generator:
+    """A numpy generator (PCG64) on ``stream(...)``."""
+    return np.random.Generator(np.random.PCG64(stream(seed, role, index, incarnation)))
+
+
+def integers(sequence: np.random.SeedSequence, n: int) -> list[int]:
+    """`n` seeds below 2**32 for whatever takes an int: environments, networks, torch."""
+    return [int(word) for word in sequence.generate_state(n, np.uint32)]
+
+
+class GlobalRandom:
+    """A private copy of the process's global random state, swapped in by ``with``.
+
+    Covers ``random``, ``numpy.random`` and, where torch has been imported, its CPU generator.
+    Code inside draws from the private state, which goes on where it stopped at the next entry;
+    code outside never notices. This makes environments that use global state reproducible
+    whatever else runs in their process. Costs some tens of µs per entry and exit.
+
+    Args:
+        sequence: where the private state starts.
+    """
+
+    def __init__(self, sequence: np.random.SeedSequence) -> None:
+        children = np.random.SeedSequence(  # not spawn(): that would change the caller's object
+            entropy=sequence.entropy, spawn_key=(*sequence.spawn_key, 0)
+        )
+        python_seed, numpy_seed, self._torch_seed = integers(children, 3)
+        self._python: Any = random.Random(python_seed).getstate()
+        self._numpy: Any = np.random.RandomState(numpy_seed).get_state()
+        self._torch: Any = None
+        self._outer: tuple[Any, Any, Any] | None = None
+
+    def __enter__(self) -> GlobalRandom:
+        if self._outer is not None:
+            raise RuntimeError("this GlobalRandom is already entered")
+        torch = sys.modules.get("torch")
+        self._outer = (
+            random.getstate(),
+            np.random.get_state(),
+            torch.get_rng_state() if torch else None,
+        )
+        random.setstate(self._python)
+        np.random.set_state(self._numpy)
+        if torch:
+            if self._torch is None:
+                self._torch = torch.Generator().manual_seed(self._torch_seed).get_state()
+            torch.set_rng_state(self._torch)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._outer is not None
+        outer_python, outer_numpy, outer_torch = self._outer
+        self._outer = None
+        self._python = random.getstate()
+        self._numpy = np.random.get_state()
+        random.setstate(outer_python)
+        np.random.set_state(outer_numpy)
+        if outer_torch is not None:  # None: torch was imported inside; it starts at the next entry
+            torch = sys.modules["torch"]
+            self._torch = torch.get_rng_state()
+            torch.set_rng_state(outer_torch)

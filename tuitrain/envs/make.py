@@ -19,7 +19,7 @@ from tuitrain.envs.multi_agent import ParallelLanes, is_parallel
 from tuitrain.envs.spaces import BadObservation, EnvError, UnsupportedSpace
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.envs.vector import GymLanes, Lanes
-from tuitrain.loading import LoadError, load_object
+from tuitrain.loading import LoadError, is_reference, load_object
 
 __all__ = [
     "BadObservation",
@@ -27,7 +27,6 @@ __all__ = [
     "UnsupportedSpace",
     "build_env",
     "inspect",
-    "is_factory_reference",
     "make_lanes",
 ]
 
@@ -77,12 +76,6 @@ def inspect(env_config: EnvConfig) -> EnvSpec:
         lanes.close()
 
 
-def is_factory_reference(env_id: str) -> bool:
-    """Whether `env_id` is ``package.module:factory`` or ``file.py:factory``."""
-    source, colon, name = env_id.rpartition(":")
-    return bool(colon and source) and all(part.isidentifier() for part in name.split("."))
-
-
 def build_env(env_config: EnvConfig) -> Any:
     """One environment: a ``gymnasium.Env`` or a parallel multi-agent environment.
 
@@ -93,7 +86,7 @@ def build_env(env_config: EnvConfig) -> Any:
     env_id = env_config.id
     # Each copy has its own kwargs: one that edits a list it was given must not edit its sisters'.
     kwargs = copy.deepcopy(env_config.kwargs)
-    if is_factory_reference(env_id):
+    if is_reference(env_id):
         try:
             factory = load_object(env_id)
         except LoadError as error:

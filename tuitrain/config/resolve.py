@@ -1,0 +1,114 @@
+"""From the config a person wrote to the one a run stores: every choice explicit.
+
+What depends on the machine (``auto``), on other keys (defaults) or on the working folder (relative
+paths) is settled once, at launch, so that every process, and a resume on another day, reads the
+same values. `learner.device = "auto"` is left to the probe worker, because only importing torch
+can tell; ``with_device`` records its answer. Imports no torch and creates nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from fractions import Fraction
+from pathlib import Path
+
+from tuitrain.config.problems import ConfigError, Problem
+from tuitrain.config.rules import check
+from tuitrain.config.schema import Config
+
+DEFAULT_TARGET_UPDATE_EVERY = 500
+"""Updates between target copies when neither `tau` nor an interval is given."""
+
+
+def resolve(config: Config, cores: int, folder: Path | None = None) -> Config:
+    """Settle everything but `learner.device`.
+
+    Args:
+        config: as read by ``load_config``.
+        cores: processor cores the run may use.
+        folder: what relative paths are relative to; default: the working folder.
+
+    Returns:
+        A config with `actors.count` a number, a target rule, the length of the learning-rate
+        schedule, and absolute paths in `run.out_dir`, `env.id` and `learner.network`. Resolving
+        it again changes nothing. `learner.lr_schedule_updates` stays open only when agents share
+        policies (`env.agent_policies`): each policy then makes a number of updates of its own.
+
+    Raises:
+        ConfigError: a referenced file does not exist, or values do not go together once settled.
+    """
+    folder = Path.cwd() if folder is None else folder.absolute()
+    count = max(1, cores - 1) if config.actors.count == "auto" else config.actors.count
+    learner = config.learner
+    target_every = learner.target_update_every_updates
+    if learner.tau is None and target_every is None:
+        target_every = DEFAULT_TARGET_UPDATE_EVERY
+    schedule_updates = learner.lr_schedule_updates
+    if schedule_updates is None and not config.env.agent_policies:
+        schedule_updates = planned_updates(config)
+    problems: list[Problem] = []
+    env_id = _absolute(config.env.id, "env.id", folder, problems)
+    network = _absolute(learner.network, "learner.network", folder, problems)
+    resolved = config.model_copy(
+        update={
+            "run": config.run.model_copy(
+                update={"out_dir": str(_join(folder, config.run.out_dir))}
+            ),
+            "env": config.env.model_copy(update={"id": env_id}),
+            "actors": config.actors.model_copy(update={"count": count}),
+            "learner": learner.model_copy(
+                update={
+                    "network": network,
+                    "target_update_every_updates": target_every,
+                    "lr_schedule_updates": schedule_updates,
+                }
+            ),
+        }
+    )
+    problems += check(resolved)
+    if problems:
+        raise ConfigError(problems)
+    return resolved
+
+
+def with_device(config: Config, device: str) -> Config:
+    """The config with the learner's device as the probe found it (``cpu``, ``cuda:0``)."""
+    return config.model_copy(
+        update={"learner": config.learner.model_copy(update={"device": device})}
+    )
+
+
+def planned_updates(config: Config, agents: int = 1) -> int:
+    """Updates a policy makes by the end of the run, at least 1.
+
+    Args:
+        config: its `total_steps`, `learning_starts` and `replay_ratio` count.
+        agents: agents of one environment that share the policy; each environment step gives one
+            transition for each.
+    """
+    transitions = config.run.total_steps * agents - config.replay.learning_starts
+    return max(1, math.floor(Fraction(transitions) * config.learner.updates_per_transition))
+
+
+def available_cores() -> int:
+    """Cores this process may run on, at least 1 (affinity counts; a machine's total does not)."""
+    try:
+        return max(1, len(os.sched_getaffinity(0)))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
+def _join(folder: Path, text: str) -> Path:
+    return Path(os.path.normpath(folder / Path(text).expanduser()))
+
+
+def _absolute(reference: str, key: str, folder: Path, problems: list[Problem]) -> str:
+    """``file.py:factory`` with an absolute path; anything else as it is."""
+    where, colon, name = reference.rpartition(":")
+    if not colon or not where.endswith(".py"):
+        return reference
+    path = _join(folder, where)
+    if not path.is_file():
+        problems.append(Problem(key, f'"{reference}"', f"there is no file {path}."))
+    return f"{path}:{name}"

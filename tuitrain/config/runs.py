@@ -1,0 +1,243 @@
+"""The run folder: everything a run leaves behind, under one name, and how to find it again.
+
+``out_dir/name-NNNN`` is numbered by making it (mkdir either makes a folder or fails), so two
+launches at the same moment get two numbers. Only the run's owner may read it: diffs and logs of
+somebody's work are in it. Knows nothing of processes and sockets beyond the file that names them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import secrets
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuitrain.config.load import parse_config, to_toml
+from tuitrain.config.provenance import collect
+from tuitrain.config.schema import Config
+
+RUN_SCHEMA_VERSION = 1
+_NUMBERED = re.compile(r"(?P<name>.+)-(?P<number>\d{4,})")
+
+
+class RunFolderError(RuntimeError):
+    """A run folder cannot be made, found or read; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of one run. Making this value touches nothing."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """`name-NNNN`, what `tuitrain attach` and the others accept."""
+        return self.path.name
+
+    @property
+    def config_toml(self) -> Path:
+        """The resolved config."""
+        return self.path / "config.toml"
+
+    @property
+    def provenance_json(self) -> Path:
+        """What code, packages and machine the run was started with."""
+        return self.path / "provenance.json"
+
+    @property
+    def metrics_jsonl(self) -> Path:
+        """Records, one JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def events_jsonl(self) -> Path:
+        """Events, one JSON object a line."""
+        return self.path / "events.jsonl"
+
+    @property
+    def summary_json(self) -> Path:
+        """How the run ended; absent while it runs."""
+        return self.path / "summary.json"
+
+    @property
+    def runtime_json(self) -> Path:
+        """Run id, supervisor's pid and socket path of the latest session."""
+        return self.path / "runtime.json"
+
+    @property
+    def logs(self) -> Path:
+        """One log per process."""
+        return self.path / "logs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints, newest kept."""
+        return self.path / "checkpoints"
+
+    def load_config(self) -> Config:
+        """The resolved config of the run.
+
+        Raises:
+            RunFolderError: there is none.
+            ConfigError: it does not fit this version's schema.
+        """
+        try:
+            text = self.config_toml.read_text(encoding="utf-8")
+        except OSError as error:
+            raise RunFolderError(f"{self.config_toml}: {error.strerror}") from error
+        return parse_config(text, str(self.config_toml))
+
+    def store_config(self, config: Config) -> None:
+        """Replace config.toml, e.g. when the probe has settled the device."""
+        write_atomically(self.config_toml, to_toml(config))
+
+    def read_json(self, path: Path) -> dict[str, Any] | None:
+        """A JSON file of this folder, or None where it is absent.
+
+        Raises:
+            RunFolderError: it is there but is not a JSON object.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{path} cannot be read: {error}") from error
+        if not isinstance(data, dict):
+            raise RunFolderError(f"{path} is not a JSON object")
+        return data
+
+    def write_runtime(self, *, run_id: str, pid: int, socket_path: str, **more: Any) -> None:
+        """Say which process runs this folder now and where it listens."""
+        data = {
+            "schema_version": RUN_SCHEMA_VERSION,
+            "run_id": run_id,
+            "pid": pid,
+            "socket_path": socket_path,
+            **more,
+        }
+        write_atomically(self.runtime_json, json.dumps(data, indent=2) + "\n")
+
+    def read_runtime(self) -> dict[str, Any] | None:
+        """What ``write_runtime`` wrote, or None before the first session."""
+        return self.read_json(self.runtime_json)
+
+
+def new_run_id() -> str:
+    """Eight hexadecimal digits: the part of segment and socket names that tells runs apart."""
+    return secrets.token_hex(4)
+
+
+def create_run(config: Config, command: list[str] | None = None) -> RunFolder:
+    """Make the folder of a new run, with its config and provenance.
+
+    Args:
+        config: resolved; stored as it is.
+        command: the command line that started the run, for the provenance.
+
+    Raises:
+        RunFolderError: the folder cannot be made.
+    """
+    # Everything that can fail for reasons of content comes before anything is created.
+    text = to_toml(config)
+    provenance = json.dumps(collect(config, command), indent=2) + "\n"
+    out_dir = Path(config.run.out_dir)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        folder = RunFolder(_make_numbered(out_dir, config.run.name))
+        folder.logs.mkdir(mode=0o700)
+        folder.checkpoints.mkdir(mode=0o700)
+        write_atomically(folder.provenance_json, provenance)
+        # Last, because a folder counts as a run from here on.
+        write_atomically(folder.config_toml, text)
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot make a run folder in {out_dir} (run.out_dir): {error.strerror}: "
+            f"{error.filename}"
+        ) from error
+    return folder
+
+
+def list_runs(out_dir: Path) -> list[RunFolder]:
+    """All runs of a folder, oldest first by the time they were made."""
+    if not out_dir.is_dir():
+        return []
+    found = [RunFolder(path) for path in out_dir.iterdir() if (path / "config.toml").is_file()]
+    return sorted(found, key=_age_key)
+
+
+def find_run(text: str, out_dir: Path | str = "runs") -> RunFolder:
+    """A run by what a person types: `latest`, a run's name, its name without number, or a path.
+
+    A name without its number means the newest run of that name.
+
+    Raises:
+        RunFolderError: there is none; lists the nearest names.
+    """
+    out_dir = Path(out_dir)
+    path = Path(text).expanduser()
+    if len(path.parts) > 1 or text in {".", ".."}:
+        if (path / "config.toml").is_file():
+            return RunFolder(path.absolute())
+        raise RunFolderError(f"{path} is not a run folder: it has no config.toml.")
+    runs = list_runs(out_dir)
+    if not runs:
+        raise RunFolderError(f"no run {text!r}: there are no runs in {out_dir.absolute()}.")
+    if text == "latest":
+        return RunFolder(runs[-1].path.absolute())
+    matches = [run for run in runs if run.name == text] or [
+        run for run in runs if (m := _NUMBERED.fullmatch(run.name)) and m["name"] == text
+    ]
+    if matches:
+        return RunFolder(matches[-1].path.absolute())
+    names = [run.name for run in runs]
+    near = difflib.get_close_matches(text, names, n=5, cutoff=0.4) or names[-5:][::-1]
+    raise RunFolderError(
+        f"no run {text!r} in {out_dir.absolute()}. Near it: {', '.join(near)} (or `latest`)."
+    )
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file by a rename, so that a reader sees the old or the new text, never half."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _make_numbered(out_dir: Path, name: str) -> Path:
+    numbers = [
+        int(m["number"])
+        for path in out_dir.iterdir()
+        if (m := _NUMBERED.fullmatch(path.name)) and m["name"] == name
+    ]
+    number = max(numbers, default=0)
+    while True:
+        number += 1
+        path = out_dir / f"{name}-{number:04d}"
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        return path
+
+
+def _age_key(run: RunFolder) -> tuple[float, str]:
+    # provenance.json is written once, when the run is made; config.toml may be replaced.
+    try:
+        made = run.provenance_json.stat().st_mtime_ns
+    except OSError:
+        made = run.config_toml.stat().st_mtime_ns
+    return made, run.name

@@ -44,6 +44,8 @@ class Heads(nn.Module):
         dueling: two streams, state value and advantages, instead of one.
     """
 
+    stateless = True
+
     def __init__(self, n_features: int, hidden: int, n_actions: int, dueling: bool) -> None:
         super().__init__()
 
@@ -70,6 +72,8 @@ class Mlp(nn.Module):
         dueling: split the last hidden layer into two streams.
         hidden: widths of the hidden layers.
     """
+
+    stateless = True
 
     def __init__(
         self, input_shape: Shape, n_actions: int, dueling: bool, hidden: Sequence[int] = (120, 84)
@@ -135,6 +139,8 @@ class Convolutional(nn.Module):
         channels: see ``image_layout``.
         name: for errors.
     """
+
+    stateless = True
 
     def __init__(
         self,
@@ -207,6 +213,8 @@ class QNetwork(nn.Module):
         body: float32 [B, n_frames, *observation_shape] -> [B, n_actions].
         input_scale: uint8 observations are divided by this; float ones pass unchanged.
     """
+
+    stateless = True
 
     def __init__(self, body: nn.Module, input_scale: float) -> None:
         super().__init__()

@@ -1,0 +1,170 @@
+"""Checkpoints: written whole or not at all, verified when read, the newest sound one wins.
+
+A checkpoint is an ordinary ``torch.save`` file whose SHA-256 stands in the archive comment of the
+zip it is: one file and one rename, so content and checksum cannot part. It is read with
+``weights_only=True``: tensors and plain values, never code. What the values mean is the caller's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+SUFFIX = ".pt"
+
+_COMMENT = b"sha256="
+_DIGEST_CHARS = 64
+_TRAILER_BYTES = 2 + len(_COMMENT) + _DIGEST_CHARS  # length of the comment, then the comment
+_END_OF_ZIP = b"PK\x05\x06"
+_END_OF_ZIP_BYTES = 22
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be written or is not sound; the message says which and why."""
+
+
+def save(folder: Path, payload: dict[str, Any], name: str, keep: int) -> Path:
+    """Write a checkpoint durably, then remove the oldest ones.
+
+    The file appears under its name only when it is complete and on the disk; if anything fails
+    on the way, all earlier checkpoints are still there.
+
+    Args:
+        folder: where checkpoints lie; made if absent.
+        payload: tensors and plain values (numbers, text, None, lists, tuples, dicts).
+        name: e.g. ``ckpt-0000001200``; names must sort by age.
+        keep: how many stay (by name, newest; the one written stays in any case), at least 1.
+
+    Returns:
+        The file's path, ``folder/name.pt``.
+
+    Raises:
+        CheckpointError: the payload holds something ``load`` would refuse, or the disk is full
+            or not writable (the cause says which).
+    """
+    if keep < 1:
+        raise ValueError(f"keep must be at least 1, got {keep}")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(f"{name!r} cannot be a checkpoint's name")
+    data = _pack(payload)
+    path = folder / (name + SUFFIX)
+    temporary = folder / f".{name}.{os.getpid()}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"checkpoint {path} ({len(data):,} bytes) could not be written: {error.strerror}; "
+            "earlier checkpoints are untouched"
+        ) from error
+    _prune(folder, path, keep)
+    return path
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read and verify one checkpoint; tensors come to the CPU.
+
+    Raises:
+        CheckpointError: no such file, cut short, changed since it was written, or it holds
+            something other than tensors and plain values.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
+    _verify(path, data)
+    return _unpack(path, data)
+
+
+def newest(folder: Path) -> tuple[Path, dict[str, Any], list[str]] | None:
+    """The newest sound checkpoint of a folder.
+
+    Returns:
+        Its path, its payload, and one line for each newer one that was passed over because it is
+        damaged (show them to the user); None if the folder holds no checkpoint at all.
+
+    Raises:
+        CheckpointError: there are checkpoints and all of them are damaged.
+    """
+    skipped: list[str] = []
+    for path in reversed(_files(folder)):
+        try:
+            return path, load(path), skipped
+        except CheckpointError as error:
+            skipped.append(str(error))
+    if skipped:
+        raise CheckpointError("every checkpoint is damaged:\n" + "\n".join(skipped))
+    return None
+
+
+def _pack(payload: dict[str, Any]) -> bytes:
+    stream = io.BytesIO()
+    torch.save(payload, stream)
+    data = stream.getvalue()
+    if data[-_END_OF_ZIP_BYTES:][:4] != _END_OF_ZIP or data[-2:] != b"\0\0":
+        raise CheckpointError("torch.save wrote a file of an unknown form")
+    body = data[:-2]  # without the length of the archive comment, which is empty
+    comment = _COMMENT + hashlib.sha256(body).hexdigest().encode()
+    packed = body + len(comment).to_bytes(2, "little") + comment
+    try:  # here, where the values are known, and not in front of somebody who wants to resume
+        torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"a checkpoint may hold tensors and plain values only: {_first_line(error)}"
+        ) from error
+    return packed
+
+
+def _verify(path: Path, data: bytes) -> None:
+    body, trailer = data[:-_TRAILER_BYTES], data[-_TRAILER_BYTES:]
+    if not trailer[2:].startswith(_COMMENT) or body[-_END_OF_ZIP_BYTES + 2 :][:4] != _END_OF_ZIP:
+        raise CheckpointError(
+            f"checkpoint {path} ({len(data):,} bytes) is cut short or not a checkpoint"
+        )
+    if hashlib.sha256(body).hexdigest().encode() != trailer[-_DIGEST_CHARS:]:
+        raise CheckpointError(f"checkpoint {path} is damaged: its bytes do not match its SHA-256")
+
+
+def _unpack(path: Path, data: bytes) -> dict[str, Any]:
+    try:
+        payload = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {_first_line(error)}") from error
+    if not isinstance(payload, dict):
+        raise CheckpointError(f"checkpoint {path} holds a {type(payload).__name__}, not a dict")
+    return payload
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob(f"*{SUFFIX}") if not p.name.startswith("."))
+
+
+def _prune(folder: Path, written: Path, keep: int) -> None:
+    others = [path for path in _files(folder) if path != written]
+    stale = others[: max(0, len(others) - (keep - 1))]
+    for path in [*stale, *folder.glob(".*.tmp")]:  # *.tmp: left by writers that were killed
+        path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

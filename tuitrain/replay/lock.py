@@ -1,0 +1,324 @@
+"""A reader-writer lock between processes that no dead process can keep.
+
+POSIX record locks on one file of the run: the kernel releases them when their holder dies,
+however it dies. Each resource has two bytes of the file. The *gate* byte is taken exclusively by
+everyone on entry and given up once the *data* byte is held, shared by readers and exclusively by
+the writer. A waiting writer stands in the gate, so no new reader passes it and overlapping readers
+cannot starve it (a turnstile).
+
+What record locks do not do by themselves, and what is done about it here:
+
+- They belong to the process, not the thread: a thread lock stands before each resource.
+- Closing *any* descriptor of the file drops all of the process's locks: a file is opened once per
+  process, here; nothing else may open it, not even to read or hash it.
+- A forked child does not inherit them but believes it has: the objects are poisoned in it.
+- A blocking request cannot be given a deadline: requests do not block and are repeated.
+
+Locks protect short moves of indices, never copies. Knows nothing of what it protects.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import threading
+import time
+from dataclasses import dataclass
+from fcntl import F_GETLK, F_RDLCK, F_SETLK, F_UNLCK, F_WRLCK, fcntl
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NoReturn
+
+_FLOCK = struct.Struct("hhqqi4x")  # type, whence, start, len, pid: Linux, 64 bit
+_FIRST_SLEEP_S: Final = 20e-6
+_LONGEST_SLEEP_S: Final = 1e-3
+_CLOSED, _FORKED = -1, -2
+
+_open_files: dict[tuple[int, int], LockFile] = {}
+_registry_lock = threading.Lock()
+
+
+class LockTimeout(Exception):
+    """A lock was not to be had within its deadline.
+
+    Attributes:
+        resource: name of the resource.
+        waited_s: how long was waited.
+        holder_pid: the process that holds it, None if it could not be told.
+    """
+
+    def __init__(self, resource: str, waited_s: float, holder_pid: int | None) -> None:
+        self.resource = resource
+        self.waited_s = waited_s
+        self.holder_pid = holder_pid
+        who = "a holder that could not be identified"
+        if holder_pid == os.getpid():
+            who = f"another thread of this process ({holder_pid})"
+        elif holder_pid is not None:
+            who = f"process {holder_pid}"
+        super().__init__(
+            f"lock {resource!r} was not free within {waited_s:.2f} s: it is held by {who}, which "
+            "is stopped or stuck; ending that process frees the lock"
+        )
+
+
+class LockUnusable(RuntimeError):
+    """The lock file was closed, or this process is a fork of the one that opened it."""
+
+
+@dataclass(frozen=True)
+class LockStats:
+    """Use of one lock by this process: counts, and seconds of the acquisitions that waited."""
+
+    acquisitions: int
+    waits: int
+    waited_s: float
+    worst_s: float
+
+
+class LockFile:
+    """The lock file of a run, open in this process. Made by ``create`` or ``open``."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+        self._locks: dict[int, RWLock] = {}
+        status = os.fstat(fd)
+        self._key = (status.st_dev, status.st_ino)
+
+    @classmethod
+    def create(cls, path: str | Path) -> LockFile:
+        """Make the file (mode 0600) and open it. Raises ``FileExistsError`` if it exists."""
+        path = Path(path)
+        with _registry_lock:
+            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            return cls._register(path, fd)
+
+    @classmethod
+    def open(cls, path: str | Path) -> LockFile:
+        """Open a file made by ``create``; exactly once per process.
+
+        Raises:
+            RuntimeError: this process has it open already.
+            FileNotFoundError: there is none.
+        """
+        path = Path(path)
+        with _registry_lock:
+            # Not by opening it: the close that would follow drops every lock this process holds.
+            status = os.stat(path)
+            if (status.st_dev, status.st_ino) in _open_files:
+                raise RuntimeError(
+                    f"the lock file {path} is open in this process already; a second descriptor "
+                    "would drop its locks when closed. Pass the LockFile on instead"
+                )
+            return cls._register(path, os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW))
+
+    @classmethod
+    def _register(cls, path: Path, fd: int) -> LockFile:
+        file = cls(path, fd)
+        _open_files[file._key] = file
+        return file
+
+    def rwlock(self, resource: int, name: str, deadline_s: float) -> RWLock:
+        """The lock of a resource; the same object however often it is asked for.
+
+        Args:
+            resource: number of the resource, the same in every process, from 0.
+            name: what users read in messages.
+            deadline_s: longest wait of an acquisition, in seconds.
+
+        Raises:
+            ValueError: the resource was given another name before.
+        """
+        if resource < 0 or deadline_s <= 0:
+            raise ValueError(f"lock {name!r}: resource {resource}, deadline {deadline_s} s")
+        with _registry_lock:
+            lock = self._locks.get(resource)
+            if lock is None:
+                lock = self._locks[resource] = RWLock(self, resource, name, deadline_s)
+            elif lock.name != name:
+                raise ValueError(
+                    f"resource {resource} of {self.path} is {lock.name!r}, not {name!r}"
+                )
+            return lock
+
+    def close(self) -> None:
+        """Close the file, which releases every lock of this process. May be called twice."""
+        with _registry_lock:
+            fd, self._fd = self._fd, _CLOSED if self._fd != _FORKED else _FORKED
+            for lock in self._locks.values():
+                lock._fd = self._fd
+            if fd >= 0:
+                os.close(fd)
+                _open_files.pop(self._key, None)
+
+    def _poison(self) -> None:
+        self._fd = _FORKED
+        for lock in self._locks.values():
+            lock._fd = _FORKED
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a LockFile cannot be pickled: send its path and call LockFile.open(path)")
+
+
+class RWLock:
+    """Many readers or one writer on one resource. Made by ``LockFile.rwlock``.
+
+    Threads of one process exclude each other, readers too. Not reentrant: a thread that asks
+    again for what it holds gets ``LockTimeout`` naming its own process.
+    """
+
+    def __init__(self, file: LockFile, resource: int, name: str, deadline_s: float) -> None:
+        self.name = name
+        self.deadline_s = deadline_s
+        self._fd = file._fd
+        self._path = file.path
+        self._thread = threading.Lock()
+        gate, data = 2 * resource, 2 * resource + 1
+        self._take_gate = _request(F_WRLCK, gate)
+        self._free_gate = _request(F_UNLCK, gate)
+        self._free_data = _request(F_UNLCK, data)
+        self._take_write = _request(F_WRLCK, data)
+        self._read = _Held(self, _request(F_RDLCK, data))
+        self._write = _Held(self, self._take_write)
+        self._acquisitions = 0
+        self._waits = 0
+        self._waited_s = 0.0
+        self._worst_s = 0.0
+
+    def read(self) -> _Held:
+        """``with lock.read():`` hold it together with other readers."""
+        return self._read
+
+    def write(self) -> _Held:
+        """``with lock.write():`` hold it alone."""
+        return self._write
+
+    def stats(self) -> LockStats:
+        """What this process has seen so far."""
+        return LockStats(self._acquisitions, self._waits, self._waited_s, self._worst_s)
+
+    def _acquire(self, take_data: bytes) -> None:
+        fd = self._fd
+        if fd < 0:
+            raise self._unusable()
+        started: float | None = None
+        if not self._thread.acquire(False):
+            started = time.monotonic()
+            if not self._thread.acquire(timeout=self.deadline_s):
+                raise self._timeout(started, os.getpid())
+        try:
+            if not _set(fd, self._take_gate):
+                started = self._wait(fd, self._take_gate, started)
+            try:
+                if not _set(fd, take_data):
+                    started = self._wait(fd, take_data, started)
+            finally:
+                fcntl(fd, F_SETLK, self._free_gate)
+        except BaseException:
+            self._release()
+            raise
+        self._acquisitions += 1
+        if started is not None:
+            waited = time.monotonic() - started
+            self._waits += 1
+            self._waited_s += waited
+            self._worst_s = max(self._worst_s, waited)
+
+    def _release(self) -> None:
+        try:
+            if self._fd >= 0:  # else close() has released it
+                fcntl(self._fd, F_SETLK, self._free_data)
+        finally:
+            self._thread.release()
+
+    def _wait(self, fd: int, request: bytes, started: float | None) -> float:
+        """Repeat a request until it is granted; returns when the acquisition began to wait."""
+        if started is None:
+            started = time.monotonic()
+        sleep_s = _FIRST_SLEEP_S
+        while True:
+            time.sleep(sleep_s)
+            if _set(fd, request):
+                return started
+            if time.monotonic() - started >= self.deadline_s:
+                raise self._timeout(started, self._holder(fd))
+            sleep_s = min(2 * sleep_s, _LONGEST_SLEEP_S)
+
+    def _holder(self, fd: int) -> int | None:
+        """Who is to blame: whoever stands in the gate may itself wait for the data's holder."""
+        return _blocker(fd, self._take_write) or _blocker(fd, self._take_gate)
+
+    def _timeout(self, started: float, holder_pid: int | None) -> LockTimeout:
+        waited = time.monotonic() - started
+        self._waits += 1
+        self._waited_s += waited
+        self._worst_s = max(self._worst_s, waited)
+        return LockTimeout(self.name, waited, holder_pid)
+
+    def _unusable(self) -> LockUnusable:
+        if self._fd == _FORKED:
+            return LockUnusable(
+                f"lock {self.name!r} was opened before this process was forked; record locks do "
+                f"not pass to forked children. Start workers with spawn and open {self._path} there"
+            )
+        return LockUnusable(f"lock {self.name!r}: the lock file {self._path} has been closed")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an RWLock cannot be pickled: send the lock file's path and resource number and call "
+            "LockFile.open(path).rwlock(resource, name, deadline_s)"
+        )
+
+
+class _Held:
+    """The context manager of one mode; stateless, so one object serves every acquisition."""
+
+    __slots__ = ("_lock", "_take")
+
+    def __init__(self, lock: RWLock, take: bytes) -> None:
+        self._lock = lock
+        self._take = take
+
+    def __enter__(self) -> None:
+        self._lock._acquire(self._take)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lock._release()
+
+
+def _request(kind: int, byte: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0)
+
+
+def _set(fd: int, request: bytes) -> bool:
+    try:
+        fcntl(fd, F_SETLK, request)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def _blocker(fd: int, request: bytes) -> int | None:
+    """Pid of a process whose lock is in the way of ``request``; None if none is, or unknown."""
+    kind, _, _, _, pid = _FLOCK.unpack(fcntl(fd, F_GETLK, request))
+    return pid if kind != F_UNLCK and pid > 0 else None
+
+
+def _poison_after_fork() -> None:
+    global _registry_lock
+    _registry_lock = threading.Lock()  # may have been held by another thread
+    for file in _open_files.values():
+        file._poison()
+    _open_files.clear()
+
+
+os.register_at_fork(after_in_child=_poison_after_fork)

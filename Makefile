@@ -1,0 +1,40 @@
+# Every habit of the project. `make help` lists them.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+CONFIG ?= configs/cartpole.toml
+ARGS   ?=
+# Tests that start processes of their own want a core each.
+JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$((n / 2)) || echo 2)
+
+.PHONY: help env run test check format bench clean-runs
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+env: $(VENV)/.installed ## make .venv with the tested versions
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: env ## train CartPole and watch it (CONFIG=..., ARGS="--set run.seed=2")
+	$(BIN)/tuitrain launch $(CONFIG) $(ARGS)
+
+test: env ## the tests (minutes)
+	$(BIN)/python -m pytest -m "not long" -n $(JOBS) --dist loadgroup $(ARGS)
+
+check: env ## ruff, format, mypy --strict, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: env ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: env ## measure speed as ratios; figures go into benchmarks/README.md
+	$(BIN)/python -m benchmarks.run $(ARGS)

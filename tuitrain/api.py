@@ -1,0 +1,168 @@
+"""What ``import tuitrain`` offers: train a config, use what was trained.
+
+``train`` starts the same supervisor process that `tuitrain launch --headless` starts, so a script
+needs no ``if __name__ == "__main__"`` guard (no worker ever imports it) and a notebook works too.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuitrain.config.schema import Config
+from tuitrain.envs.spec import PolicySpec
+
+
+class TrainingFailed(RuntimeError):
+    """The run ended by a failure; the message is its cause, `run_dir` holds its logs."""
+
+    def __init__(self, message: str, run_dir: Path) -> None:
+        super().__init__(message)
+        self.run_dir = run_dir
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended: what summary.json says, and where everything is."""
+
+    run_dir: Path
+    state: str
+    steps: int
+    summary: dict[str, Any]
+
+
+def train(
+    config: Config | Mapping[str, Any] | str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    quiet: bool = False,
+) -> RunResult:
+    """Train to the end in the foreground.
+
+    Args:
+        config: a ``Config``, a nested mapping like the TOML's tables, or the path of a TOML file.
+        overrides: as `--set`, e.g. ``["learner.lr=1e-3", "run.schedule=sequential"]``.
+        quiet: don't print the headless progress lines.
+
+    Raises:
+        ConfigError: something in the config is wrong; nothing has been created.
+        TrainingFailed: a worker failed.
+        KeyboardInterrupt: Ctrl-C; the run has been stopped with a checkpoint.
+    """
+    from tuitrain.config.load import config_from, load_config
+    from tuitrain.config.resolve import resolve
+    from tuitrain.config.runs import create_run
+
+    if isinstance(config, str | Path):
+        loaded = load_config(Path(config), overrides)
+    else:
+        given = config.model_dump() if isinstance(config, Config) else dict(config)
+        loaded = config_from(given, overrides)
+    run = create_run(resolve(loaded))
+    command = [sys.executable, "-m", "tuitrain.supervisor", str(run.path), "--headless"]
+    output = subprocess.DEVNULL if quiet else None
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # it has the same terminal, so it has been interrupted too
+        raise
+    summary = _read_summary(run.path)
+    if code != 0:
+        cause = summary.get("cause") or f"the supervisor ended with exit code {code}"
+        raise TrainingFailed(f"{cause} (logs in {run.path / 'logs'})", run.path)
+    return RunResult(run.path, summary["state"], summary["steps"], summary)
+
+
+def _read_summary(run_dir: Path) -> dict[str, Any]:
+    try:
+        summary: dict[str, Any] = json.loads((run_dir / "summary.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return summary
+
+
+class ActState:
+    """The frames a policy remembers between two calls of ``act``."""
+
+    def __init__(self, spec: PolicySpec, n_frames: int, n_envs: int) -> None:
+        from tuitrain.workers.history import FrameHistory
+
+        self.n_envs = n_envs
+        self.history = FrameHistory(spec, n_frames, n_envs)
+
+
+class Policy:
+    """A trained policy, acting greedily as the run's evaluator does."""
+
+    def __init__(self, acting: Any, spec: PolicySpec, n_frames: int) -> None:
+        self.spec = spec
+        self.n_frames = n_frames
+        self._acting = acting
+
+    def act(
+        self, obs: NDArray[Any], state: ActState | None = None
+    ) -> tuple[int | NDArray[np.int64], ActState]:
+        """Greedy actions for one observation, or for a batch of environments in step.
+
+        Args:
+            obs: [*observation_shape], or [B, *observation_shape] for B environments.
+            state: what the call before returned; None at the start of an episode.
+
+        Returns:
+            The action (int, or int64[B]) and the state for the next call.
+
+        Raises:
+            ValueError: the observation's shape is not the spec's.
+        """
+        obs = np.asarray(obs)
+        shape = self.spec.observation_shape
+        single = obs.shape == shape
+        batch = obs[None] if single else obs
+        if batch.shape[1:] != shape:
+            raise ValueError(
+                f"the policy takes observations of shape {shape} or (B, {shape}), got {obs.shape}"
+            )
+        first = state is None
+        if state is None:
+            one_agent = PolicySpec(shape, self.spec.observation_dtype, self.spec.n_actions, ("",))
+            state = ActState(one_agent, self.n_frames, len(batch))
+        if state.n_envs != len(batch):
+            raise ValueError(f"this state belongs to {state.n_envs} environments, not {len(batch)}")
+        stacked = state.history.push(batch.astype(self.spec.dtype, copy=False), first)
+        actions = self._acting.greedy(stacked)
+        return (int(actions[0]) if single else actions), state
+
+
+def load_policy(
+    run: str | Path = "latest", policy: str | None = None, *, device: str = "cpu"
+) -> Policy:
+    """The newest checkpoint's policy of a run, live or ended.
+
+    Args:
+        run: `latest`, a run's name, or the path of its folder.
+        policy: which one, if the run has several.
+
+    Raises:
+        FileNotFoundError: no such run, or it has no checkpoint yet.
+        ValueError: no such policy, or several and none named.
+    """
+    from tuitrain.config.runs import find_run
+    from tuitrain.workers.trained import load_trained
+
+    trained = load_trained(find_run(str(run)).path, device=device)
+    names = list(trained.policies)
+    if policy is None and len(names) > 1:
+        raise ValueError(f"this run has several policies, name one of {names}")
+    name = policy if policy is not None else names[0]
+    if name not in trained.policies:
+        raise ValueError(f"this run has no policy {name!r}, it has {names}")
+    return Policy(trained.policies[name], trained.spec.policies[name], trained.spec.n_frames)

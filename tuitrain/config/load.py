@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,15 @@ from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.rules import check
 from tuitrain.config.schema import Config
 
-__all__ = ["ConfigError", "Problem", "load_config", "parse_config", "schema_json", "to_toml"]
+__all__ = [
+    "ConfigError",
+    "Problem",
+    "config_from",
+    "load_config",
+    "parse_config",
+    "schema_json",
+    "to_toml",
+]
 
 _OVERRIDE_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _BARE_TEXT = re.compile(r"[A-Za-z_./~][^\"'\[\]{}=#\n]*")
@@ -46,21 +54,16 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
         except ConfigError as error:
             problems += error.problems
             readable = False
-    given: set[str] = set()
-    for override in overrides:
-        problem, key = _apply(raw, override)
-        if problem is not None:
-            problems.append(problem)
-        else:
-            given.add(key)
-    config, found = _validate(raw)
-    if not readable:
-        # Without the file, rules between keys would speak of defaults nobody chose.
-        found = [p for p in found if any(p.key == k or p.key.startswith(f"{k}.") for k in given)]
-    problems += found
-    if problems or config is None:
-        raise ConfigError(problems, source)
-    return config
+    return _finish(raw, overrides, source, problems, readable)
+
+
+def config_from(tables: Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
+    """A config from nested mappings like the TOML's tables, and overrides; `tables` is kept as is.
+
+    Raises:
+        ConfigError: as ``load_config`` does.
+    """
+    return _finish(_copy(tables), overrides, "config", [], True)
 
 
 def parse_config(text: str, source: str = "config") -> Config:
@@ -171,6 +174,31 @@ def _override_value(text: str) -> Any:
 
 
 # ---- checking --------------------------------------------------------------------------------
+
+
+def _finish(
+    raw: dict[str, Any],
+    overrides: Sequence[str],
+    source: str,
+    problems: list[Problem],
+    readable: bool,
+) -> Config:
+    """Apply overrides and check everything; `readable` is False if the file said nothing."""
+    given: set[str] = set()
+    for override in overrides:
+        problem, key = _apply(raw, override)
+        if problem is not None:
+            problems.append(problem)
+        else:
+            given.add(key)
+    config, found = _validate(raw)
+    if not readable:
+        # Without the file, rules between keys would speak of defaults nobody chose.
+        found = [p for p in found if any(p.key == k or p.key.startswith(f"{k}.") for k in given)]
+    problems += found
+    if problems or config is None:
+        raise ConfigError(problems, source)
+    return config
 
 
 def _validate(raw: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
@@ -293,7 +321,9 @@ def _remove(raw: dict[str, Any], path: Sequence[str]) -> None:
 
 
 def _copy(value: Any) -> Any:
-    return {key: _copy(item) for key, item in value.items()} if isinstance(value, dict) else value
+    return (
+        {key: _copy(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+    )
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""docs/config.md, made from the schema: ``python -m tuitrain.config.reference > docs/config.md``."""
+"""docs/config.md from the schema: ``python -m tuitrain.config.reference > docs/config.md``."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from tuitrain.config.describe import KeyInfo, TableInfo, tables
 _HEAD = """\
 # Configuration
 
-<!-- Made by `python -m tuitrain.config.reference > docs/config.md`; edit tuitrain/config/schema.py. -->
+<!-- Made by `python -m tuitrain.config.reference > docs/config.md` from config/schema.py. -->
 
 A config is a TOML file. Every key has a default, so a file says only what differs. Any key can be
 given on the command line as well, and wins over the file:
 
     tuitrain launch configs/cartpole.toml --set learner.lr=1e-3 --set run.name=fast
 
-Values are typed: text is not read as a number, and `1` is not `true`. A whole number may be written
-`1e6`. Unknown keys are errors. Everything that is wrong is reported at once, and nothing is created.
+Values are typed: text is not read as a number, and `1` is not `true`. A whole number may be
+written `1e6`, text on the command line may go without quotes. Unknown keys are errors. Everything
+that is wrong is reported at once, and nothing is created.
 
-A run stores its config in its folder with every choice made: `auto` as a number, `file.py:factory` with
-an absolute path. Files named `file.py:factory` are looked for relative to the folder in which the run
-is launched.
+A run stores its config in its folder with every choice made: `auto` as a number,
+`file.py:factory` with an absolute path. Files named `file.py:factory` are looked for relative to
+the folder in which the run is launched.
 
 "Left out" means that a key without a value has a meaning of its own, which its description says.
 """

@@ -21,12 +21,12 @@ DEFAULT_TARGET_UPDATE_EVERY = 500
 """Updates between target copies when neither `tau` nor an interval is given."""
 
 
-def resolve(config: Config, cores: int, folder: Path | None = None) -> Config:
+def resolve(config: Config, cores: int | None = None, folder: Path | None = None) -> Config:
     """Settle everything but `learner.device`.
 
     Args:
         config: as read by ``load_config``.
-        cores: processor cores the run may use.
+        cores: processor cores the run may use; default: ``available_cores()``.
         folder: what relative paths are relative to; default: the working folder.
 
     Returns:
@@ -39,7 +39,9 @@ def resolve(config: Config, cores: int, folder: Path | None = None) -> Config:
         ConfigError: a referenced file does not exist, or values do not go together once settled.
     """
     folder = Path.cwd() if folder is None else folder.absolute()
-    count = max(1, cores - 1) if config.actors.count == "auto" else config.actors.count
+    count = config.actors.count
+    if count == "auto":
+        count = max(1, (available_cores() if cores is None else cores) - 1)
     learner = config.learner
     target_every = learner.target_update_every_updates
     if learner.tau is None and target_every is None:

@@ -34,6 +34,35 @@ def dueling_q(value: Tensor, advantage: Tensor) -> Tensor:
     return value + advantage - advantage.mean(1, keepdim=True)
 
 
+class Dense(nn.Module):
+    """Fully connected layers with ReLU between them: [B, widths[0]] -> [B, widths[-1]].
+
+    The layers are applied as functions of their parameters: calling a module costs as much as
+    the arithmetic of a small one, and acting on a few rows is the actors' hot path.
+
+    Args:
+        widths: of the input and of each layer; a single one is no layer at all.
+        relu_last: ReLU after the last layer too.
+    """
+
+    stateless = True
+
+    def __init__(self, widths: Sequence[int], relu_last: bool = False) -> None:
+        super().__init__()
+        for index, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
+            self.add_module(str(index), nn.Linear(n_in, n_out))
+        self._n_relu = len(widths) - 1 if relu_last else len(widths) - 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layers."""
+        for index, layer in enumerate(self._modules.values()):
+            parameters = layer._parameters  # type: ignore[union-attr]
+            x = functional.linear(x, parameters["weight"], parameters["bias"])  # type: ignore[arg-type]
+            if index < self._n_relu:
+                x = x.relu_()
+        return x
+
+
 class Heads(nn.Module):
     """The last layers: features [B, n] -> q [B, n_actions], plain or dueling.
 
@@ -48,19 +77,16 @@ class Heads(nn.Module):
 
     def __init__(self, n_features: int, hidden: int, n_actions: int, dueling: bool) -> None:
         super().__init__()
-
-        def stream(n_out: int) -> nn.Module:
-            if not hidden:
-                return nn.Linear(n_features, n_out)
-            return nn.Sequential(nn.Linear(n_features, hidden), nn.ReLU(), nn.Linear(hidden, n_out))
-
-        self.advantage = stream(n_actions)
-        self.value = stream(1) if dueling else None
+        widths = [n_features, hidden] if hidden else [n_features]
+        self.advantage = Dense([*widths, n_actions])
+        self.value = Dense([*widths, 1]) if dueling else None
 
     def forward(self, features: Tensor) -> Tensor:
         """Action values of a batch of features."""
-        advantage: Tensor = self.advantage(features)
-        return advantage if self.value is None else dueling_q(self.value(features), advantage)
+        advantage = self.advantage.forward(features)
+        if self.value is None:
+            return advantage
+        return dueling_q(self.value.forward(features), advantage)
 
 
 class Mlp(nn.Module):
@@ -82,18 +108,12 @@ class Mlp(nn.Module):
         if any(not isinstance(width, int) or width < 1 for width in hidden):
             raise NetworkError(f"mlp: hidden must be positive widths, got {list(hidden)}")
         widths = [math.prod(input_shape), *hidden[:-1]]
-        self.trunk = nn.ModuleList(
-            nn.Linear(n_in, n_out) for n_in, n_out in itertools.pairwise(widths)
-        )
+        self.trunk = Dense(widths, relu_last=True)
         self.heads = Heads(widths[-1], hidden[-1] if hidden else 0, n_actions, dueling)
 
     def forward(self, x: Tensor) -> Tensor:
         """float32 [B, *input_shape] -> q [B, n_actions]."""
-        x = x.flatten(1)
-        for layer in self.trunk:
-            x = functional.relu(layer(x), inplace=True)
-        q: Tensor = self.heads(x)
-        return q
+        return self.heads.forward(self.trunk.forward(x.flatten(1)))
 
 
 def image_layout(input_shape: Shape, channels: str = "auto") -> tuple[str, Shape]:

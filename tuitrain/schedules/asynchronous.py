@@ -89,7 +89,7 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
     reporter = Reporter(link, time.monotonic)
     desk.start()
     # Weights are published before the learner is ready, but the learner may start after us.
-    link.wait(lambda: all(s.version() > 0 for s in stores.weights.values()), "first weights")
+    link.wait(lambda: all(s.published() for s in stores.weights.values()), "the first weights")
 
     ticket: Ticket | None = None
 

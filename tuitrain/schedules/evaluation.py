@@ -44,8 +44,9 @@ def request(board: Board, steps: int, *, final: bool) -> int:
     board.eval_steps = steps
     if final:
         board.eval_final = 1
-    board.eval_request = board.eval_request + 1
-    return board.eval_request
+    number: int = board.eval_request + 1
+    board.eval_request = number
+    return number
 
 
 def build_evaluator(blueprint: Blueprint) -> Evaluator:
@@ -59,9 +60,7 @@ def build_evaluator(blueprint: Blueprint) -> Evaluator:
     )
 
 
-def run_evaluation(
-    evaluator: Evaluator, link: Link, number: int, steps: int
-) -> list[EvalResult]:
+def run_evaluation(evaluator: Evaluator, link: Link, number: int, steps: int) -> list[EvalResult]:
     """Evaluate the weights held and record the results."""
     start = time.perf_counter()
     results = evaluator.evaluate(number, _counting(link))

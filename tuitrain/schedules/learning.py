@@ -33,9 +33,7 @@ class LearnerDesk:
         self._learner = learner
         self._link = link
         self._one_version = one_version
-        self._clock = EvaluationClock(
-            blueprint.config.eval.every_steps, blueprint.base.steps
-        )
+        self._clock = EvaluationClock(blueprint.config.eval.every_steps, blueprint.base.steps)
         self.actor_names = [f"a{i}" for i in range(blueprint.n_actors)]
         link.on("checkpoint", lambda _: {"path": str(learner.save())})
         link.on("stop", lambda stop: {"path": str(learner.save())} if stop.checkpoint else {})

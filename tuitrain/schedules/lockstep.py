@@ -43,7 +43,7 @@ def conduct(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) 
         board.round = number
         link.ring(desk.actor_names)
         learn_half(learner, opened.due, link)
-        link.wait(lambda: bool((board.actor_done >= number).all()), "actors to end the round")
+        link.wait(board.all_done, "actors to end the round")
         learner.close_windows()
         desk.publish()
         reporter.learner(learner)
@@ -72,15 +72,19 @@ def follow(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> No
     link.on("resync", lambda _: desk.holdings())
     reporter = Reporter(link, time.monotonic)
     desk.start()
-    number = 0
+    done = board.actor_done
+
+    def opened() -> bool:
+        return board.round > done[actor.index] or bool(board.ended)
+
     while True:
-        link.wait(lambda: board.round > number or bool(board.ended), "the next round")
-        if board.round <= number:
-            link.finish()
+        link.wait(opened, "the next round")
         number = board.round
+        if number <= done[actor.index]:
+            link.finish()
         ticket = Ticket(board.round_steps, tuple(int(n) for n in board.round_inserts))
         act_half(actor, stores, ticket, blueprint.config.actors.chunk_steps, link)
-        board.actor_done[actor.index] = number
+        done[actor.index] = number
         link.ring(["learner"])
         reporter.actor(actor, ticket.step_base, only=True)
         link.tick()

@@ -9,7 +9,12 @@ from __future__ import annotations
 import time
 
 from tuitrain.schedules.acting import build_actor
-from tuitrain.schedules.evaluation import EvaluationClock, build_evaluator, run_evaluation
+from tuitrain.schedules.evaluation import (
+    BY_HAND,
+    EvaluationClock,
+    build_evaluator,
+    run_evaluation,
+)
 from tuitrain.schedules.rounds import Reporter, act_half, drain, learn_half, open_round
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.child import ChildArgs
@@ -47,7 +52,7 @@ class Trainer:
         steps = self.stores.limiter.totals().steps
         self.learner.publish(steps)
         if self._clock.due(steps):
-            self.evaluate(link, steps)
+            self._scheduled_evaluation(link, steps)
         return True
 
     def finish(self, link: Link) -> None:
@@ -55,16 +60,19 @@ class Trainer:
         drain(self.learner, link)
         steps = self.stores.limiter.totals().steps
         self.learner.publish(steps)
-        self.evaluate(link, steps)
+        self._scheduled_evaluation(link, steps)
 
-    def evaluate(self, link: Link, steps: int) -> None:
+    def _scheduled_evaluation(self, link: Link, steps: int) -> None:
+        self._evaluations += 1
+        self.evaluate(link, self._evaluations, steps)
+
+    def evaluate(self, link: Link, number: int, steps: int) -> None:
         """Evaluate the weights published last; does not touch training."""
         if self.evaluator is None:
             return
         phase = link.counters.phases.enter("evaluate")
-        self._evaluations += 1
         self.evaluator.pull(self.stores, self.blueprint.evaluator_reader)
-        run_evaluation(self.evaluator, link, self._evaluations, steps)
+        run_evaluation(self.evaluator, link, number, steps)
         link.counters.phases.enter(phase)
 
 
@@ -97,8 +105,7 @@ def run(args: ChildArgs, link: Link) -> None:
         link.counters.values["steps"] = sum(a.steps for a in trainer.actors)
         reporter.learner(learner)
         if by_hand:
-            by_hand.clear()
-            trainer.evaluate(link, steps)
+            trainer.evaluate(link, BY_HAND + by_hand.pop(), steps)
         link.tick()
     trainer.finish(link)
     reporter.learner(learner)

@@ -201,7 +201,7 @@ class Actor:
             self._started = True
         self._ticket = ticket
         self._in_chunk = 0
-        self._chunk_inserts = {name: 0 for name in self.parts}
+        self._chunk_inserts = dict.fromkeys(self.parts, 0)
         self._chunk_steps = 0
 
     def step(self, phases: Phases | None = None) -> None:
@@ -222,9 +222,7 @@ class Actor:
         self._row += 1
         self._in_chunk += 1
 
-    def rollout(
-        self, rows: int, tick: Callable[[], None], phases: Phases | None = None
-    ) -> None:
+    def rollout(self, rows: int, tick: Callable[[], None], phases: Phases | None = None) -> None:
         """`rows` steps under this actor's own global random state; `tick` between them."""
         with self._global_random:
             for _ in range(rows):

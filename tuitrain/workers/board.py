@@ -53,7 +53,11 @@ class Board:
         """Number of int64 the board needs."""
         return len(_FIXED) + n_policies + 2 * n_actors
 
-    def __getattr__(self, name: str) -> int:
+    def all_done(self) -> bool:
+        """Whether every actor has committed the round that is open."""
+        return bool((self.actor_done >= self.round).all())
+
+    def __getattr__(self, name: str) -> Any:
         try:
             return int(self._table[_FIXED.index(name)])
         except ValueError:

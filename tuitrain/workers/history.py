@@ -43,9 +43,7 @@ class FrameHistory:
             (layout.lanes, n_frames, *spec.observation_shape), spec.observation_dtype
         )
 
-    def push(
-        self, observation: NDArray[Any], first: NDArray[np.bool_] | bool
-    ) -> NDArray[Any]:
+    def push(self, observation: NDArray[Any], first: NDArray[np.bool_] | bool) -> NDArray[Any]:
         """Add one observation per lane and return the stacks [lanes, n_frames, *shape].
 
         Args:

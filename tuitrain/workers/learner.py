@@ -54,9 +54,7 @@ class PolicyLearner:
         self.reader = reader
         self.store = store
         self.window: Window | None = None
-        self.rng = generator(
-            blueprint.config.run.seed, "learner", index, blueprint.base.session
-        )
+        self.rng = generator(blueprint.config.run.seed, "learner", index, blueprint.base.session)
         self.base_inserts = blueprint.base.inserts.get(name, 0)
         self._flat = FlatModule(self.dqn.online)
         self._bytes = np.empty(store.layout.nbytes, np.uint8)
@@ -79,7 +77,7 @@ class PolicyLearner:
                 slot=slot,
             )
             enter("copy")
-            batches.append(to_device(self._last, self.config.device))
+            batches.append(to_device(self._last, self.dqn.device))
         enter("update")
         self.dqn.update(batches)
 

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Literal
 
 from tuitrain.metrics.counters import Counters
 from tuitrain.workers import messages
@@ -31,6 +31,8 @@ from tuitrain.workers.messages import (
     Stop,
     Unpause,
 )
+
+State = Literal["running", "waiting", "paused", "finished"]
 
 MAX_PENDING = 1000
 """Records and notices kept while the supervisor does not read; older ones are dropped, counted."""
@@ -135,9 +137,11 @@ class Link:
         """Queue a line for metrics.jsonl; it travels with the next heartbeat."""
         self._queue(Record(record=record))
 
-    def notice(self, text: str, level: str = "info", **data: Any) -> None:
+    def notice(
+        self, text: str, level: Literal["info", "warning", "error"] = "info", **data: Any
+    ) -> None:
         """Queue an event for the user; sent with the next heartbeat."""
-        self._queue(Notice(level=level, text=text, data=data))  # type: ignore[arg-type]
+        self._queue(Notice(level=level, text=text, data=data))
 
     def finish(self, **result: Any) -> None:
         """All work is done: say so, then wait for `Stop` (commands are still answered).
@@ -226,13 +230,13 @@ class Link:
             self.dropped_messages += 1
         self._pending.append(message)
 
-    def _beat(self, now: float, state: str, wait: str | None) -> None:
+    def _beat(self, now: float, state: State, wait: str | None) -> None:
         self._beat_due = now + self._heartbeat_s
         self._flush()
         if self._writable.poll(0):
             self._send(
                 Heartbeat(
-                    state=state,  # type: ignore[arg-type]
+                    state=state,
                     wait=wait,
                     progress=self.counters.progress,
                     counters=self.counters.values,

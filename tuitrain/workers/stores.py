@@ -107,7 +107,7 @@ def _plan(blueprint: Blueprint) -> list[tuple[str, int, bytes]]:
         plan.append(
             (
                 f"{prefix}weights{i}",
-                WeightStore.segment_bytes(weights, actors + 1),
+                WeightStore.nbytes_for(weights, actors + 1),
                 weights.layout_hash(),
             )
         )
@@ -147,9 +147,7 @@ def _assemble(
         blueprint.config.run.total_steps,
         actors,
     )
-    board = Board(
-        control[words : words + Board.size(len(policies), actors)], len(policies), actors
-    )
+    board = Board(control[words : words + Board.size(len(policies), actors)], len(policies), actors)
     replays: dict[str, PolicyReplay] = {}
     weights: dict[str, WeightStore] = {}
     for i, policy in enumerate(policies):

@@ -1,0 +1,530 @@
+"""The terminal UI's program: a client of a running run, or a look at a recorded one.
+
+Closing it never stops training. The app joins a store (what is known), a client (where it comes
+from) and panels (how it is shown); once a second it makes one immutable ``View`` and hands it to
+the panels of the open tab.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import events
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal, Vertical
+from textual.screen import Screen
+
+from tuitrain.protocol import EventLine, RecordLine, Snapshot
+from tuitrain.tui.client import Command, ConnectionLost, RunClient, Stream, answers
+from tuitrain.tui.dialogs import CheckDialog, Dialog, HelpDialog, Leave, LeaveDialog
+from tuitrain.tui.recorded import load_recorded, recorded_snapshot
+from tuitrain.tui.replies import flatten
+from tuitrain.tui.screenshot import export_screen
+from tuitrain.tui.store import ENDED, Store
+from tuitrain.tui.text import DARK, LIGHT
+from tuitrain.tui.view import Link, Notice, View, XAxis, worst_first
+from tuitrain.tui.widgets.checks import draw_checks
+from tuitrain.tui.widgets.curves import (
+    LEARNING,
+    LOSS_TD,
+    Q_VALUES,
+    REPLAY,
+    RETURN,
+    Chart,
+    chart_title,
+    draw_policies,
+    drawer,
+)
+from tuitrain.tui.widgets.header import draw_header
+from tuitrain.tui.widgets.keys import KEYS, TABS, draw_keys
+from tuitrain.tui.widgets.messages import draw_events, draw_log, draw_notice
+from tuitrain.tui.widgets.panel import Panel
+from tuitrain.tui.widgets.pipeline import draw_pipeline
+from tuitrain.tui.widgets.processes import draw_process_details, draw_processes
+
+REDRAW_S = 1.0
+STALE_S = 3.0
+NOTICE_S = 20.0
+BLURRED_EVERY = 5
+X_AXES: tuple[XAxis, ...] = ("steps", "updates", "wall_s")
+
+
+class ChartPanel(Panel):
+    """A chart with its title in the border."""
+
+    def __init__(self, chart: Chart, **kwargs: Any) -> None:
+        super().__init__(drawer(chart), **kwargs)
+        self.chart = chart
+
+    def show(self, view: View) -> None:
+        """Draw this view, retitled."""
+        super().show(view)
+        self.retitle(chart_title(self.chart, view))
+
+
+class TuitrainApp(App[str]):
+    """The screen of one run.
+
+    Args:
+        run_dir: The run's folder.
+        socket_path: Its socket; None shows what is recorded.
+        ascii_only: Draw with ASCII characters alone.
+        redraw_s: Seconds between two redraws.
+    """
+
+    CSS_PATH = "tuitrain.tcss"
+    TITLE = "tuitrain"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "leave", "leave"),
+        Binding("ctrl+q,ctrl+c", "leave", "leave", priority=True, show=False, system=True),
+        Binding("d", "detach", "detach"),
+        Binding("p", "pause", "pause"),
+        Binding("s", "command('resync')", "resync"),
+        Binding("c", "command('checkpoint')", "checkpoint"),
+        Binding("e", "command('evaluate')", "evaluate"),
+        Binding("space", "freeze", "freeze"),
+        Binding("question_mark", "help", "help"),
+        Binding("exclamation_mark", "worst", "worst check"),
+        Binding("g", "log_y", "log y"),
+        Binding("X", "x_axis", "x axis"),
+        Binding("x", "export", "export"),
+        Binding("left_square_bracket", "choose(-1)", "previous"),
+        Binding("right_square_bracket", "choose(1)", "next"),
+        *(Binding(str(i + 1), f"tab({i + 1})", name) for i, name in enumerate(TABS)),
+    ]
+
+    def __init__(
+        self,
+        run_dir: Path,
+        socket_path: Path | None,
+        *,
+        ascii_only: bool = False,
+        redraw_s: float = REDRAW_S,
+    ) -> None:
+        super().__init__()
+        self.animation_level = "none"
+        self.run_dir = run_dir
+        self.ascii_only = ascii_only
+        self.store = Store()
+        self.client = (
+            None if socket_path is None else RunClient(socket_path, self._line, self._connection)
+        )
+        self.loaded = asyncio.Event()
+        """Set once the run's files have been read."""
+        self._redraw_s = redraw_s
+        self._received_s: float | None = None
+        self._lost = False
+        self._ended = socket_path is None
+        self._frozen: View | None = None
+        self._frozen_at = 0.0
+        self._notice: tuple[Notice, float] | None = None
+        self._pending: dict[str, float] = {}
+        self._local_events = 0
+        self._tab = 1
+        self._policy_at = self._log_at = 0
+        self._log_y: bool | None = None
+        self._x_axis: XAxis = "steps"
+        self._ticks = 0
+        self._focused_terminal = True
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # ---- what is on the screen
+
+    def compose(self) -> ComposeResult:
+        """Header, five tabs, notice, keys."""
+        yield Panel(draw_header, id="header")
+        with Container(id="tabs"):
+            with Vertical(id="tab-1", classes="tab -shown"):
+                yield Panel(draw_pipeline, "Pipeline", id="pipeline", classes="framed")
+                with Horizontal(id="middle"):
+                    yield Panel(draw_processes, "Processes", id="processes", classes="framed",
+                                scrolls=True, sticky=1)  # fmt: skip
+                    yield Panel(draw_checks, "Checks (worst first)", id="checks",
+                                classes="framed", scrolls=True)  # fmt: skip
+                with Horizontal(id="charts"):
+                    yield ChartPanel(RETURN, id="chart-return", classes="framed")
+                    with Vertical(id="charts-right"):
+                        yield ChartPanel(LOSS_TD, id="chart-loss", classes="framed")
+                        yield ChartPanel(Q_VALUES, id="chart-q", classes="framed")
+                yield Panel(draw_events, "Events", id="events", classes="framed",
+                            scrolls=True, follow=True)  # fmt: skip
+            with Vertical(id="tab-2", classes="tab"), Container(id="learning-grid"):
+                for i, chart in enumerate(LEARNING):
+                    yield ChartPanel(chart, id=f"learning-{i}",
+                                     classes="framed" + (" spare" if i > 5 else ""))  # fmt: skip
+            with Vertical(id="tab-3", classes="tab"):
+                yield Panel(draw_policies, "Replay", id="policies", classes="framed",
+                            scrolls=True, sticky=1)  # fmt: skip
+                with Horizontal(id="replay-charts"):
+                    for i, chart in enumerate(REPLAY):
+                        yield ChartPanel(chart, id=f"replay-{i}", classes="framed")
+            with Vertical(id="tab-4", classes="tab"):
+                yield Panel(draw_processes, "Processes", id="process-table", classes="framed",
+                            scrolls=True, sticky=1)  # fmt: skip
+                yield Panel(draw_process_details, "Time by phase, and what they wait for",
+                            id="process-details", classes="framed", scrolls=True)  # fmt: skip
+            with Vertical(id="tab-5", classes="tab"):
+                yield Panel(draw_log, "Log", id="log", classes="framed", scrolls=True,
+                            follow=True, sticky=1)  # fmt: skip
+        yield Panel(draw_notice, id="notice")
+        yield Panel(draw_keys, id="keys")
+
+    def on_mount(self) -> None:
+        """Start reading, listening and redrawing."""
+        self.set_class(self.ascii_only, "-ascii")
+        self._layout(self.size.width, self.size.height)
+        self._start(self._load())
+        if self.client is not None:
+            self._start(self.client.run())
+        self.set_interval(self._redraw_s, self._tick)
+        self.redraw()
+
+    async def on_unmount(self) -> None:
+        """End every task."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._handle_exception(error if isinstance(error, Exception) else RuntimeError(error))
+
+    async def _load(self) -> None:
+        """Read the run's files: all there is of an ended run, the curves so far of a live one."""
+        await asyncio.to_thread(load_recorded, self.run_dir, self.store)
+        if self._ended and self.store.snapshot is None:
+            self.store.add_snapshot(recorded_snapshot(self.run_dir, self.store))
+        self.loaded.set()
+        self.redraw()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Choose the layout for the new size."""
+        self._layout(event.size.width, event.size.height)
+
+    def _layout(self, width: int, height: int) -> None:
+        tiny = width < 40 or height < 12
+        compact = not tiny and (width < 100 or height < 32)
+        self.set_class(tiny, "-tiny")
+        self.set_class(compact, "-compact")
+        self.set_class(compact and height < 20, "-short")
+        self.call_after_refresh(self.redraw)
+
+    # ---- what arrives
+
+    def _line(self, line: Stream) -> None:
+        if isinstance(line, Snapshot):
+            self.store.add_snapshot(line)
+            self._received_s = time.monotonic()
+            first, self._lost = self.store.snapshot is None, False
+            if line.state in ENDED or first:
+                self.redraw()
+        elif isinstance(line, EventLine):
+            self.store.add_event(line)
+        elif isinstance(line, RecordLine):
+            self.store.add_record(line.record)
+
+    def _connection(self, up: bool) -> None:
+        self._lost = not up
+        snapshot = self.store.snapshot
+        if not up and snapshot is not None and snapshot.state in ENDED:
+            self._ended = True
+        self.redraw()
+
+    # ---- one moment
+
+    def view(self) -> View:
+        """What the screen shows now."""
+        now = time.monotonic()
+        if self._frozen is not None:
+            return self._dressed(self._frozen, now)
+        snapshot = self.store.snapshot
+        age_s = None if self._received_s is None else now - self._received_s
+        return self._dressed(
+            View(
+                run_dir=self.run_dir,
+                snapshot=snapshot,
+                link=self._link(age_s),
+                age_s=age_s,
+                supervisor_gone=self._supervisor_gone(),
+                events=tuple(self.store.events),
+                curves=self.store.curves() if self.loaded.is_set() else {},
+                bad_lines=(self.client.bad_lines if self.client else 0)
+                + self.store.damaged_lines,
+            ),
+            now,
+        )  # fmt: skip
+
+    def _dressed(self, view: View, now: float) -> View:
+        """The same data with the user's choices of this moment."""
+        return replace(
+            view,
+            palette=DARK if self.current_theme.dark else LIGHT,
+            ascii_only=self.ascii_only,
+            policy_index=self._policy_at,
+            log_index=self._log_at,
+            log_y=self._log_y,
+            x_axis=self._x_axis,
+            frozen_s=None if self._frozen is None else now - self._frozen_at,
+            notice=self._current_notice(now),
+            tab=self._tab,
+        )
+
+    def _link(self, age_s: float | None) -> Link:
+        if self._ended:
+            return "recorded"
+        if age_s is None:
+            return "connecting"
+        return "stale" if age_s > STALE_S or (self._lost and age_s > REDRAW_S) else "live"
+
+    def _supervisor_gone(self) -> bool:
+        snapshot = self.store.snapshot
+        if snapshot is None or snapshot.supervisor_pid <= 0 or not self._lost or self._ended:
+            return False
+        try:
+            os.kill(snapshot.supervisor_pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def _current_notice(self, now: float) -> Notice | None:
+        if self._pending:
+            command, since = next(iter(self._pending.items()))
+            return Notice(command, "pending", now - since)
+        if self._notice is None or now - self._notice[1] > NOTICE_S:
+            return None
+        return self._notice[0]
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        if self._focused_terminal or self._ticks % BLURRED_EVERY == 0:
+            self.redraw()
+
+    def redraw(self) -> None:
+        """Hand the current view to every panel that can be seen."""
+        if not self.is_running or not self.screen_stack:
+            return
+        main = self.screen_stack[0]
+        view = self.view()
+        for name in ("header", "notice", "keys"):
+            for panel in main.query(f"#{name}").results(Panel):
+                panel.show(view)
+        for panel in main.query(f"#tab-{self._tab} Panel").results(Panel):
+            panel.show(view)
+
+    def on_app_focus(self, _: events.AppFocus) -> None:
+        """The terminal is looked at again."""
+        self._focused_terminal = True
+        self.redraw()
+
+    def on_app_blur(self, _: events.AppBlur) -> None:
+        """Nobody looks: redraw less often."""
+        self._focused_terminal = False
+
+    # ---- what the user asks for
+
+    def announce(self, text: str, state: Any = "info") -> None:
+        """Say something on the notice line."""
+        self._notice = (Notice(text, state), time.monotonic())
+        self.redraw()
+
+    def action_command(self, command: Command) -> None:
+        """Ask the run; pending until it has been carried out."""
+        self._ask(command)
+
+    def _ask(self, command: Command, then: Callable[[], None] | None = None) -> None:
+        if self.client is None or self._ended:
+            self.announce(f"{command}: the run has ended", "fail")
+        elif command in self._pending:
+            self.announce(f"{command}: still pending")
+        else:
+            self._pending[command] = time.monotonic()
+            self._start(self._carry_out(self.client, command, then))
+            self.redraw()
+
+    async def _carry_out(
+        self, client: RunClient, command: Command, then: Callable[[], None] | None
+    ) -> None:
+        try:
+            reply = await client.request(command)
+        except ConnectionLost as error:
+            ok, text, result = False, str(error), {}
+        else:
+            ok, text, result = reply.ok, reply.message, reply.result
+        finally:
+            self._pending.pop(command, None)
+        details = flatten(result)
+        self._told(f"{command}: {text}", "info" if ok else "error")
+        for detail in details[:50]:
+            self._told(f"  {detail}", "info")
+        brief = f" ({', '.join(details[:12])})" if details else ""
+        self.announce(f"{command}: {text}{brief}", "ok" if ok else "fail")
+        if ok and then is not None:
+            then()
+
+    def _told(self, text: str, level: Any) -> None:
+        """Add a line of this screen's own to the events."""
+        self._local_events -= 1
+        self.store.add_event(
+            EventLine(
+                seq=self._local_events, time_s=time.time(), level=level, source="you", text=text
+            )
+        )
+
+    def action_pause(self) -> None:
+        """Pause a run that runs, unpause one that is paused."""
+        snapshot = self.store.snapshot
+        paused = snapshot is not None and snapshot.state == "paused"
+        self._ask("unpause" if paused else "pause")
+
+    async def action_leave(self) -> None:
+        """Ask what leaving means; an ended run is just left."""
+        if self._ended:
+            self.exit()
+        elif not isinstance(self.screen, LeaveDialog):
+            while isinstance(self.screen, Dialog):
+                self.pop_screen()
+            await self.push_screen(LeaveDialog(self.view()), self._left)
+
+    def _left(self, answer: Leave | None) -> None:
+        if answer == "detach":
+            self.action_detach()
+        elif answer == "stop":
+            self._ask("stop", self.exit)
+
+    def action_detach(self) -> None:
+        """Leave; training goes on."""
+        self.exit()
+
+    def action_freeze(self) -> None:
+        """Hold the view, or let it go on."""
+        if self._frozen is None:
+            self._frozen, self._frozen_at = self.view(), time.monotonic()
+        else:
+            self._frozen = None
+        self.redraw()
+
+    def action_help(self) -> None:
+        """Show all keys."""
+        self.push_screen(HelpDialog(self.view(), KEYS))
+
+    def action_worst(self) -> None:
+        """Explain the worst check."""
+        view = self.view()
+        checks = worst_first(view.snapshot.checks) if view.snapshot is not None else []
+        if checks:
+            self.push_screen(CheckDialog(view, checks))
+        else:
+            self.announce("no checks reported")
+
+    def action_log_y(self) -> None:
+        """Switch the charts' y axis: as suits each, all logarithmic, all linear."""
+        self._log_y = {None: True, True: False, False: None}[self._log_y]
+        self.announce(
+            {None: "y axis: as suits each chart", True: "y axis: logarithmic",
+             False: "y axis: linear"}[self._log_y]
+        )  # fmt: skip
+
+    def action_x_axis(self) -> None:
+        """Switch the charts' x axis."""
+        self._x_axis = X_AXES[(X_AXES.index(self._x_axis) + 1) % len(X_AXES)]
+        self.announce(
+            {"steps": "x axis: environment steps", "updates": "x axis: updates",
+             "wall_s": "x axis: time since the start"}[self._x_axis]
+        )  # fmt: skip
+
+    def action_choose(self, by: int) -> None:
+        """Another policy, or on the Logs tab another file."""
+        if self._tab == 5:
+            self._log_at += by
+        else:
+            self._policy_at += by
+            self.announce(f"policy {self.view().policy_name() or 'n/a'}")
+        self.redraw()
+
+    def action_tab(self, number: int) -> None:
+        """Open a tab."""
+        self._tab = number
+        for i in range(1, len(TABS) + 1):
+            self.screen_stack[0].query_one(f"#tab-{i}").set_class(i == number, "-shown")
+        self.call_after_refresh(self.redraw)
+        self.redraw()
+
+    def action_export(self) -> None:
+        """Write the screen as SVG and text into the run's folder."""
+        try:
+            path = export_screen(self, self.run_dir / "screens")
+        except OSError as error:
+            self.announce(f"export failed: {error}", "fail")
+        else:
+            self.announce(f"exported {path} and .txt", "ok")
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every action, for the command palette."""
+        for binding in self.BINDINGS:
+            if isinstance(binding, Binding) and binding.description and not binding.system:
+                yield SystemCommand(
+                    binding.description, f"key {binding.key}", self._runner(binding.action)
+                )
+
+    def _runner(self, action: str) -> Callable[[], None]:
+        def run() -> None:
+            self.call_later(self.run_action, action)
+
+        return run
+
+
+async def _run(app: TuitrainApp) -> None:
+    loop = asyncio.get_running_loop()
+    caught = (signal.SIGTERM, signal.SIGHUP)
+    for number in caught:
+        loop.add_signal_handler(number, app.exit)
+    try:
+        await app.run_async()
+    finally:
+        for number in caught:
+            loop.remove_signal_handler(number)
+
+
+async def _open(run_dir: Path, socket_path: Path | None, ascii_only: bool) -> int:
+    if socket_path is not None and not await answers(socket_path):
+        socket_path = None
+    app = TuitrainApp(run_dir, socket_path, ascii_only=ascii_only)
+    await _run(app)
+    return app.return_code or 0
+
+
+def run_tui(run_dir: Path, socket_path: Path | None, *, ascii_only: bool | None = None) -> int:
+    """Show a run until the user leaves; returns the exit code (0, or 2 without a terminal).
+
+    Args:
+        run_dir: The run's folder.
+        socket_path: The run's socket. None, or a socket that nobody serves, opens what the run
+            has recorded.
+        ascii_only: Draw in ASCII; by default when TUITRAIN_ASCII is set and not empty.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        print("tuitrain: the screen needs a terminal on stdin and stderr", file=sys.stderr)
+        return 2
+    if ascii_only is None:
+        ascii_only = bool(os.environ.get("TUITRAIN_ASCII"))
+    with contextlib.suppress(KeyboardInterrupt):
+        return asyncio.run(_open(run_dir, socket_path, ascii_only))
+    return 0

@@ -1,0 +1,178 @@
+"""What the files of a run say of it: its curves, its events, and how it ended.
+
+For runs that have ended, and for the curves from before this screen was opened. Reads; never
+writes. A missing file is an empty one, a damaged line is counted and passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from pydantic import ValidationError
+
+from tuitrain.protocol import (
+    CheckView,
+    EventLine,
+    LearningView,
+    PolicyView,
+    RunState,
+    Snapshot,
+)
+from tuitrain.tui.store import EMPTY, ENDED, CurveKey, Floats, Store, as_float
+
+
+def load_recorded(run_dir: Path, store: Store) -> None:
+    """Feed a run's metrics.jsonl and events.jsonl into ``store``; damaged lines are counted.
+
+    A file that is missing is an empty one. Meant for a thread: a long run takes seconds.
+    """
+    for line in _json_lines(run_dir / "metrics.jsonl", store):
+        store.add_record(line)
+    for line in _json_lines(run_dir / "events.jsonl", store):
+        try:
+            store.add_event(EventLine.model_validate(line))
+        except ValidationError:
+            store.damaged_lines += 1
+
+
+def _json_lines(path: Path, store: Store) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            for raw in file:
+                if not raw.strip():
+                    continue
+                try:
+                    line = json.loads(raw)
+                except ValueError:
+                    store.damaged_lines += 1
+                    continue
+                if isinstance(line, dict):
+                    yield line
+                else:
+                    store.damaged_lines += 1
+    except OSError:
+        return
+
+
+def recorded_snapshot(run_dir: Path, store: Store) -> Snapshot:
+    """What the files of a run still say of it, as a snapshot; the rest is not known.
+
+    The last snapshot is taken from summary.json (key ``snapshot``) where the supervisor has left
+    one. Without a summary the run was interrupted.
+    """
+    summary = _object(run_dir / "summary.json")
+    state = summary.get("state")
+    kept = summary.get("snapshot")
+    if isinstance(kept, dict):
+        try:
+            snapshot = Snapshot.model_validate(kept)
+        except ValidationError:
+            pass
+        else:
+            ended = snapshot.state if snapshot.state in ENDED else "interrupted"
+            return snapshot.model_copy(update={"state": ended, "run_dir": str(run_dir)})
+    config = _toml(run_dir / "config.toml")
+    run = config.get("run", {}) if isinstance(config.get("run"), dict) else {}
+    runtime = _object(run_dir / "runtime.json")
+    records = list(store.latest.values())
+    times = [t for r in records if (t := as_float(r.get("wall_s"))) is not None]
+    stamps = [t for r in records if (t := as_float(r.get("time_s"))) is not None]
+    stamps += [e.time_s for e in store.events]
+    return Snapshot(
+        seq=0,
+        time_s=max(stamps, default=0.0),
+        run_id=str(runtime.get("run_id", "")),
+        run_dir=str(run_dir),
+        name=str(run_dir.name),
+        schedule=str(run.get("schedule", "n/a")),
+        state=state if state in get_args(RunState) and state in ENDED else "interrupted",
+        elapsed_s=max(times, default=0.0),
+        steps=_whole(max((as_float(r.get("steps")) or 0.0 for r in records), default=0.0)),
+        total_steps=_whole(as_float(run.get("total_steps")) or 0.0),
+        supervisor_pid=0,
+        policies=[_recorded_policy(name, store, config) for name in store.policies()],
+        learning=_recorded_learning(store),
+        checks=_recorded_checks(summary),
+    )
+
+
+def _recorded_policy(name: str, store: Store, config: Mapping[str, Any]) -> PolicyView:
+    learner = store.latest.get((name, "learner"), {})
+    replay = config.get("replay", {})
+    found = {
+        key: as_float(learner.get(key))
+        for key in (
+            "loss", "q_mean", "q_max_abs", "td_p95", "grad_norm", "lr", "lag_updates_p50",
+            "lag_updates_p95", "sample_age_p95",
+        )
+    }  # fmt: skip
+    means = _finite(store, (name, "eval", "return_mean"))
+    evaluation = store.latest.get((name, "eval"), {})
+    return PolicyView(
+        name=name,
+        capacity=_whole(as_float(replay.get("capacity")) or 0.0),
+        learning_starts=_whole(as_float(replay.get("learning_starts")) or 0.0),
+        updates=_whole(as_float(learner.get("updates")) or 0.0),
+        version=_whole(as_float(learner.get("version")) or 0.0),
+        train_return_mean=as_float(store.latest.get((name, "train"), {}).get("return_mean")),
+        eval_return_mean=as_float(evaluation.get("return_mean")),
+        eval_return_ci95=as_float(evaluation.get("return_ci95")),
+        eval_best=float(means.max()) if means.size else None,
+        **found,
+    )
+
+
+def _recorded_learning(store: Store) -> LearningView:
+    for name in store.policies():
+        means = _finite(store, (name, "eval", "return_mean"))
+        if means.size:
+            last = store.latest[(name, "eval")]
+            return LearningView(
+                mean=as_float(last.get("return_mean")),
+                ci95=as_float(last.get("return_ci95")),
+                best=float(means.max()),
+                n_evals=int(means.size),
+                reason="recorded run",
+            )
+    return LearningView(reason="recorded run without evaluations")
+
+
+def _recorded_checks(summary: Mapping[str, Any]) -> list[CheckView]:
+    checks = []
+    rows = summary.get("checks")
+    for row in rows if isinstance(rows, list) else []:
+        try:
+            checks.append(CheckView.model_validate(row))
+        except ValidationError:
+            continue
+    return checks
+
+
+def _finite(store: Store, key: CurveKey) -> Floats:
+    value = store.curves().get(key, EMPTY).value
+    return value[np.isfinite(value)]
+
+
+def _whole(value: float) -> int:
+    return int(value) if math.isfinite(value) else 0
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}

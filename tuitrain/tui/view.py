@@ -1,0 +1,163 @@
+"""One moment of the screen as plain data: what every panel draws from.
+
+Panels are functions of a ``View`` and a size, so a frozen screen, a recorded run and a test all
+draw the same way. Knows the protocol and the curves, nothing of textual.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rich.text import Text
+
+from tuitrain.protocol import (
+    CheckState,
+    CheckView,
+    EventLine,
+    PolicyView,
+    ProcessState,
+    ProcessView,
+    Snapshot,
+)
+from tuitrain.tui.store import EMPTY, CurveKey, CurveView
+from tuitrain.tui.text import DARK, NA, Palette
+
+Link = Literal["connecting", "live", "stale", "recorded"]
+XAxis = Literal["steps", "updates", "wall_s"]
+
+STATE_GLYPH: dict[str, str] = {
+    "starting": "○",
+    "running": "●",
+    "waiting": "◌",
+    "paused": "◫",
+    "stopping": "◌",
+    "finished": "✓",
+    "stopped": "■",
+    "failed": "✖",
+    "interrupted": "✖",
+}
+CHECK_GLYPH: dict[CheckState, str] = {"fail": "✖", "warn": "▲", "ok": "●", "n/a": "○"}
+_WORST: dict[CheckState, int] = {"fail": 0, "warn": 1, "ok": 2, "n/a": 3}
+
+
+@dataclass(frozen=True)
+class Notice:
+    """The last thing the user asked for, and what became of it."""
+
+    text: str
+    state: Literal["pending", "ok", "fail", "info"] = "info"
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything a panel may show."""
+
+    run_dir: Path = Path()
+    snapshot: Snapshot | None = None
+    link: Link = "connecting"
+    age_s: float | None = None
+    """Seconds since the newest snapshot arrived; None before the first."""
+    supervisor_gone: bool = False
+    events: tuple[EventLine, ...] = ()
+    curves: dict[CurveKey, CurveView] = field(default_factory=dict)
+    palette: Palette = DARK
+    ascii_only: bool = False
+    policy_index: int = 0
+    log_y: bool | None = None
+    """None: every chart as suits it; else all charts."""
+    x_axis: XAxis = "steps"
+    frozen_s: float | None = None
+    notice: Notice | None = None
+    tab: int = 1
+    log_index: int = 0
+    bad_lines: int = 0
+
+    @property
+    def stale(self) -> bool:
+        """Whether what is shown may no longer be so."""
+        return self.link == "stale"
+
+    def policies(self) -> list[str]:
+        """Names of the run's policies."""
+        if self.snapshot is not None and self.snapshot.policies:
+            return [p.name for p in self.snapshot.policies]
+        return list(dict.fromkeys(policy for policy, _, _ in self.curves if policy))
+
+    def policy_name(self) -> str:
+        """The policy that one-policy panels show; empty when there is none."""
+        names = self.policies()
+        return names[self.policy_index % len(names)] if names else ""
+
+    def policy(self) -> PolicyView | None:
+        """The newest state of that policy."""
+        if self.snapshot is None:
+            return None
+        name = self.policy_name()
+        return next((p for p in self.snapshot.policies if p.name == name), None)
+
+    def curve(self, kind: str, name: str) -> CurveView:
+        """A curve of the shown policy; empty when there are no points."""
+        return self.curves.get((self.policy_name(), kind, name), EMPTY)
+
+
+Draw = Callable[[View, int, int], list[Text]]
+"""Draws a panel: (view, width, height in cells) → at most ``height`` lines."""
+
+
+def state_style(state: str, palette: Palette) -> str:
+    """Colour of a run's or a worker's state."""
+    if state in ("failed", "interrupted"):
+        return palette.fail
+    if state in ("paused", "stopping", "stopped", "starting"):
+        return palette.warn
+    return palette.ok
+
+
+def check_style(state: CheckState, palette: Palette) -> str:
+    """Colour of a check's state."""
+    return {"ok": palette.ok, "warn": palette.warn, "fail": palette.fail}.get(state, palette.dim)
+
+
+def worst_first(checks: list[CheckView]) -> list[CheckView]:
+    """Failures, then warnings, then what is well, then what was not measured."""
+    return sorted(checks, key=lambda check: _WORST[check.state])
+
+
+def actors(snapshot: Snapshot) -> list[ProcessView]:
+    """The processes that make experience: actors, or the one trainer of a sequential run."""
+    found = [p for p in snapshot.processes if p.role == "actor"]
+    return found or [p for p in snapshot.processes if p.role == "trainer"]
+
+
+def learner(snapshot: Snapshot) -> ProcessView | None:
+    """The process that learns."""
+    return next((p for p in snapshot.processes if p.role in ("learner", "trainer")), None)
+
+
+def working(state: ProcessState) -> bool:
+    """Whether a process in this state does, or soon will do, its work."""
+    return state in ("running", "waiting", "finished")
+
+
+def common_wait(processes: list[ProcessView]) -> str | None:
+    """The reason most of these processes wait for, if any waits."""
+    reasons = Counter(p.wait for p in processes if p.wait)
+    return reasons.most_common(1)[0][0] if reasons else None
+
+
+def mean(values: list[float]) -> float | None:
+    """Arithmetic mean; None of nothing."""
+    return sum(values) / len(values) if values else None
+
+
+def spread(values: list[float], write: Callable[[float], str]) -> str:
+    """`low–high`, or one value when they agree; n/a of nothing."""
+    if not values:
+        return NA
+    low, high = write(min(values)), write(max(values))
+    return low if low == high else f"{low}–{high}"

@@ -1,0 +1,56 @@
+"""The checks, worst first, and the explanation of one of them."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from tuitrain.protocol import CheckView
+from tuitrain.tui.text import NA, Column, clip, safe, table
+from tuitrain.tui.view import CHECK_GLYPH, View, check_style, worst_first
+
+_COLUMNS = (
+    Column("check", right=False),
+    Column("value", right=True),
+    Column("limit", rank=1, right=True),
+)
+
+
+def draw_checks(view: View, width: int, height: int) -> list[Text]:
+    """One check a line: glyph, name, measured value, limit."""
+    palette = view.palette
+    if view.snapshot is None or not view.snapshot.checks:
+        return [clip(Text("n/a: no checks reported", palette.dim, end=""), width)]
+    checks = worst_first(view.snapshot.checks)
+    rows: list[list[Text | str]] = []
+    for check in checks:
+        style = check_style(check.state, palette)
+        name = Text(end="")
+        name.append(f"{CHECK_GLYPH[check.state]} ", style)
+        loud = check.state in ("warn", "fail")
+        name.append(safe(check.name, 60), style if loud else "")
+        value = safe(check.value, 60) if check.state != "n/a" else NA
+        rows.append([name, Text(value, style if loud else "", end=""),
+                     Text(safe(check.limit, 60), palette.dim, end="")])  # fmt: skip
+    lines = table(_COLUMNS, rows, width, palette.dim)
+    return lines[1:] if height <= 5 else lines
+
+
+def explain(check: CheckView, view: View) -> list[Text]:
+    """What was measured, what it should be, and what to do about it."""
+    palette = view.palette
+    words = {"ok": "OK", "warn": "WARN", "fail": "FAIL", "n/a": "NOT MEASURED"}
+    head = Text(end="")
+    head.append(
+        f"{CHECK_GLYPH[check.state]} {words[check.state]}", check_style(check.state, palette)
+    )
+    head.append(f"  {safe(check.name)}", "bold")
+    lines = [
+        head,
+        Text(""),
+        Text.assemble(("measured  ", palette.dim), safe(check.value) or NA),
+        Text.assemble(("limit     ", palette.dim), safe(check.limit) or NA),
+    ]
+    if check.catalogue_id:
+        lines.append(Text.assemble(("guards    ", palette.dim), safe(check.catalogue_id)))
+    lines += [Text(""), Text(safe(check.advice) if check.advice else "No advice for this state.")]
+    return lines

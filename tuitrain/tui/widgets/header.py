@@ -1,0 +1,135 @@
+"""The three lines that answer: what runs, is the machinery healthy, is it learning?"""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from tuitrain.protocol import Snapshot
+from tuitrain.tui.store import ENDED
+from tuitrain.tui.text import (
+    NA,
+    Part,
+    age,
+    clock,
+    count,
+    fit,
+    number,
+    part,
+    percent,
+    rate,
+    safe,
+    signed,
+)
+from tuitrain.tui.view import CHECK_GLYPH, STATE_GLYPH, View, check_style, state_style, worst_first
+
+_VERDICT_GLYPH = {"IMPROVING": "↑", "FLAT": "→", "FALLING": "↓", "TOO EARLY": "…", "n/a": "○"}
+
+
+def draw_header(view: View, width: int, height: int) -> list[Text]:
+    """Run, health, learning; one line each."""
+    snapshot = view.snapshot
+    if snapshot is None:
+        words = "connecting to the run …" if view.link == "connecting" else "nothing was recorded"
+        lines = [
+            fit([part("tuitrain", view.palette.accent, 1), part(safe(view.run_dir.name)),
+                 part(words, view.palette.warn), *_link(view)], width),
+            fit([part("HEALTH", "bold"), part(f"○ {NA}", view.palette.dim)], width),
+            fit([part("LEARNING", "bold"), part(f"○ {NA}", view.palette.dim)], width),
+        ]  # fmt: skip
+    else:
+        lines = [
+            fit(_run(view, snapshot), width),
+            fit(_health(view, snapshot), width),
+            fit(_learning(view, snapshot), width),
+        ]
+    return lines[:height]
+
+
+def _run(view: View, snapshot: Snapshot) -> list[Part]:
+    palette = view.palette
+    ended = snapshot.state in ENDED
+    total = count(snapshot.total_steps) if snapshot.total_steps else NA
+    share = snapshot.steps / snapshot.total_steps if snapshot.total_steps else None
+    state = f"{STATE_GLYPH.get(snapshot.state, '○')} {snapshot.state.upper()}"
+    parts = [
+        part("tuitrain", palette.accent, 9),
+        part(safe(snapshot.name), palette.accent, 2),
+        part(state, state_style(snapshot.state, palette)),
+        part(clock(snapshot.elapsed_s), rank=4),
+    ]
+    if not ended:
+        parts.append(part(f"ETA {clock(snapshot.eta_s)}", rank=5))
+    parts += [
+        part(f"{count(snapshot.steps)}/{total} steps", rank=3),
+        part(percent(share), rank=7),
+    ]
+    if not ended:
+        parts.append(part(rate(snapshot.steps_per_s, "st/s"), rank=6))
+    parts.append(part(safe(snapshot.schedule), palette.dim, 8))
+    return parts + _link(view)
+
+
+def _link(view: View) -> list[Part]:
+    palette = view.palette
+    if view.link == "stale":
+        why = " supervisor gone" if view.supervisor_gone else ""
+        return [part(f"✖ DATA STALE {age(view.age_s)}{why}", palette.fail, 1)]
+    if view.frozen_s is not None:
+        return [part(f"▲ view FROZEN {age(view.frozen_s)}", palette.warn, 1)]
+    if view.link == "recorded":
+        return [part("○ RECORDED", palette.warn, 1)]
+    if view.link == "connecting":
+        return [part("connecting", palette.warn, 5)]
+    return [part(f"view LIVE {age(view.age_s)}", palette.dim, 9)]
+
+
+def _health(view: View, snapshot: Snapshot) -> list[Part]:
+    palette = view.palette
+    checks = worst_first(snapshot.checks)
+    parts = [part("HEALTH  ", "bold", 6)]
+    if not checks:
+        return [*parts, part(f"○ {NA}", palette.dim), part("no checks reported", palette.dim, 1)]
+    worst = checks[0]
+    words = {"ok": "OK", "warn": "WARN", "fail": "FAIL", "n/a": NA}
+    overall = worst.state if worst.state != "n/a" else "n/a"
+    parts.append(part(f"{CHECK_GLYPH[overall]} {words[overall]}", check_style(overall, palette)))
+    for state in ("ok", "warn", "fail", "n/a"):
+        n = sum(check.state == state for check in checks)
+        if state == "n/a" and not n:
+            continue
+        style = check_style(state, palette) if n else palette.dim
+        parts.append(part(f"{n} {words[state]}", style if state != "fail" or n else palette.dim,
+                          5 if state == "n/a" else 3))  # fmt: skip
+    if worst.state in ("warn", "fail"):
+        parts.append(part("│", palette.dim, 4))
+        parts.append(part(f"worst: {safe(worst.name)}", rank=2))
+        parts.append(part(safe(worst.value), check_style(worst.state, palette), 4))
+        parts.append(part(f"limit {safe(worst.limit)}", palette.dim, 5))
+        parts.append(part("! explains", palette.dim, 8))
+    return parts
+
+
+def _learning(view: View, snapshot: Snapshot) -> list[Part]:
+    palette = view.palette
+    learning = snapshot.learning
+    style = {
+        "IMPROVING": palette.ok, "FLAT": palette.warn, "FALLING": palette.fail,
+    }.get(learning.verdict, palette.dim)  # fmt: skip
+    parts = [
+        part("LEARNING", "bold", 6),
+        part(f"{_VERDICT_GLYPH.get(learning.verdict, '○')} {learning.verdict}", style),
+    ]
+    if learning.mean is None:
+        parts.append(part("no evaluation yet", palette.dim, 1))
+    else:
+        interval = number(learning.ci95) if learning.ci95 is not None else NA
+        parts.append(part(f"eval {number(learning.mean)} ± {interval}", rank=1))
+        if learning.slope_per_1m_steps is not None:
+            parts.append(part(f"{signed(learning.slope_per_1m_steps)}/1M steps", rank=3))
+        parts.append(part(f"n={learning.n_evals}", rank=4))
+        if learning.age_s is not None:
+            parts.append(part(f"{age(learning.age_s)} ago", rank=4))
+        parts.append(part(f"best {number(learning.best)}", rank=2))
+    if learning.reason:
+        parts.append(part(safe(learning.reason), palette.dim, 9))
+    return parts

@@ -1,0 +1,46 @@
+"""Names of tabs and keys: the line at the bottom, and what the help says of them."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from tuitrain.tui.text import fit, part
+from tuitrain.tui.view import View
+
+TABS = ("Overview", "Learning", "Buffer", "Processes", "Logs")
+KEYS: list[tuple[str, str]] = [
+    ("q", "leave: detach, stop and checkpoint, or cancel (also ctrl+q, ctrl+c)"),
+    ("d", "detach now; training goes on"),
+    ("p", "pause or unpause training"),
+    ("s", "resync: every process loads the newest weights and says which"),
+    ("c", "write a checkpoint now"),
+    ("e", "evaluate now"),
+    ("space", "freeze the view; training goes on"),
+    ("!", "explain the worst check"),
+    ("1-5", "Overview, Learning, Buffer, Processes, Logs"),
+    ("[ ]", "previous, next policy; on Logs: file"),
+    ("g  X", "logarithmic y; x axis: steps, updates, time"),
+    ("x", "export the screen as SVG and text into the run's folder"),
+    ("tab ↑ ↓", "focus a panel, scroll it"),
+    ("?", "this help"),
+]
+
+
+def draw_keys(view: View, width: int, height: int) -> list[Text]:
+    """The tabs and the main keys."""
+    palette = view.palette
+    parts = []
+    for i, name in enumerate(TABS, 1):
+        mine = i == view.tab
+        parts.append(part(f"{i} {name}", "bold reverse" if mine else palette.dim, 0 if mine else 5))
+    state = view.snapshot.state if view.snapshot is not None else ""
+    keys = [("q", "leave", 1), ("?", "help", 1)]
+    if view.link != "recorded":
+        word = "unpause" if state == "paused" else "pause"
+        keys = [("p", word, 2), ("s", "resync", 4), ("c", "checkpoint", 6), ("e", "eval", 6),
+                ("space", "freeze", 6), *keys]  # fmt: skip
+    for key, word, rank in keys:
+        text = part(key, palette.accent, rank)
+        text.text.append(f" {word}", palette.dim)
+        parts.append(text)
+    return [fit(parts, width)]

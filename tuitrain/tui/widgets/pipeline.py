@@ -1,0 +1,154 @@
+"""The way of the data as one picture: ACTORS → BUFFER → LEARNER → SYNC."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from tuitrain.protocol import PolicyView, ProcessView, Snapshot
+from tuitrain.tui.text import (
+    NA,
+    Part,
+    age,
+    bar,
+    clip,
+    count,
+    fit,
+    number,
+    part,
+    percent,
+    rate,
+    safe,
+)
+from tuitrain.tui.view import View, actors, common_wait, learner, mean, spread, working
+
+_BAR = 8
+
+
+def draw_pipeline(view: View, width: int, height: int) -> list[Text]:
+    """Two rows under four stages where there is room for them, else one row a stage or two."""
+    if view.snapshot is None:
+        return [clip(Text("ACTORS n/a ─▶ BUFFER n/a ─▶ LEARNER n/a ─▶ SYNC n/a", end=""), width)]
+    stages = _stages(view, view.snapshot)
+    top = [fit(upper, width, " ") for upper, _ in stages]
+    low = [fit(lower, width, "  ") for _, lower in stages]
+    widths = [max(a.cell_len, b.cell_len) for a, b in zip(top, low, strict=True)]
+    spare = width - sum(widths) - 4 * 3
+    if height == 2 and spare >= 0:
+        for i in range(3):
+            widths[i] += spare // 4
+        return [_joined(top, widths, " ─▶ ", view.palette.dim),
+                _joined(low, widths, "    ", "")]  # fmt: skip
+    flat = [fit([*upper, *lower], width - 3, "  ") for upper, lower in stages]
+    return [clip(line, width) for line in flat[:3]] if height < 4 else flat
+
+
+def _joined(cells: list[Text], widths: list[int], gap: str, style: str) -> Text:
+    line = Text(end="")
+    for i, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        line.append_text(cell)
+        if i < len(cells) - 1:
+            pad = width - cell.cell_len
+            if gap.strip():
+                line.append(" " + "─" * (pad + 1) + "▶ ", style)
+            else:
+                line.append(" " * (pad + len(gap) - 0))
+    return line
+
+
+def _stages(view: View, snapshot: Snapshot) -> list[tuple[list[Part], list[Part]]]:
+    policy = view.policy()
+    makers = actors(snapshot)
+    return [
+        _actors(view, snapshot, makers),
+        _buffer(view, policy),
+        _learner(view, policy, learner(snapshot)),
+        _sync(view, policy, makers),
+    ]
+
+
+def _actors(
+    view: View, snapshot: Snapshot, makers: list[ProcessView]
+) -> tuple[list[Part], list[Part]]:
+    palette = view.palette
+    up = sum(working(p.state) for p in makers)
+    style = palette.ok if makers and up == len(makers) else palette.warn
+    upper = [
+        part("ACTORS", palette.accent),
+        part(f"{up}/{len(makers)}" if makers else NA, style if makers else palette.dim),
+        part(rate(snapshot.steps_per_s, "st/s"), rank=1),
+    ]
+    blocked = mean([p.phase_share["wait"] for p in makers if "wait" in p.phase_share])
+    epsilons = [p.epsilon for p in makers if p.epsilon is not None]
+    lower = [
+        part(f"blocked {percent(blocked)}", palette.warn if (blocked or 0) > 0.5 else "", 1),
+        part(f"ε {spread(epsilons, lambda e: f'{e:.2f}')}", rank=2),
+    ]
+    reason = common_wait(makers)
+    if reason:
+        lower.append(part(safe(reason, 24), palette.dim, 3))
+    return upper, lower
+
+
+def _buffer(view: View, policy: PolicyView | None) -> tuple[list[Part], list[Part]]:
+    palette = view.palette
+    upper = [part("BUFFER", palette.accent)]
+    if policy is None:
+        return [*upper, part(NA, palette.dim)], [part(f"start {NA}", palette.dim, 1)]
+    held = policy.sampleable
+    share = held / policy.capacity if held is not None and policy.capacity else None
+    upper.append(part(bar(share, _BAR), palette.ok, 2))
+    upper.append(part(f"{count(held)}/{count(policy.capacity)}"))
+    if policy.transitions < policy.learning_starts:
+        ready = part(
+            f"warm-up {count(policy.transitions)}/{count(policy.learning_starts)}", palette.warn, 1
+        )
+    else:
+        ready = part(f"start {count(policy.learning_starts)} ✓", palette.ok, 1)
+    return upper, [ready, part(f"age p95 {count(policy.sample_age_p95)}", rank=2)]
+
+
+def _learner(
+    view: View, policy: PolicyView | None, process: ProcessView | None
+) -> tuple[list[Part], list[Part]]:
+    palette = view.palette
+    waits = process.phase_share.get("wait") if process is not None else None
+    upper = [part("LEARNER", palette.accent)]
+    if policy is None:
+        return [*upper, part(NA, palette.dim)], [part(f"ratio {NA}", palette.dim, 1)]
+    upper += [
+        part(f"{count(policy.updates)} u"),
+        part(rate(policy.updates_per_s, "u/s"), rank=1),
+        part(f"wait {percent(waits)}", palette.dim, 2),
+    ]
+    achieved = _ratio(policy.ratio_achieved)
+    lower = [
+        part(f"ratio {achieved}/{_ratio(policy.ratio_target)}", rank=1),
+        part(f"grad {number(policy.grad_norm)}",
+             palette.fail if number(policy.grad_norm).startswith("✖") else "", 2),
+    ]  # fmt: skip
+    return upper, lower
+
+
+def _sync(
+    view: View, policy: PolicyView | None, makers: list[ProcessView]
+) -> tuple[list[Part], list[Part]]:
+    palette = view.palette
+    upper = [part("SYNC", palette.accent)]
+    if policy is None:
+        return [*upper, part(NA, palette.dim)], [part(f"lag {NA}", palette.dim, 1)]
+    published = age(policy.published_age_s)
+    upper += [
+        part(f"v{policy.version}"),
+        part(f"{published} ago" if published != NA else NA, palette.dim, 1),
+    ]
+    seconds = [p.lag_s for p in makers if p.lag_s is not None]
+    lag = f"{count(policy.lag_updates_p95)}u" if policy.lag_updates_p95 is not None else NA
+    lower = [
+        part(f"lag p95 {lag}", rank=1),
+        part(f"max {age(max(seconds)) if seconds else NA}", palette.dim, 2),
+    ]
+    return upper, lower
+
+
+def _ratio(value: float | None) -> str:
+    return NA if value is None else number(value)

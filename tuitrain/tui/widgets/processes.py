@@ -1,0 +1,150 @@
+"""Every worker on a line, drawn as one table; and where their time goes."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from tuitrain.protocol import ProcessView
+from tuitrain.tui.text import (
+    NA,
+    Column,
+    Palette,
+    Part,
+    age,
+    bar,
+    clip,
+    count,
+    fit,
+    number,
+    part,
+    percent,
+    rate,
+    safe,
+    size,
+    table,
+)
+from tuitrain.tui.view import STATE_GLYPH, View, state_style
+
+_COLUMNS = (
+    Column("role", right=False),
+    Column("state", right=False),
+    Column("beat", rank=3),
+    Column("progress", rank=5),
+    Column("rate", rank=1),
+    Column("ver", rank=4),
+    Column("lag-u", rank=2),
+    Column("lag-s", rank=6),
+    Column("ε", rank=7),
+    Column("rss", rank=9),
+    Column("cpu%", rank=8),
+    Column("↻", rank=3),
+)
+_PHASE_STYLE = {"wait": 1, "act": 0, "env": 2, "write": 3, "sample": 4, "copy": 3, "update": 0,
+                "publish": 2}  # fmt: skip
+SLOW_BEAT_S = 5.0
+
+
+def draw_processes(view: View, width: int, height: int) -> list[Text]:
+    """The table; a single line of glyphs where there is one line."""
+    if view.snapshot is None:
+        return [Text(NA, view.palette.dim, end="")]
+    processes = view.snapshot.processes
+    if not processes:
+        words = "no processes: the run has ended" if view.link == "recorded" else "no processes yet"
+        return [clip(Text(words, view.palette.dim, end=""), width)]
+    if height == 1:
+        return [draw_glyphs(processes, width, view.palette)]
+    rows = [_row(p, view.palette) for p in processes]
+    return table(_COLUMNS, rows, width, view.palette.dim)
+
+
+def draw_glyphs(processes: list[ProcessView], width: int, palette: Palette) -> Text:
+    """`L● 0● 1▲`: a letter or number and a glyph per worker."""
+    parts = []
+    for process in processes:
+        glyph, style = _glyph(process, palette)
+        short = process.name[1:] if process.role == "actor" else process.name[:1].upper()
+        bad = process.state == "failed"
+        parts.append(part(f"{safe(short)}{glyph}", style, 0 if bad else 1))
+    troubled = [p for p in processes if p.state in ("failed", "paused", "starting")]
+    for process in troubled[:2]:
+        parts.append(part(f"{safe(process.name)} {process.state}", palette.dim, 2))
+    return fit(parts, width, " ")
+
+
+def _glyph(process: ProcessView, palette: Palette) -> tuple[str, str]:
+    slow = process.beat_age_s is not None and process.beat_age_s > SLOW_BEAT_S
+    if slow and process.state in ("running", "waiting"):
+        return "▲", palette.warn
+    return STATE_GLYPH.get(process.state, "○"), state_style(process.state, palette)
+
+
+def _row(process: ProcessView, palette: Palette) -> list[Text | str]:
+    glyph, style = _glyph(process, palette)
+    epsilon = number(process.epsilon) if process.epsilon is not None else NA
+    beat = Text(age(process.beat_age_s), palette.warn if glyph == "▲" else "", end="")
+    restarts = Text(str(process.incarnation), palette.warn if process.incarnation else "", end="")
+    return [
+        safe(process.name),
+        Text(f"{glyph} {process.state}", style, end=""),
+        beat,
+        age(process.progress_age_s),
+        rate(process.rate, process.rate_unit),
+        NA if process.version is None else f"v{process.version}",
+        NA if process.lag_updates is None else f"{count(process.lag_updates)}u",
+        age(process.lag_s),
+        epsilon,
+        size(process.rss_bytes),
+        NA if process.cpu_percent is None else f"{process.cpu_percent:.0f}%",
+        restarts,
+    ]
+
+
+def draw_process_details(view: View, width: int, height: int) -> list[Text]:
+    """Per worker: pid, device, work done, shares of its time by phase, why it waits, its error."""
+    palette = view.palette
+    if view.snapshot is None or not view.snapshot.processes:
+        return draw_processes(view, width, 2)
+    lines: list[Text] = []
+    name_width = max(len(safe(p.name)) for p in view.snapshot.processes)
+    for process in view.snapshot.processes:
+        glyph, style = _glyph(process, palette)
+        lines.append(
+            fit(
+                [
+                    part(f"{safe(process.name):<{name_width}}", "bold"),
+                    part(f"{glyph} {process.state:<8}", style),
+                    part(f"pid {process.pid if process.pid is not None else NA}", palette.dim, 3),
+                    part(f"on {safe(process.device or NA)}", palette.dim, 4),
+                    part(f"{count(process.progress)} done, last {age(process.progress_age_s)} ago"
+                         if process.progress_age_s is not None else
+                         f"{count(process.progress)} done", palette.dim, 2),
+                    part(f"waits: {safe(process.wait, 80)}" if process.wait else "", palette.warn,
+                         1),
+                ],
+                width,
+            )
+        )  # fmt: skip
+        lines.append(_phases(process, width, " " * (name_width + 2), palette))
+        if process.error:
+            for text in safe(process.error.strip().splitlines()[-1], 400).splitlines():
+                lines.append(clip(Text(f"  ✖ {text}", palette.fail, end=""), width))
+    return lines
+
+
+def _phases(process: ProcessView, width: int, indent: str, palette: Palette) -> Text:
+    if not process.phase_share:
+        return clip(Text(f"{indent}phase time {NA}", palette.dim, end=""), width)
+    cells = max(3, min(12, (width - len(indent)) // 6 - 10))
+    parts: list[Part] = []
+    for phase, share in sorted(process.phase_share.items(), key=lambda item: -item[1]):
+        colour = palette.series[_PHASE_STYLE.get(phase, 0) % len(palette.series)]
+        text = Text(f"{safe(phase)} ", end="")
+        text.append(bar(share, cells), colour)
+        text.append(f" {percent(share)}")
+        parts.append(Part(text, len(parts)))
+    rest = 1.0 - sum(process.phase_share.values())
+    if rest > 0.005:
+        parts.append(part(f"other {percent(rest)}", palette.dim, 9))
+    line = fit(parts, max(0, width - len(indent)))
+    return clip(Text(indent, end="").append_text(line), width)

@@ -122,7 +122,7 @@ def _pack(payload: dict[str, Any]) -> bytes:
         torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(
-            f"a checkpoint may hold tensors and plain values only: {_first_line(error)}"
+            f"a checkpoint may hold tensors and plain values only: {_reason(error)}"
         ) from error
     return packed
 
@@ -141,14 +141,18 @@ def _unpack(path: Path, data: bytes) -> dict[str, Any]:
     try:
         payload = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {_first_line(error)}") from error
+        raise CheckpointError(f"checkpoint {path} cannot be read: {_reason(error)}") from error
     if not isinstance(payload, dict):
         raise CheckpointError(f"checkpoint {path} holds a {type(payload).__name__}, not a dict")
     return payload
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__
+def _reason(error: Exception) -> str:
+    text = re.sub(r"\x1b\[\d*m", "", str(error)).strip()
+    reason = re.search(
+        r"WeightsUnpickler error: (.+?)(?:[.] |$)", text
+    )  # torch's advice comes before it
+    return reason[1] if reason else text.split("\n", 1)[0] or type(error).__name__
 
 
 def _files(folder: Path) -> list[Path]:

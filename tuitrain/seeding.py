@@ -37,6 +37,8 @@ weights of policy `index`; replay: sampling of policy `index`; learner: torch dr
 generators that a worker's code may use; probe: the probe worker.
 """
 
+_GLOBAL_KEY = 0x676C6F62
+
 
 def stream(seed: int, role: str, index: int = 0, incarnation: int = 0) -> np.random.SeedSequence:
     """The seed sequence of one part of a run.
@@ -80,10 +82,11 @@ class GlobalRandom:
     """
 
     def __init__(self, sequence: np.random.SeedSequence) -> None:
-        children = np.random.SeedSequence(  # not spawn(): that would change the caller's object
-            entropy=sequence.entropy, spawn_key=(*sequence.spawn_key, 0)
+        # A child of its own, which no spawn() of the caller's can also give out.
+        child = np.random.SeedSequence(
+            entropy=sequence.entropy, spawn_key=(*sequence.spawn_key, _GLOBAL_KEY)
         )
-        python_seed, numpy_seed, self._torch_seed = integers(children, 3)
+        python_seed, numpy_seed, self._torch_seed = integers(child, 3)
         self._python: Any = random.Random(python_seed).getstate()
         self._numpy: Any = np.random.RandomState(numpy_seed).get_state()
         self._torch: Any = None

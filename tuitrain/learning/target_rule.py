@@ -6,10 +6,8 @@ The learner follows the rule and counts; a check elsewhere compares that count w
 
 from __future__ import annotations
 
+from tuitrain.config.resolve import DEFAULT_TARGET_UPDATE_EVERY
 from tuitrain.config.schema import LearnerConfig
-
-DEFAULT_TARGET_UPDATE_EVERY_UPDATES = 500
-"""Used where neither ``target_update_every_updates`` nor ``tau`` is set."""
 
 
 def target_period(config: LearnerConfig) -> int:
@@ -25,7 +23,7 @@ def target_period(config: LearnerConfig) -> int:
                 "a hard copy every so many updates, or a soft update at each"
             )
         return 1
-    return config.target_update_every_updates or DEFAULT_TARGET_UPDATE_EVERY_UPDATES
+    return config.target_update_every_updates or DEFAULT_TARGET_UPDATE_EVERY
 
 
 def expected_target_updates(updates: int, config: LearnerConfig) -> int:

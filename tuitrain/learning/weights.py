@@ -54,8 +54,8 @@ ITEM_BYTES = {
 ENTRY_ALIGN_BYTES = 16
 """Tensors start at multiples of this inside the vector; the gaps hold zeros."""
 
-HISTORY_VERSIONS = 65_536
-"""How many past versions the store remembers the update count of (1 MiB per policy)."""
+HISTORY_VERSIONS = 16_384
+"""How many past versions the store remembers the update count of (256 KiB per policy)."""
 
 _SLOT_ALIGN_BYTES = 64
 _SLOT_BITS = 16
@@ -179,7 +179,7 @@ class WeightStore:
 
     Args:
         layout: what a vector holds.
-        segment: memory of at least ``nbytes_for(layout, n_readers)`` bytes.
+        segment: memory of at least ``segment_bytes(layout, n_readers)`` bytes.
         lock: guards the current word and the pins, never a copy.
         n_readers: readers there can be at the same time.
 
@@ -195,7 +195,7 @@ class WeightStore:
         self.n_slots = n_readers + 2
         if not 0 < self.n_slots < _NO_SLOT:
             raise ValueError(f"{n_readers} readers of the weights; at most {_NO_SLOT - 3}")
-        needed = self.nbytes_for(layout, n_readers)
+        needed = self.segment_bytes(layout, n_readers)
         if len(segment.buf) < needed:
             raise ValueError(f"weights need {needed} bytes, the segment has {len(segment.buf)}")
         self._lock = lock
@@ -226,7 +226,7 @@ class WeightStore:
         return -(-layout.nbytes // _SLOT_ALIGN_BYTES) * _SLOT_ALIGN_BYTES
 
     @classmethod
-    def nbytes_for(cls, layout: WeightsLayout, n_readers: int) -> int:
+    def segment_bytes(cls, layout: WeightsLayout, n_readers: int) -> int:
         """Bytes of memory that a store for so many readers needs."""
         return cls._data_offset(n_readers) + (n_readers + 2) * cls._stride(layout)
 
@@ -238,6 +238,7 @@ class WeightStore:
                 the first publication gets ``base_version + 1``.
         """
         self._pins[:] = _NO_PIN
+        self._records[:] = 0
         self._history[:] = -1
         self._header[_BASE] = base_version
         self._header[_CURRENT] = (base_version << _SLOT_BITS) | _NO_SLOT

@@ -7,22 +7,29 @@ they come from, and nothing of publishing, replay or processes.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from tuitrain.config.schema import LearnerConfig
 from tuitrain.learning import losses
+from tuitrain.learning.batch import TensorBatch, to_device
 from tuitrain.learning.flatten import TensorTable
 from tuitrain.learning.lr import lr_at
+from tuitrain.learning.saved import (
+    RestoreError,
+    check_modules_fit,
+    check_moments_fit,
+    digest,
+    to_cpu,
+)
 from tuitrain.learning.target_rule import target_period
+
+__all__ = ["DQN", "RestoreError", "TensorBatch", "UpdateStats", "to_device"]
 
 STATS_EVERY_UPDATES = 10
 """Statistics look at every tenth update: deterministic, and nearly free in between."""
@@ -32,41 +39,6 @@ STATS_KEPT = 16
 
 _BETAS = (0.9, 0.999)  # Adam's (Kingma & Ba 2015)
 _STATELESS = (nn.Linear, nn.Conv2d, nn.ReLU, nn.Flatten, nn.Sequential, nn.ModuleList, nn.Identity)
-
-
-class NumpyBatch(Protocol):
-    """What ``to_device`` needs of a sampled batch (``replay.buffer.Batch`` has it)."""
-
-    @property
-    def state(self) -> NDArray[Any]:
-        """[B, n_frames, *observation_shape], observation dtype."""
-
-    @property
-    def next_state(self) -> NDArray[Any]:
-        """Like `state`: the observation that the bootstrap looks at."""
-
-    @property
-    def action(self) -> NDArray[np.int64]:
-        """int64 [B]."""
-
-    @property
-    def returns(self) -> NDArray[np.float32]:
-        """float32 [B], n-step returns."""
-
-    @property
-    def discount(self) -> NDArray[np.float32]:
-        """float32 [B], gamma**m or 0 after termination."""
-
-
-class TensorBatch(NamedTuple):
-    """A batch on the learner's device; fields as in ``NumpyBatch``."""
-
-    state: Tensor
-    next_state: Tensor
-    action: Tensor
-    returns: Tensor
-    discount: Tensor
-    weights: Tensor | None = None
 
 
 class UpdateStats(NamedTuple):
@@ -91,32 +63,6 @@ class UpdateStats(NamedTuple):
     def td_error(self) -> Tensor:
         """target - q of all batches, in order. float32 [sum of B]."""
         return torch.cat(self.target) - torch.cat(self.q_taken)
-
-
-class RestoreError(ValueError):
-    """A saved learner does not fit this one, or its parts do not belong together."""
-
-
-def to_device(
-    batch: NumpyBatch,
-    device: str | torch.device,
-    weights: NDArray[np.float32] | None = None,
-) -> TensorBatch:
-    """Move a batch to the learner's device: the only place where this happens.
-
-    On the CPU nothing is copied, so the arrays must stay as they are until the update is done.
-    On CUDA they go through pinned memory without waiting; they may be overwritten at once.
-    """
-    device = torch.device(device)
-    arrays = [batch.state, batch.next_state, batch.action, batch.returns, batch.discount]
-    if weights is not None:
-        arrays.append(weights)
-    tensors = [torch.from_numpy(array) for array in arrays]
-    if device.type == "cuda":
-        tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
-    elif device.type != "cpu":
-        tensors = [tensor.to(device) for tensor in tensors]
-    return TensorBatch(*tensors)
 
 
 class DQN:
@@ -332,13 +278,13 @@ class DQN:
         """A CPU snapshot of networks, optimizer and counters that later updates do not change."""
         moments = self._optimizer.state_dict()["state"]
         unit: dict[str, Any] = {
-            "online": _to_cpu(dict(self.online.state_dict())),
-            "target": _to_cpu(dict(self.target.state_dict())),
-            "optimizer": _to_cpu(moments),
+            "online": to_cpu(dict(self.online.state_dict())),
+            "target": to_cpu(dict(self.target.state_dict())),
+            "optimizer": to_cpu(moments),
             "updates": self.updates,
             "target_updates": self.target_updates,
         }
-        return unit | {"digest": _digest(unit)}
+        return unit | {"digest": digest(unit)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned; on an error nothing has changed.
@@ -352,14 +298,14 @@ class DQN:
         keys = {"online", "target", "optimizer", "updates", "target_updates", "digest"}
         if missing := keys - state.keys():
             raise RestoreError(f"a saved learner lacks {', '.join(sorted(missing))}")
-        if _digest({key: state[key] for key in keys - {"digest"}}) != state["digest"]:
+        if digest({key: state[key] for key in keys - {"digest"}}) != state["digest"]:
             raise RestoreError(
                 "networks, optimizer state and counters were not saved together: "
                 "restore a whole checkpoint, never parts of several"
             )
         for name, module in (("online", self.online), ("target", self.target)):
-            _check_fits(name, module.state_dict(), state[name])
-        _check_moments(self._parameters, state["optimizer"])
+            check_modules_fit(name, module.state_dict(), state[name])
+        check_moments_fit(self._parameters, state["optimizer"])
         self.online.load_state_dict(state["online"])
         self.target.load_state_dict(state["target"])
         groups = self._optimizer.state_dict()["param_groups"]  # these are not restored
@@ -403,57 +349,3 @@ class _Pairs:
                 [t for t, is_parameter in zip(target, kinds, strict=True) if not is_parameter],
                 [t for t, is_parameter in zip(online, kinds, strict=True) if not is_parameter],
             )
-
-
-def _to_cpu(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: _to_cpu(item) for key, item in value.items()}
-    return value
-
-
-def _digest(value: Any) -> str:
-    """SHA-256 (hex) over all tensors and plain values, whatever device they are on."""
-    sha = hashlib.sha256()
-
-    def add(path: str, item: Any) -> None:
-        if isinstance(item, Tensor):
-            data = item.detach().cpu().contiguous()
-            sha.update(f"{path}:{data.dtype}{list(data.shape)};".encode())
-            sha.update(data.reshape(-1).view(torch.uint8).numpy().data)
-        elif isinstance(item, dict):
-            for key in sorted(item, key=str):
-                add(f"{path}/{key}", item[key])
-        else:
-            sha.update(f"{path}={item!r};".encode())
-
-    add("", value)
-    return sha.hexdigest()
-
-
-def _check_fits(name: str, mine: dict[str, Any], saved: dict[str, Any]) -> None:
-    def shapes(state: dict[str, Any]) -> dict[str, str]:
-        return {
-            k: f"{str(v.dtype).removeprefix('torch.')}{list(v.shape)}"
-            for k, v in state.items()
-            if isinstance(v, Tensor)
-        }
-
-    here, there = shapes(mine), shapes(saved)
-    differing = [
-        f"{key}: {here.get(key, 'absent')} here, {there.get(key, 'absent')} saved"
-        for key in sorted(here.keys() | there.keys())
-        if here.get(key) != there.get(key)
-    ]
-    if differing:
-        raise RestoreError(f"the saved {name} network is another one: {'; '.join(differing)}")
-
-
-def _check_moments(parameters: Sequence[Tensor], saved: dict[int, dict[str, Any]]) -> None:
-    for index, moments in saved.items():
-        fits = index < len(parameters) and all(
-            moments[key].shape == parameters[index].shape for key in ("exp_avg", "exp_avg_sq")
-        )
-        if not fits:
-            raise RestoreError(f"the saved optimizer state of parameter {index} does not fit")

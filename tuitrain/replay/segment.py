@@ -53,7 +53,7 @@ class SegmentSpaceError(SegmentError):
         )
 
 
-class SegmentMissing(SegmentError):
+class SegmentMissing(SegmentError, FileNotFoundError):
     """There is no segment of that name."""
 
 

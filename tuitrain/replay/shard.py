@@ -1,0 +1,245 @@
+"""The writing side of one shard: rows go in whole or not at all.
+
+A shard publishes ``tail`` (oldest readable row) and ``head`` (first row that is not readable).
+``begin`` moves the tail past every slot that is about to be overwritten, then rows are copied with
+no lock held, then ``commit`` moves the head; both moves are made under the shard's write lock. A
+writer that dies in between leaves nothing half-visible. The tail never passes a row that a reader
+has pinned. Knows nothing of what is sampled, or of who waits for whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from tuitrain.replay.layout import (
+    HEADER_HEAD,
+    HEADER_TAIL,
+    MAX_AGE,
+    Columns,
+)
+from tuitrain.replay.lock import RWLock
+from tuitrain.replay.window import Ring
+
+Wait = Callable[[Callable[[], bool], str], None]
+"""``wait(predicate, reason)`` returns when ``predicate()`` is true; ``reason`` is for users."""
+
+_REWARD = np.dtype(np.float32)
+_BOOL = np.dtype(np.bool_)
+
+
+class RowRefused(ValueError):
+    """What was to be written is not what the spec says; the text shows both."""
+
+
+class ShardBlocked(RuntimeError):
+    """A reader pins rows that are to be overwritten, and the caller gave no way to wait."""
+
+
+class ShardWriter:
+    """The one writer of a shard. A row is ``put_observation``, later ``put_outcome``.
+
+    The observation of a row is written before its action is known: the row at ``head`` is
+    *pending*. So ``begin(L)`` reserves L + 1 slots, and the last of them stays pending after the
+    commit of the L rows before it.
+
+    Attributes:
+        columns, ring, shard: where the rows lie, for ``window.gather_stack``.
+        observation_shape, observation_dtype: what one lane's observation must be.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        shard: int,
+        lock: RWLock,
+        *,
+        agents: tuple[str, ...] = (),
+    ) -> None:
+        shards, rows, lanes, *shape = columns.observation.shape
+        if not 0 <= shard < shards:
+            raise ValueError(f"there is no shard {shard} among {shards}")
+        self.columns = columns
+        self.shard = shard
+        self.ring = Ring(rows, lanes, shards)
+        self.observation_shape = tuple(shape)
+        self.observation_dtype: np.dtype[Any] = columns.observation.dtype
+        self._agents = agents
+        self._lock = lock
+        self._header = columns.header[shard]
+        self._pins = columns.pins[shard]
+        self._version = columns.version[shard]
+        self._stamp = columns.stamp[shard]
+        self._observation = columns.observation[shard]
+        self._action = columns.action[shard]
+        self._reward = columns.reward[shard]
+        self._terminated = columns.terminated[shard]
+        self._truncated = columns.truncated[shard]
+        self._age = columns.age[shard]
+        self._flags = columns.flags[shard]
+        self._lanes_shape = (lanes,)
+        self._row_shape = (lanes, *shape)
+        self._rows = rows
+        self._head = self.head
+        self._reserved_to = self._head  # last slot that may be written, the pending row's
+
+    @property
+    def head(self) -> int:
+        """First row that is not committed."""
+        return int(self._header[HEADER_HEAD])
+
+    @property
+    def tail(self) -> int:
+        """Oldest row that may be read."""
+        return int(self._header[HEADER_TAIL])
+
+    def begin(self, rows: int, wait: Wait | None = None) -> None:
+        """Reserve the slots of the next ``rows`` rows and of the pending row after them.
+
+        Rows that lie there now stop being readable first. If a reader has pinned one of them,
+        ``wait`` is called with a predicate that turns true when it is released.
+
+        Raises:
+            ShardBlocked: a pin is in the way and ``wait`` is None.
+            ValueError: ``rows`` is not positive or does not fit in the ring.
+        """
+        if not 1 <= rows < self._rows:
+            raise ValueError(f"{rows} rows cannot be reserved in a ring of {self._rows}")
+        self._head = self.head
+        last = self._head + rows
+        tail = last + 1 - self._rows
+        while not self._move_tail(tail):
+            reason = (
+                f"the reader of shard {self.shard} to release row {self._oldest_pin()}: rows "
+                f"before {tail} are to be overwritten"
+            )
+            if wait is None:
+                raise ShardBlocked(f"nobody may wait here for {reason}")
+            wait(lambda: self._unpinned(tail), reason)
+        self._reserved_to = last
+
+    def put_observation(
+        self,
+        row: int,
+        observation: npt.NDArray[Any],
+        age: npt.NDArray[np.integer[Any]],
+        flags: npt.NDArray[np.uint8] | int,
+    ) -> None:
+        """Write what is known of a row before its action is chosen.
+
+        Args:
+            row: a reserved row, the pending one at ``head`` + rows included.
+            observation: [lanes, *observation_shape] in ``observation_dtype``.
+            age: integers [lanes], steps since the episode began; saturates.
+            flags: uint8 [lanes] or one for all lanes, see ``layout``.
+
+        Raises:
+            RowRefused: another shape or dtype, or a row that is not reserved.
+        """
+        if observation.shape != self._row_shape or observation.dtype != self.observation_dtype:
+            raise self._refused("observation", observation, self._row_shape, self.observation_dtype)
+        if age.shape != self._lanes_shape:
+            raise self._refused("age", age, self._lanes_shape, self._age.dtype)
+        if not self._head <= row <= self._reserved_to:
+            raise self._outside(row, self._reserved_to)
+        slot = row % self._rows
+        self._observation[slot] = observation
+        self._age[slot] = np.minimum(age, MAX_AGE)
+        self._flags[slot] = flags
+
+    def put_outcome(
+        self,
+        row: int,
+        action: npt.NDArray[np.integer[Any]],
+        reward: npt.NDArray[np.float32],
+        terminated: npt.NDArray[np.bool_],
+        truncated: npt.NDArray[np.bool_],
+        version: int,
+        stamp: int,
+    ) -> None:
+        """Write what is known of a row after its step; it must have its observation already.
+
+        Args:
+            row: a reserved row, not the last.
+            action: integers [lanes].
+            reward: float32 [lanes].
+            terminated: bool [lanes].
+            truncated: bool [lanes].
+            version: weights version the action was chosen with.
+            stamp: policy-wide count of inserts when the row was made; must not fall.
+
+        Raises:
+            RowRefused: another shape or dtype, or a row that is not reserved.
+        """
+        shape = self._lanes_shape
+        if action.shape != shape or action.dtype.kind not in "iu":
+            raise self._refused("action", action, shape, self._action.dtype)
+        if reward.shape != shape or reward.dtype != _REWARD:
+            raise self._refused("reward", reward, shape, _REWARD)
+        if terminated.shape != shape or terminated.dtype != _BOOL:
+            raise self._refused("terminated", terminated, shape, _BOOL)
+        if truncated.shape != shape or truncated.dtype != _BOOL:
+            raise self._refused("truncated", truncated, shape, _BOOL)
+        if not self._head <= row < self._reserved_to:
+            raise self._outside(row, self._reserved_to - 1)
+        slot = row % self._rows
+        self._action[slot] = action
+        self._reward[slot] = reward
+        self._terminated[slot] = terminated
+        self._truncated[slot] = truncated
+        self._version[slot] = version
+        self._stamp[slot] = stamp
+
+    def commit(self, head: int) -> None:
+        """Make all rows before ``head`` readable.
+
+        Raises:
+            RowRefused: ``head`` falls, or is past the rows that were reserved.
+        """
+        if not self._head <= head <= self._reserved_to:
+            raise self._outside(head, self._reserved_to)
+        with self._lock.write():
+            self._header[HEADER_HEAD] = head
+        self._head = head
+
+    def _move_tail(self, tail: int) -> bool:
+        if tail <= self._header[HEADER_TAIL]:
+            return True
+        # The pins are read and the tail is moved under one write lock: no reader, who pins under
+        # the read lock, can come in between.
+        with self._lock.write():
+            if not self._unpinned(tail):
+                return False
+            self._header[HEADER_TAIL] = tail
+        return True
+
+    def _unpinned(self, tail: int) -> bool:
+        pins = self._pins
+        return not bool(((pins >= 0) & (pins < tail)).any())
+
+    def _oldest_pin(self) -> int:
+        return min((int(pin) for pin in self._pins if pin >= 0), default=-1)
+
+    def _refused(
+        self, what: str, given: npt.NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> RowRefused:
+        of = f" (lanes of {', '.join(self._agents)})" if self._agents else ""
+        return RowRefused(
+            f"{what} for shard {self.shard}{of}: got shape {given.shape} of {given.dtype}, the "
+            f"spec wants {shape} of {dtype} (first axis: lanes)"
+        )
+
+    def _outside(self, row: int, last: int) -> RowRefused:
+        return RowRefused(
+            f"row {row} of shard {self.shard} is not reserved: rows {self._head} to {last} are; "
+            "call begin() first"
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a ShardWriter cannot be pickled: attach the replay in the other process and call "
+            "PolicyReplay.writer(actor) there"
+        )

@@ -27,10 +27,6 @@ from tuitrain.workers.build import network_for
 from tuitrain.workers.stores import Stores
 
 CHECKPOINT_SCHEMA = 1
-VERSIONS_REMEMBERED = 8192
-"""Publications whose update count is kept, to say how old the policy behind a sample is."""
-
-
 class PolicyLearner:
     """Everything the learner holds for one policy."""
 
@@ -58,9 +54,7 @@ class PolicyLearner:
         self.base_inserts = blueprint.base.inserts.get(name, 0)
         self._flat = FlatModule(self.dqn.online)
         self._bytes = np.empty(store.layout.nbytes, np.uint8)
-        self._updates_at: dict[int, int] = {}
         self._last: Batch | None = None
-        self.published_updates = 0
 
     def update(self, window: Window, phases: Phases | None = None) -> None:
         """One gradient step on batches drawn from `window`."""
@@ -85,9 +79,6 @@ class PolicyLearner:
         """Hand the online network to the actors; returns the new version."""
         self._flat.to_bytes(self._bytes)
         version = self.store.publish(self._bytes, self.dqn.updates, steps)
-        self.published_updates = self.dqn.updates
-        self._updates_at[version] = self.dqn.updates
-        self._updates_at.pop(version - VERSIONS_REMEMBERED, None)
         return version
 
     def weights_hash(self) -> str:
@@ -106,11 +97,13 @@ class PolicyLearner:
         out["target_updates"] = self.dqn.target_updates
         batch = self._last
         if batch is not None:
-            acted = [self._updates_at.get(int(v), 0) for v in batch.version]
-            lag = self.dqn.updates - np.asarray(acted)
+            # rows acted with weights of before this session have no known update count
+            acted = self.store.updates_at_version(batch.version)
+            lag = self.dqn.updates - acted[acted >= 0]
             age = inserts - batch.stamp
-            out["lag_updates_p50"] = float(np.percentile(lag, 50))
-            out["lag_updates_p95"] = float(np.percentile(lag, 95))
+            if len(lag):
+                out["lag_updates_p50"] = float(np.percentile(lag, 50))
+                out["lag_updates_p95"] = float(np.percentile(lag, 95))
             out["sample_age_p95"] = float(np.percentile(age, 95))
         return out
 

@@ -107,7 +107,7 @@ def _plan(blueprint: Blueprint) -> list[tuple[str, int, bytes]]:
         plan.append(
             (
                 f"{prefix}weights{i}",
-                WeightStore.nbytes_for(weights, actors + 1),
+                WeightStore.segment_bytes(weights, actors + 1),
                 weights.layout_hash(),
             )
         )

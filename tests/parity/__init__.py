@@ -1,0 +1,1 @@
+"""The proof that lockstep is sequential, byte for byte, and that the proof can fail."""

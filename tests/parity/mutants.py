@@ -1,0 +1,192 @@
+"""Faulty actors and learners, run in `lockstep` in the place of the real ones.
+
+Each commits one of the faults by which a parallel trainer silently learns something else than its
+sequential version. They are entry functions for ``Fleet.run(entries=...)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tuitrain.replay.limiter import Ticket
+from tuitrain.replay.window import gather_stack
+from tuitrain.schedules import lockstep
+from tuitrain.workers.actor import Actor
+from tuitrain.workers.build import checked_lanes, policies_for
+from tuitrain.workers.child import ChildArgs
+from tuitrain.workers.learner import Learner
+from tuitrain.workers.link import Link
+from tuitrain.workers.stores import attach
+
+
+def _learner(kind: type[Learner], args: ChildArgs, link: Link) -> None:
+    assert args.blueprint is not None
+    stores = attach(args.blueprint)
+    lockstep.conduct(args.blueprint, stores, kind(args.blueprint, stores), link)
+
+
+def _actor(kind: type[Actor], args: ChildArgs, link: Link) -> None:
+    blueprint = args.blueprint
+    assert blueprint is not None
+    stores = attach(blueprint)
+    config = blueprint.config
+    actor = kind(
+        blueprint,
+        stores,
+        args.index,
+        lambda: checked_lanes(blueprint, config.actors.envs_per_actor),
+        policies_for(config, blueprint.spec, config.actors.device),
+    )
+    lockstep.follow(blueprint, stores, actor, link)
+
+
+# ---- the group's double soft_update ------------------------------------------------------------
+
+
+class DoubleTargetUpdate(Learner):
+    """Updates the target a second time whenever the rule has updated it."""
+
+    def step(self, policy: str, phases: Any = None) -> None:
+        dqn = self.policies[policy].dqn
+        before = dqn.target_updates
+        super().step(policy, phases)
+        if dqn.target_updates > before:
+            # hard copies are idempotent, so the second one comes where it changes something:
+            # at the next update, as an extra call in a loop would
+            self._again = dqn
+        elif getattr(self, "_again", None) is dqn:
+            dqn._update_target()
+            self._again = None
+
+
+def double_target_update(args: ChildArgs, link: Link) -> None:
+    _learner(DoubleTargetUpdate, args, link)
+
+
+# ---- an actor whose frames are not the learner's -------------------------------------------------
+
+
+class ShiftedStack(Actor):
+    """Acts on the stack of the row before (of the same row at the very first step)."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        for part in self.parts.values():
+            part.choose = _shifted(part)  # type: ignore[method-assign]
+
+
+def _shifted(part: Any) -> Any:
+    def choose(row: int, epsilon: float) -> Any:
+        part._rows[:] = max(0, row - 1)
+        gather_stack(
+            part.writer.columns,
+            part.writer.ring,
+            part._shard_ids,
+            part._rows,
+            part._lane_ids,
+            part._n_frames,
+            part._stacked,
+        )
+        return part.policy.act(part._stacked, epsilon, part._rng)
+
+    return choose
+
+
+def shifted_stack(args: ChildArgs, link: Link) -> None:
+    _actor(ShiftedStack, args, link)
+
+
+# ---- weights one round older -----------------------------------------------------------------------
+
+
+class OlderWeights(Actor):
+    """Acts in round r with W(r-2): what it pulled in the round before."""
+
+    def pull(self) -> None:
+        for part in self.parts.values():
+            kept = getattr(part, "kept", None)
+            fresh = np.empty_like(part._weights)
+            published = part._store.pull(part._reader, fresh)
+            part.policy.load(fresh if kept is None else kept, published.version)
+            part.kept = fresh  # type: ignore[attr-defined]
+
+
+def older_weights(args: ChildArgs, link: Link) -> None:
+    _actor(OlderWeights, args, link)
+
+
+# ---- epsilon synced too late -------------------------------------------------------------------------
+
+
+class StaleEpsilon(Actor):
+    """Knows the global step count of the round before."""
+
+    def begin(self, ticket: Ticket, rows: int, wait: Any = None) -> None:
+        self._stale = getattr(self, "_fresh", ticket.step_base)
+        self._fresh = ticket.step_base
+        super().begin(ticket, rows, wait)
+
+    def planned_epsilon(self) -> float:
+        ticket, self._ticket = self._ticket, replace(self._ticket, step_base=self._stale)
+        try:
+            return super().planned_epsilon()
+        finally:
+            self._ticket = ticket
+
+
+def stale_epsilon(args: ChildArgs, link: Link) -> None:
+    _actor(StaleEpsilon, args, link)
+
+
+# ---- windows that are not the round's ------------------------------------------------------------------
+
+
+class WindowTooLong(Learner):
+    """Windows one row too long: the pending row counts as committed."""
+
+    def open_windows(self, inserts: Sequence[int]) -> None:
+        super().open_windows(inserts)
+        for learner in self.policies.values():
+            assert learner.window is not None
+            head = learner.window.head + (learner.window.head > 0)
+            ends = np.cumsum((head - learner.window.low) * learner.window.lanes)
+            learner.window = replace(learner.window, head=head, ends=ends)
+
+
+def window_too_long(args: ChildArgs, link: Link) -> None:
+    _learner(WindowTooLong, args, link)
+
+
+class SamplesPastWindow(Learner):
+    """Looks at the shards' heads anew before each update, as a reader without a window would."""
+
+    def step(self, policy: str, phases: Any = None) -> None:
+        learner = self.policies[policy]
+        assert learner.window is not None
+        pinned = learner.window
+        # what the actors have reserved of this round, committed or not
+        head = pinned.head + self.blueprint.config.actors.chunk_steps
+        ends = np.cumsum((head - pinned.low) * pinned.lanes)
+        learner.window = replace(pinned, head=head, ends=ends)
+        super().step(policy, phases)
+        learner.window = pinned
+
+
+def samples_past_window(args: ChildArgs, link: Link) -> None:
+    _learner(SamplesPastWindow, args, link)
+
+
+# ---- no fault: the harness itself must not break parity ------------------------------------------------
+
+
+def honest_learner(args: ChildArgs, link: Link) -> None:
+    _learner(Learner, args, link)
+
+
+def honest_actor(args: ChildArgs, link: Link) -> None:
+    _actor(Actor, args, link)
+

@@ -1,0 +1,127 @@
+"""Agents as lanes: env-major order, policies of their own or shared, all agents or an error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.envs import SequenceAgents, sequence_reward
+from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.make import EnvError, UnsupportedSpace, inspect, make_lanes
+from tuitrain.envs.multi_agent import policies_of
+from tuitrain.envs.spec import PolicySpec
+
+SEEDS = [7, 8]
+
+
+def config(policies: dict[str, str] | None = None, **kwargs: object) -> EnvConfig:
+    return EnvConfig(id="tests.envs:SequenceAgents", kwargs=kwargs, agent_policies=policies or {})
+
+
+def test_agents_have_policies_of_their_own() -> None:
+    assert inspect(EnvConfig(id="tests.envs:TwoPolicies")).policies == {
+        "scout": PolicySpec((3,), "float32", 3, ("scout",)),
+        "digger": PolicySpec((4, 4), "uint8", 2, ("digger",)),
+    }
+
+
+def test_agents_can_share_a_policy() -> None:
+    spec = inspect(config({"a": "team", "c": "team"}))
+    assert list(spec.policies) == ["team", "b"]
+    assert spec.policies["team"].agents == ("a", "c")
+
+
+@pytest.mark.parametrize("policies", [{}, {"a": "team", "c": "team"}], ids=["own", "shared"])
+def test_lanes_equal_a_hand_simulation(policies: dict[str, str]) -> None:
+    lanes = make_lanes(config(policies), 2)
+    by_hand = [SequenceAgents() for _ in SEEDS]
+    pending = {name: obs.copy() for name, obs in lanes.reset(SEEDS).items()}
+    expected = [env.reset(seed=seed)[0] for env, seed in zip(by_hand, SEEDS, strict=True)]
+    over = [False, False]
+    rng, resets = np.random.default_rng(0), 0
+    for _ in range(200):
+        actions = {
+            name: rng.integers(5, size=2 * len(policy.agents))
+            for name, policy in lanes.spec.policies.items()
+        }
+        results = lanes.step(actions)
+        for index, env in enumerate(by_hand):
+            chosen = {
+                agent: int(actions[name][index * len(policy.agents) + offset])
+                for name, policy in lanes.spec.policies.items()
+                for offset, agent in enumerate(policy.agents)
+            }
+            before = expected[index]
+            if over[index]:
+                expected[index], _ = env.reset()
+                rewards = dict.fromkeys("abc", 0.0)
+                ends, cuts = dict.fromkeys("abc", False), dict.fromkeys("abc", False)
+                resets += 1
+            else:
+                expected[index], rewards, ends, cuts, _ = env.step(chosen)
+            over[index] = any(ends.values()) or any(cuts.values())
+            for name, policy in lanes.spec.policies.items():
+                for offset, agent in enumerate(policy.agents):
+                    lane = index * len(policy.agents) + offset
+                    np.testing.assert_array_equal(pending[name][lane], before[agent])
+                    assert results[name].reward[lane] == rewards[agent]
+                    assert results[name].terminated[lane] == ends[agent]
+                    assert results[name].truncated[lane] == cuts[agent]
+        pending = {name: result.observation.copy() for name, result in results.items()}
+    assert resets > 10
+
+
+def test_actions_reach_the_agent_of_their_lane() -> None:
+    lanes = make_lanes(config({"a": "team", "c": "team"}, p_terminate=0.0), 2)
+    lanes.reset(SEEDS)
+    results = lanes.step({"team": np.array([1, 2, 3, 4]), "b": np.array([0, 4])})
+    assert results["team"].reward.tolist() == [sequence_reward(0, 0, a) for a in (1, 2, 3, 4)]
+    assert results["b"].reward.tolist() == [sequence_reward(0, 0, a) for a in (0, 4)]
+    # env-major: lanes 0, 1 are agents a, c of environment 0
+    assert results["team"].observation[:, 0].tolist() == [7, 7, 8, 8]
+    assert results["team"].observation[:, 3].tolist() == [0, 2, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"leave": "b"}, "the episode ended for b but not for a, c. All agents must be present"),
+        ({"vanish": "c"}, r"agent 'c', step\(\): gave no observation. All agents must be present"),
+    ],
+)
+def test_agents_that_come_and_go_are_refused(kwargs: dict[str, str], message: str) -> None:
+    lanes = make_lanes(config(p_terminate=0.0, **kwargs), 1)
+    lanes.reset([0])
+    with pytest.raises(EnvError, match=message):
+        lanes.step({name: np.zeros(1, np.int64) for name in "abc"})
+
+
+@pytest.mark.parametrize(
+    ("policies", "message"),
+    [
+        ({"scout": "x", "digger": "x"}, "policy 'x' has agents with different spaces"),
+        ({"miner": "x"}, "env.agent_policies names miner; its agents are scout, digger"),
+        ({"scout": "a/b"}, "'a/b' cannot be a policy's name"),
+    ],
+)
+def test_policies_that_cannot_be(policies: dict[str, str], message: str) -> None:
+    with pytest.raises(EnvError, match=message):
+        inspect(EnvConfig(id="tests.envs:TwoPolicies", agent_policies=policies))
+
+
+def test_an_unsupported_space_names_the_agent() -> None:
+    class Continuous(SequenceAgents):
+        def action_space(self, agent: str):  # type: ignore[no-untyped-def]
+            return self.observation_space(agent)
+
+    with pytest.raises(UnsupportedSpace, match="environment 'x', agent 'a': its action space"):
+        policies_of(Continuous(), "environment 'x'", {})
+
+
+def test_missing_actions_and_closing() -> None:
+    lanes = make_lanes(config(), 1)
+    lanes.reset([0])
+    with pytest.raises(KeyError):
+        lanes.step({"a": np.zeros(1, np.int64)})
+    lanes.close()
+    lanes.close()

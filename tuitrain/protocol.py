@@ -28,6 +28,13 @@ class _Line(BaseModel):
     model_config = ConfigDict(extra="ignore", ser_json_inf_nan="constants")
 
 
+class WeightsHeld(_Line):
+    """Which weights a process held when it was last asked to resync."""
+
+    version: int
+    sha256: str
+
+
 class ProcessView(_Line):
     """One worker. What was not measured is None and is shown as n/a."""
 
@@ -57,6 +64,10 @@ class ProcessView(_Line):
     cpu_percent: float | None = None
     incarnation: int = 0
     device: str | None = None
+    spec_hash: str | None = None
+    """Hash of the environment spec it found; must be the run's."""
+    weights: dict[str, WeightsHeld] = Field(default_factory=dict)
+    """Per policy, from the last resync; empty before the first."""
     phase_share: dict[str, float] = Field(default_factory=dict)
     """Share of recent time per phase, summing to at most 1."""
     counters: dict[str, float] = Field(default_factory=dict)
@@ -78,6 +89,12 @@ class PolicyView(_Line):
     """Updates per transition asked for."""
     ratio_achieved: float | None = None
     """Updates per transition since warm-up ended; None during warm-up."""
+    ratio_band_updates: float = 0.0
+    """Width of the rate limiter's band: how far `updates` may be off at any moment."""
+    ratio_updates: int = 0
+    """Updates of this session, which is what the achieved ratio counts."""
+    warm_up_transitions: int = 0
+    """Transitions of this session; warm-up ends at `learning_starts`."""
     version: int = 0
     published_age_s: float | None = None
     lag_updates_p50: float | None = None
@@ -86,6 +103,11 @@ class PolicyView(_Line):
     sample_age_p95: float | None = None
     """Age of sampled rows in transitions inserted since."""
     window_rejects: int | None = None
+    target_updates: int | None = None
+    target_updates_expected: int | None = None
+    """What the config and `updates` say `target_updates` must be."""
+    non_finite: int | None = None
+    """Learner records so far that held NaN or an infinity."""
     loss: float | None = None
     q_mean: float | None = None
     q_max_abs: float | None = None
@@ -143,6 +165,8 @@ class Snapshot(_Line):
     total_steps: int = 0
     steps_per_s: float | None = None
     supervisor_pid: int
+    spec_hash: str | None = None
+    """Hash of the environment spec that the probe found."""
     processes: list[ProcessView] = Field(default_factory=list)
     policies: list[PolicyView] = Field(default_factory=list)
     learning: LearningView = Field(default_factory=LearningView)

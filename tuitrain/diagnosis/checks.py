@@ -1,0 +1,293 @@
+"""The checks a user sees: one pure function per row, from a snapshot to its measured state.
+
+Each row has a stable id, what was measured, the limit, a state and one line of advice; its
+`catalogue_id` names the failures it guards against. A check whose input has not been measured is
+``n/a``, never ``ok``. A check knows nothing but the snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tuitrain.protocol import CheckState, CheckView, PolicyView, ProcessView, Snapshot
+
+BEAT_WARN_S = 5.0
+"""A silent worker is worth a warning after this; it is judged hung by its own deadline."""
+
+PROGRESS_WARN_S = 30.0
+
+RATIO_TOLERANCE = 0.01
+"""The achieved replay ratio must be this close (relative) once the band is below it."""
+
+LAG_WARN_PUBLICATIONS = 20
+"""Acting on weights this many limiter bands behind is called stale."""
+
+_LIVE = ("running", "waiting", "paused", "finished", "starting")
+
+
+def all_checks(snapshot: Snapshot) -> list[CheckView]:
+    """Every check, worst first; ties keep the order of `CHECKS`."""
+    order = {"fail": 0, "warn": 1, "ok": 2, "n/a": 3}
+    return sorted((check(snapshot) for check in CHECKS), key=lambda row: order[row.state])
+
+
+def processes(snapshot: Snapshot) -> CheckView:
+    """Every worker that should run does."""
+    views = snapshot.processes
+    failed = [p for p in views if p.state == "failed"]
+    state: CheckState = "n/a" if not views else "fail" if failed else "ok"
+    running = sum(p.state in _LIVE for p in views)
+    return CheckView(
+        id="processes",
+        name="processes",
+        value=f"{', '.join(p.name for p in failed)} failed" if failed else f"{running} up",
+        limit=f"{len(views)} up",
+        state=state,
+        advice=f"{failed[0].name}: {failed[0].error or 'see its log'}" if failed else "",
+        catalogue_id="12.2",
+    )
+
+
+def heartbeat(snapshot: Snapshot) -> CheckView:
+    """No worker is silent."""
+    oldest = _oldest(snapshot, lambda p: p.beat_age_s)
+    return _age_check(
+        "heartbeat",
+        oldest,
+        BEAT_WARN_S,
+        "it is busy with one long unit of work, stopped (SIGSTOP) or hung; its stack tells which",
+        "12.2",
+    )
+
+
+def progress(snapshot: Snapshot) -> CheckView:
+    """Every worker that says it works gets something done. Waiting and pausing are healthy."""
+    oldest = _oldest(snapshot, lambda p: p.progress_age_s if p.state == "running" else None)
+    return _age_check(
+        "progress",
+        oldest,
+        PROGRESS_WARN_S,
+        "one unit of its work takes this long, or it is hung",
+        "X.7",
+    )
+
+
+def replay_ratio(snapshot: Snapshot) -> CheckView:
+    """Updates per transition are what was asked for, within 1 % after warm-up."""
+    rows = [p for p in snapshot.policies if _ratio_is_settled(p)]
+    if not rows:
+        warm = any(p.ratio_achieved is not None for p in snapshot.policies)
+        value = "settling" if warm else "warm-up"
+        target = snapshot.policies[0].ratio_target if snapshot.policies else 0.0
+        return _not_measured("replay_ratio", "replay ratio", f"{target:.4g} ±1%", "X.8", value)
+    worst = max(rows, key=_ratio_error)
+    error = _ratio_error(worst)
+    return CheckView(
+        id="replay_ratio",
+        name="replay ratio",
+        value=f"{worst.ratio_achieved:.4g}",
+        limit=f"{worst.ratio_target:.4g} ±1%",
+        state="ok" if error <= RATIO_TOLERANCE else "fail",
+        advice=""
+        if error <= RATIO_TOLERANCE
+        else f"policy {worst.name} is {error:.1%} off: the rate limiter does not hold",
+        catalogue_id="X.8",
+    )
+
+
+def policy_lag(snapshot: Snapshot) -> CheckView:
+    """Transitions learned from were acted with recent weights."""
+    rows = [(p, p.lag_updates_p95) for p in snapshot.policies if p.lag_updates_p95 is not None]
+    if not rows:
+        return _not_measured("policy_lag", "policy lag", "-", "3.1")
+    policy, lag = max(rows, key=lambda row: row[1])
+    # A ring of `capacity` transitions holds rows up to capacity*ratio updates old, by design.
+    limit = policy.capacity * policy.ratio_target + LAG_WARN_PUBLICATIONS * max(
+        1.0, policy.ratio_band_updates
+    )
+    over = lag > limit
+    return CheckView(
+        id="policy_lag",
+        name="policy lag",
+        value=f"p95 {lag:.0f}u",
+        limit=f"{limit:.0f}u",
+        state="warn" if over else "ok",
+        advice=f"actors act for {policy.name} on old weights: lower publish_every_updates"
+        if over
+        else "",
+        catalogue_id="3.1",
+    )
+
+
+def spec(snapshot: Snapshot) -> CheckView:
+    """Every process built the same environment."""
+    told = {p.name: p.spec_hash for p in snapshot.processes if p.spec_hash is not None}
+    if snapshot.spec_hash is None or not told:
+        return _not_measured("spec", "spec hash", "equal everywhere", "1.2")
+    other = sorted(name for name, value in told.items() if value != snapshot.spec_hash)
+    return CheckView(
+        id="spec",
+        name="spec hash",
+        value=f"{', '.join(other)} differ" if other else f"{len(told)} equal",
+        limit="equal everywhere",
+        state="fail" if other else "ok",
+        advice="these processes see another environment than the probe did" if other else "",
+        catalogue_id="0.4, 1.1-1.3, 10.3",
+    )
+
+
+def weights_hash(snapshot: Snapshot) -> CheckView:
+    """Equal versions are equal bytes. Measured by a resync."""
+    seen: dict[tuple[str, int], dict[str, str]] = {}
+    for process in snapshot.processes:
+        for policy, held in process.weights.items():
+            seen.setdefault((policy, held.version), {})[process.name] = held.sha256
+    if not seen:
+        return _not_measured("weights_hash", "weights hash", "equal per version", "3.3")
+    split = sorted(key for key, held in seen.items() if len(set(held.values())) > 1)
+    value = f"{len(seen)} version{'s' if len(seen) > 1 else ''} equal"
+    if split:
+        policy, version = split[0]
+        value = f"{policy} v{version}: {', '.join(sorted(seen[split[0]]))} differ"
+    return CheckView(
+        id="weights_hash",
+        name="weights hash",
+        value=value,
+        limit="equal per version",
+        state="fail" if split else "ok",
+        advice="a process holds weights that were never published: stop the run" if split else "",
+        catalogue_id="3.3",
+    )
+
+
+def non_finite(snapshot: Snapshot) -> CheckView:
+    """Loss, Q and gradients are numbers."""
+    rows = [(p.name, p.non_finite) for p in snapshot.policies if p.non_finite is not None]
+    if not rows:
+        return _not_measured("non_finite", "non-finite", "0", "7.1")
+    total = sum(count for _, count in rows)
+    bad = ", ".join(name for name, count in rows if count)
+    return CheckView(
+        id="non_finite",
+        name="non-finite",
+        value=str(total),
+        limit="0",
+        state="fail" if total else "ok",
+        advice=f"{bad}: lower lr, clip gradients, or scale rewards" if total else "",
+        catalogue_id="7.1",
+    )
+
+
+def target_updates(snapshot: Snapshot) -> CheckView:
+    """The target network was updated exactly as often as the config says."""
+    rows = [
+        (p.name, p.target_updates - p.target_updates_expected)
+        for p in snapshot.policies
+        if p.target_updates is not None and p.target_updates_expected is not None
+    ]
+    if not rows:
+        return _not_measured("target_updates", "target updates", "0 off", "0.3, 4.1")
+    name, off = max(rows, key=lambda row: abs(row[1]))
+    return CheckView(
+        id="target_updates",
+        name="target updates",
+        value=f"{off:+d}" if off else "0 off",
+        limit="0 off",
+        state="fail" if off else "ok",
+        advice=f"{name}: the target network has more than one owner" if off else "",
+        catalogue_id="0.3, 4.1",
+    )
+
+
+def warm_up(snapshot: Snapshot) -> CheckView:
+    """Learning starts when there is enough data, and not before."""
+    if not snapshot.policies:
+        return _not_measured("warm_up", "warm-up", "-", "5.1, 12.1")
+    policy = min(snapshot.policies, key=_warm_share)
+    done = min(policy.warm_up_transitions, policy.learning_starts)
+    early = [
+        p.name
+        for p in snapshot.policies
+        if p.ratio_updates > 0 and p.warm_up_transitions < p.learning_starts
+    ]
+    value = f"{done}/{policy.learning_starts}"
+    if done < policy.learning_starts and snapshot.steps_per_s:
+        per_step = policy.transitions / snapshot.steps if snapshot.steps else 1.0
+        if per_step > 0:
+            left_s = (policy.learning_starts - done) / (snapshot.steps_per_s * per_step)
+            value += f" ETA {left_s:.0f}s"
+    return CheckView(
+        id="warm_up",
+        name="warm-up",
+        value=value,
+        limit="no update before",
+        state="fail" if early else "ok",
+        advice=f"{', '.join(early)} updated before learning_starts" if early else "",
+        catalogue_id="5.1, 12.1",
+    )
+
+
+CHECKS: tuple[Callable[[Snapshot], CheckView], ...] = (
+    processes,
+    heartbeat,
+    progress,
+    replay_ratio,
+    policy_lag,
+    spec,
+    weights_hash,
+    non_finite,
+    target_updates,
+    warm_up,
+)
+
+
+def _ratio_error(policy: PolicyView) -> float:
+    assert policy.ratio_achieved is not None
+    return abs(policy.ratio_achieved / policy.ratio_target - 1)
+
+
+def _ratio_is_settled(policy: PolicyView) -> bool:
+    """One width of the limiter's band is below the tolerance: only now 1 % can be asked."""
+    return (
+        policy.ratio_achieved is not None
+        and policy.ratio_target > 0
+        and policy.ratio_updates > 0
+        and policy.ratio_band_updates <= RATIO_TOLERANCE * policy.ratio_updates
+    )
+
+
+def _warm_share(policy: PolicyView) -> float:
+    return policy.warm_up_transitions / max(1, policy.learning_starts)
+
+
+def _oldest(
+    snapshot: Snapshot, age: Callable[[ProcessView], float | None]
+) -> tuple[ProcessView, float] | None:
+    if snapshot.state not in ("running", "paused"):
+        return None
+    rows = [(p, value) for p in snapshot.processes if (value := age(p)) is not None]
+    return max(rows, key=lambda row: row[1], default=None)
+
+
+def _age_check(
+    id_: str, oldest: tuple[ProcessView, float] | None, limit_s: float, advice: str, catalogue: str
+) -> CheckView:
+    if oldest is None:
+        return _not_measured(id_, id_, f"{limit_s:g}s", catalogue)
+    process, age_s = oldest
+    late = age_s > limit_s
+    return CheckView(
+        id=id_,
+        name=id_,
+        value=f"{process.name} {age_s:.1f}s",
+        limit=f"{limit_s:g}s",
+        state="warn" if late else "ok",
+        advice=f"{process.name}: {advice}" if late else "",
+        catalogue_id=catalogue,
+    )
+
+
+def _not_measured(id_: str, name: str, limit: str, catalogue: str, value: str = "n/a") -> CheckView:
+    return CheckView(
+        id=id_, name=name, value=value, limit=limit, state="n/a", catalogue_id=catalogue
+    )

@@ -1,0 +1,72 @@
+"""The lines of metrics.jsonl: their kinds and what each field means.
+
+Workers make `train`, `learner` and `eval` records; the supervisor makes `system` and adds the
+clock to all of them. A number that is not finite is written as null, which every reader of JSON
+takes for "missing". Lines of unknown kind or with further fields are legal: readers skip them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+COMMON_FIELDS = {
+    "kind": "`train`, `learner`, `eval` or `system`",
+    "time_s": "unix time at which the supervisor got it",
+    "wall_s": "seconds since this session of the run started",
+    "steps": "environment steps of the whole run so far",
+}
+
+FIELDS: dict[str, dict[str, str]] = {
+    "train": {
+        "policy": "policy name",
+        "updates": "updates of the policy so far",
+        "episodes": "episodes that ended since this actor's last record",
+        "return_mean": "mean of their undiscounted returns, with exploration",
+        "return_min": "smallest of them",
+        "return_max": "largest of them",
+        "length_mean": "their mean length in environment steps",
+        "actor": "index of the actor",
+        "epsilon": "its share of random actions when the record was made",
+    },
+    "learner": {
+        "policy": "policy name",
+        "updates": "updates of the policy so far",
+        "version": "publication number of the newest weights",
+        "loss": "mean loss since the last record",
+        "q_mean": "mean of the chosen actions' values",
+        "q_max_abs": "largest absolute action value",
+        "td_abs_mean": "mean absolute TD error",
+        "td_p95": "95th percentile of the absolute TD error",
+        "grad_norm": "gradient norm before clipping",
+        "lr": "learning rate",
+        "lag_updates_p50": "updates between acting and learning of sampled transitions, median",
+        "lag_updates_p95": "the same, 95th percentile",
+        "sample_age_p95": "transitions inserted since a sampled one, 95th percentile",
+        "target_updates": "updates of the target network so far",
+    },
+    "eval": {
+        "policy": "policy name",
+        "updates": "updates of the policy when these weights were published",
+        "version": "publication number of the evaluated weights",
+        "episodes": "episodes played greedily",
+        "return_mean": "their mean undiscounted return",
+        "return_ci95": "half-width of its 95 % interval",
+        "return_min": "smallest return",
+        "return_max": "largest return",
+        "length_mean": "mean length in environment steps",
+        "duration_s": "seconds the evaluation took",
+    },
+    "system": {
+        "steps_per_s": "environment steps per second over the last seconds",
+        "updates_per_s": "updates per second, by policy",
+    },
+}
+"""Fields of each kind, beyond `COMMON_FIELDS`."""
+
+
+def stamped(record: Mapping[str, Any], time_s: float, wall_s: float) -> dict[str, Any]:
+    """A copy of `record` with the supervisor's clock."""
+    return {**record, "time_s": round(time_s, 3), "wall_s": round(wall_s, 3)}

@@ -1,0 +1,165 @@
+"""Writing and reading JSON lines that survive crashes and never stop training.
+
+A line is one write of one whole line, so a killed writer leaves at most one torn line at the end,
+which the next writer closes off and every reader skips. A disk that is full costs lines, which are
+counted and reported once, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+class JsonlSink:
+    """Appends JSON lines to a file.
+
+    Args:
+        path: created with mode 0600 if it does not exist.
+        on_failure: called with an explanation at the first line that could not be written, and
+            again only after writing has worked in between.
+    """
+
+    def __init__(self, path: Path, on_failure: Callable[[str], None] | None = None) -> None:
+        self.path = path
+        self.failures = 0
+        """Lines lost."""
+        self._on_failure = on_failure
+        self._failing = False
+        self._fd: int | None = None
+        self._torn = False
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            size = os.fstat(self._fd).st_size
+            self._torn = size > 0 and os.pread(self._fd, 1, size - 1) != b"\n"
+        except OSError as error:
+            self._failed(error)
+
+    def write(self, line: Mapping[str, Any]) -> bool:
+        """Append one line; False if it was lost. Never raises ``OSError``."""
+        if self._fd is None:
+            self.failures += 1
+            return False
+        data = to_json(line).encode() + b"\n"
+        if self._torn:
+            data = b"\n" + data
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            self._failed(error)
+            return False
+        if written < len(data):  # no space for the rest
+            self._torn = True
+            self._failed(OSError(28, "No space left on device"))
+            return False
+        self._torn = self._failing = False
+        return True
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _failed(self, error: OSError) -> None:
+        self.failures += 1
+        if not self._failing and self._on_failure is not None:
+            self._failing = True
+            self._on_failure(f"cannot write {self.path}: {error.strerror}; training goes on")
+        self._failing = True
+
+
+class RecordHistory:
+    """Records kept for clients that come later: bounded, and spread over the whole run.
+
+    Per series (kind, policy, actor) at most `limit` records are kept; when one is full, every
+    second is dropped and from then on only every second (fourth, …) new one is kept. The newest of
+    each series is always there. Evaluations are few, so they get four times the room.
+    """
+
+    def __init__(self, limit: int = 1024) -> None:
+        self._limit = limit
+        self._series: dict[tuple[str, str, str], _Series] = {}
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Keep a record."""
+        kind = str(record.get("kind", ""))
+        key = kind, str(record.get("policy", "")), str(record.get("actor", ""))
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = _Series(self._limit * (4 if kind == "eval" else 1))
+        series.add(dict(record))
+
+    def all(self) -> list[dict[str, Any]]:
+        """Everything kept, in the order of time."""
+        kept = [record for series in self._series.values() for record in series.all()]
+        return sorted(kept, key=lambda record: record.get("time_s", 0.0))
+
+
+class _Series:
+    def __init__(self, limit: int) -> None:
+        self._limit = max(2, limit)
+        self._stride = 1
+        self._count = 0
+        self._kept: list[dict[str, Any]] = []
+        self._newest: dict[str, Any] | None = None
+
+    def add(self, record: dict[str, Any]) -> None:
+        self._newest = record
+        if self._count % self._stride == 0:
+            self._kept.append(record)
+            if len(self._kept) >= self._limit:
+                self._kept = self._kept[::2]
+                self._stride *= 2
+        self._count += 1
+
+    def all(self) -> list[dict[str, Any]]:
+        if self._newest is None or (self._kept and self._kept[-1] is self._newest):
+            return self._kept
+        return [*self._kept, self._newest]
+
+
+def to_json(value: Mapping[str, Any]) -> str:
+    """Strict JSON on one line: NaN and infinities become null, unknown objects their text."""
+    return json.dumps(_finite(value), allow_nan=False, default=str, separators=(",", ":"))
+
+
+def read_jsonl(path: Path, last: int | None = None) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON-lines file; torn lines are skipped. A missing file has none.
+
+    Args:
+        last: only the last so many.
+    """
+    try:
+        with open(path, "rb") as file:
+            if last is None:
+                yield from _parsed(file)
+            else:
+                yield from deque(_parsed(file), maxlen=last)
+    except FileNotFoundError:
+        return
+
+
+def _parsed(lines: Iterator[bytes] | Any) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

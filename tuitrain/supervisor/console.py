@@ -1,0 +1,153 @@
+"""Plain lines on stdout for a run without a terminal UI: readable, or JSON. Never an escape byte.
+
+Printing happens in a thread of its own with a bounded queue: a stopped terminal or a full pipe
+costs lines, never the supervisor's time. A reader that has gone away ends the printing, not the
+training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sys
+import threading
+import time
+from typing import Any
+
+from tuitrain.metrics.sinks import to_json
+from tuitrain.protocol import EventLine, Snapshot
+from tuitrain.supervisor.process import printable
+
+MAX_LINES = 1_000
+
+
+class Console:
+    """Prints events and progress.
+
+    Args:
+        as_json: one JSON object a line instead of text.
+        fd: where to; stdout.
+    """
+
+    def __init__(self, *, as_json: bool, fd: int = 1) -> None:
+        self._as_json = as_json
+        self._fd = fd
+        self._queue: queue.Queue[bytes | None] = queue.Queue(MAX_LINES)
+        self._encoding = sys.stdout.encoding or "utf-8" if sys.stdout else "utf-8"
+        self._thread = threading.Thread(target=self._print, name="console", daemon=True)
+        self._thread.start()
+
+    def event(self, line: EventLine) -> None:
+        """An event, with its traceback and last log lines if it has them."""
+        if self._as_json:
+            self._put(to_json(line.model_dump()))
+            return
+        mark = "" if line.level == "info" else f"{line.level.upper()} "
+        source = "" if line.source == "supervisor" else f"{line.source}: "
+        self._put(f"{_clock(line.time_s)} {mark}{source}{printable(line.text)}")
+        traceback = line.data.get("traceback")
+        if isinstance(traceback, str):
+            self._indented(traceback.splitlines())
+        elif isinstance(line.data.get("log"), list):
+            self._indented([f"log | {text}" for text in line.data["log"]])
+
+    def progress(self, snapshot: Snapshot) -> None:
+        """One line about the run as it is."""
+        if self._as_json:
+            self._put(to_json(snapshot.model_dump()))
+        else:
+            self._put(progress_line(snapshot))
+
+    def summary(self, summary: dict[str, Any]) -> None:
+        """How the run ended."""
+        if self._as_json:
+            self._put(to_json({"kind": "summary", **summary}))
+        else:
+            for text in summary_lines(summary):
+                self._put(text)
+
+    def close(self, wait_s: float = 2.0) -> None:
+        """Print what is queued, for at most `wait_s`."""
+        try:
+            self._queue.put(None, timeout=wait_s)
+        except queue.Full:
+            return
+        self._thread.join(wait_s)
+
+    def _indented(self, lines: list[str]) -> None:
+        for text in lines:
+            self._put(f"    {printable(text)}")
+
+    def _put(self, text: str) -> None:
+        with contextlib.suppress(queue.Full):  # nobody reads; the files have it all
+            self._queue.put_nowait(text.encode(self._encoding, "replace") + b"\n")
+
+    def _print(self) -> None:
+        while (data := self._queue.get()) is not None:
+            try:
+                while data:
+                    data = data[os.write(self._fd, data) :]
+            except OSError:
+                self._fd = os.open(os.devnull, os.O_WRONLY)
+
+
+def progress_line(snapshot: Snapshot) -> str:
+    """The state of a run on one line of text."""
+    total = max(1, snapshot.total_steps)
+    parts = [
+        f"{_clock(snapshot.time_s)} {snapshot.state}",
+        f"{snapshot.steps:,}/{snapshot.total_steps:,} steps {100 * snapshot.steps / total:.0f}%",
+    ]
+    if snapshot.steps_per_s is not None:
+        parts.append(f"{snapshot.steps_per_s:,.0f} st/s")
+    for policy in snapshot.policies:
+        name = "" if len(snapshot.policies) == 1 else f"{policy.name} "
+        rate = f" {policy.updates_per_s:,.1f} u/s" if policy.updates_per_s is not None else ""
+        ratio = f" ratio {policy.ratio_achieved:.3g}" if policy.ratio_achieved is not None else ""
+        parts.append(f"{name}{policy.updates:,} updates{rate}{ratio}")
+    learning = snapshot.learning
+    if learning.mean is not None:
+        spread = f"±{learning.ci95:.3g}" if learning.ci95 is not None else ""
+        parts.append(f"eval {learning.mean:.4g}{spread} {learning.verdict}")
+    count = {"fail": 0, "warn": 0, "ok": 0, "n/a": 0}
+    for check in snapshot.checks:
+        count[check.state] += 1
+    parts.append(f"checks {count['ok']} ok {count['warn']} warn {count['fail']} fail")
+    if snapshot.eta_s is not None:
+        parts.append(f"ETA {duration(snapshot.eta_s)}")
+    waiting = [f"{p.name} waits: {p.wait}" for p in snapshot.processes if p.state == "waiting"]
+    if snapshot.steps_per_s == 0 and waiting:
+        parts.append("; ".join(waiting[:3]))
+    return printable("  ".join(parts))
+
+
+def summary_lines(summary: dict[str, Any]) -> list[str]:
+    """The end of a run in a few lines of text."""
+    lines = [
+        f"{summary['state']}: {summary['reason']}",
+        f"  {summary['steps']:,} of {summary['total_steps']:,} environment steps "
+        f"in {duration(summary['wall_s'])}",
+    ]
+    for name, policy in summary["policies"].items():
+        ratio = policy["ratio_achieved"]
+        text = "" if ratio is None else f", ratio {ratio:.4g} (asked {policy['ratio_target']:.4g})"
+        lines.append(f"  policy {name}: {policy['updates']:,} updates{text}")
+        if policy["eval_return_mean"] is not None:
+            lines.append(
+                f"    evaluation {policy['eval_return_mean']:.4g}, best {policy['eval_best']:.4g}"
+            )
+    if summary["last_checkpoint"]:
+        lines.append(f"  checkpoint {summary['last_checkpoint']}")
+    lines.append(f"  run folder {summary['run_dir']}")
+    return [printable(line) for line in lines]
+
+
+def duration(seconds: float) -> str:
+    """`h:mm:ss`."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def _clock(time_s: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(time_s))

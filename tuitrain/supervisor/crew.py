@@ -1,0 +1,409 @@
+"""The workers of a run: started together, listened to, judged, and ended together.
+
+Turns what processes do (messages, exits, silence) into what the supervisor decides on: all are
+ready, one has finished, one has failed and why. Decides nothing itself and knows no clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tuitrain.config.schema import Config
+from tuitrain.schedules import RoleSpec
+from tuitrain.supervisor.commands import Commands, Kind, Outcome, weights_held
+from tuitrain.supervisor.journal import Journal
+from tuitrain.supervisor.liveness import Liveness
+from tuitrain.supervisor.process import Exit, WorkerProcess
+from tuitrain.supervisor.snapshot import WorkerView
+from tuitrain.workers import messages
+from tuitrain.workers.child import ChildArgs
+from tuitrain.workers.messages import FromWorker
+
+LAST_WORDS_S = 0.5
+"""A worker that has reported its failure gets this long to exit before it is reported without."""
+
+SAVERS = ("learner", "trainer")
+"""Roles that write checkpoints."""
+
+CLOSERS = (*SAVERS, "evaluator")
+"""Roles whose `Finished` ends the run, once all of them have said it."""
+
+
+@dataclass
+class Failure:
+    """Why a worker has failed, with everything a person needs to find the cause."""
+
+    worker: str
+    role: str
+    how: str
+    """Exit code, signal name, or what the supervisor saw."""
+    error_type: str | None = None
+    message: str | None = None
+    traceback: str | None = None
+    log: list[str] = field(default_factory=list)
+    exit_code: int | None = None
+
+    def headline(self) -> str:
+        """One line."""
+        reason = f": {self.error_type}: {self.message}" if self.error_type else ""
+        return f"{self.worker} ({self.role}) failed, {self.how}{reason}"
+
+    def data(self) -> dict[str, Any]:
+        """All of it, for events.jsonl and summary.json."""
+        return {
+            "role": self.role,
+            "how": self.how,
+            "exit_code": self.exit_code,
+            "error_type": self.error_type,
+            "message": self.message,
+            "traceback": self.traceback,
+            "log": self.log,
+        }
+
+
+@dataclass
+class Worker:
+    """One worker with all that is known of it."""
+
+    spec: RoleSpec
+    view: WorkerView
+    life: Liveness
+    process: WorkerProcess
+    gauge: psutil.Process | None = None
+    failed: messages.Failed | None = None
+    reported: bool = False
+    finished: dict[str, Any] | None = None
+    killed: bool = False
+    """The supervisor has killed it, so its end is no surprise."""
+
+    @property
+    def name(self) -> str:
+        """The worker's name."""
+        return self.spec.name
+
+
+class Crew:
+    """All workers that were started, in order.
+
+    Args:
+        on_failure: a worker has failed while it should have worked.
+        on_late_failure: one has failed while it was stopping.
+        on_finished: a worker reports that its work is done.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        log_dir: Path,
+        commands: Commands,
+        journal: Journal,
+        *,
+        on_failure: Callable[[Failure], None],
+        on_late_failure: Callable[[Failure], None],
+        on_finished: Callable[[], None],
+        on_record: Callable[[dict[str, Any]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.workers: dict[str, Worker] = {}
+        self.stopping = False
+        self.config = config
+        self._log_dir = log_dir
+        self._commands = commands
+        self._journal = journal
+        self._on_failure = on_failure
+        self._on_late_failure = on_late_failure
+        self._on_finished = on_finished
+        self._on_record = on_record
+        self._clock = clock
+        self._lifelines: list[Connection] = []
+        self._ready_waits: list[tuple[set[str], asyncio.Future[None]]] = []
+
+    # ---- starting ----------------------------------------------------------------------------
+
+    def spawn(
+        self,
+        specs: Iterable[RoleSpec],
+        target: Callable[[Any], None],
+        blueprint: Any,
+        run_dir: Path,
+    ) -> asyncio.Future[None]:
+        """Start these workers; the future is done when all have reported ready."""
+        specs = list(specs)
+        doorbells = {spec.name: multiprocessing.Pipe(duplex=False) for spec in specs}
+        try:
+            for spec in specs:
+                peers = {n: bell[1] for n, bell in doorbells.items() if n != spec.name}
+                self._spawn(spec, target, blueprint, run_dir, doorbells[spec.name][0], peers)
+        finally:
+            # Only the workers hold doorbells, so that a dead one's is closed for those who ring.
+            for read_end, write_end in doorbells.values():
+                read_end.close()
+                write_end.close()
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ready_waits.append(({spec.name for spec in specs}, ready))
+        return ready
+
+    def _spawn(
+        self,
+        spec: RoleSpec,
+        target: Callable[[Any], None],
+        blueprint: Any,
+        run_dir: Path,
+        doorbell: Connection,
+        peers: dict[str, Connection],
+    ) -> None:
+        control, control_of_child = multiprocessing.Pipe(duplex=True)
+        lifeline_of_child, lifeline = multiprocessing.Pipe(duplex=False)
+        self._lifelines.append(lifeline)
+        log_path = self._log_dir / f"{spec.name}.log"
+        args = ChildArgs(
+            name=spec.name,
+            role=spec.role,
+            index=spec.index,
+            incarnation=0,
+            entry=spec.entry,
+            config=self.config,
+            blueprint=blueprint,
+            control=control_of_child,
+            lifeline=lifeline_of_child,
+            doorbell=doorbell,
+            log_path=str(log_path),
+            supervisor_pid=os.getpid(),
+            run_dir=str(run_dir),
+            nice=spec.nice,
+            peers=peers,
+        )
+        deadlines = self.config.supervisor
+        process = WorkerProcess(
+            spec.name,
+            log_path,
+            on_message=lambda message: self._on_message(worker, message),
+            on_exit=lambda end: self._on_exit(worker, end),
+            on_garbage=lambda text: self._on_garbage(spec.name, text),
+        )
+        worker = Worker(
+            spec=spec,
+            view=WorkerView(spec.name, spec.role),
+            life=Liveness(
+                self._clock(), deadlines.startup_deadline_s, deadlines.progress_deadline_s
+            ),
+            process=process,
+        )
+        self.workers[spec.name] = worker
+        try:
+            process.start(target, args, control)
+        except BaseException:
+            control.close()
+            del self.workers[spec.name]
+            raise
+        finally:
+            control_of_child.close()
+            lifeline_of_child.close()
+        worker.view.pid = process.pid
+        with suppress(psutil.Error):
+            worker.gauge = psutil.Process(process.pid)
+
+    # ---- what workers say --------------------------------------------------------------------
+
+    def _on_message(self, worker: Worker, message: FromWorker) -> None:
+        now = self._clock()
+        view = worker.view
+        match message:
+            case messages.Heartbeat():
+                grown = message.progress != worker.life.progress
+                worker.life.on_heartbeat(now, message.state, message.progress)
+                view.on_heartbeat(now, message.counters, message.phases_s)
+                view.beat_at = now
+                view.progress = message.progress
+                view.progress_at = now if grown else view.progress_at
+                view.state = "finished" if worker.finished is not None else message.state
+                view.wait = message.wait
+            case messages.Ready():
+                worker.life.on_ready(now)
+                view.beat_at = view.progress_at = now
+                view.state = "running"
+                view.device = message.device
+                view.spec_hash = message.spec_hash
+                worker.finished = message.data if worker.spec.role == "probe" else None
+                self._check_ready()
+            case messages.Record():
+                self._on_record(message.record)
+            case messages.Notice():
+                self._journal.event(
+                    message.text, level=message.level, source=worker.name, data=message.data
+                )
+            case messages.Ack():
+                held = weights_held(message.result)
+                if held:
+                    view.weights = held
+                self._commands.on_ack(worker.name, message)
+            case messages.Failed():
+                worker.failed = message
+                # Its exit is reported together with this if it comes soon, and it should.
+                asyncio.get_running_loop().call_later(LAST_WORDS_S, self._last_words, worker)
+            case messages.Finished():
+                worker.finished = message.result
+                view.state = "finished"
+                self._on_finished()
+
+    def _on_garbage(self, name: str, text: str) -> None:
+        self._journal.event(f"unreadable message: {text}", level="warning", source=name)
+
+    def _check_ready(self) -> None:
+        for names, future in self._ready_waits:
+            if not future.done() and all(self.workers[name].life.ready for name in names):
+                future.set_result(None)
+
+    def _last_words(self, worker: Worker) -> None:
+        if worker.process.exit is None:
+            self._report(worker, "but its process does not end")
+
+    def _on_exit(self, worker: Worker, end: Exit) -> None:
+        self._commands.on_end(worker.name)
+        expected = worker.killed or (
+            end.ok and worker.failed is None and (self.stopping or worker.finished is not None)
+        )
+        if expected:
+            worker.view.state = "stopped"
+            return
+        how = str(end) if not end.ok else f"{end} without having been told to stop"
+        self._report(worker, how, end.code)
+
+    def _report(self, worker: Worker, how: str, exit_code: int | None = None) -> None:
+        """Tell of a failure, once per worker."""
+        if worker.reported:
+            return
+        worker.reported = True
+        failed = worker.failed
+        failure = Failure(
+            worker=worker.name,
+            role=worker.spec.role,
+            how=how,
+            error_type=failed.error_type if failed else None,
+            message=failed.message if failed else None,
+            traceback=failed.traceback if failed else None,
+            log=worker.process.last_log_lines(),
+            exit_code=exit_code,
+        )
+        worker.view.state = "failed"
+        worker.view.error = failure.headline()
+        (self._on_late_failure if self.stopping else self._on_failure)(failure)
+
+    # ---- what is asked of them ---------------------------------------------------------------
+
+    def alive(self, roles: Iterable[str] | None = None) -> list[Worker]:
+        """Workers whose process has not been reaped, of these roles or of all."""
+        wanted = None if roles is None else set(roles)
+        return [
+            w
+            for w in self.workers.values()
+            if w.process.alive and (wanted is None or w.spec.role in wanted)
+        ]
+
+    def command(
+        self,
+        kind: Kind,
+        workers: Iterable[Worker],
+        *,
+        deadline_s: float | None = None,
+        checkpoint: bool = True,
+    ) -> asyncio.Future[Outcome]:
+        """Send a command; the future is done when all have carried it out or failed to."""
+        return self._commands.issue(
+            kind,
+            {w.name: w.process.send for w in workers},
+            self._clock(),
+            deadline_s=deadline_s,
+            checkpoint=checkpoint,
+        )
+
+    def judge(self, now: float) -> None:
+        """Report whoever is beyond its deadlines, and notice exits that no watcher tells."""
+        for worker in self.alive():
+            worker.process.check()
+            if worker.reported or worker.killed or self.stopping:
+                continue
+            judgement = worker.life.judge(now)
+            if judgement == "ok":
+                continue
+            limit = f"{worker.life.deadline_s:g} s"
+            if judgement == "late start":
+                how = f"not ready within {limit} of its start"
+            else:
+                beat_s = worker.life.beat_age(now)
+                silent = f", last heard {beat_s:.1f} s ago" if beat_s is not None else ""
+                how = f"hung: no progress for {limit}{silent}"
+            self._report(worker, how)
+            # A hung worker cannot be asked to stop; others might wait for what it holds.
+            worker.killed = True
+            worker.process.kill()
+
+    def renew(self, now: float) -> None:
+        """Forget time that the supervisor itself was away."""
+        for worker in self.workers.values():
+            worker.life.renew(now)
+
+    def measure(self) -> None:
+        """Memory and CPU of every living worker. About 0.1 ms each."""
+        for worker in self.alive():
+            if worker.gauge is None:
+                continue
+            try:
+                with worker.gauge.oneshot():
+                    worker.view.rss_bytes = worker.gauge.memory_info().rss
+                    worker.view.cpu_percent = worker.gauge.cpu_percent(None)
+            except psutil.Error:
+                worker.gauge = None
+
+    def all_finished(self) -> bool:
+        """Whether everyone whose work ends a run has finished it."""
+        closers = [w for w in self.workers.values() if w.spec.role in CLOSERS]
+        return bool(closers) and all(w.finished is not None for w in closers)
+
+    def results(self) -> dict[str, dict[str, Any]]:
+        """What the workers reported when they finished."""
+        return {
+            w.name: w.finished
+            for w in self.workers.values()
+            if w.finished and w.spec.role != "probe"
+        }
+
+    # ---- ending ------------------------------------------------------------------------------
+
+    async def gone(self, timeout_s: float | None = None) -> bool:
+        """Wait until every process has ended; False if some have not in time."""
+        tasks = [asyncio.ensure_future(w.process.ended.wait()) for w in self.alive()]
+        if not tasks:
+            return True
+        try:
+            _, late = await asyncio.wait(tasks, timeout=timeout_s)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return not late
+
+    def kill_all(self) -> list[str]:
+        """SIGKILL everyone who is still there; returns their names."""
+        killed = []
+        for worker in self.alive():
+            worker.killed = True
+            worker.process.kill()
+            killed.append(worker.name)
+        return killed
+
+    def close(self) -> None:
+        """Let go of the lifelines: whoever still held one would die now."""
+        for lifeline in self._lifelines:
+            lifeline.close()
+        self._lifelines.clear()

@@ -1,0 +1,121 @@
+"""What happened and what was measured: numbered events and stamped records, kept and passed on.
+
+Both go to the run folder's JSON lines first, then to whoever listens (clients, the console).
+History for clients that come later is bounded: the newest events, and records thinned over the
+whole run. A resumed run goes on where its files end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from tuitrain.metrics.records import stamped
+from tuitrain.metrics.sinks import JsonlSink, RecordHistory, read_jsonl
+from tuitrain.protocol import EventLine, RecordLine
+
+Level = Literal["info", "warning", "error"]
+
+MAX_EVENTS = 500
+
+
+class Journal:
+    """Events and records of one run.
+
+    Args:
+        events_path, metrics_path: appended to, and read for history first.
+        unix_time: injected clock.
+    """
+
+    def __init__(
+        self,
+        events_path: Path,
+        metrics_path: Path,
+        unix_time: Callable[[], float] = time.time,
+    ) -> None:
+        self._unix_time = unix_time
+        self._started_s = unix_time()
+        self.events: deque[EventLine] = deque(maxlen=MAX_EVENTS)
+        self.history = RecordHistory()
+        self.earlier_records: list[dict[str, Any]] = []
+        """`eval` records of earlier sessions, for the verdict."""
+        self.on_event: list[Callable[[EventLine], None]] = []
+        self.on_record: list[Callable[[RecordLine], None]] = []
+        for line in read_jsonl(events_path, last=MAX_EVENTS):
+            line.pop("schema_version", None)
+            try:
+                self.events.append(EventLine.model_validate(line))
+            except ValueError:
+                continue
+        for record in read_jsonl(metrics_path):
+            self.history.add(record)
+            if record.get("kind") == "eval":
+                self.earlier_records.append(record)
+        self._seq = self.events[-1].seq if self.events else 0
+        # A sink's failure is itself an event; while it is told, it may fail again, silently.
+        self._events_sink = JsonlSink(events_path, self._sink_failed)
+        self._metrics_sink = JsonlSink(metrics_path, self._sink_failed)
+
+    def event(
+        self,
+        text: str,
+        *,
+        level: Level = "info",
+        source: str = "supervisor",
+        data: Mapping[str, Any] | None = None,
+    ) -> EventLine:
+        """Write down that something happened."""
+        self._seq += 1
+        line = EventLine(
+            seq=self._seq,
+            time_s=round(self._unix_time(), 3),
+            level=level,
+            source=source,
+            text=text,
+            data=dict(data or {}),
+        )
+        self.events.append(line)
+        self._events_sink.write(line.model_dump(exclude={"kind"}))
+        for listen in self.on_event:
+            listen(line)
+        return line
+
+    def record(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Write down a measurement; returns it with its time stamps."""
+        now = self._unix_time()
+        full = stamped(record, now, now - self._started_s)
+        self._metrics_sink.write(full)
+        self.history.add(full)
+        if self.on_record:
+            line = RecordLine(record=full)
+            for listen in self.on_record:
+                listen(line)
+        return full
+
+    @property
+    def lost_lines(self) -> int:
+        """Lines that could not be written."""
+        return self._events_sink.failures + self._metrics_sink.failures
+
+    def close(self) -> None:
+        """Close the files."""
+        self._events_sink.close()
+        self._metrics_sink.close()
+
+    def _sink_failed(self, text: str) -> None:
+        if hasattr(self, "_metrics_sink"):
+            self.event(text, level="error")
+        else:  # a file could not be opened while this object was being made
+            self._seq += 1
+            self.events.append(
+                EventLine(
+                    seq=self._seq,
+                    time_s=self._unix_time(),
+                    level="error",
+                    source="supervisor",
+                    text=text,
+                )
+            )

@@ -1,0 +1,135 @@
+"""Is a worker alive, getting on, or hung? Pure: every function is given the time.
+
+Liveness is not progress. A worker that sends heartbeats but does no work is as stuck as a silent
+one; a worker that *says* it waits (for the rate limiter, for a pause, for its peers' round) is
+healthy for as long as it keeps saying so. Deadlines come from the configuration and from what the
+worker has shown: one that once needed four minutes for a unit of work is not killed at five.
+
+After a gap in the supervisor's own loop (suspend, SIGSTOP, a stalled disk) nobody may be judged by
+what was missed: `GapDetector` sees it, and every deadline is renewed before the next judgement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Judgement = Literal["ok", "late start", "hung"]
+
+HISTORY_FACTOR = 3.0
+"""A progress gap may be this many times the longest one seen before it counts as a hang."""
+
+_HEALTHY_WAITS = ("waiting", "paused", "finished")
+
+
+class Deadline:
+    """A moment that can be pushed back when the one who judges was away."""
+
+    def __init__(self, now: float, length_s: float) -> None:
+        self.length_s = length_s
+        self._until = now + length_s
+
+    def renew(self, now: float) -> None:
+        """Start again from `now`."""
+        self._until = now + self.length_s
+
+    def passed(self, now: float) -> bool:
+        """Whether `now` is beyond it."""
+        return now > self._until
+
+
+class GapDetector:
+    """Notices that the supervisor itself did not run for a while."""
+
+    def __init__(self, now: float, tolerance_s: float) -> None:
+        self.tolerance_s = tolerance_s
+        self._last = now
+
+    def tick(self, now: float) -> float | None:
+        """Length in seconds of a gap since the last call, or None if there was none."""
+        gap, self._last = now - self._last, now
+        return gap if gap > self.tolerance_s else None
+
+
+@dataclass
+class Liveness:
+    """What the supervisor knows of one worker's life. Times are the injected clock's seconds."""
+
+    started_at: float
+    startup_deadline_s: float
+    progress_deadline_s: float
+    ready: bool = False
+    state: str = "starting"
+    progress: int = 0
+    beat_at: float | None = None
+    progress_at: float | None = None
+    longest_gap_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._renewed_at = self.started_at
+
+    def on_ready(self, now: float) -> None:
+        """The worker has built everything; from here on it must make progress."""
+        self.ready = True
+        self.beat_at = self.progress_at = self._renewed_at = now
+
+    def on_heartbeat(self, now: float, state: str, progress: int) -> None:
+        """Take in one heartbeat."""
+        if progress != self.progress:
+            if self.progress_at is not None and self.state == "running":
+                # Only work counts as history: a long wait says nothing of how long work takes.
+                self.longest_gap_s = max(self.longest_gap_s, now - self._renewed_at)
+            self.progress = progress
+            self.progress_at = self._renewed_at = now
+        elif state in _HEALTHY_WAITS:
+            self._renewed_at = now
+        self.state = state
+        self.beat_at = now
+
+    def renew(self, now: float) -> None:
+        """Forget time that the supervisor itself was away."""
+        self._renewed_at = now
+
+    @property
+    def deadline_s(self) -> float:
+        """Seconds without progress that count as a hang."""
+        if not self.ready:
+            return self.startup_deadline_s
+        return max(self.progress_deadline_s, HISTORY_FACTOR * self.longest_gap_s)
+
+    def judge(self, now: float) -> Judgement:
+        """Whether the worker is within its deadlines at `now`."""
+        if now - self._renewed_at <= self.deadline_s:
+            return "ok"
+        return "hung" if self.ready else "late start"
+
+    def beat_age(self, now: float) -> float | None:
+        """Seconds since it was last heard."""
+        return None if self.beat_at is None else max(0.0, now - self.beat_at)
+
+    def progress_age(self, now: float) -> float | None:
+        """Seconds since `progress` last grew."""
+        return None if self.progress_at is None else max(0.0, now - self.progress_at)
+
+
+@dataclass
+class Standstill:
+    """Every worker waits, each for another: healthy one by one, a deadlock together."""
+
+    deadline_s: float
+    _since: float | None = None
+
+    def judge(self, now: float, states: list[str]) -> bool:
+        """True when, for longer than the deadline, all have been waiting (not paused)."""
+        stuck = bool(states) and all(state in ("waiting", "finished") for state in states)
+        if not stuck or "waiting" not in states:
+            self._since = None
+            return False
+        if self._since is None:
+            self._since = now
+        return now - self._since > self.deadline_s
+
+    def renew(self, now: float) -> None:
+        """Forget time that the supervisor itself was away."""
+        if self._since is not None:
+            self._since = now

@@ -1,0 +1,140 @@
+"""What a run is made of, as seen by the supervisor: the seam between it and the workers.
+
+`TrainingPlan` is the real one. The supervisor itself only knows this protocol, so its behaviour
+with workers that crash, hang or lie can be tested with workers made for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from tuitrain.config.schema import Config
+from tuitrain.schedules import RoleSpec
+from tuitrain.supervisor.snapshot import PolicyPlan
+
+
+class Plan(Protocol):
+    """How to probe, reserve memory and start workers."""
+
+    def child_main(self) -> Callable[[Any], None]:
+        """The importable function a worker process runs, given its ``ChildArgs``."""
+        ...
+
+    def probe(self) -> RoleSpec | None:
+        """The worker that reports what `build` needs; None to build without."""
+        ...
+
+    def build(
+        self, *, run_id: str, run_dir: Path, lock_path: Path, config: Config, report: dict[str, Any]
+    ) -> Any:
+        """The blueprint handed to every worker."""
+        ...
+
+    def resolved(self, blueprint: Any) -> Config:
+        """The config with everything the probe settled."""
+        ...
+
+    def spec_hash(self, blueprint: Any) -> str | None:
+        """What every worker must report in its ``Ready``."""
+        ...
+
+    def policies(self, blueprint: Any) -> list[PolicyPlan]:
+        """The constants of each policy that snapshots need."""
+        ...
+
+    def base_steps(self, blueprint: Any) -> int:
+        """Environment steps done before this session."""
+        ...
+
+    def create_stores(self, blueprint: Any) -> Callable[[], None]:
+        """Reserve shared memory; returns what closes it."""
+        ...
+
+    def unlink(self, run_id: str) -> None:
+        """Remove every segment of the run, whether or not it was created completely."""
+        ...
+
+    def roles(self, config: Config) -> list[RoleSpec]:
+        """The workers to start."""
+        ...
+
+
+class TrainingPlan:
+    """The plan of a training run: `workers/` and `schedules/`."""
+
+    def child_main(self) -> Callable[[Any], None]:
+        """`tuitrain.workers.child.main`."""
+        from tuitrain.workers import child
+
+        return child.main
+
+    def probe(self) -> RoleSpec | None:
+        """The probe worker."""
+        return RoleSpec("probe", "probe", 0, "tuitrain.workers.probe:run")
+
+    def build(
+        self, *, run_id: str, run_dir: Path, lock_path: Path, config: Config, report: dict[str, Any]
+    ) -> Any:
+        """A ``Blueprint``."""
+        from tuitrain.workers.blueprint import Blueprint
+
+        return Blueprint.from_probe(
+            run_id=run_id,
+            run_dir=str(run_dir),
+            lock_path=str(lock_path),
+            config=config,
+            report=report,
+        )
+
+    def resolved(self, blueprint: Any) -> Config:
+        """The blueprint's config."""
+        config: Config = blueprint.config
+        return config
+
+    def spec_hash(self, blueprint: Any) -> str | None:
+        """Hash of the probed environment spec."""
+        return str(blueprint.spec.spec_hash())
+
+    def policies(self, blueprint: Any) -> list[PolicyPlan]:
+        """Targets, limits and starting counts per policy."""
+        learner = blueprint.config.learner
+        return [
+            PolicyPlan(
+                name=name,
+                capacity=blueprint.config.replay.capacity,
+                learning_starts=blueprint.config.replay.learning_starts,
+                ratio=float(learner.updates_per_transition),
+                band_updates=float(blueprint.limiter_rule(name).max_lead_updates),
+                base_transitions=blueprint.base.inserts.get(name, 0),
+                base_updates=blueprint.base.updates.get(name, 0),
+                target_every_updates=None
+                if learner.tau is not None
+                else learner.target_update_every_updates,
+            )
+            for name in blueprint.policies
+        ]
+
+    def base_steps(self, blueprint: Any) -> int:
+        """Steps of the checkpoint this session starts from."""
+        return int(blueprint.base.steps)
+
+    def create_stores(self, blueprint: Any) -> Callable[[], None]:
+        """Segments and lock file."""
+        from tuitrain.workers import stores
+
+        created = stores.create(blueprint)
+        return created.close
+
+    def unlink(self, run_id: str) -> None:
+        """Every segment named after the run."""
+        from tuitrain.workers import stores
+
+        stores.unlink_all(run_id)
+
+    def roles(self, config: Config) -> list[RoleSpec]:
+        """The processes of the schedule."""
+        from tuitrain.schedules import roles
+
+        return roles(config)

@@ -1,0 +1,199 @@
+"""What clients may ask of a run, carried out: each request becomes one reply, when it is done.
+
+▣ A command is answered when every worker it concerns has acknowledged it, or with the names of
+those that have not. Knows the crew, not the socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from tuitrain.protocol import Reply, Request
+from tuitrain.supervisor.commands import Outcome, resync_report
+from tuitrain.supervisor.crew import SAVERS, Worker
+from tuitrain.supervisor.summary import End
+
+if TYPE_CHECKING:
+    from tuitrain.supervisor.supervisor import Supervisor
+
+EVALUATION_DEADLINE_S = 600.0
+"""How long a requested evaluation may take until the asker is told to look later."""
+
+
+class Requests:
+    """Answers requests for one supervisor."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._run = supervisor
+        self._checkpointing = False
+        self._evaluations: list[asyncio.Queue[dict[str, Any]]] = []
+        self._tasks: set[asyncio.Future[Any]] = set()
+
+    async def handle(self, request: Request) -> Reply:
+        """Carry out one request."""
+        match request.command:
+            case "status":
+                snapshot = self._run.snapshot().model_dump(mode="json")
+                ok, text, result = True, snapshot["state"], {"snapshot": snapshot}
+            case "stop" | "kill":
+                ok, text, result = await self._stop(request)
+            case _ if self._run.view.state not in ("running", "paused"):
+                ok, text, result = False, f"the run is {self._run.view.state}", {}
+            case "pause":
+                ok, text, result = await self._pause(request)
+            case "unpause":
+                ok, text, result = await self._unpause(request)
+            case "resync":
+                ok, text, result = resync_report(
+                    await self._run.crew.command(
+                        "resync", self._run.crew.alive(), deadline_s=_deadline(request)
+                    )
+                )
+            case "checkpoint":
+                ok, text, result = await self._checkpoint(request)
+            case "evaluate":
+                ok, text, result = await self._evaluate(request)
+            case _:
+                ok, text, result = False, f"{request.command} is not known here", {}
+        if request.command != "status":
+            self._run.journal.event(
+                f"{request.command}: {text}", level="info" if ok else "warning", data=result
+            )
+        return Reply(id=request.id, ok=ok, message=text, result=result)
+
+    def on_record(self, record: dict[str, Any]) -> None:
+        """Pass evaluations on to whoever waits for one."""
+        if record.get("kind") == "eval":
+            for queue in self._evaluations:
+                queue.put_nowait(record)
+
+    def note_checkpoint(self, outcome: Outcome) -> str | None:
+        """Remember the checkpoint that a worker has acknowledged; returns its path."""
+        for ack in outcome.acks.values():
+            path = ack.result.get("path")
+            if ack.ok and isinstance(path, str):
+                self._run.view.last_checkpoint = path
+                self._run.view.last_checkpoint_at = self._run.clock()
+                return path
+        return None
+
+    def periodic_checkpoint(self) -> None:
+        """Ask for a checkpoint without waiting, unless the last one is not done yet."""
+        if self._checkpointing:
+            return
+        self._checkpointing = True
+        done = self._run.crew.command("checkpoint", self._run.crew.alive(SAVERS))
+        done.add_done_callback(self._periodic_done)
+
+    def _periodic_done(self, done: asyncio.Future[Outcome]) -> None:
+        self._checkpointing = False
+        outcome = done.result()
+        path = self.note_checkpoint(outcome)
+        if path is not None:
+            self._run.journal.event(f"checkpoint {path}")
+        elif not self._run.crew.stopping:
+            self._run.journal.event(
+                f"no checkpoint was written: {outcome.trouble() or 'nobody to write it'}",
+                level="warning",
+            )
+
+    async def _pause(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
+        workers = self._run.crew.alive()
+        outcome = await self._run.crew.command("pause", workers, deadline_s=_deadline(request))
+        if outcome.ok and self._run.view.state == "running":
+            self._run.view.state = "paused"
+        text = f"paused: {len(outcome.acks)} of {len(workers)} workers hold"
+        return outcome.ok, _with(text, outcome), outcome.result()
+
+    async def _unpause(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
+        workers = self._run.crew.alive()
+        outcome = await self._run.crew.command("unpause", workers, deadline_s=_deadline(request))
+        if self._run.view.state == "paused" and outcome.acks:
+            self._run.view.state = "running"
+        text = f"running: {len(outcome.acks)} of {len(workers)} workers go on"
+        return outcome.ok, _with(text, outcome), outcome.result()
+
+    async def _checkpoint(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
+        savers = self._run.crew.alive(SAVERS)
+        outcome = await self._run.crew.command("checkpoint", savers, deadline_s=_deadline(request))
+        path = self.note_checkpoint(outcome)
+        if path is None:
+            return False, f"no checkpoint: {outcome.trouble()}", outcome.result()
+        return True, f"checkpoint {path}", outcome.result() | {"path": path}
+
+    async def _evaluate(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
+        workers = self._run.crew.alive(("evaluator", "trainer"))
+        if not workers or not self._run.config.eval.enabled:
+            return False, "this run has no evaluator (eval.enabled is false)", {}
+        n_policies = max(1, len(self._run.view.policies))
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._evaluations.append(queue)
+        # An evaluation that is under way ends first; its records are another's.
+        skip = n_policies if _is_evaluating(workers[0]) else 0
+        try:
+            outcome = await self._run.crew.command("evaluate", workers)
+            if not outcome.ok:
+                return False, f"no evaluation: {outcome.trouble()}", outcome.result()
+            wait_s = _deadline(request) or EVALUATION_DEADLINE_S
+            records: list[dict[str, Any]] = []
+            over = asyncio.ensure_future(self._run.over.wait())
+            try:
+                while len(records) < skip + n_policies:
+                    get = asyncio.ensure_future(queue.get())
+                    await asyncio.wait(
+                        {get, over}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    if not get.done():
+                        get.cancel()
+                        return False, "the evaluation is not done yet; see the records", {}
+                    records.append(get.result())
+            finally:
+                over.cancel()
+        finally:
+            self._evaluations.remove(queue)
+        mine = records[skip:]
+        text = ", ".join(
+            f"{r.get('policy')} v{r.get('version')}: return {_number(r.get('return_mean'))} "
+            f"± {_number(r.get('return_ci95'))} ({r.get('episodes')} episodes)"
+            for r in mine
+        )
+        return True, text, {"records": mine}
+
+    async def _stop(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
+        hard = request.command == "kill"
+        save = bool(request.args.get("checkpoint", True)) and not hard
+        self._run.request_end(
+            End(
+                "stopped",
+                "killed by its user" if hard else "stopped by its user",
+                checkpoint=save,
+                hard=hard,
+            )
+        )
+        await self._run.over.wait()
+        state = self._run.view.state
+        path = self._run.view.last_checkpoint
+        text = f"{state}" + (f", checkpoint {path}" if save and path else "")
+        return state != "failed", text, {"state": state, "checkpoint": path}
+
+
+def _deadline(request: Request) -> float | None:
+    """`args.timeout_s`, if it makes sense."""
+    value = request.args.get("timeout_s")
+    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        return float(value)
+    return None
+
+
+def _is_evaluating(worker: Worker) -> bool:
+    return worker.spec.role == "evaluator" and worker.view.state == "running"
+
+
+def _with(text: str, outcome: Outcome) -> str:
+    trouble = outcome.trouble()
+    return f"{text}; {trouble}" if trouble else text
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "n/a"

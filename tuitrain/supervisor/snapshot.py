@@ -1,0 +1,391 @@
+"""From what workers reported to the one value that clients are shown.
+
+Pure but for the arguments: no clock, no processes, no files. What was not measured stays None, so
+that it is shown as n/a and never as good. Rates are taken over the last seconds, because a mean
+since the start hides a run that has just stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuitrain.config.schema import Config
+from tuitrain.diagnosis.checks import all_checks
+from tuitrain.diagnosis.verdict import Evaluation, Judged, judge, worst
+from tuitrain.protocol import (
+    LearningView,
+    PolicyView,
+    ProcessState,
+    ProcessView,
+    RunState,
+    Snapshot,
+    WeightsHeld,
+)
+
+RATE_WINDOW_S = 5.0
+"""Rates are over this many seconds."""
+
+_RATES = {
+    "actor": ("steps", "st/s"),
+    "learner": ("updates", "u/s"),
+    "trainer": ("env_steps", "st/s"),
+    "evaluator": ("episodes", "ep/s"),
+}
+
+
+@dataclass(frozen=True)
+class PolicyPlan:
+    """The constants of one policy.
+
+    Attributes:
+        ratio: updates per transition asked for.
+        band_updates: width of the rate limiter's band: how far updates may be off at any moment.
+        base_transitions, base_updates: counts at the start of this session (a resumed run).
+        target_every_updates: period of hard target copies; None for a soft update every update.
+    """
+
+    name: str
+    capacity: int
+    learning_starts: int
+    ratio: float
+    band_updates: float
+    base_transitions: int = 0
+    base_updates: int = 0
+    target_every_updates: int | None = None
+
+
+class RateMeter:
+    """Growth per second of a total over the last `RATE_WINDOW_S`."""
+
+    def __init__(self, window_s: float = RATE_WINDOW_S) -> None:
+        self._window_s = window_s
+        self._seen: deque[tuple[float, float]] = deque()
+
+    def add(self, now: float, total: float) -> None:
+        """The total was `total` at time `now`."""
+        self._seen.append((now, total))
+        while len(self._seen) > 2 and self._seen[1][0] <= now - self._window_s:
+            self._seen.popleft()
+
+    def rate(self, now: float) -> float | None:
+        """Per second; None before two readings. Falls to 0 when readings stop coming."""
+        if len(self._seen) < 2:
+            return None
+        last_t, last_total = self._seen[-1]
+        first_t, first_total = self._seen[0]
+        if last_t <= first_t:
+            return None
+        # Between two readings the rate holds; a source silent for longer has done nothing since.
+        usual_s = (last_t - first_t) / (len(self._seen) - 1)
+        silent_s = now - last_t
+        end = last_t if silent_s <= 3 * usual_s else now
+        if end - last_t > self._window_s:
+            return 0.0
+        return max(0.0, (last_total - first_total) / (end - first_t))
+
+
+@dataclass
+class WorkerView:
+    """What the supervisor has heard from and measured of one worker."""
+
+    name: str
+    role: str
+    incarnation: int = 0
+    pid: int | None = None
+    state: ProcessState = "starting"
+    wait: str | None = None
+    beat_at: float | None = None
+    progress_at: float | None = None
+    progress: int = 0
+    counters: dict[str, float] = field(default_factory=dict)
+    phases_s: dict[str, float] = field(default_factory=dict)
+    phase_share: dict[str, float] = field(default_factory=dict)
+    device: str | None = None
+    spec_hash: str | None = None
+    weights: dict[str, WeightsHeld] = field(default_factory=dict)
+    rss_bytes: int | None = None
+    cpu_percent: float | None = None
+    error: str | None = None
+    meters: dict[str, RateMeter] = field(default_factory=dict)
+    _phases_seen: deque[tuple[float, dict[str, float]]] = field(default_factory=deque)
+
+    def on_heartbeat(
+        self, now: float, counters: Mapping[str, float], phases_s: Mapping[str, float]
+    ) -> None:
+        """Take in the numbers of a heartbeat."""
+        self.counters = dict(counters)
+        self.phases_s = dict(phases_s)
+        for name in ("steps", "episodes", "env_steps"):
+            if name in counters:
+                self._meter(name).add(now, counters[name])
+        updates = [v for k, v in counters.items() if k.startswith("updates/")]
+        if updates:
+            self._meter("updates").add(now, sum(updates))
+        for name, value in counters.items():
+            if name.startswith("updates/"):
+                self._meter(name).add(now, value)
+        self._phases_seen.append((now, self.phases_s))
+        while len(self._phases_seen) > 2 and self._phases_seen[1][0] <= now - RATE_WINDOW_S:
+            self._phases_seen.popleft()
+        self.phase_share = _shares(self._phases_seen[0][1], self.phases_s)
+
+    def _meter(self, name: str) -> RateMeter:
+        return self.meters.setdefault(name, RateMeter())
+
+    def rate(self, name: str, now: float) -> float | None:
+        """Growth per second of one of its totals."""
+        meter = self.meters.get(name)
+        return None if meter is None else meter.rate(now)
+
+
+@dataclass
+class RunView:
+    """Everything a snapshot is built from, besides the workers."""
+
+    run_id: str
+    run_dir: str
+    config: Config
+    supervisor_pid: int
+    spec_hash: str | None = None
+    policies: Sequence[PolicyPlan] = ()
+    base_steps: int = 0
+    state: RunState = "starting"
+    last_checkpoint: str | None = None
+    last_checkpoint_at: float | None = None
+    newest: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """Newest record by (kind, policy)."""
+    evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
+    evaluated_at: float | None = None
+    non_finite: dict[str, int] = field(default_factory=dict)
+    """Per policy: learner records that held a number which is not finite."""
+    published: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Per policy: newest version and when it was first seen."""
+
+    def on_record(self, record: Mapping[str, Any], now: float) -> None:
+        """Take in one metrics record."""
+        kind, policy = str(record.get("kind")), str(record.get("policy", ""))
+        self.newest[kind, policy] = dict(record)
+        if kind == "learner":
+            self.non_finite.setdefault(policy, 0)
+            if any(_is_broken(v) for v in record.values()):
+                self.non_finite[policy] += 1
+        if kind == "eval":
+            evaluation = Evaluation.from_record(record)
+            if evaluation is not None:
+                self.evaluations.setdefault(policy, []).append(evaluation)
+                self.evaluated_at = now
+
+
+def build_snapshot(
+    run: RunView,
+    workers: Iterable[WorkerView],
+    *,
+    seq: int,
+    now: float,
+    time_s: float,
+    elapsed_s: float,
+) -> Snapshot:
+    """The run at one moment, checks included.
+
+    Args:
+        now: the monotonic clock that the views' `*_at` fields were taken from.
+        time_s: unix time.
+        elapsed_s: seconds since this session started.
+    """
+    views = list(workers)
+    source = _source(views)
+    policies = [_policy(run, plan, source, now) for plan in run.policies]
+    steps = int(source.counters.get("env_steps", run.base_steps)) if source else run.base_steps
+    steps_per_s = source.rate("env_steps", now) if source else None
+    total = run.config.run.total_steps
+    eta = None
+    if steps_per_s and run.state in ("running", "paused"):
+        eta = max(0.0, (total - steps) / steps_per_s)
+    updates = {p.name: p.updates for p in policies}
+    snapshot = Snapshot(
+        seq=seq,
+        time_s=time_s,
+        run_id=run.run_id,
+        run_dir=run.run_dir,
+        name=run.config.run.name,
+        schedule=run.config.run.schedule,
+        state=run.state,
+        elapsed_s=elapsed_s,
+        eta_s=eta,
+        steps=steps,
+        total_steps=total,
+        steps_per_s=steps_per_s,
+        supervisor_pid=run.supervisor_pid,
+        spec_hash=run.spec_hash,
+        processes=[_process(view, run, updates, now) for view in views],
+        policies=policies,
+        learning=_learning(run, now),
+        last_checkpoint=run.last_checkpoint,
+        last_checkpoint_age_s=_age(run.last_checkpoint_at, now),
+    )
+    snapshot.checks = all_checks(snapshot)
+    return snapshot
+
+
+def achieved_ratio(plan: PolicyPlan, transitions: int, updates: int) -> float | None:
+    """Updates per transition since warm-up ended, in this session; None during warm-up.
+
+    The limiter counts a session's own transitions and updates, so a resumed run warms up anew.
+    """
+    counted = transitions - plan.base_transitions - plan.learning_starts
+    return None if counted <= 0 else (updates - plan.base_updates) / counted
+
+
+def _source(views: Sequence[WorkerView]) -> WorkerView | None:
+    """The worker whose counters are the run's totals."""
+    for view in views:
+        if view.role in ("learner", "trainer"):
+            return view
+    return None
+
+
+def _policy(run: RunView, plan: PolicyPlan, source: WorkerView | None, now: float) -> PolicyView:
+    counters = source.counters if source else {}
+
+    def counter(name: str) -> float | None:
+        return counters.get(f"{name}/{plan.name}")
+
+    updates = int(counter("updates") or plan.base_updates)
+    transitions = int(counter("inserts") or plan.base_transitions)
+    version = counter("version")
+    if version is not None and run.published.get(plan.name, (None,))[0] != int(version):
+        run.published[plan.name] = (int(version), now)
+    learner = run.newest.get(("learner", plan.name), {})
+    evaluations = run.evaluations.get(plan.name, [])
+    every = plan.target_every_updates
+    target_updates = _integer(counter("target_updates"))
+    return PolicyView(
+        name=plan.name,
+        transitions=transitions,
+        sampleable=_integer(counter("sampleable")),
+        capacity=plan.capacity,
+        learning_starts=plan.learning_starts,
+        updates=updates,
+        updates_per_s=source.rate(f"updates/{plan.name}", now) if source else None,
+        ratio_target=plan.ratio,
+        ratio_achieved=achieved_ratio(plan, transitions, updates),
+        ratio_band_updates=plan.band_updates,
+        ratio_updates=updates - plan.base_updates,
+        warm_up_transitions=max(0, transitions - plan.base_transitions),
+        version=int(version or 0),
+        published_age_s=_age(run.published.get(plan.name, (0, None))[1], now),
+        lag_updates_p50=_number(learner.get("lag_updates_p50")),
+        lag_updates_p95=_number(learner.get("lag_updates_p95")),
+        sample_age_p95=_number(learner.get("sample_age_p95")),
+        window_rejects=_integer(counter("rejects")),
+        target_updates=target_updates,
+        target_updates_expected=None
+        if target_updates is None
+        else (updates if every is None else updates // every),
+        non_finite=run.non_finite.get(plan.name),
+        loss=_number(learner.get("loss")),
+        q_mean=_number(learner.get("q_mean")),
+        q_max_abs=_number(learner.get("q_max_abs")),
+        td_p95=_number(learner.get("td_p95")),
+        grad_norm=_number(learner.get("grad_norm")),
+        lr=_number(learner.get("lr")),
+        train_return_mean=_number(run.newest.get(("train", plan.name), {}).get("return_mean")),
+        eval_return_mean=evaluations[-1].mean if evaluations else None,
+        eval_return_ci95=evaluations[-1].ci95 if evaluations else None,
+        eval_best=max((e.mean for e in evaluations), default=None),
+    )
+
+
+def _process(view: WorkerView, run: RunView, updates: Mapping[str, int], now: float) -> ProcessView:
+    counter, unit = _RATES.get(view.role, ("", ""))
+    version = view.counters.get("version")
+    if version is None:
+        own = [v for k, v in view.counters.items() if k.startswith("version/")]
+        version = max(own) if own else None
+    lag_updates = lag_s = None
+    if view.role == "actor" and updates:
+        held = view.counters.get("updates_held")
+        if held is not None:
+            lag_updates = max(0.0, max(updates.values()) - held)
+        newest = max((v for v, _ in run.published.values()), default=None)
+        if version is not None and newest is not None:
+            behind = version < newest
+            lag_s = max(now - t for _, t in run.published.values()) if behind else 0.0
+    return ProcessView(
+        name=view.name,
+        role=view.role,
+        pid=view.pid,
+        state=view.state,
+        wait=view.wait,
+        beat_age_s=_age(view.beat_at, now),
+        progress=view.progress,
+        progress_age_s=_age(view.progress_at, now),
+        rate=view.rate(counter, now) if counter else None,
+        rate_unit=unit,
+        version=_integer(version),
+        lag_updates=lag_updates,
+        lag_s=lag_s,
+        epsilon=view.counters.get("epsilon"),
+        epsilon_planned=view.counters.get("epsilon_planned"),
+        rss_bytes=view.rss_bytes,
+        cpu_percent=view.cpu_percent,
+        incarnation=view.incarnation,
+        device=view.device,
+        spec_hash=view.spec_hash,
+        weights=dict(view.weights),
+        phase_share=view.phase_share,
+        counters=view.counters,
+        error=view.error,
+    )
+
+
+def _learning(run: RunView, now: float) -> LearningView:
+    judged: dict[str, Judged] = {
+        plan.name: judge(run.evaluations.get(plan.name, [])) for plan in run.policies
+    }
+    if not run.config.eval.enabled:
+        return LearningView(verdict="n/a", reason="eval.enabled is false: nothing is measured")
+    if not judged:
+        return LearningView(verdict="n/a", reason="no policy is known yet")
+    name = worst(judged)
+    result, evaluations = judged[name], run.evaluations.get(name, [])
+    reason = result.reason if len(judged) == 1 else f"{name}: {result.reason}"
+    return LearningView(
+        verdict=result.verdict,
+        mean=evaluations[-1].mean if evaluations else None,
+        ci95=evaluations[-1].ci95 if evaluations else None,
+        best=max((e.mean for e in evaluations), default=None),
+        n_evals=len(evaluations),
+        age_s=_age(run.evaluated_at, now) if evaluations else None,
+        slope_per_1m_steps=result.slope_per_1m_steps,
+        reason=reason,
+    )
+
+
+def _shares(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    spent = {name: max(0.0, s - before.get(name, 0.0)) for name, s in after.items()}
+    total = sum(spent.values())
+    if total <= 0:
+        return {}
+    return {name: s / total for name, s in spent.items()}
+
+
+def _is_broken(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _integer(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and math.isfinite(number) else None
+
+
+def _age(at: float | None, now: float) -> float | None:
+    return None if at is None else max(0.0, now - at)

@@ -1,0 +1,536 @@
+"""The life of one run: claim its house, probe, reserve memory, start workers, watch, end.
+
+▣ Whatever happens on the way, including an error in here: when `run` returns there is no worker
+process, segment, lock file or socket left, and the run folder has a summary that says how it ended.
+
+The first reason to end wins and decides state and exit code; a worker that fails on the way out can
+still turn a good end into a failed one. Imports no torch and draws nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from typing import Any
+
+from pydantic import BaseModel
+
+from tuitrain.config.runs import RunFolder, new_run_id
+from tuitrain.config.schema import Config
+from tuitrain.protocol import Hello, RecordLine, Reply, Request, Snapshot
+from tuitrain.supervisor import house as houses
+from tuitrain.supervisor.commands import Commands, Outcome
+from tuitrain.supervisor.console import Console
+from tuitrain.supervisor.control import ControlServer
+from tuitrain.supervisor.crew import SAVERS, Crew, Failure
+from tuitrain.supervisor.house import House
+from tuitrain.supervisor.journal import Journal
+from tuitrain.supervisor.liveness import Deadline, GapDetector, Standstill
+from tuitrain.supervisor.plan import Plan, TrainingPlan
+from tuitrain.supervisor.ready import ReadyPipe
+from tuitrain.supervisor.requests import Requests
+from tuitrain.supervisor.snapshot import RunView, build_snapshot
+from tuitrain.supervisor.summary import EXIT_CODES, End, summarise, write_summary
+
+TICK_S = 0.25
+SNAPSHOT_S = 0.5
+SYSTEM_RECORD_S = 5.0
+PROGRESS_LINE_S = 5.0
+GAP_S = 2.0
+"""A tick this late means that the supervisor itself was stopped or starved."""
+
+TERMINATE_S = 2.0
+"""Between SIGTERM and SIGKILL."""
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+class Supervisor:
+    """Runs one run folder once.
+
+    Args:
+        folder: of the run; its config.toml is the resolved config.
+        config: that config.
+        plan: what is probed, built and started.
+        console: prints lines for a person; None when nobody looks.
+        ready: tells whoever started this process when the run is up, or why it is not.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: Config,
+        *,
+        plan: Plan | None = None,
+        console: Console | None = None,
+        ready: ReadyPipe | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.plan: Plan = plan or TrainingPlan()
+        self.console = console
+        self.ready = ready or ReadyPipe(None)
+        self.clock = clock
+        runtime = folder.read_runtime() or {}
+        self.run_id = str(runtime.get("run_id") or new_run_id())
+        self.started_at = clock()
+        self.started_s = time.time()
+        self.view = RunView(self.run_id, str(folder.path), config, os.getpid())
+        self.commands = Commands()
+        self.failure: Failure | None = None
+        self._seq = 0
+        self._hard = asyncio.Event()
+        self._over = asyncio.Event()
+        """Set when the summary is written: what `stop` waits for."""
+        self._close_stores: Callable[[], None] | None = None
+        self._stop_deadline: Deadline | None = None
+        self._stop_late = asyncio.Event()
+        self._standstill = Standstill(config.supervisor.progress_deadline_s)
+        self._due: dict[str, float] = {}
+
+    # ---- the whole ---------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """From the first claim to the last file removed. Returns the exit code.
+
+        Raises:
+            HouseError: the runtime directory cannot be used, or the run is already running;
+                nothing has been touched.
+        """
+        loop = asyncio.get_running_loop()
+        self._end: asyncio.Future[End] = loop.create_future()
+        self.house = House.claim(self.run_id, self.folder.path, self.folder.name)
+        try:
+            return await self._run_in_house(loop)
+        finally:
+            self.house.release()
+
+    async def _run_in_house(self, loop: asyncio.AbstractEventLoop) -> int:
+        self.journal = Journal(self.folder.events_jsonl, self.folder.metrics_jsonl)
+        for record in self.journal.earlier_records:
+            self.view.on_record(record, self.started_at)
+        self.view.evaluated_at = None
+        self.crew = Crew(
+            self.config,
+            self.folder.logs,
+            self.commands,
+            self.journal,
+            on_failure=self._on_failure,
+            on_late_failure=self._on_late_failure,
+            on_finished=self._on_finished,
+            on_record=self._on_record,
+            clock=self.clock,
+        )
+        self.requests = Requests(self)
+        self.server = ControlServer(
+            Hello(run_id=self.run_id, run_dir=str(self.folder.path)),
+            self._on_request,
+            self._history,
+        )
+        self.journal.on_event.append(self.server.publish)
+        self.journal.on_record.append(self.server.publish)
+        if self.console is not None:
+            self.journal.on_event.append(self.console.event)
+        loop.set_exception_handler(self._on_loop_exception)
+        ticker = asyncio.ensure_future(self._tick_for_ever())
+        ticker.add_done_callback(self._on_ticker_end)
+        end = End("failed", "the supervisor failed")
+        try:
+            with self._signals(loop):
+                starter = asyncio.ensure_future(self._start())
+                first: list[asyncio.Future[Any]] = [starter, self._end]
+                await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+                if starter.done() and not starter.cancelled() and starter.exception() is not None:
+                    self._on_start_error(starter.exception())
+                end = await self._end
+                starter.cancel()
+                await asyncio.wait({starter})
+                end = await self._stop_crew(end)
+        except BaseException as error:
+            self.request_end(self._internal_error(error))
+            end = self._end.result()
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            try:
+                end = await self._clean_up(end)
+            finally:
+                ticker.cancel()
+                self.journal.close()
+                self.ready.close()
+        return EXIT_CODES[end.state]
+
+    def request_end(self, end: End) -> None:
+        """End the run for this reason, unless it already ends for another."""
+        if end.hard:
+            self._hard.set()
+        if not self._end.done():
+            self._end.set_result(end)
+
+    @property
+    def over(self) -> asyncio.Event:
+        """Set once the run has ended and its summary is written."""
+        return self._over
+
+    # ---- starting ----------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        await self.server.start(self.house.socket_path)
+        self.folder.write_runtime(
+            run_id=self.run_id, pid=os.getpid(), socket_path=str(self.house.socket_path)
+        )
+        # The tracker must not carry the run's mark, or a clean-up by mark would kill it.
+        resource_tracker.ensure_running()
+        threads = str(self.config.run.threads_per_process)
+        os.environ.update(
+            {houses.RUN_ID_VARIABLE: self.run_id, **dict.fromkeys(THREAD_VARIABLES, threads)}
+        )
+        self._tell(f"run {self.folder.name} starts, schedule {self.config.run.schedule}")
+        report: dict[str, Any] = {}
+        probe = self.plan.probe()
+        target = self.plan.child_main()
+        if probe is not None:
+            self.ready.progress("probing environment and network")
+            await self.crew.spawn([probe], target, None, self.folder.path)
+            worker = self.crew.workers[probe.name]
+            report = worker.finished or {}
+            await worker.process.ended.wait()
+            del self.crew.workers[probe.name]
+        blueprint = self.plan.build(
+            run_id=self.run_id,
+            run_dir=self.folder.path,
+            lock_path=self.house.lock_path,
+            config=self.config,
+            report=report,
+        )
+        self.config = self.view.config = self.crew.config = self.plan.resolved(blueprint)
+        self.view.spec_hash = self.plan.spec_hash(blueprint)
+        self.view.policies = self.plan.policies(blueprint)
+        self.view.base_steps = self.plan.base_steps(blueprint)
+        if self.view.base_steps:
+            self._tell(f"resumes at {self.view.base_steps:,} environment steps")
+        self.ready.progress("reserving shared memory")
+        self._close_stores = self.plan.create_stores(blueprint)
+        self.ready.progress("starting workers")
+        specs = self.plan.roles(self.config)
+        await self.crew.spawn(specs, target, blueprint, self.folder.path)
+        self._check_specs()
+        self.view.state = "running"
+        self._due["checkpoint"] = self.clock() + self.config.run.checkpoint_every_s
+        self._tell(f"running: {', '.join(spec.name for spec in specs)} are ready")
+        self.publish_snapshot()
+        self.ready.ready(self.run_id, str(self.house.socket_path))
+
+    def _check_specs(self) -> None:
+        wanted = self.view.spec_hash
+        told = {w.name: w.view.spec_hash for w in self.crew.workers.values()}
+        other = sorted(n for n, value in told.items() if value is not None and value != wanted)
+        if wanted is not None and other:
+            raise RuntimeError(
+                f"{', '.join(other)} built another environment than the probe did (spec hash "
+                "differs): environment code must build the same spaces in every process"
+            )
+
+    def _on_start_error(self, error: BaseException | None) -> None:
+        assert error is not None
+        text = "".join(traceback.format_exception(error))
+        reason = f"the run could not start: {type(error).__name__}: {error}"
+        self.journal.event(reason, level="error", data={"traceback": text})
+        self.request_end(End("failed", reason, checkpoint=False))
+
+    # ---- watching ----------------------------------------------------------------------------
+
+    async def _tick_for_ever(self) -> None:
+        gaps = GapDetector(self.clock(), GAP_S)
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = self.clock()
+            gap = gaps.tick(now)
+            if gap is not None:
+                self._on_gap(gap, now)
+            self.tick(now)
+
+    def tick(self, now: float) -> None:
+        """Everything that is due at `now`."""
+        self.commands.tick(now)
+        self.crew.judge(now)
+        if self._stop_deadline is not None and self._stop_deadline.passed(now):
+            self._stop_late.set()
+        if self._is_due("snapshot", now, SNAPSHOT_S):
+            self.crew.measure()
+            self.publish_snapshot()
+        if self.view.state != "running":
+            self._standstill.judge(now, [])
+            return
+        if self._standstill.judge(now, [w.view.state for w in self.crew.workers.values()]):
+            self._on_standstill()
+        if self._is_due("system", now, SYSTEM_RECORD_S):
+            self._record_system()
+        if self.console is not None and self._is_due("progress", now, PROGRESS_LINE_S):
+            self.console.progress(self.snapshot())
+        if self._is_due("checkpoint", now, self.config.run.checkpoint_every_s):
+            self.requests.periodic_checkpoint()
+
+    def _is_due(self, what: str, now: float, every_s: float) -> bool:
+        due = self._due.setdefault(what, now)
+        if now < due:
+            return False
+        self._due[what] = now + every_s
+        return True
+
+    def _on_gap(self, gap: float, now: float) -> None:
+        self.crew.renew(now)
+        self.commands.renew(now)
+        self._standstill.renew(now)
+        if self._stop_deadline is not None:
+            self._stop_deadline.renew(now)
+        self.journal.event(
+            f"the supervisor itself did not run for {gap:.1f} s (suspended or starved of CPU); "
+            "all deadlines start again",
+            level="warning",
+        )
+
+    def _on_standstill(self) -> None:
+        waits = "; ".join(
+            f"{w.name} waits for {w.view.wait}"
+            for w in self.crew.workers.values()
+            if w.view.state == "waiting"
+        )
+        reason = f"standstill: all workers have waited for {self._standstill.deadline_s:g} s"
+        self.journal.event(f"{reason}: {waits}", level="error")
+        self.request_end(End("failed", reason))
+
+    def _on_record(self, record: dict[str, Any]) -> None:
+        full = self.journal.record(record)
+        self.view.on_record(full, self.clock())
+        self.requests.on_record(full)
+
+    def _record_system(self) -> None:
+        snapshot = self.snapshot()
+        self.journal.record(
+            {
+                "kind": "system",
+                "steps": snapshot.steps,
+                "steps_per_s": snapshot.steps_per_s,
+                "updates_per_s": {p.name: p.updates_per_s for p in snapshot.policies},
+            }
+        )
+
+    def _on_finished(self) -> None:
+        if not self.crew.all_finished():
+            return
+        saved = [r["checkpoint"] for r in self.crew.results().values() if r.get("checkpoint")]
+        if saved:
+            self.view.last_checkpoint = str(saved[-1])
+            self.view.last_checkpoint_at = self.clock()
+        self.request_end(
+            End("finished", "training has reached its last step", checkpoint=not saved)
+        )
+
+    def _on_failure(self, failure: Failure) -> None:
+        self.failure = self.failure or failure
+        self._report(failure)
+        self.request_end(End("failed", failure.headline()))
+
+    def _on_late_failure(self, failure: Failure) -> None:
+        self._report(failure)
+        if self.failure is None and self._hard.is_set() is False:
+            self.failure = failure
+
+    def _report(self, failure: Failure) -> None:
+        self.journal.event(
+            failure.headline(), level="error", source=failure.worker, data=failure.data()
+        )
+
+    def snapshot(self) -> Snapshot:
+        """The run as it is now."""
+        self._seq += 1
+        now = self.clock()
+        return build_snapshot(
+            self.view,
+            [worker.view for worker in self.crew.workers.values()],
+            seq=self._seq,
+            now=now,
+            time_s=time.time(),
+            elapsed_s=now - self.started_at,
+        )
+
+    def publish_snapshot(self) -> None:
+        """Give every subscriber the newest state."""
+        if self.server.subscribers:
+            self.server.publish_snapshot(self.snapshot())
+
+    # ---- clients and signals -----------------------------------------------------------------
+
+    async def _on_request(self, request: Request) -> Reply:
+        return await self.requests.handle(request)
+
+    def _history(self) -> Iterator[BaseModel]:
+        yield from self.journal.events
+        for record in self.journal.history.all():
+            yield RecordLine(record=record)
+        yield self.snapshot()
+
+    @contextmanager
+    def _signals(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        handlers: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGINT: self._on_interrupt,
+            signal.SIGTERM: lambda: self._on_stop_signal("SIGTERM"),
+            signal.SIGHUP: lambda: self._on_stop_signal("SIGHUP"),
+        }
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            del handlers[signal.SIGHUP]  # nohup
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            # From here on it only cleans up, which must not be interrupted half-way.
+            for number in handlers:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
+
+    def _on_interrupt(self) -> None:
+        if self._end.done():
+            self._tell("interrupted again: workers are killed")
+            self._hard.set()
+            return
+        self._tell("interrupted: stopping with a checkpoint; once more to stop at once")
+        self.request_end(End("interrupted", "interrupted from the keyboard"))
+
+    def _on_stop_signal(self, name: str) -> None:
+        self._tell(f"{name}: stopping with a checkpoint")
+        self.request_end(End("stopped", f"stopped by {name}"))
+
+    def _on_loop_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, Exception) and "handle" in context:  # one of our own callbacks
+            self.request_end(self._internal_error(error))
+        else:
+            self.journal.event(f"{context.get('message')}: {error!r}", level="warning")
+
+    def _on_ticker_end(self, ticker: asyncio.Task[None]) -> None:
+        if not ticker.cancelled() and (error := ticker.exception()) is not None:
+            self.request_end(self._internal_error(error))
+
+    def _internal_error(self, error: BaseException) -> End:
+        text = "".join(traceback.format_exception(error))
+        reason = f"error in the supervisor: {type(error).__name__}: {error}"
+        self.journal.event(reason, level="error", data={"traceback": text})
+        return End("failed", reason)
+
+    def _tell(self, text: str) -> None:
+        self.journal.event(text)
+
+    # ---- ending ------------------------------------------------------------------------------
+
+    async def _stop_crew(self, end: End) -> End:
+        """Ask everyone to stop, then insist. Returns the end, made worse if that failed."""
+        was_up = self.view.state in ("running", "paused")
+        self.view.state = "stopping"
+        self.crew.stopping = True
+        if self.crew.alive():
+            self._tell(f"stopping: {end.reason}")
+        self.publish_snapshot()
+        if end.hard:
+            self._hard.set()
+        length_s = self.config.supervisor.stop_deadline_s
+        self._stop_deadline = Deadline(self.clock(), length_s)
+        outcome: Outcome | None = None
+        if not self._hard.is_set():
+            answers = self.crew.command(
+                "stop",
+                self.crew.alive(),
+                deadline_s=length_s,
+                checkpoint=end.checkpoint and was_up,
+            )
+            await self._first_of(self.crew.gone(), self._hard.wait(), self._stop_late.wait())
+            outcome = answers.result() if answers.done() else None
+        if outcome is not None:
+            self.requests.note_checkpoint(outcome)
+            for name, why in outcome.refused.items():
+                self.journal.event(f"on stopping: {why}", level="error", source=name)
+        late = self.crew.alive()
+        if late and not self._hard.is_set():
+            names = ", ".join(w.name for w in late)
+            self.journal.event(
+                f"{names} did not stop within {length_s:g} s (supervisor.stop_deadline_s): killed",
+                level="warning",
+            )
+            for worker in late:
+                worker.killed = True
+                worker.process.terminate()
+            await self._first_of(self.crew.gone(TERMINATE_S), self._hard.wait())
+        self.crew.kill_all()
+        savers_late = [w.name for w in late if w.spec.role in SAVERS]
+        if end.state in ("finished", "stopped", "interrupted") and not self._hard.is_set():
+            if self.failure is not None:
+                return End("failed", self.failure.headline())
+            if outcome is not None and outcome.refused:
+                name, why = next(iter(outcome.refused.items()))
+                return End("failed", f"{name} could not save: {why}")
+            if savers_late:
+                return End("failed", f"{savers_late[0]} was killed before it had saved")
+        return end
+
+    async def _first_of(self, *waits: Awaitable[Any]) -> None:
+        tasks = [asyncio.ensure_future(wait) for wait in waits]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+    async def _clean_up(self, end: End) -> End:
+        """Leave nothing behind. Every step runs whatever the ones before it did."""
+        self.crew.stopping = True
+        self.crew.kill_all()
+        if not await self.crew.gone(10.0):
+            names = ", ".join(w.name for w in self.crew.alive())
+            self.journal.event(f"{names} cannot be killed (in the kernel?)", level="error")
+        self.crew.close()
+        self._attempt("remove left-over processes", self._kill_marked)
+        if self._close_stores is not None:
+            self._attempt("close shared memory", self._close_stores)
+        self._attempt("remove shared memory", lambda: self.plan.unlink(self.run_id))
+        self.view.state = end.state
+        level = "error" if end.state == "failed" else "info"
+        self.journal.event(f"{end.state}: {end.reason}", level=level)  # type: ignore[arg-type]
+        summary = summarise(self, end)
+        self._attempt("write the summary", lambda: write_summary(self.folder, summary))
+        self._over.set()
+        self.publish_snapshot()
+        # Waiting replies are put into their queues by tasks that have just been woken.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await self.server.close()
+        self.ready.failed(end.reason)
+        if self.console is not None:
+            self.console.summary(summary)
+        return end
+
+    def _kill_marked(self) -> None:
+        killed = houses.kill_marked(self.run_id)
+        if killed:
+            self.journal.event(
+                f"killed {len(killed)} processes that workers had left behind",
+                level="warning",
+                data={"pids": killed},
+            )
+
+    def _attempt(self, what: str, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except Exception as error:
+            self.journal.event(f"could not {what}: {type(error).__name__}: {error}", level="error")

@@ -138,19 +138,19 @@ def _parse(text: str, source: str) -> dict[str, Any]:
         raise ConfigError([Problem(where, "", message)], source) from None
 
 
-def _apply(raw: dict[str, Any], override: str) -> tuple[Problem | None, str]:
-    """Put one ``key=value`` into `raw`. Returns what is wrong with it, and its key."""
+def _apply(raw: dict[str, Any], override: str) -> Problem | None:
+    """Put one ``key=value`` into `raw`. Returns what is wrong with it, if anything."""
     key, equals, text = override.partition("=")
     key, text = key.strip(), text.strip()
     if not equals or not _OVERRIDE_KEY.fullmatch(key):
         message = "an override is written key=value, e.g. learner.lr=1e-3."
-        return Problem(f"--set {override}", "", message), key
+        return Problem(f"--set {override}", "", message)
     try:
         value = _override_value(text)
     except tomllib.TOMLDecodeError:
         allowed = known_keys()[key].allowed if key in known_keys() else "a TOML value"
         message = f"must be {allowed}, written as in TOML."
-        return Problem(key, text, message), key
+        return Problem(key, text, message)
     *parents, last = key.split(".")
     table = raw
     for parent in parents:
@@ -160,7 +160,7 @@ def _apply(raw: dict[str, Any], override: str) -> tuple[Problem | None, str]:
             inner = table[parent] = {}
         table = inner
     table[last] = value
-    return None, key
+    return None
 
 
 def _override_value(text: str) -> Any:
@@ -184,24 +184,21 @@ def _finish(
     readable: bool,
 ) -> Config:
     """Apply overrides and check everything; `readable` is False if the file said nothing."""
-    given: set[str] = set()
     for override in overrides:
-        problem, key = _apply(raw, override)
+        problem = _apply(raw, override)
         if problem is not None:
             problems.append(problem)
-        else:
-            given.add(key)
-    config, found = _validate(raw)
-    if not readable:
-        # Without the file, rules between keys would speak of defaults nobody chose.
-        found = [p for p in found if any(p.key == k or p.key.startswith(f"{k}.") for k in given)]
+    # Without the file, rules between keys would speak of defaults that nobody chose.
+    config, found = _validate(raw, with_rules=readable)
     problems += found
     if problems or config is None:
         raise ConfigError(problems, source)
     return config
 
 
-def _validate(raw: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
+def _validate(
+    raw: dict[str, Any], *, with_rules: bool = True
+) -> tuple[Config | None, list[Problem]]:
     """A config, or None and every problem of single keys; and the problems between keys."""
     problems: list[Problem] = []
     wrong: set[str] = set()
@@ -221,7 +218,8 @@ def _validate(raw: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
         config = Config.model_validate(raw, strict=True)
     except ValidationError:  # pragma: no cover - every wrong key was removed
         return None, problems
-    problems += check(config, wrong)
+    if with_rules:
+        problems += check(config, wrong)
     return (None if wrong else config), problems
 
 

@@ -182,7 +182,7 @@ def find_run(text: str, out_dir: Path | str = "runs") -> RunFolder:
     """
     out_dir = Path(out_dir)
     path = Path(text).expanduser()
-    if len(path.parts) > 1 or text in {".", ".."}:
+    if os.sep in text or text in {".", "..", "~"}:
         if (path / "config.toml").is_file():
             return RunFolder(path.absolute())
         raise RunFolderError(f"{path} is not a run folder: it has no config.toml.")

@@ -1,0 +1,129 @@
+"""Rules between keys, each broken once; they run also when other keys are wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tuitrain.config.load import ConfigError, config_from
+from tuitrain.config.rules import _RULES
+
+BROKEN: list[tuple[dict[str, Any], str, str]] = [
+    (
+        {"learner": {"tau": 0.5, "target_update_every_updates": 3}},
+        "learner.tau",
+        "cannot be given together with learner.target_update_every_updates = 3",
+    ),
+    (
+        {"replay": {"capacity": 999, "learning_starts": 1000}},
+        "replay.learning_starts",
+        "at most replay.capacity = 999",
+    ),
+    (
+        {"run": {"total_steps": 1000}, "replay": {"learning_starts": 1000}},
+        "replay.learning_starts",
+        "less than run.total_steps = 1000",
+    ),
+    (
+        {"learner": {"batch_size": 1001}},
+        "learner.batch_size",
+        "at most replay.learning_starts = 1000",
+    ),
+    (
+        {"learner": {"n_step": 8, "batch_size": 4}, "replay": {"learning_starts": 8}},
+        "learner.n_step",
+        "less than replay.learning_starts = 8",
+    ),
+    (
+        {"actors": {"count": 4, "envs_per_actor": 8, "chunk_steps": 1563}},
+        "replay.capacity",
+        "4 × 8 × 1563 = 50016",
+    ),
+    (
+        {"exploration": {"epsilon_start": 0.1, "epsilon_end": 0.2}},
+        "exploration.epsilon_end",
+        "at most exploration.epsilon_start = 0.1",
+    ),
+    (
+        {"learner": {"lr": 0.1, "lr_end": 0.2, "lr_schedule": "cosine"}},
+        "learner.lr_end",
+        "at most learner.lr = 0.1",
+    ),
+    ({"learner": {"network": "natur"}}, "learner.network", '"package.module:factory"'),
+    (
+        {"learner": {"dueling": True, "network": "a:b"}},
+        "learner.dueling",
+        "applies to mlp, nature, minatar only",
+    ),
+    (
+        {"supervisor": {"heartbeat_s": 10, "progress_deadline_s": 19}},
+        "supervisor.progress_deadline_s",
+        "at least twice supervisor.heartbeat_s = 10",
+    ),
+]
+
+ALLOWED: list[dict[str, Any]] = [
+    {"learner": {"tau": 0.5}},
+    {"learner": {"target_update_every_updates": 3}},
+    {"replay": {"capacity": 1000, "learning_starts": 1000}},
+    {"run": {"total_steps": 1001}, "replay": {"learning_starts": 1000}},
+    {"learner": {"batch_size": 1000}},
+    {"learner": {"n_step": 7, "batch_size": 4}, "replay": {"learning_starts": 8}},
+    {"actors": {"count": 4, "envs_per_actor": 8, "chunk_steps": 1562}},
+    {"exploration": {"epsilon_start": 0.1, "epsilon_end": 0.1}},
+    {"learner": {"lr": 0.1, "lr_end": 0.2}},
+    {"learner": {"network": "natur.e:make"}},
+    {"learner": {"dueling": True, "network": "nature"}},
+    {"supervisor": {"heartbeat_s": 10, "progress_deadline_s": 20}},
+    # two agents of one policy make two transitions per step
+    {
+        "run": {"total_steps": 600},
+        "env": {"agent_policies": {"a": "team", "b": "team", "c": "other"}},
+    },
+]
+
+
+@pytest.mark.parametrize(("tables", "key", "message"), BROKEN)
+def test_a_broken_rule_names_both_keys(tables: dict[str, Any], key: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        config_from(tables)
+    (problem,) = error.value.problems
+    assert problem.key == key
+    assert message in problem.message
+
+
+@pytest.mark.parametrize("tables", ALLOWED)
+def test_the_last_allowed_values_are_allowed(tables: dict[str, Any]) -> None:
+    config_from(tables)
+
+
+def test_every_rule_has_been_broken_here() -> None:
+    assert len({(key, message) for _, key, message in BROKEN}) == len(_RULES)
+
+
+@pytest.mark.parametrize(("tables", "key", "message"), BROKEN)
+def test_rules_run_although_another_key_is_wrong(
+    tables: dict[str, Any], key: str, message: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        config_from({**tables, "eval": {"episodes": "many"}})
+    assert {problem.key for problem in error.value.problems} == {key, "eval.episodes"}
+
+
+def test_a_rule_whose_key_is_wrong_is_not_run() -> None:
+    with pytest.raises(ConfigError) as error:
+        # 60 000 is more than the default capacity; what capacity was meant is unknown
+        config_from({"replay": {"capacity": "big", "learning_starts": 60_000}})
+    assert [problem.key for problem in error.value.problems] == ["replay.capacity"]
+
+
+def test_a_rule_whose_table_is_wrong_is_not_run() -> None:
+    with pytest.raises(ConfigError) as error:
+        config_from({"replay": 3, "learner": {"batch_size": 2000}})
+    assert [problem.key for problem in error.value.problems] == ["replay"]
+
+
+def test_a_misspelt_network_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match='Did you mean "minatar"\\?'):
+        config_from({"learner": {"network": "mini-atar"}})

@@ -199,10 +199,9 @@ def _finish(
 def _validate(
     raw: dict[str, Any], *, with_rules: bool = True
 ) -> tuple[Config | None, list[Problem]]:
-    """A config, or None and every problem of single keys; and the problems between keys."""
+    """A config, or None, and every problem. `raw` is used up."""
     problems: list[Problem] = []
     wrong: set[str] = set()
-    raw = _copy(raw)
     for error in _errors(raw):
         _take_whole_float(raw, error)
     for error in _errors(raw):

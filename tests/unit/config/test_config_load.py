@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tuitrain.config.describe import known_keys
@@ -288,6 +288,7 @@ VALUES = st.recursive(
 )
 
 
+@example(kwargs={"\x7f": "\x7f\n\U0001f600"})
 @given(kwargs=st.dictionaries(st.text(st.characters(codec="utf-8")), VALUES, max_size=4))
 def test_any_kwargs_survive_storing(kwargs: dict[str, Any]) -> None:
     config = config_from({"env": {"kwargs": kwargs}, "learner": {"network_kwargs": kwargs}})

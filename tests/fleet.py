@@ -20,6 +20,7 @@ from typing import Any
 
 from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
+from tuitrain.replay.layout import HEADER_TAIL
 from tuitrain.schedules import roles
 from tuitrain.workers import messages, stores
 from tuitrain.workers.blueprint import Blueprint
@@ -48,12 +49,16 @@ class Outcome:
         fingerprint: per policy, SHA-256 of weights and replay columns.
         records: all metrics records, in the order in which they came.
         failures: tracebacks by worker name.
+        totals: the limiter's counts at the end.
+        tails: oldest readable row of every shard; more than 0 means that its ring has wrapped.
+        counters: the last heartbeat's, by worker name.
     """
 
     fingerprint: dict[str, dict[str, str]] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     totals: Any = None
+    tails: list[int] = field(default_factory=list)
     counters: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def evaluations(self) -> list[tuple[Any, ...]]:
@@ -212,6 +217,8 @@ class Fleet:
         try:
             outcome = self._drive(blueprint, entries or {}, str(folder), timeout_s)
             outcome.totals = shared.limiter.totals()
+            for replay in shared.replays.values():
+                outcome.tails += replay.columns.header[:, HEADER_TAIL].tolist()
         finally:
             shared.close()
             stores.unlink_all(run_id)

@@ -6,7 +6,7 @@ from typing import Any
 
 from tuitrain.config.schema import Config
 
-ROUNDS = 12
+ROUNDS = 22
 CHUNK_STEPS = 5
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
@@ -47,16 +47,22 @@ def config(
             "envs_per_actor": envs_per_actor,
             "chunk_steps": CHUNK_STEPS,
         },
-        "exploration": {"epsilon_decay_steps": per_round * 8, "epsilon_start": 0.9},
-        "replay": {"capacity": per_round * 4, "learning_starts": per_round * 2 + 1},
+        "exploration": {"epsilon_decay_steps": per_round * 8, "epsilon_start": 0.6},
+        "replay": {
+            "capacity": per_round * 4,
+            "learning_starts": max(per_round + 1, 9),
+            "max_lead": 1.0,
+        },
         "learner": {
             "n_step": n_step,
             "batch_size": 8,
-            "replay_ratio": 0.15,
+            "replay_ratio": 0.3,
             "target_update_every_updates": 3,
             "dueling": True,
-            "network_kwargs": {"hidden": [16]},
+            "network_kwargs": {"hidden": [32]},
             "lr": 1e-2,
+            # Huber's gradient does not depend on the target while the error is large
+            "loss": "mse",
         },
         "eval": {"every_steps": per_round * 4, "episodes": 3},
     }

@@ -67,7 +67,7 @@ def double_target_update(args: ChildArgs, link: Link) -> None:
     _learner(DoubleTargetUpdate, args, link)
 
 
-# ---- an actor whose frames are not the learner's -------------------------------------------------
+# ---- an actor whose frames are not the learner's -----------------------------------------------
 
 
 class ShiftedStack(Actor):
@@ -100,7 +100,7 @@ def shifted_stack(args: ChildArgs, link: Link) -> None:
     _actor(ShiftedStack, args, link)
 
 
-# ---- weights one round older -----------------------------------------------------------------------
+# ---- weights one round older -------------------------------------------------------------------
 
 
 class OlderWeights(Actor):
@@ -119,7 +119,7 @@ def older_weights(args: ChildArgs, link: Link) -> None:
     _actor(OlderWeights, args, link)
 
 
-# ---- epsilon synced too late -------------------------------------------------------------------------
+# ---- epsilon synced too late -------------------------------------------------------------------
 
 
 class StaleEpsilon(Actor):
@@ -142,7 +142,7 @@ def stale_epsilon(args: ChildArgs, link: Link) -> None:
     _actor(StaleEpsilon, args, link)
 
 
-# ---- windows that are not the round's ------------------------------------------------------------------
+# ---- windows that are not the round's ----------------------------------------------------------
 
 
 class WindowTooLong(Learner):
@@ -180,7 +180,7 @@ def samples_past_window(args: ChildArgs, link: Link) -> None:
     _learner(SamplesPastWindow, args, link)
 
 
-# ---- no fault: the harness itself must not break parity ------------------------------------------------
+# ---- no fault: the harness itself must not break parity ----------------------------------------
 
 
 def honest_learner(args: ChildArgs, link: Link) -> None:
@@ -189,4 +189,3 @@ def honest_learner(args: ChildArgs, link: Link) -> None:
 
 def honest_actor(args: ChildArgs, link: Link) -> None:
     _actor(Actor, args, link)
-

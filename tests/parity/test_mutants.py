@@ -37,8 +37,6 @@ def test_a_fault_breaks_parity(
     assert outcome.fingerprint["default"]["weights"] != sequential["default"]["weights"]
 
 
-def test_the_doubles_themselves_do_not(
-    fleet: Fleet, sequential: dict[str, dict[str, str]]
-) -> None:
+def test_the_doubles_themselves_do_not(fleet: Fleet, sequential: dict[str, dict[str, str]]) -> None:
     entries = {role: f"tests.parity.mutants:honest_{role}" for role in ("learner", "actor")}
     assert fleet.run(_config("lockstep"), entries=entries).fingerprint == sequential

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tuitrain import checkpoint
+from tuitrain.config.resolve import planned_updates
 from tuitrain.learning.dqn import DQN, to_device
 from tuitrain.learning.flatten import FlatModule
 from tuitrain.learning.weights import WeightStore, sha256
@@ -45,7 +46,9 @@ class PolicyLearner:
             config,
             blueprint.spec.policies[name].n_actions,
             config.device,
-            config.lr_schedule_updates or 1,
+            # open only where agents share policies: each then makes a number of its own
+            config.lr_schedule_updates
+            or planned_updates(blueprint.config, len(blueprint.spec.policies[name].agents)),
         )
         self.reader = reader
         self.store = store

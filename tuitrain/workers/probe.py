@@ -14,7 +14,7 @@ import torch
 
 from tuitrain import checkpoint
 from tuitrain.config.schema import Config
-from tuitrain.envs.make import make_lanes
+from tuitrain.envs.make import inspect
 from tuitrain.learning.flatten import layout_of
 from tuitrain.workers.blueprint import Base
 from tuitrain.workers.build import network_for
@@ -34,9 +34,7 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
     Raises:
         whatever the environment or network factory raises; UnsupportedSpace.
     """
-    lanes = make_lanes(config.env, 1)
-    spec = lanes.spec
-    lanes.close()
+    spec = inspect(config.env)
     weights = {p: layout_of(network_for(config, spec, p)).to_dict() for p in spec.policies}
     return {
         "spec": spec.to_dict(),

@@ -303,3 +303,40 @@ def _root_lock(base: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def orphans(*, dry_run: bool = False) -> list[str]:
+    """Remove segments of this user that have no run folder here and that no process has mapped.
+
+    For when the runtime directory itself was lost, e.g. removed at logout. Looks into every
+    process of this user, so it is only done when asked for. A run in another container that
+    shares /dev/shm but not the process table would not be seen.
+    """
+    from tuitrain.replay import segment
+
+    known = {path.name for path in _run_folders(root())}
+    pattern = re.compile(r"^tuitrain-([0-9a-f]{8})-")
+    names = [
+        name
+        for name in segment.list_names("tuitrain-")
+        if (found := pattern.match(name)) and found[1] not in known and _is_mine(name)
+    ]
+    if not names:
+        return []
+    mapped: set[str] = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{process.pid}/maps").read_text(errors="replace")
+            mapped.update(name for name in names if name in text)
+    lost = [name for name in names if name not in mapped]
+    if not dry_run:
+        for name in lost:
+            segment.unlink(name)
+    return lost
+
+
+def _is_mine(segment_name: str) -> bool:
+    try:
+        return os.lstat(f"/dev/shm/{segment_name}").st_uid == os.getuid()
+    except OSError:
+        return False

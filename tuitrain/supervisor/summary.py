@@ -59,6 +59,7 @@ def summarise(supervisor: Supervisor, end: End) -> dict[str, Any]:
         "seed": supervisor.config.run.seed,
         "state": end.state,
         "reason": end.reason,
+        "cause": end.reason if end.state == "failed" else None,
         "exit_code": EXIT_CODES[end.state],
         "started_s": supervisor.started_s,
         "ended_s": time.time(),

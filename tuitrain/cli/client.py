@@ -1,0 +1,79 @@
+"""A blocking client of a run's socket, for commands that ask one thing and print the answer."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from tuitrain.cli.errors import Refused
+from tuitrain.protocol import Reply, Request, decode_to_client, encode
+
+Command = Literal["status", "pause", "unpause", "resync", "checkpoint", "evaluate", "stop", "kill"]
+
+
+class BlockingClient:
+    """One connection. Use it as a context manager.
+
+    Args:
+        path: the run's socket.
+        timeout_s: longest silence to wait through; None waits for as long as it takes, which is
+            right for commands whose deadlines the supervisor keeps.
+
+    Raises:
+        Refused: nobody answers there.
+    """
+
+    def __init__(self, path: Path, timeout_s: float | None = None) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(10.0)
+        try:
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise Refused(f"cannot reach the run at {path}: {error.strerror}") from error
+        self._socket.settimeout(timeout_s)
+        self._file = self._socket.makefile("rb")
+        self._id = 0
+
+    def __enter__(self) -> BlockingClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def ask(self, command: Command, **args: Any) -> Reply:
+        """Send a request and wait for its reply.
+
+        Raises:
+            Refused: the supervisor ended or fell silent before it answered.
+        """
+        self._id += 1
+        try:
+            self._socket.sendall(encode(Request(id=self._id, command=command, args=args)))
+            for line in self._file:
+                with contextlib.suppress(ValidationError):
+                    said = decode_to_client(line)
+                    if isinstance(said, Reply) and said.id == self._id:
+                        return said
+        except TimeoutError as error:
+            raise Refused(f"the run did not answer {command} in time") from error
+        except OSError as error:
+            raise Refused(f"the connection to the run broke: {error}") from error
+        raise Refused(f"the run ended before it answered {command}")
+
+    def wait_for_end(self) -> None:
+        """Return once the supervisor has closed the connection."""
+        with contextlib.suppress(OSError):
+            while self._file.read(65_536):
+                pass

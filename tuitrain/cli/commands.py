@@ -1,0 +1,126 @@
+"""Commands to a living run. Each returns when every worker concerned has carried it out."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuitrain.cli.errors import EXIT_NOT_DONE, Refused, explained
+from tuitrain.cli.find import Found, RunArgument, RunsDirOption, find
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
+DEFAULT_RUNS = Path("runs")
+GONE_DEADLINE_S = 15.0
+
+
+@explained
+def pause(
+    run: RunArgument = "latest", runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
+) -> None:
+    """Hold training: every worker stops between two units of work and says so."""
+    _command("pause", run, runs_dir, as_json)
+
+
+@explained
+def unpause(
+    run: RunArgument = "latest", runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
+) -> None:
+    """Let a paused run go on."""
+    _command("unpause", run, runs_dir, as_json)
+
+
+@explained
+def resync(
+    run: RunArgument = "latest", runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
+) -> None:
+    """Ask every worker which weights it holds, and compare version and bytes.
+
+    Actors of an `async` run take the newest weights first. Fails if two workers hold different
+    bytes under one version.
+    """
+    _command("resync", run, runs_dir, as_json)
+
+
+@explained
+def checkpoint(
+    run: RunArgument = "latest", runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
+) -> None:
+    """Write a checkpoint now and print its path."""
+    _command("checkpoint", run, runs_dir, as_json)
+
+
+@explained
+def stop(
+    run: RunArgument = "latest",
+    runs_dir: RunsDirOption = DEFAULT_RUNS,
+    no_checkpoint: Annotated[
+        bool, typer.Option("--no-checkpoint", help="Stop without saving first.")
+    ] = False,
+    kill: Annotated[
+        bool, typer.Option("--kill", help="Kill the workers at once: no checkpoint.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop a run, with a checkpoint unless told otherwise; `resume` goes on from it.
+
+    Returns when its processes, shared memory and socket are gone.
+    """
+    from tuitrain.cli.client import BlockingClient
+
+    found = living(run, runs_dir)
+    assert found.socket_path is not None
+    with BlockingClient(found.socket_path) as client:
+        reply = client.ask("kill") if kill else client.ask("stop", checkpoint=not no_checkpoint)
+        client.wait_for_end()
+    _wait_until_gone(found)
+    _print(found, reply.ok, reply.message, reply.model_dump(mode="json"), as_json)
+
+
+def living(run: str, runs_dir: Path) -> Found:
+    """The run meant, which must have a supervisor.
+
+    Raises:
+        Refused: it is not running.
+    """
+    found = find(run, runs_dir)
+    if found.tenant is None:
+        raise Refused(
+            f"{found.folder.name} is not running; `tuitrain resume {found.folder.name}` goes on "
+            "from its newest checkpoint, `tuitrain ls` lists all runs"
+        )
+    return found
+
+
+def _command(name: str, run: str, runs_dir: Path, as_json: bool) -> None:
+    from tuitrain.cli.client import BlockingClient
+
+    found = living(run, runs_dir)
+    assert found.socket_path is not None
+    with BlockingClient(found.socket_path) as client:
+        reply = client.ask(name)  # type: ignore[arg-type]  # one of the protocol's commands
+    _print(found, reply.ok, reply.message, reply.model_dump(mode="json"), as_json)
+
+
+def _print(found: Found, ok: bool, message: str, whole: object, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(whole))
+    else:
+        typer.echo(f"{found.folder.name}: {message}", err=not ok)
+    if not ok:
+        raise typer.Exit(EXIT_NOT_DONE)
+
+
+def _wait_until_gone(found: Found) -> None:
+    """The supervisor removes its folder as its very last act."""
+    from tuitrain.supervisor.house import tenants
+
+    assert found.tenant is not None
+    deadline = time.monotonic() + GONE_DEADLINE_S
+    while any(t.run_id == found.tenant.run_id for t in tenants()):
+        if time.monotonic() > deadline:
+            raise Refused(f"process {found.tenant.pid} has stopped its run but does not end")
+        time.sleep(0.02)

@@ -1,0 +1,90 @@
+"""From what a person types for RUN to a run folder and, if it lives, its socket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuitrain.config.runs import RunFolder, RunFolderError, find_run, list_runs
+from tuitrain.supervisor.house import Tenant, tenants
+
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="[RUN]", help="`latest`, a run's name, its run id while it runs, or its folder."
+    ),
+]
+RunsDirOption = Annotated[
+    Path,
+    typer.Option(
+        "--runs-dir", envvar="TUITRAIN_RUNS_DIR", help="Folder of the run folders (run.out_dir)."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run, and its living supervisor if there is one."""
+
+    folder: RunFolder
+    tenant: Tenant | None
+
+    @property
+    def socket_path(self) -> Path | None:
+        """Where it listens, while it lives."""
+        return None if self.tenant is None else Path(self.tenant.socket_path)
+
+
+def find(text: str, runs_dir: Path) -> Found:
+    """The run meant by `text`. Living runs are found from any working folder.
+
+    Raises:
+        RunFolderError: there is none.
+    """
+    living = tenants()
+    if text == "latest":
+        return _latest(runs_dir, living)
+    try:
+        folder = find_run(text, runs_dir)
+    except RunFolderError:
+        for tenant in reversed(living):
+            if text in (tenant.run_id, tenant.name, tenant.name.rpartition("-")[0]):
+                return Found(RunFolder(Path(tenant.run_dir)), tenant)
+        raise
+    return Found(folder, _tenant_of(folder, living))
+
+
+def every(runs_dir: Path) -> list[Found]:
+    """All runs of a folder, and those that live elsewhere; oldest first."""
+    living = tenants()
+    folders = [RunFolder(run.path.absolute()) for run in list_runs(runs_dir)]
+    known = {folder.path for folder in folders}
+    elsewhere = [t for t in living if Path(t.run_dir) not in known]
+    return [Found(folder, _tenant_of(folder, living)) for folder in folders] + [
+        Found(RunFolder(Path(t.run_dir)), t) for t in elsewhere
+    ]
+
+
+def _latest(runs_dir: Path, living: list[Tenant]) -> Found:
+    """The run started last: the newest living one, unless a newer folder has ended already."""
+    newest = list_runs(runs_dir)[-1:]
+    folder = RunFolder(newest[0].path.absolute()) if newest else None
+    if living and (folder is None or living[-1].started_s >= _made_s(folder)):
+        return Found(RunFolder(Path(living[-1].run_dir)), living[-1])
+    folder = folder or find_run("latest", runs_dir)
+    return Found(folder, _tenant_of(folder, living))
+
+
+def _made_s(folder: RunFolder) -> float:
+    try:
+        return folder.provenance_json.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _tenant_of(folder: RunFolder, living: list[Tenant]) -> Tenant | None:
+    path = folder.path.resolve()
+    return next((t for t in living if Path(t.run_dir).resolve() == path), None)

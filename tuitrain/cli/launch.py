@@ -1,0 +1,116 @@
+"""`launch` and `resume`: from a config to a running supervisor, and what the user then sees."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from tuitrain.cli.commands import DEFAULT_RUNS
+from tuitrain.cli.config_cmd import SetOption
+from tuitrain.cli.errors import Refused, explained
+from tuitrain.cli.find import RunArgument, RunsDirOption, find
+from tuitrain.config.runs import RunFolder
+
+HeadlessOption = Annotated[
+    bool,
+    typer.Option(
+        "--headless", help="Stay in the foreground and print plain lines. Ctrl-C stops cleanly."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Like --headless, with JSON lines.")]
+DetachOption = Annotated[
+    bool, typer.Option("--detach", "-d", help="Start the run and return, without the UI.")
+]
+
+
+@explained
+def launch(
+    config: Annotated[Path, typer.Argument(help="A TOML file; see `tuitrain config schema`.")],
+    overrides: SetOption = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help="sequential, lockstep or async; short for --set run.schedule=..."),
+    ] = None,
+    headless: HeadlessOption = False,
+    as_json: JsonOption = False,
+    detach: DetachOption = False,
+) -> None:
+    """Start training and open the terminal UI.
+
+    The run lives in a process of its own: closing the terminal does not stop it. Without a
+    terminal, or with --headless, it stays in the foreground and prints plain lines instead.
+
+    \b
+    Example:
+        tuitrain launch configs/cartpole.toml --set run.seed=2 --set learner.lr=1e-3
+    """
+    from tuitrain.config.load import load_config
+    from tuitrain.config.resolve import resolve
+    from tuitrain.config.runs import create_run
+    from tuitrain.supervisor.house import check_socket_path, root
+
+    given = list(overrides or [])
+    if schedule is not None:
+        given.append(f"run.schedule={schedule}")
+    resolved = resolve(load_config(config, given), cores=_cores())
+    check_socket_path(root() / "00000000" / "sock")  # before anything is created
+    folder = create_run(resolved, command=sys.argv)
+    _start(folder, headless=headless, as_json=as_json, detach=detach)
+
+
+@explained
+def resume(
+    run: RunArgument = "latest",
+    runs_dir: RunsDirOption = DEFAULT_RUNS,
+    headless: HeadlessOption = False,
+    as_json: JsonOption = False,
+    detach: DetachOption = False,
+) -> None:
+    """Go on with an ended run, in its folder, from its newest checkpoint."""
+    found = find(run, runs_dir)
+    if found.tenant is not None:
+        raise Refused(
+            f"{found.folder.name} is running; `tuitrain attach {found.folder.name}` shows it"
+        )
+    if not any(found.folder.checkpoints.glob("ckpt-*")):
+        raise Refused(f"{found.folder.name} has no checkpoint to go on from")
+    found.folder.load_config()
+    _start(found.folder, headless=headless, as_json=as_json, detach=detach)
+
+
+def _start(folder: RunFolder, *, headless: bool, as_json: bool, detach: bool) -> None:
+    if not detach and (headless or as_json or not _on_terminal()):
+        _become_supervisor(folder, as_json=as_json)
+    from tuitrain.cli.start import start_detached
+
+    typer.echo(f"starting {folder.name} ({folder.path})", err=True)
+    start_detached(folder, lambda text: typer.echo(f"  {text}", err=True))
+    from tuitrain.cli.runs import how_to_return, show
+
+    if detach:
+        typer.echo(how_to_return(folder.name))
+        return
+    raise typer.Exit(show(find(str(folder.path), DEFAULT_RUNS)))
+
+
+def _become_supervisor(folder: RunFolder, *, as_json: bool) -> NoReturn:
+    """This process goes on as the supervisor, so that signals and exit code are its own."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, "-m", "tuitrain.supervisor", str(folder.path), "--headless"]
+    os.execv(sys.executable, [*command, "--json"] if as_json else command)
+
+
+def _on_terminal() -> bool:
+    return all(os.isatty(fd) for fd in (0, 1, 2))
+
+
+def _cores() -> int:
+    """Cores this process may use, which in a container is fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,108 @@
+"""The `tuitrain` command: puts the groups together and maps errors to exit codes.
+
+Each group lives in its own file and imports what is heavy (torch, textual) only when it is used, so
+that `--help` and completion answer at once. Nothing imports this package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Annotated
+
+import typer
+
+from tuitrain.cli import commands, config_cmd, evaluate, launch, runs
+
+HELP = """
+Train DQN-family agents with parallel actors, and watch it in the terminal.
+
+\b
+A first run:
+    tuitrain launch configs/cartpole.toml
+
+\b
+It opens the terminal UI; leaving that (d) never stops training. Then:
+    tuitrain ls                 which runs there are
+    tuitrain attach             the terminal UI again, of the latest run
+    tuitrain status             one look, without the UI
+    tuitrain stop               stop with a checkpoint
+    tuitrain resume             go on from that checkpoint
+    tuitrain eval --episodes 50 play it greedily
+
+RUN is `latest`, a run's name (cartpole-0003, or cartpole for the newest of them), its run id while
+it runs, or the path of its folder.
+
+Exit codes: 0 done, finished, or stopped by you; 1 a command was not carried out; 2 wrong config or
+usage; 3 a worker or the run failed; 130 interrupted (Ctrl-C).
+"""
+
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+app.command("launch")(launch.launch)
+app.command("resume")(launch.resume)
+app.command("attach")(runs.attach)
+app.command("ls")(runs.ls)
+app.command("status")(runs.status)
+app.command("pause")(commands.pause)
+app.command("unpause")(commands.unpause)
+app.command("resync")(commands.resync)
+app.command("checkpoint")(commands.checkpoint)
+app.command("stop")(commands.stop)
+app.command("eval")(evaluate.evaluate)
+app.add_typer(config_cmd.app, name="config")
+app.command("clean")(runs.clean)
+
+
+@app.callback()
+def before_every_command(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
+    ] = False,
+) -> None:
+    """Remove what dead runs left, whatever the command."""
+    if version:
+        import tuitrain
+
+        typer.echo(tuitrain.__version__)
+        raise typer.Exit
+    if context.invoked_subcommand not in ("clean", "config"):
+        _sweep()
+
+
+def _sweep() -> None:
+    from tuitrain.supervisor.house import HouseError, sweep
+
+    # A runtime folder that cannot be used is reported by the commands that need it.
+    with contextlib.suppress(HouseError):
+        swept = sweep()
+        if swept:
+            typer.echo(
+                f"tuitrain: removed what dead runs had left ({len(swept.segments)} shared-memory "
+                f"segments, {len(swept.files)} files, {len(swept.pids)} processes)",
+                err=True,
+            )
+
+
+def main() -> None:
+    """Entry point of the `tuitrain` script."""
+    if sys.platform == "win32":
+        print(
+            "tuitrain needs Linux or macOS: it is built on POSIX record locks, unix sockets and "
+            "process groups. On Windows it runs inside WSL 2.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    app()
+
+
+if __name__ == "__main__":
+    main()

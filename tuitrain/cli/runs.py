@@ -1,0 +1,190 @@
+"""Looking at runs: the terminal UI of one, one look, the list, and what dead ones left."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from tuitrain.cli.commands import DEFAULT_RUNS
+from tuitrain.cli.errors import Refused, explained
+from tuitrain.cli.find import Found, RunArgument, RunsDirOption, every, find
+
+STATUS_DEADLINE_S = 10.0
+
+
+@explained
+def attach(run: RunArgument = "latest", runs_dir: RunsDirOption = DEFAULT_RUNS) -> None:
+    """Open the terminal UI of a run. An ended run shows its recorded metrics.
+
+    Leaving the UI (d) never stops training.
+    """
+    found = find(run, runs_dir)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Refused("`attach` needs a terminal; `tuitrain status` prints one look without one")
+    raise typer.Exit(show(found))
+
+
+def show(found: Found) -> int:
+    """Run the terminal UI until the user leaves it; then say how to come back."""
+    from tuitrain.tui.app import run_tui
+
+    code = run_tui(found.folder.path, found.socket_path)
+    again = find(str(found.folder.path), DEFAULT_RUNS)
+    if again.tenant is not None:
+        typer.echo(how_to_return(again.folder.name))
+    else:
+        summary = again.folder.read_json(again.folder.summary_json)
+        if summary is not None:
+            _print_summary(summary)
+    return code
+
+
+def how_to_return(name: str) -> str:
+    """What to type after leaving a run that goes on."""
+    return (
+        f"{name} goes on.  `tuitrain attach {name}` shows it again, "
+        f"`tuitrain stop {name}` stops it with a checkpoint."
+    )
+
+
+@explained
+def ls(
+    runs_dir: RunsDirOption = DEFAULT_RUNS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List runs, oldest first."""
+    rows = [_row(found) for found in every(runs_dir)]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    if not rows:
+        typer.echo(f"no runs in {runs_dir.absolute()}; `tuitrain launch CONFIG` starts one")
+        return
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        total = row["total_steps"] or 0
+        steps = "" if row["steps"] is None else f"{row['steps']:>13,}/{total:,} steps"
+        score = "" if row["eval_best"] is None else f"  best eval {row['eval_best']:.4g}"
+        typer.echo(f"{row['name']:<{width}}  {row['state']:<12}{steps}{score}".rstrip())
+
+
+@explained
+def status(
+    run: RunArgument = "latest",
+    runs_dir: RunsDirOption = DEFAULT_RUNS,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the snapshot (or summary) as JSON.")
+    ] = False,
+) -> None:
+    """Print the state of a run: progress, processes, checks; or how it ended."""
+    found = find(run, runs_dir)
+    snapshot = None if found.tenant is None else _snapshot(found)
+    summary = found.folder.read_json(found.folder.summary_json)
+    if snapshot is None and summary is None:
+        raise Refused(
+            f"{found.folder.name} is not running and has no summary: its supervisor was killed. "
+            f"`tuitrain resume {found.folder.name}` goes on from its newest checkpoint"
+        )
+    if as_json:
+        typer.echo(json.dumps({"live": snapshot is not None, **(snapshot or summary or {})}))
+    elif snapshot is not None:
+        _print_snapshot(found.folder.name, snapshot)
+    elif summary is not None:
+        _print_summary(summary)
+
+
+@explained
+def clean(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would be removed.")
+    ] = False,
+) -> None:
+    """Remove shared memory, sockets, locks and processes that dead runs left behind.
+
+    Every command does this for runs it knows to be dead. `clean` also removes segments of this
+    user that belong to no run folder here and that no process has mapped. Run folders are kept.
+    """
+    from tuitrain.supervisor.house import orphans, sweep
+
+    swept = sweep(dry_run=dry_run)
+    lost = orphans(dry_run=dry_run)
+    word = "would remove" if dry_run else "removed"
+    for kind, items in (
+        ("segment", [*swept.segments, *lost]),
+        ("file", swept.files),
+        ("process", swept.pids),
+    ):
+        for item in items:
+            typer.echo(f"{word} {kind} {item}")
+    if not swept and not lost:
+        typer.echo("nothing to clean")
+
+
+def _snapshot(found: Found) -> dict[str, Any] | None:
+    from tuitrain.cli.client import BlockingClient
+
+    assert found.socket_path is not None
+    try:
+        with BlockingClient(found.socket_path, STATUS_DEADLINE_S) as client:
+            snapshot: dict[str, Any] = client.ask("status").result["snapshot"]
+            return snapshot
+    except Refused:
+        if find(str(found.folder.path), DEFAULT_RUNS).tenant is None:
+            return None  # it has just ended
+        raise
+
+
+def _row(found: Found) -> dict[str, Any]:
+    folder = found.folder
+    row: dict[str, Any] = {
+        "name": folder.name,
+        "path": str(folder.path),
+        "live": found.tenant is not None,
+        "run_id": None if found.tenant is None else found.tenant.run_id,
+        "state": "dead",
+        "steps": None,
+        "total_steps": None,
+        "eval_best": None,
+    }
+    if found.tenant is not None:
+        snapshot = _snapshot(found)
+        if snapshot is not None:
+            row |= {k: snapshot[k] for k in ("state", "steps", "total_steps")}
+            row["eval_best"] = snapshot["learning"]["best"]
+            return row
+    summary = folder.read_json(folder.summary_json)
+    if summary is not None:
+        row |= {k: summary[k] for k in ("state", "steps", "total_steps")}
+        row["eval_best"] = summary["learning"]["best"]
+    return row
+
+
+def _print_snapshot(name: str, data: dict[str, Any]) -> None:
+    from tuitrain.protocol import Snapshot
+    from tuitrain.supervisor.console import progress_line
+
+    snapshot = Snapshot.model_validate(data)
+    typer.echo(f"{name}  {snapshot.schedule}  {snapshot.run_dir}")
+    typer.echo(progress_line(snapshot))
+    typer.echo(f"learning {snapshot.learning.verdict}: {snapshot.learning.reason}")
+    for p in snapshot.processes:
+        rate = "" if p.rate is None else f"{p.rate:,.1f} {p.rate_unit}"
+        beat = "" if p.beat_age_s is None else f"beat {p.beat_age_s:.1f}s ago"
+        memory = "" if p.rss_bytes is None else f"{p.rss_bytes / 2**20:,.0f} MiB"
+        more = p.error or (f"waits: {p.wait}" if p.wait else "")
+        line = f"  {p.name:<8} {p.state:<9} {rate:>14}  {memory:>10}  {beat:<15} {more}"
+        typer.echo(line.rstrip())
+    marks = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL", "n/a": "n/a "}
+    for c in snapshot.checks:
+        advice = f"  {c.advice}" if c.advice else ""
+        typer.echo(f"  {marks[c.state]} {c.name:<15} {c.value}  (limit {c.limit}){advice}")
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    from tuitrain.supervisor.console import summary_lines
+
+    for line in summary_lines(summary):
+        typer.echo(line)

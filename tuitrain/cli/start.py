@@ -1,0 +1,86 @@
+"""Starting a supervisor that outlives this command, and waiting until its run is up.
+
+It gets a session of its own, so that closing the terminal does not reach it; stdin is /dev/null,
+its output goes to `logs/supervisor.log`, and a pipe tells this process when the run is up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import typer
+
+from tuitrain.cli.errors import EXIT_USAGE
+from tuitrain.config.runs import RunFolder
+
+
+def start_detached(folder: RunFolder, tell: Callable[[str], None]) -> int:
+    """Start a supervisor and return its pid once the run is up.
+
+    Args:
+        tell: shown what is being done meanwhile.
+
+    Raises:
+        typer.Exit: the run did not come up (the reason has been printed), with the supervisor's
+            exit code; 130 after Ctrl-C, which stops the supervisor.
+    """
+    log_path = folder.logs / "supervisor.log"
+    read_fd, write_fd = os.pipe()
+    command = [sys.executable, "-m", "tuitrain.supervisor", str(folder.path), "--headless"]
+    with open(log_path, "ab") as log:
+        process = subprocess.Popen(
+            [*command, "--ready-fd", str(write_fd)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(write_fd,),
+            start_new_session=True,
+        )
+    os.close(write_fd)
+    problem = "the supervisor ended without a word"
+    try:
+        for said in _lines(read_fd):
+            if said["event"] == "progress":
+                tell(said["text"])
+            elif said["event"] == "ready":
+                return process.pid
+            else:
+                problem = said["text"]
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        typer.echo("tuitrain: interrupted: the run was stopped", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        os.close(read_fd)
+    typer.echo(f"tuitrain: {problem}", err=True)
+    _show_cause(folder)
+    typer.echo(f"see {log_path}", err=True)
+    raise typer.Exit(code if code > 0 else EXIT_USAGE)
+
+
+def _show_cause(folder: RunFolder) -> None:
+    """The traceback, or last log lines, of what went wrong, from the events of this start."""
+    from tuitrain.metrics.sinks import read_jsonl
+    from tuitrain.supervisor.process import printable
+
+    for event in reversed(list(read_jsonl(folder.events_jsonl, last=50))):
+        data = event.get("data") or {}
+        if event.get("level") == "error" and (data.get("traceback") or data.get("log")):
+            lines = (data.get("traceback") or "").splitlines() or data["log"]
+            for line in lines:
+                typer.echo(f"    {printable(line)}", err=True)
+            return
+
+
+def _lines(fd: int) -> Iterator[dict[str, Any]]:
+    with open(fd, "rb", closefd=False) as file:
+        for line in file:
+            yield json.loads(line)

@@ -75,7 +75,7 @@ def processes(n_actors: int = 8) -> list[ProcessView]:
     )
     evaluator = ProcessView(
         name="eval",
-        role="eval",
+        role="evaluator",
         pid=40_200,
         state="waiting",
         wait="next evaluation at 12.5M steps",
@@ -84,6 +84,8 @@ def processes(n_actors: int = 8) -> list[ProcessView]:
         progress_age_s=184.0,
         version=94_000,
         lag_updates=3000.0,
+        rate=0.0,
+        rate_unit="ep/s",
         lag_s=39.0,
         epsilon=0.0,
         rss_bytes=388 * 2**20,

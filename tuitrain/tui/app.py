@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -135,7 +135,9 @@ class TuitrainApp(App[str]):
         self._log_y: bool | None = None
         self._x_axis: XAxis = "steps"
         self._ticks = 0
+        self._listening: asyncio.Task[None] | None = None
         self._focused_terminal = True
+        self._early: list[Stream] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ---- what is on the screen
@@ -185,7 +187,7 @@ class TuitrainApp(App[str]):
         self._layout(self.size.width, self.size.height)
         self._start(self._load())
         if self.client is not None:
-            self._start(self.client.run())
+            self._listening = self._start(self.client.run())
         self.set_interval(self._redraw_s, self._tick)
         self.redraw()
 
@@ -195,10 +197,11 @@ class TuitrainApp(App[str]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, work: Any) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(work)
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        return task
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -207,9 +210,14 @@ class TuitrainApp(App[str]):
 
     async def _load(self) -> None:
         """Read the run's files: all there is of an ended run, the curves so far of a live one."""
-        await asyncio.to_thread(load_recorded, self.run_dir, self.store)
-        if self._ended and self.store.snapshot is None:
-            self.store.add_snapshot(recorded_snapshot(self.run_dir, self.store))
+        read = Store()
+        await asyncio.to_thread(load_recorded, self.run_dir, read)
+        read.snapshot, self.store = self.store.snapshot, read
+        if self._ended and read.snapshot is None:
+            read.add_snapshot(recorded_snapshot(self.run_dir, read))
+        for line in self._early:
+            self._keep(line)
+        self._early.clear()
         self.loaded.set()
         self.redraw()
 
@@ -229,12 +237,18 @@ class TuitrainApp(App[str]):
 
     def _line(self, line: Stream) -> None:
         if isinstance(line, Snapshot):
+            first = self.store.snapshot is None
             self.store.add_snapshot(line)
             self._received_s = time.monotonic()
-            first, self._lost = self.store.snapshot is None, False
             if line.state in ENDED or first:
                 self.redraw()
-        elif isinstance(line, EventLine):
+        elif self.loaded.is_set():
+            self._keep(line)
+        else:  # the run's files come first
+            self._early.append(line)
+
+    def _keep(self, line: Stream) -> None:
+        if isinstance(line, EventLine):
             self.store.add_event(line)
         elif isinstance(line, RecordLine):
             self.store.add_record(line.record)
@@ -244,6 +258,8 @@ class TuitrainApp(App[str]):
         snapshot = self.store.snapshot
         if not up and snapshot is not None and snapshot.state in ENDED:
             self._ended = True
+            if self._listening is not None:
+                self._listening.cancel()
         self.redraw()
 
     # ---- one moment
@@ -251,10 +267,16 @@ class TuitrainApp(App[str]):
     def view(self) -> View:
         """What the screen shows now."""
         now = time.monotonic()
-        if self._frozen is not None:
-            return self._dressed(self._frozen, now)
         snapshot = self.store.snapshot
         age_s = None if self._received_s is None else now - self._received_s
+        if self._frozen is not None:
+            held = replace(
+                self._frozen,
+                link=self._link(age_s),
+                age_s=age_s,
+                supervisor_gone=self._supervisor_gone(),
+            )
+            return self._dressed(held, now)
         return self._dressed(
             View(
                 run_dir=self.run_dir,
@@ -263,7 +285,7 @@ class TuitrainApp(App[str]):
                 age_s=age_s,
                 supervisor_gone=self._supervisor_gone(),
                 events=tuple(self.store.events),
-                curves=self.store.curves() if self.loaded.is_set() else {},
+                curves=self.store.curves(),
                 bad_lines=(self.client.bad_lines if self.client else 0)
                 + self.store.damaged_lines,
             ),

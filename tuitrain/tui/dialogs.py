@@ -71,8 +71,6 @@ class LeaveDialog(Dialog):
         Binding("down,j,right,tab", "move(1)", show=False, priority=True),
         Binding("enter", "choose", show=False, priority=True),
         Binding("d", "answer('detach')", show=False, priority=True),
-        Binding("s", "answer('stop')", show=False, priority=True),
-        Binding("c", "answer('cancel')", show=False, priority=True),
     ]
     CHOICES: ClassVar[tuple[tuple[Leave, str, str], ...]] = (
         ("detach", "Detach", "training goes on; `tuitrain attach` opens this screen again"),
@@ -93,7 +91,7 @@ class LeaveDialog(Dialog):
             text.append(f"{'▶' if mine else ' '} ", palette.ok)
             text.append(f" {title} ", "bold reverse" if mine else "bold")
             text.append(f"\n      {words}\n", palette.dim)
-        text.append("\nenter chooses · d s c · escape stays", palette.dim)
+        text.append("\n↑ ↓ enter choose · d detaches · escape stays", palette.dim)
         return text
 
     def action_move(self, by: int) -> None:

@@ -39,6 +39,18 @@ def load_recorded(run_dir: Path, store: Store) -> None:
             store.add_event(EventLine.model_validate(line))
         except ValidationError:
             store.damaged_lines += 1
+    summary = _object(run_dir / "summary.json")
+    if summary.get("state") and summary.get("reason"):
+        last = max((e.time_s for e in store.events), default=0.0)
+        store.add_event(
+            EventLine(
+                seq=-1_000_000,
+                time_s=last,
+                level="error" if summary["state"] == "failed" else "info",
+                source="summary",
+                text=f"{summary['state']}: {summary['reason']}",
+            )
+        )
 
 
 def _json_lines(path: Path, store: Store) -> Iterator[dict[str, Any]]:
@@ -81,6 +93,8 @@ def recorded_snapshot(run_dir: Path, store: Store) -> Snapshot:
     run = config.get("run", {}) if isinstance(config.get("run"), dict) else {}
     runtime = _object(run_dir / "runtime.json")
     records = list(store.latest.values())
+    finals = summary.get("policies")
+    finals = finals if isinstance(finals, dict) else {}
     times = [t for r in records if (t := as_float(r.get("wall_s"))) is not None]
     stamps = [t for r in records if (t := as_float(r.get("time_s"))) is not None]
     stamps += [e.time_s for e in store.events]
@@ -92,17 +106,24 @@ def recorded_snapshot(run_dir: Path, store: Store) -> Snapshot:
         name=str(run_dir.name),
         schedule=str(run.get("schedule", "n/a")),
         state=state if state in get_args(RunState) and state in ENDED else "interrupted",
-        elapsed_s=max(times, default=0.0),
-        steps=_whole(max((as_float(r.get("steps")) or 0.0 for r in records), default=0.0)),
+        elapsed_s=as_float(summary.get("wall_s")) or max(times, default=0.0),
+        steps=_whole(
+            as_float(summary.get("steps"))
+            or max((as_float(r.get("steps")) or 0.0 for r in records), default=0.0)
+        ),
         total_steps=_whole(as_float(run.get("total_steps")) or 0.0),
         supervisor_pid=0,
-        policies=[_recorded_policy(name, store, config) for name in store.policies()],
-        learning=_recorded_learning(store),
+        policies=[
+            _recorded_policy(name, store, config, finals.get(name))
+            for name in dict.fromkeys([*store.policies(), *map(str, finals)])
+        ],
+        learning=_recorded_learning(summary, store),
         checks=_recorded_checks(summary),
+        last_checkpoint=str(summary["last_checkpoint"]) if summary.get("last_checkpoint") else None,
     )
 
 
-def _recorded_policy(name: str, store: Store, config: Mapping[str, Any]) -> PolicyView:
+def _recorded_policy(name: str, store: Store, config: Mapping[str, Any], final: Any) -> PolicyView:
     learner = store.latest.get((name, "learner"), {})
     replay = config.get("replay", {})
     found = {
@@ -114,7 +135,7 @@ def _recorded_policy(name: str, store: Store, config: Mapping[str, Any]) -> Poli
     }  # fmt: skip
     means = _finite(store, (name, "eval", "return_mean"))
     evaluation = store.latest.get((name, "eval"), {})
-    return PolicyView(
+    view = PolicyView(
         name=name,
         capacity=_whole(as_float(replay.get("capacity")) or 0.0),
         learning_starts=_whole(as_float(replay.get("learning_starts")) or 0.0),
@@ -126,9 +147,20 @@ def _recorded_policy(name: str, store: Store, config: Mapping[str, Any]) -> Poli
         eval_best=float(means.max()) if means.size else None,
         **found,
     )
+    if not isinstance(final, dict):
+        return view
+    try:
+        return PolicyView.model_validate({**view.model_dump(), **final, "name": name})
+    except ValidationError:
+        return view
 
 
-def _recorded_learning(store: Store) -> LearningView:
+def _recorded_learning(summary: Mapping[str, Any], store: Store) -> LearningView:
+    if isinstance(summary.get("learning"), dict):
+        try:
+            return LearningView.model_validate(summary["learning"])
+        except ValidationError:
+            pass
     for name in store.policies():
         means = _finite(store, (name, "eval", "return_mean"))
         if means.size:

@@ -12,7 +12,12 @@ def flatten(result: dict[str, Any]) -> list[str]:
     """A reply's result as short `name key value` phrases, nested tables by their names."""
     phrases = []
     for key, value in result.items():
+        if value in ({}, [], None):
+            continue
         if isinstance(value, dict):
+            if key == "answers":
+                phrases += flatten(value)
+                continue
             flat = all(not isinstance(v, dict | list) for v in value.values())
             if flat and value:
                 inner = " ".join(f"{safe(k)} {_short(v)}" for k, v in value.items())

@@ -24,11 +24,17 @@ Floats = NDArray[np.float64]
 CURVE_POINTS = 8192
 MAX_CURVES = 512
 MAX_EVENTS = 2000
+MAX_SERIES = 65_536
 REMEMBERED = 50_000
 ENDED: frozenset[str] = frozenset({"finished", "stopped", "failed", "interrupted"})
 _NOT_CURVES = frozenset(
     {"kind", "policy", "steps", "updates", "time_s", "wall_s", "actor", "schema_version"}
 )
+_NEVER_MISSING = frozenset(
+    ("learner", name)
+    for name in ("loss", "q_mean", "q_max_abs", "td_abs_mean", "td_p95", "grad_norm")
+)
+"""Always measured, so a null (JSON has no NaN) means that it was not finite."""
 _X = ("steps", "updates", "wall_s")
 
 
@@ -51,17 +57,22 @@ EMPTY = CurveView(_NOTHING, _NOTHING, _NOTHING, _NOTHING)
 
 
 class Curve:
-    """Points in the order they came, at most ``capacity`` of them.
+    """Points in the order they came, at most ``capacity`` of them, spread evenly over the run.
 
-    Full, it is thinned by stretches of four points. Views taken before stay as they were, because
-    points are only ever appended behind them or copied to a new array.
+    Full, it is thinned to half by stretches of four points, and from then on twice as many new
+    points are drawn together before they count as old. Views taken before stay as they were: a
+    change behind their end does not show in them, any other is made in a copy.
     """
 
     def __init__(self, capacity: int = CURVE_POINTS) -> None:
-        if capacity < 8:
-            raise ValueError(f"a curve needs room for at least 8 points, not {capacity}")
+        if capacity < 16:
+            raise ValueError(f"a curve needs room for at least 16 points, not {capacity}")
         self._data = np.empty((4, capacity))
         self._n = 0
+        self._stride = 1
+        self._tail_room = min(64, capacity // 4)
+        self._tail_start = 0
+        self._tail_count = 0
 
     def __len__(self) -> int:
         return self._n
@@ -69,33 +80,41 @@ class Curve:
     def append(self, steps: float, updates: float, wall_s: float, value: float) -> None:
         """Add one point; any value may be NaN or infinite."""
         if self._n == self._data.shape[1]:
-            self._thin()
+            self._thin(0, 4)
+            self._stride *= 2
+            self._tail_start, self._tail_count = self._n, 0
         self._data[:, self._n] = (steps, updates, wall_s, value)
         self._n += 1
+        self._tail_count += 1
+        if self._tail_count >= self._stride:
+            self._tail_start, self._tail_count = self._n, 0
+        elif self._n - self._tail_start > self._tail_room:
+            self._thin(self._tail_start, self._tail_room)
 
     def view(self) -> CurveView:
         """All points, without a copy."""
         steps, updates, wall_s, value = self._data[:, : self._n]
         return CurveView(steps, updates, wall_s, value)
 
-    def _thin(self) -> None:
-        capacity = self._data.shape[1]
-        whole = capacity // 4 * 4
-        value = self._data[3, :whole].reshape(-1, 4)
+    def _thin(self, start: int, stretch: int) -> None:
+        """Of every ``stretch`` points from ``start`` on keep the lowest, the highest and the first
+        that is not finite; fewer than ``stretch`` points at the end are all kept."""
+        end = start + (self._n - start) // stretch * stretch
+        value = self._data[3, start:end].reshape(-1, stretch)
         good = np.isfinite(value)
         keep = np.zeros(value.shape, dtype=bool)
-        stretch = np.arange(len(value))
+        rows = np.arange(len(value))
         low = np.where(good, value, np.inf).argmin(axis=1)
         high = np.where(good, value, -np.inf).argmax(axis=1)
         some = good.any(axis=1)
-        keep[stretch[some], low[some]] = True
-        keep[stretch[some], high[some]] = True
+        keep[rows[some], low[some]] = True
+        keep[rows[some], high[some]] = True
         broken = ~good.all(axis=1)
-        keep[stretch[broken], (~good).argmax(axis=1)[broken]] = True
-        kept = np.append(np.flatnonzero(keep.ravel()), np.arange(whole, capacity))
-        fresh = np.empty_like(self._data)
-        fresh[:, : kept.size] = self._data[:, kept]
-        self._data, self._n = fresh, kept.size
+        keep[rows[broken], (~good).argmax(axis=1)[broken]] = True
+        kept = start + np.append(np.flatnonzero(keep.ravel()), np.arange(end, self._n) - start)
+        fresh = self._data.copy()
+        fresh[:, start : start + kept.size] = self._data[:, kept]
+        self._data, self._n = fresh, start + kept.size
 
 
 def as_float(value: Any) -> float | None:
@@ -143,7 +162,7 @@ class Store:
 
     def __post_init__(self) -> None:
         self._curves: dict[CurveKey, Curve] = {}
-        self._seen_records = _Seen(REMEMBERED)
+        self._newest: dict[tuple[str, str, str], tuple[float, float]] = {}
         self._seen_events = _Seen(REMEMBERED)
         self.latest: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -161,16 +180,14 @@ class Store:
     def add_record(self, record: Mapping[str, Any]) -> None:
         """Put every number of a record on its curve, unless the record is already known."""
         kind, policy = str(record.get("kind", "")), str(record.get("policy") or "")
-        actor = record.get("actor")
         steps, updates, wall_s = (as_float(record.get(name)) for name in _X)
-        key = (kind, policy, str(actor), as_float(record.get("time_s")), wall_s, steps, updates)
-        if self._seen_records.again(key):
+        if self._known(record, kind, policy, wall_s):
             return
         nan = math.nan
         for name, raw in record.items():
             if name in _NOT_CURVES:
                 continue
-            value = as_float(raw)
+            value = nan if raw is None and (kind, name) in _NEVER_MISSING else as_float(raw)
             if value is None:
                 continue
             curve = self._curves.get((policy, kind, name))
@@ -187,6 +204,24 @@ class Store:
         if (policy, kind) in self.latest or len(self.latest) < MAX_CURVES:
             self.latest[(policy, kind)] = dict(record)
         self.version += 1
+
+    def _known(
+        self, record: Mapping[str, Any], kind: str, policy: str, wall_s: float | None
+    ) -> bool:
+        """Whether this record came before: not newer in its series by either of its clocks.
+
+        `wall_s` starts again when a run is resumed, `time_s` may step back; not both at once.
+        """
+        time_s = as_float(record.get("time_s"))
+        if time_s is None or wall_s is None:
+            return False
+        series = (kind, policy, str(record.get("actor")))
+        newest = self._newest.get(series)
+        if newest is not None and time_s <= newest[0] and wall_s <= newest[1]:
+            return True
+        if newest is not None or len(self._newest) < MAX_SERIES:
+            self._newest[series] = (time_s, wall_s)
+        return False
 
     def curves(self) -> dict[CurveKey, CurveView]:
         """Views of all curves as they are now."""

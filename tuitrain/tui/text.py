@@ -61,7 +61,11 @@ def count(value: float | None) -> str:
             scaled = value / scale
             if abs(scaled) >= 1e6:
                 return f"{value:.2g}"
-            return f"{scaled:.0f}{suffix}" if abs(scaled) >= 99.95 else f"{scaled:.1f}{suffix}"
+            digits = 0 if abs(scaled) >= 99.95 else 1
+            text = f"{scaled:.{digits}f}"
+            if abs(scaled) >= 9.95:
+                text = text.removesuffix(".0")
+            return text + suffix
     return f"{value:.0f}"
 
 
@@ -236,7 +240,9 @@ def clip(line: Text, width: int) -> Text:
     """Cut a line to ``width`` cells, ending in `…` when something is lost."""
     if line.cell_len > width:
         line = line.copy()
-        line.truncate(max(0, width), overflow="ellipsis")
+        if width <= 0:
+            return Text(end="")
+        line.truncate(width, overflow="ellipsis")
     return line
 
 

@@ -106,7 +106,7 @@ class View:
 
 
 Draw = Callable[[View, int, int], list[Text]]
-"""Draws a panel: (view, width, height in cells) → at most ``height`` lines."""
+"""Draws a panel: (view, width, height in cells) → lines; those beyond the height scroll."""
 
 
 def state_style(state: str, palette: Palette) -> str:

@@ -10,6 +10,7 @@ from tuitrain.tui.text import (
     NA,
     Part,
     age,
+    clip,
     clock,
     count,
     fit,
@@ -38,7 +39,7 @@ def draw_header(view: View, width: int, height: int) -> list[Text]:
         ]  # fmt: skip
     else:
         lines = [
-            fit(_run(view, snapshot), width),
+            _with_right(_run(view, snapshot), fit(_link(view), width), width),
             fit(_health(view, snapshot), width),
             fit(_learning(view, snapshot), width),
         ]
@@ -66,7 +67,14 @@ def _run(view: View, snapshot: Snapshot) -> list[Part]:
     if not ended:
         parts.append(part(rate(snapshot.steps_per_s, "st/s"), rank=6))
     parts.append(part(safe(snapshot.schedule), palette.dim, 8))
-    return parts + _link(view)
+    return parts
+
+
+def _with_right(parts: list[Part], right: Text, width: int) -> Text:
+    """A line with something at its right end, or after it where there is no room for both."""
+    left = fit(parts, max(width - right.cell_len - 2, width // 2))
+    gap = " " * max(2, width - left.cell_len - right.cell_len)
+    return clip(left.append(gap).append_text(right), width)
 
 
 def _link(view: View) -> list[Part]:
@@ -80,7 +88,7 @@ def _link(view: View) -> list[Part]:
         return [part("○ RECORDED", palette.warn, 1)]
     if view.link == "connecting":
         return [part("connecting", palette.warn, 5)]
-    return [part(f"view LIVE {age(view.age_s)}", palette.dim, 9)]
+    return [part(f"LIVE {age(view.age_s)}", palette.dim, 9)]
 
 
 def _health(view: View, snapshot: Snapshot) -> list[Part]:

@@ -123,14 +123,16 @@ def raster(
         left, right = int(at[k]), int(at[k + 1])
         first, last = int(row[ends[k]]), int(row[starts[k + 1]])
         path = np.rint(np.linspace(first, last, right - left + 1)).astype(np.int64)
-        half = (path[:-1] + path[1:]) // 2
+        here, there = path[:-1], path[1:]
+        half = (here + there) // 2
         columns = np.arange(left, right)
-        top[columns] = np.minimum(top[columns], np.minimum(path[:-1], half))
-        bottom[columns] = np.maximum(bottom[columns], np.maximum(path[:-1], half))
-        near = np.where(path[1:] >= path[:-1], np.minimum(half + 1, path[1:]), half)
+        far = np.where(there < here, half + 1, half)
+        top[columns] = np.minimum(top[columns], np.minimum(here, far))
+        bottom[columns] = np.maximum(bottom[columns], np.maximum(here, far))
+        near = np.where(there > here, half + 1, half)
         columns = columns + 1
-        top[columns] = np.minimum(top[columns], np.minimum(path[1:], near))
-        bottom[columns] = np.maximum(bottom[columns], np.maximum(path[1:], near))
+        top[columns] = np.minimum(top[columns], np.minimum(there, near))
+        bottom[columns] = np.maximum(bottom[columns], np.maximum(there, near))
     rows = np.arange(height)[:, None]
     dots = (rows >= top) & (rows <= bottom)
     period = _PERIOD[pattern]
@@ -212,6 +214,10 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
     return [f"{t:g}" for t in ticks]
 
 
+def _power(exponent: float) -> float:
+    return 10.0 ** min(308.0, max(-320.0, exponent))
+
+
 def _short(value: float) -> str:
     text = count(value) if 1e4 <= value < 1e15 else f"{value:.3g}"
     return text.replace("e-0", "e-").replace("e+", "e")
@@ -226,7 +232,7 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
     if decades >= 2:
         step = max(1, math.ceil(decades / most))
         return [float(d) for d in range(first, last + 1, step)]
-    values = nice_ticks(10.0**low, 10.0**high, most)
+    values = nice_ticks(_power(low), _power(high), most)
     return [math.log10(v) for v in values if v > 0]
 
 
@@ -355,7 +361,7 @@ def _draw(
     most = max(2, plot_rows // 3) if plot_rows > 1 else 1
     if log_y:
         ticks = log_ticks(y_axis.low, y_axis.high, most)
-        labels = [_short(10.0**t) for t in ticks]
+        labels = [_short(_power(t)) for t in ticks]
     else:
         ticks = nice_ticks(y_axis.low, y_axis.high, most)
         labels = tick_labels(ticks)
@@ -421,7 +427,7 @@ def _plot(
 
 def _x_line(x_axis: Axis, margin: int, cols: int, unit: str, time_x: bool, dim: str) -> Text:
     """The x axis with its tick labels written into the line, and its unit at the end."""
-    most = max(1, cols // 14)
+    most = max(2, cols // 14)
     ticks = (time_ticks if time_x else nice_ticks)(x_axis.low, x_axis.high, most)
     write: Callable[[Sequence[float]], list[str]] = (
         (lambda values: [time_label(v) for v in values]) if time_x else tick_labels

@@ -11,6 +11,7 @@ from tuitrain.tui.text import Palette, age, clip, fit, part, safe, size
 from tuitrain.tui.view import View
 
 TAIL_BYTES = 64 * 1024
+MAX_SHOWN = 500
 _LEVEL_GLYPH = {"info": "·", "warning": "▲", "error": "✖"}
 
 
@@ -19,7 +20,7 @@ def draw_events(view: View, width: int, height: int) -> list[Text]:
     palette = view.palette
     if not view.events:
         return [clip(Text("no events", palette.dim, end=""), width)]
-    shown = view.events[-max(1, height) :]
+    shown = view.events[-MAX_SHOWN:]
     wide = max((len(safe(e.source, 12)) for e in shown), default=0)
     lines = []
     for event in shown:

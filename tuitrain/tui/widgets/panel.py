@@ -21,15 +21,13 @@ from tuitrain.tui.text import to_ascii
 from tuitrain.tui.view import Draw, View
 
 _DIM = Style(dim=True)
-EVERYTHING = 5000
-"""Lines a scrollable panel may draw."""
 
 
 class Panel(Widget, can_focus=False):
     """Shows what ``draw`` makes of the newest view.
 
-    A scrollable panel lets ``draw`` make all its lines and shows a window of them; with ``follow``
-    the window stays at the end until the user scrolls up.
+    Of what a scrollable panel's ``draw`` makes, however many lines, a window is shown; with
+    ``follow`` the window stays at the end until the user scrolls up.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -84,7 +82,7 @@ class Panel(Widget, can_focus=False):
             return []
         if not self._scrolls:
             return self._draw(self._current, width, height)[:height]
-        whole = self._draw(self._current, width, EVERYTHING)
+        whole = self._draw(self._current, width, height)
         head, body = whole[: self._sticky], whole[self._sticky :]
         room = max(0, height - len(head))
         last = max(0, len(body) - room)

@@ -108,28 +108,32 @@ def draw_process_details(view: View, width: int, height: int) -> list[Text]:
     lines: list[Text] = []
     name_width = max(len(safe(p.name)) for p in view.snapshot.processes)
     for process in view.snapshot.processes:
-        glyph, style = _glyph(process, palette)
-        lines.append(
-            fit(
-                [
-                    part(f"{safe(process.name):<{name_width}}", "bold"),
-                    part(f"{glyph} {process.state:<8}", style),
-                    part(f"pid {process.pid if process.pid is not None else NA}", palette.dim, 3),
-                    part(f"on {safe(process.device or NA)}", palette.dim, 4),
-                    part(f"{count(process.progress)} done, last {age(process.progress_age_s)} ago"
-                         if process.progress_age_s is not None else
-                         f"{count(process.progress)} done", palette.dim, 2),
-                    part(f"waits: {safe(process.wait, 80)}" if process.wait else "", palette.warn,
-                         1),
-                ],
-                width,
-            )
-        )  # fmt: skip
+        lines.append(fit(_facts(process, name_width, palette), width))
         lines.append(_phases(process, width, " " * (name_width + 2), palette))
         if process.error:
             for text in safe(process.error.strip().splitlines()[-1], 400).splitlines():
                 lines.append(clip(Text(f"  ✖ {text}", palette.fail, end=""), width))
     return lines
+
+
+def _facts(process: ProcessView, name_width: int, palette: Palette) -> list[Part]:
+    glyph, style = _glyph(process, palette)
+    done = f"{count(process.progress)} done"
+    if process.progress_age_s is not None:
+        done += f", last {age(process.progress_age_s)} ago"
+    parts = [
+        part(f"{safe(process.name):<{name_width}}", "bold"),
+        part(f"{glyph} {process.state:<8}", style),
+        part(f"pid {process.pid if process.pid is not None else NA}", palette.dim, 3),
+        part(f"on {safe(process.device or NA)}", palette.dim, 4),
+        part(done, palette.dim, 2),
+    ]
+    for name, held in process.weights.items():
+        words = f"{safe(name, 20)} v{held.version} sha256 {safe(held.sha256[:12])}"
+        parts.append(part(words, palette.dim, 5))
+    if process.wait:
+        parts.append(part(f"waits: {safe(process.wait, 80)}", palette.warn, 1))
+    return parts
 
 
 def _phases(process: ProcessView, width: int, indent: str, palette: Palette) -> Text:

@@ -1,0 +1,183 @@
+"""What is kept of a run: curves that stay bounded, lines that count once, recorded folders."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tui.fixtures import events, records, snapshot, write_run
+from tuitrain.tui.recorded import load_recorded, recorded_snapshot
+from tuitrain.tui.store import Curve, Store, as_float
+
+
+def fill(curve: Curve, values: list[float]) -> None:
+    for i, value in enumerate(values):
+        curve.append(i, i, i, value)
+
+
+def test_a_full_curve_keeps_every_spike() -> None:
+    curve = Curve(64)
+    values = [0.0] * 10_000
+    for i in (17, 4000, 9990):
+        values[i] = 100.0 + i
+        values[i + 5] = -100.0 - i
+    fill(curve, values)
+    kept = curve.view().value
+    assert len(curve) <= 64
+    for i in (17, 4000, 9990):
+        assert 100.0 + i in kept
+        assert -100.0 - i in kept
+
+
+def test_a_full_curve_keeps_what_is_not_finite() -> None:
+    curve = Curve(64)
+    values = [1.0] * 5000
+    values[700] = math.nan
+    fill(curve, values)
+    assert np.isnan(curve.view().value).sum() == 1
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 3.0])
+def test_a_curve_of_one_value_stays_bounded(value: float) -> None:
+    curve = Curve(16)
+    fill(curve, [value] * 1000)
+    assert 0 < len(curve) <= 16
+
+
+def test_a_view_does_not_change_when_the_curve_does() -> None:
+    curve = Curve(16)
+    views = []
+    for i in range(300):
+        fill(curve, [math.sin(i), 9.0])
+        views.append((curve.view(), curve.view().value.copy()))
+    for view, before in views:
+        assert view.value.tolist() == before.tolist()
+
+
+def test_a_long_curve_covers_the_whole_run_evenly() -> None:
+    curve = Curve(256)
+    fill(curve, [math.sin(i / 10) for i in range(100_000)])
+    steps = curve.view().steps
+    assert 100 < len(curve) <= 256
+    assert np.diff(steps).max() < 100_000 / 20
+    assert steps[0] < 5000
+    assert steps[-1] == 99_999
+
+
+def test_points_stay_in_order() -> None:
+    curve = Curve(16)
+    fill(curve, [math.sin(i) for i in range(500)])
+    steps = curve.view().steps
+    assert (np.diff(steps) > 0).all()
+
+
+def test_records_become_curves_per_policy_and_kind() -> None:
+    store = Store()
+    for name in ("left", "right"):
+        for record in records(20, name):
+            store.add_record(record)
+    curves = store.curves()
+    assert store.policies() == ["left", "right"]
+    assert curves[("left", "eval", "return_mean")].value.size == 1
+    assert curves[("right", "learner", "loss")].value.size == 20
+    assert curves[("right", "learner", "loss")].x("updates")[-1] == 97_000
+
+
+def test_history_sent_again_counts_once() -> None:
+    store = Store()
+    lines = records(50)
+    for record in [*lines, *lines, *lines[::2]]:
+        store.add_record(record)
+    assert store.curves()[("default", "learner", "loss")].value.size == 50
+    for event in [*events(), *events()]:
+        store.add_event(event)
+    assert len(store.events) == len(events())
+
+
+def test_a_resumed_run_goes_on_although_its_clock_starts_again() -> None:
+    store = Store()
+    base = {"kind": "learner", "policy": "p", "steps": 1, "updates": 1, "loss": 1.0}
+    store.add_record({**base, "time_s": 1000.0, "wall_s": 900.0})
+    store.add_record({**base, "time_s": 2000.0, "wall_s": 1.0})
+    assert store.curves()[("p", "learner", "loss")].value.size == 2
+
+
+def test_a_clock_that_steps_back_loses_nothing() -> None:
+    store = Store()
+    base = {"kind": "learner", "policy": "p", "steps": 1, "updates": 1, "loss": 1.0}
+    store.add_record({**base, "time_s": 1000.0, "wall_s": 900.0})
+    store.add_record({**base, "time_s": 500.0, "wall_s": 901.0})
+    assert store.curves()[("p", "learner", "loss")].value.size == 2
+
+
+def test_null_loss_means_not_finite_but_null_lag_means_not_measured() -> None:
+    store = Store()
+    store.add_record({"kind": "learner", "policy": "p", "loss": None, "lag_updates_p50": None})
+    curves = store.curves()
+    assert np.isnan(curves[("p", "learner", "loss")].value).all()
+    assert ("p", "learner", "lag_updates_p50") not in curves
+
+
+def test_numbers_of_records() -> None:
+    assert as_float(3) == 3.0
+    assert as_float(10**400) == math.inf
+    assert as_float("-Infinity") == -math.inf
+    assert math.isnan(as_float("NaN") or 0.0)
+    assert as_float(True) is None
+    assert as_float("12") is None
+    assert as_float([1]) is None
+
+
+def test_a_recorded_run(tmp_path: Path) -> None:
+    write_run(tmp_path, reason="all steps taken", wall_s=1265.0, steps=12_400_000)
+    store = Store()
+    load_recorded(tmp_path, store)
+    found = recorded_snapshot(tmp_path, store)
+    assert (found.state, found.schedule, found.steps) == ("finished", "async", 12_400_000)
+    assert found.total_steps == 50_000_000
+    assert found.learning.n_evals == 20
+    assert found.learning.verdict == "n/a"
+    assert found.policies[0].capacity == 1_000_000
+    assert found.policies[0].updates == 97_000
+    assert found.policies[0].sampleable is None
+    assert store.events[-1].text == "finished: all steps taken"
+
+
+def test_a_run_without_summary_was_interrupted(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    (tmp_path / "summary.json").unlink()
+    assert recorded_snapshot(tmp_path, Store()).state == "interrupted"
+
+
+def test_the_last_snapshot_is_used_where_it_was_kept(tmp_path: Path) -> None:
+    kept = snapshot(state="running").model_dump(mode="json")
+    write_run(tmp_path, snapshot=kept)
+    found = recorded_snapshot(tmp_path, Store())
+    assert found.state == "interrupted", "a recorded run does not run"
+    assert len(found.checks) == len(kept["checks"])
+
+
+def test_damaged_files_are_passed_over(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    whole = (tmp_path / "metrics.jsonl").read_bytes()
+    (tmp_path / "metrics.jsonl").write_bytes(b"\xff\x00{\n[1]\n" + whole + b'{"kind": "lea')
+    (tmp_path / "events.jsonl").write_text(json.dumps({"kind": "event"}) + "\n")
+    (tmp_path / "summary.json").write_text("{")
+    (tmp_path / "config.toml").write_text("= nonsense")
+    store = Store()
+    load_recorded(tmp_path, store)
+    assert store.damaged_lines == 4
+    assert store.curves()[("default", "learner", "loss")].value.size == 400
+    assert recorded_snapshot(tmp_path, store).total_steps == 0
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    store = Store()
+    load_recorded(tmp_path / "nowhere", store)
+    found = recorded_snapshot(tmp_path / "nowhere", store)
+    assert found.state == "interrupted"
+    assert found.policies == []

@@ -1,0 +1,1 @@
+"""Short trainings with a known optimum, and controls that must not reach it."""

@@ -1,0 +1,86 @@
+"""Trainers with the learning taken out, one part each. A learning test must fail with them.
+
+Entry functions for ``Fleet.run(entries=...)``, for every schedule.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tuitrain.schedules import asynchronous, lockstep, sequential
+from tuitrain.workers import learner as learner_module
+from tuitrain.workers.child import ChildArgs
+from tuitrain.workers.learner import Learner, PolicyLearner
+from tuitrain.workers.link import Link
+from tuitrain.workers.stores import attach
+
+
+class LearnerOff(PolicyLearner):
+    """Samples and counts updates, but never changes a weight."""
+
+    def update(self, window: Any, phases: Any = None) -> None:
+        before = {k: v.clone() for k, v in self.dqn.online.state_dict().items()}
+        super().update(window, phases)
+        self.dqn.online.load_state_dict(before)
+
+
+class PublishingFrozen(PolicyLearner):
+    """Publishes the weights of its first publication for ever."""
+
+    def publish(self, steps: int) -> int:
+        if not hasattr(self, "_frozen"):
+            version = super().publish(steps)
+            self._frozen = self._bytes.copy()
+            return version
+        self._bytes[:] = self._frozen
+        return self.store.publish(self._bytes, self.dqn.updates, steps)
+
+
+class RewardsShuffled(PolicyLearner):
+    """Learns from returns that belong to other transitions of the batch."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        honest = self.reader.sample
+        shuffle = np.random.default_rng(0)
+
+        def sample(*args: Any, **kwargs: Any) -> Any:
+            batch = honest(*args, **kwargs)
+            order = shuffle.permutation(len(batch.returns))
+            batch.returns[:] = batch.returns[order]
+            batch.discount[:] = batch.discount[order]
+            return batch
+
+        self.reader.sample = sample  # type: ignore[method-assign]
+
+
+def _run(kind: type[PolicyLearner], args: ChildArgs, link: Link) -> None:
+    blueprint = args.blueprint
+    assert blueprint is not None
+    honest = learner_module.PolicyLearner
+    learner_module.PolicyLearner = kind  # type: ignore[misc]  # this process's own, put back below
+    try:
+        if args.role == "trainer":
+            sequential.run(args, link)
+        stores = attach(blueprint)
+        learner = Learner(blueprint, stores)
+        if blueprint.config.run.schedule == "lockstep":
+            lockstep.conduct(blueprint, stores, learner, link)
+        else:
+            asynchronous.learn(blueprint, stores, learner, link)
+    finally:
+        learner_module.PolicyLearner = honest  # type: ignore[misc]
+
+
+def learner_off(args: ChildArgs, link: Link) -> None:
+    _run(LearnerOff, args, link)
+
+
+def publishing_frozen(args: ChildArgs, link: Link) -> None:
+    _run(PublishingFrozen, args, link)
+
+
+def rewards_shuffled(args: ChildArgs, link: Link) -> None:
+    _run(RewardsShuffled, args, link)

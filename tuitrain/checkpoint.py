@@ -23,6 +23,9 @@ _DIGEST_CHARS = 64
 _TRAILER_BYTES = 2 + len(_COMMENT) + _DIGEST_CHARS  # length of the comment, then the comment
 _END_OF_ZIP = b"PK\x05\x06"
 _END_OF_ZIP_BYTES = 22
+_REASON = re.compile(
+    r"(?:WeightsUnpickler error: |(?=Trying to load ))(.+?)(?:[.] |[.]?$)", re.MULTILINE
+)
 
 
 class CheckpointError(RuntimeError):
@@ -149,9 +152,8 @@ def _unpack(path: Path, data: bytes) -> dict[str, Any]:
 
 def _reason(error: Exception) -> str:
     text = re.sub(r"\x1b\[\d*m", "", str(error)).strip()
-    reason = re.search(
-        r"WeightsUnpickler error: (.+?)(?:[.] |$)", text
-    )  # torch's advice comes before it
+    # Torch puts advice (to trust the file) around the reason; only the reason is passed on.
+    reason = _REASON.search(text)
     return reason[1] if reason else text.split("\n", 1)[0] or type(error).__name__
 
 

@@ -98,7 +98,7 @@ def test_layout_survives_json_and_hash_sees_every_change() -> None:
 
 
 def test_layout_refuses_what_it_cannot_carry() -> None:
-    with pytest.raises(ValueError, match="qint8.*supported.*float32"):
+    with pytest.raises(ValueError, match=r"qint8.*supported.*float32"):
         WeightsLayout((("w", "qint8", (1,)),))
     with pytest.raises(ValueError, match="same name"):
         WeightsLayout((("w", "int8", ()), ("w", "int8", ())))
@@ -306,7 +306,7 @@ def test_wrong_vectors_readers_and_memory_are_refused() -> None:
     for reader in (-1, 2):
         with pytest.raises(IndexError):
             store.pull(reader, vector(0))
-    with pytest.raises(ValueError, match="weights need .* bytes, the segment has"):
+    with pytest.raises(ValueError, match=r"weights need .* bytes, the segment has"):
         WeightStore(LAYOUT, memory, ThreadLock(), 3)
     with pytest.raises(TypeError, match="attach"):
         pickle.dumps(store)
@@ -319,7 +319,7 @@ def test_close_lets_go_of_the_memory() -> None:
 
 
 def test_supervisor_modules_do_not_import_torch() -> None:
-    modules = "weights exploration lr target_rule".split()
+    modules = ["weights", "exploration", "lr", "target_rule"]
     code = "import sys, tuitrain.seeding, tuitrain.loading, " + ", ".join(
         f"tuitrain.learning.{m}" for m in modules
     )

@@ -88,10 +88,7 @@ def living(run: str, runs_dir: Path) -> Found:
     """
     found = find(run, runs_dir)
     if found.tenant is None:
-        raise Refused(
-            f"{found.folder.name} is not running; `tuitrain resume {found.folder.name}` goes on "
-            "from its newest checkpoint, `tuitrain ls` lists all runs"
-        )
+        raise Refused(f"{found.folder.name} is not running; `tuitrain ls` lists all runs")
     return found
 
 

@@ -39,19 +39,19 @@ class Found:
 
 
 def find(text: str, runs_dir: Path) -> Found:
-    """The run meant by `text`. Living runs are found from any working folder.
+    """The run meant by `text`; if `runs_dir` has no such run, a living one from anywhere.
+
+    So `latest` never means another folder's run where this one has any.
 
     Raises:
         RunFolderError: there is none.
     """
     living = tenants()
-    if text == "latest":
-        return _latest(runs_dir, living)
     try:
         folder = find_run(text, runs_dir)
     except RunFolderError:
         for tenant in reversed(living):
-            if text in (tenant.run_id, tenant.name, tenant.name.rpartition("-")[0]):
+            if text in ("latest", tenant.run_id, tenant.name, tenant.name.rpartition("-")[0]):
                 return Found(RunFolder(Path(tenant.run_dir)), tenant)
         raise
     return Found(folder, _tenant_of(folder, living))
@@ -66,23 +66,6 @@ def every(runs_dir: Path) -> list[Found]:
     return [Found(folder, _tenant_of(folder, living)) for folder in folders] + [
         Found(RunFolder(Path(t.run_dir)), t) for t in elsewhere
     ]
-
-
-def _latest(runs_dir: Path, living: list[Tenant]) -> Found:
-    """The run started last: the newest living one, unless a newer folder has ended already."""
-    newest = list_runs(runs_dir)[-1:]
-    folder = RunFolder(newest[0].path.absolute()) if newest else None
-    if living and (folder is None or living[-1].started_s >= _made_s(folder)):
-        return Found(RunFolder(Path(living[-1].run_dir)), living[-1])
-    folder = folder or find_run("latest", runs_dir)
-    return Found(folder, _tenant_of(folder, living))
-
-
-def _made_s(folder: RunFolder) -> float:
-    try:
-        return folder.provenance_json.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _tenant_of(folder: RunFolder, living: list[Tenant]) -> Tenant | None:

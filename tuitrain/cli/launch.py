@@ -77,7 +77,10 @@ def resume(
             f"{found.folder.name} is running; `tuitrain attach {found.folder.name}` shows it"
         )
     if not any(found.folder.checkpoints.glob("ckpt-*")):
-        raise Refused(f"{found.folder.name} has no checkpoint to go on from")
+        raise Refused(
+            f"{found.folder.name} has no checkpoint to go on from; "
+            f"`tuitrain launch {found.folder.config_toml}` starts a new run with its config"
+        )
     found.folder.load_config()
     _start(found.folder, headless=headless, as_json=as_json, detach=detach)
 

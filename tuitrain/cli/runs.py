@@ -85,8 +85,8 @@ def status(
     summary = found.folder.read_json(found.folder.summary_json)
     if snapshot is None and summary is None:
         raise Refused(
-            f"{found.folder.name} is not running and has no summary: its supervisor was killed. "
-            f"`tuitrain resume {found.folder.name}` goes on from its newest checkpoint"
+            f"{found.folder.name} is not running and has no summary: its supervisor was killed; "
+            f"`tuitrain resume {found.folder.name}` goes on from its newest checkpoint, if any"
         )
     if as_json:
         typer.echo(json.dumps({"live": snapshot is not None, **(snapshot or summary or {})}))

@@ -35,7 +35,8 @@ def processes(snapshot: Snapshot) -> CheckView:
     """Every worker that should run does."""
     views = snapshot.processes
     failed = [p for p in views if p.state == "failed"]
-    state: CheckState = "n/a" if not views else "fail" if failed else "ok"
+    up = bool(views) and snapshot.state in ("starting", "running", "paused")
+    state: CheckState = "fail" if failed else "ok" if up else "n/a"
     running = sum(p.state in _LIVE for p in views)
     return CheckView(
         id="processes",

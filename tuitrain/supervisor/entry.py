@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import uvloop
@@ -15,7 +16,7 @@ from tuitrain.supervisor.console import Console
 from tuitrain.supervisor.house import HouseError, sweep
 from tuitrain.supervisor.plan import Plan
 from tuitrain.supervisor.ready import ReadyPipe
-from tuitrain.supervisor.summary import EXIT_CONFIG
+from tuitrain.supervisor.summary import EXIT_CONFIG, EXIT_FAILED
 from tuitrain.supervisor.supervisor import Supervisor
 
 
@@ -58,6 +59,10 @@ def supervise(
         return uvloop.run(run())
     except HouseError as error:
         return _refuse(ready, error)
+    except Exception as error:
+        traceback.print_exc()
+        ready.failed(f"{type(error).__name__}: {error}")
+        return EXIT_FAILED
     finally:
         os.environ.clear()
         os.environ.update(environment)

@@ -14,7 +14,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
@@ -25,28 +25,19 @@ from tuitrain.config.runs import RunFolder, new_run_id
 from tuitrain.config.schema import Config
 from tuitrain.protocol import Hello, RecordLine, Reply, Request, Snapshot
 from tuitrain.supervisor import house as houses
-from tuitrain.supervisor.commands import Commands, Outcome
+from tuitrain.supervisor.commands import Commands
 from tuitrain.supervisor.console import Console
 from tuitrain.supervisor.control import ControlServer
-from tuitrain.supervisor.crew import SAVERS, Crew, Failure
+from tuitrain.supervisor.crew import Crew, Failure
 from tuitrain.supervisor.house import House
 from tuitrain.supervisor.journal import Journal
-from tuitrain.supervisor.liveness import Deadline, GapDetector, Standstill
 from tuitrain.supervisor.plan import Plan, TrainingPlan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.requests import Requests
 from tuitrain.supervisor.snapshot import RunView, build_snapshot
+from tuitrain.supervisor.stopping import stop_crew
 from tuitrain.supervisor.summary import EXIT_CODES, End, summarise, write_summary
-
-TICK_S = 0.25
-SNAPSHOT_S = 0.5
-SYSTEM_RECORD_S = 5.0
-PROGRESS_LINE_S = 5.0
-GAP_S = 2.0
-"""A tick this late means that the supervisor itself was stopped or starved."""
-
-TERMINATE_S = 2.0
-"""Between SIGTERM and SIGKILL."""
+from tuitrain.supervisor.watch import Watch
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -92,14 +83,11 @@ class Supervisor:
         self.commands = Commands()
         self.failure: Failure | None = None
         self._seq = 0
-        self._hard = asyncio.Event()
-        self._over = asyncio.Event()
-        """Set when the summary is written: what `stop` waits for."""
+        self.hard = asyncio.Event()
+        """Set when workers are to be killed without being asked."""
+        self.over = asyncio.Event()
+        """Set once the run has ended and its summary is written."""
         self._close_stores: Callable[[], None] | None = None
-        self._stop_deadline: Deadline | None = None
-        self._stop_late = asyncio.Event()
-        self._standstill = Standstill(config.supervisor.progress_deadline_s)
-        self._due: dict[str, float] = {}
 
     # ---- the whole ---------------------------------------------------------------------------
 
@@ -145,7 +133,8 @@ class Supervisor:
         if self.console is not None:
             self.journal.on_event.append(self.console.event)
         loop.set_exception_handler(self._on_loop_exception)
-        ticker = asyncio.ensure_future(self._tick_for_ever())
+        self.watch = Watch(self)
+        ticker = asyncio.ensure_future(self.watch.tick_for_ever())
         ticker.add_done_callback(self._on_ticker_end)
         end = End("failed", "the supervisor failed")
         try:
@@ -158,7 +147,7 @@ class Supervisor:
                 end = await self._end
                 starter.cancel()
                 await asyncio.wait({starter})
-                end = await self._stop_crew(end)
+                end = await stop_crew(self, end)
         except BaseException as error:
             self.request_end(self._internal_error(error))
             end = self._end.result()
@@ -176,18 +165,14 @@ class Supervisor:
     def request_end(self, end: End) -> None:
         """End the run for this reason, unless it already ends for another."""
         if end.hard:
-            self._hard.set()
+            self.hard.set()
         if not self._end.done():
             self._end.set_result(end)
-
-    @property
-    def over(self) -> asyncio.Event:
-        """Set once the run has ended and its summary is written."""
-        return self._over
 
     # ---- starting ----------------------------------------------------------------------------
 
     async def _start(self) -> None:
+        self.folder.summary_json.unlink(missing_ok=True)  # an earlier session's
         await self.server.start(self.house.socket_path)
         self.folder.write_runtime(
             run_id=self.run_id, pid=os.getpid(), socket_path=str(self.house.socket_path)
@@ -198,7 +183,7 @@ class Supervisor:
         os.environ.update(
             {houses.RUN_ID_VARIABLE: self.run_id, **dict.fromkeys(THREAD_VARIABLES, threads)}
         )
-        self._tell(f"run {self.folder.name} starts, schedule {self.config.run.schedule}")
+        self.tell(f"run {self.folder.name} starts, schedule {self.config.run.schedule}")
         report: dict[str, Any] = {}
         probe = self.plan.probe()
         target = self.plan.child_main()
@@ -221,7 +206,7 @@ class Supervisor:
         self.view.policies = self.plan.policies(blueprint)
         self.view.base_steps = self.plan.base_steps(blueprint)
         if self.view.base_steps:
-            self._tell(f"resumes at {self.view.base_steps:,} environment steps")
+            self.tell(f"resumes at {self.view.base_steps:,} environment steps")
         self.ready.progress("reserving shared memory")
         self._close_stores = self.plan.create_stores(blueprint)
         self.ready.progress("starting workers")
@@ -229,8 +214,7 @@ class Supervisor:
         await self.crew.spawn(specs, target, blueprint, self.folder.path)
         self._check_specs()
         self.view.state = "running"
-        self._due["checkpoint"] = self.clock() + self.config.run.checkpoint_every_s
-        self._tell(f"running: {', '.join(spec.name for spec in specs)} are ready")
+        self.tell(f"running with {', '.join(spec.name for spec in specs)}")
         self.publish_snapshot()
         self.ready.ready(self.run_id, str(self.house.socket_path))
 
@@ -253,81 +237,10 @@ class Supervisor:
 
     # ---- watching ----------------------------------------------------------------------------
 
-    async def _tick_for_ever(self) -> None:
-        gaps = GapDetector(self.clock(), GAP_S)
-        while True:
-            await asyncio.sleep(TICK_S)
-            now = self.clock()
-            gap = gaps.tick(now)
-            if gap is not None:
-                self._on_gap(gap, now)
-            self.tick(now)
-
-    def tick(self, now: float) -> None:
-        """Everything that is due at `now`."""
-        self.commands.tick(now)
-        self.crew.judge(now)
-        if self._stop_deadline is not None and self._stop_deadline.passed(now):
-            self._stop_late.set()
-        if self._is_due("snapshot", now, SNAPSHOT_S):
-            self.crew.measure()
-            self.publish_snapshot()
-        if self.view.state != "running":
-            self._standstill.judge(now, [])
-            return
-        if self._standstill.judge(now, [w.view.state for w in self.crew.workers.values()]):
-            self._on_standstill()
-        if self._is_due("system", now, SYSTEM_RECORD_S):
-            self._record_system()
-        if self.console is not None and self._is_due("progress", now, PROGRESS_LINE_S):
-            self.console.progress(self.snapshot())
-        if self._is_due("checkpoint", now, self.config.run.checkpoint_every_s):
-            self.requests.periodic_checkpoint()
-
-    def _is_due(self, what: str, now: float, every_s: float) -> bool:
-        due = self._due.setdefault(what, now)
-        if now < due:
-            return False
-        self._due[what] = now + every_s
-        return True
-
-    def _on_gap(self, gap: float, now: float) -> None:
-        self.crew.renew(now)
-        self.commands.renew(now)
-        self._standstill.renew(now)
-        if self._stop_deadline is not None:
-            self._stop_deadline.renew(now)
-        self.journal.event(
-            f"the supervisor itself did not run for {gap:.1f} s (suspended or starved of CPU); "
-            "all deadlines start again",
-            level="warning",
-        )
-
-    def _on_standstill(self) -> None:
-        waits = "; ".join(
-            f"{w.name} waits for {w.view.wait}"
-            for w in self.crew.workers.values()
-            if w.view.state == "waiting"
-        )
-        reason = f"standstill: all workers have waited for {self._standstill.deadline_s:g} s"
-        self.journal.event(f"{reason}: {waits}", level="error")
-        self.request_end(End("failed", reason))
-
     def _on_record(self, record: dict[str, Any]) -> None:
         full = self.journal.record(record)
         self.view.on_record(full, self.clock())
         self.requests.on_record(full)
-
-    def _record_system(self) -> None:
-        snapshot = self.snapshot()
-        self.journal.record(
-            {
-                "kind": "system",
-                "steps": snapshot.steps,
-                "steps_per_s": snapshot.steps_per_s,
-                "updates_per_s": {p.name: p.updates_per_s for p in snapshot.policies},
-            }
-        )
 
     def _on_finished(self) -> None:
         if not self.crew.all_finished():
@@ -347,7 +260,7 @@ class Supervisor:
 
     def _on_late_failure(self, failure: Failure) -> None:
         self._report(failure)
-        if self.failure is None and self._hard.is_set() is False:
+        if self.failure is None and not self.hard.is_set():
             self.failure = failure
 
     def _report(self, failure: Failure) -> None:
@@ -405,14 +318,14 @@ class Supervisor:
 
     def _on_interrupt(self) -> None:
         if self._end.done():
-            self._tell("interrupted again: workers are killed")
-            self._hard.set()
+            self.tell("interrupted again: workers are killed")
+            self.hard.set()
             return
-        self._tell("interrupted: stopping with a checkpoint; once more to stop at once")
+        self.tell("interrupted: stopping with a checkpoint; once more to stop at once")
         self.request_end(End("interrupted", "interrupted from the keyboard"))
 
     def _on_stop_signal(self, name: str) -> None:
-        self._tell(f"{name}: stopping with a checkpoint")
+        self.tell(f"{name}: stopping with a checkpoint")
         self.request_end(End("stopped", f"stopped by {name}"))
 
     def _on_loop_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -432,65 +345,11 @@ class Supervisor:
         self.journal.event(reason, level="error", data={"traceback": text})
         return End("failed", reason)
 
-    def _tell(self, text: str) -> None:
+    def tell(self, text: str) -> None:
+        """Journal an event of the supervisor's own."""
         self.journal.event(text)
 
     # ---- ending ------------------------------------------------------------------------------
-
-    async def _stop_crew(self, end: End) -> End:
-        """Ask everyone to stop, then insist. Returns the end, made worse if that failed."""
-        was_up = self.view.state in ("running", "paused")
-        self.view.state = "stopping"
-        self.crew.stopping = True
-        if self.crew.alive():
-            self._tell(f"stopping: {end.reason}")
-        self.publish_snapshot()
-        if end.hard:
-            self._hard.set()
-        length_s = self.config.supervisor.stop_deadline_s
-        self._stop_deadline = Deadline(self.clock(), length_s)
-        outcome: Outcome | None = None
-        if not self._hard.is_set():
-            answers = self.crew.command(
-                "stop",
-                self.crew.alive(),
-                deadline_s=length_s,
-                checkpoint=end.checkpoint and was_up,
-            )
-            await self._first_of(self.crew.gone(), self._hard.wait(), self._stop_late.wait())
-            outcome = answers.result() if answers.done() else None
-        if outcome is not None:
-            self.requests.note_checkpoint(outcome)
-            for name, why in outcome.refused.items():
-                self.journal.event(f"on stopping: {why}", level="error", source=name)
-        late = self.crew.alive()
-        if late and not self._hard.is_set():
-            names = ", ".join(w.name for w in late)
-            self.journal.event(
-                f"{names} did not stop within {length_s:g} s (supervisor.stop_deadline_s): killed",
-                level="warning",
-            )
-            for worker in late:
-                worker.killed = True
-                worker.process.terminate()
-            await self._first_of(self.crew.gone(TERMINATE_S), self._hard.wait())
-        self.crew.kill_all()
-        savers_late = [w.name for w in late if w.spec.role in SAVERS]
-        if end.state in ("finished", "stopped", "interrupted") and not self._hard.is_set():
-            if self.failure is not None:
-                return End("failed", self.failure.headline())
-            if outcome is not None and outcome.refused:
-                name, why = next(iter(outcome.refused.items()))
-                return End("failed", f"{name} could not save: {why}")
-            if savers_late:
-                return End("failed", f"{savers_late[0]} was killed before it had saved")
-        return end
-
-    async def _first_of(self, *waits: Awaitable[Any]) -> None:
-        tasks = [asyncio.ensure_future(wait) for wait in waits]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
 
     async def _clean_up(self, end: End) -> End:
         """Leave nothing behind. Every step runs whatever the ones before it did."""
@@ -509,7 +368,7 @@ class Supervisor:
         self.journal.event(f"{end.state}: {end.reason}", level=level)  # type: ignore[arg-type]
         summary = summarise(self, end)
         self._attempt("write the summary", lambda: write_summary(self.folder, summary))
-        self._over.set()
+        self.over.set()
         self.publish_snapshot()
         # Waiting replies are put into their queues by tasks that have just been woken.
         await asyncio.sleep(0)

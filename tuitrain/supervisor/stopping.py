@@ -1,0 +1,76 @@
+"""Ending the workers of a run: ask, wait, insist; and judge whether that went well."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from tuitrain.supervisor.commands import Outcome
+from tuitrain.supervisor.crew import SAVERS
+from tuitrain.supervisor.summary import End
+
+if TYPE_CHECKING:
+    from tuitrain.supervisor.supervisor import Supervisor
+
+TERMINATE_S = 2.0
+"""Between SIGTERM and SIGKILL."""
+
+
+async def stop_crew(run: Supervisor, end: End) -> End:
+    """End every worker. Returns the end, made worse if a worker failed or could not save."""
+    was_up = run.view.state in ("running", "paused")
+    run.view.state = "stopping"
+    run.crew.stopping = True
+    if run.crew.alive():
+        run.tell(f"stopping: {end.reason}")
+    run.publish_snapshot()
+    if end.hard:
+        run.hard.set()
+    length_s = run.config.supervisor.stop_deadline_s
+    outcome = None
+    if not run.hard.is_set():
+        outcome = await _ask(run, length_s, checkpoint=end.checkpoint and was_up)
+    late = run.crew.alive()
+    if late and not run.hard.is_set():
+        names = ", ".join(w.name for w in late)
+        run.journal.event(
+            f"{names} did not stop within {length_s:g} s (supervisor.stop_deadline_s): killed",
+            level="warning",
+        )
+        for worker in late:
+            worker.killed = True
+            worker.process.terminate()
+        await _first_of(run.crew.gone(TERMINATE_S), run.hard.wait())
+    run.crew.kill_all()
+    if end.state == "failed" or run.hard.is_set():
+        return end
+    if run.failure is not None:
+        return End("failed", run.failure.headline())
+    if outcome is not None and outcome.refused:
+        name, why = next(iter(outcome.refused.items()))
+        return End("failed", f"{name} could not save: {why}")
+    unsaved = [w.name for w in late if w.spec.role in SAVERS]
+    if unsaved:
+        return End("failed", f"{unsaved[0]} was killed before it had saved")
+    return end
+
+
+async def _ask(run: Supervisor, length_s: float, *, checkpoint: bool) -> Outcome | None:
+    run.watch.stop_within(length_s)
+    answers = run.crew.command("stop", run.crew.alive(), deadline_s=length_s, checkpoint=checkpoint)
+    await _first_of(run.crew.gone(), run.hard.wait(), run.watch.stop_late.wait())
+    if not answers.done():
+        return None
+    outcome = answers.result()
+    run.requests.note_checkpoint(outcome)
+    for name, why in outcome.refused.items():
+        run.journal.event(f"on stopping: {why}", level="error", source=name)
+    return outcome
+
+
+async def _first_of(*waits: Awaitable[Any]) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()

@@ -1,0 +1,115 @@
+"""The supervisor's pulse: several times a second, everything that is due by the clock.
+
+Deadlines are judged here and nowhere else, after a gap in the loop's own time has been looked for:
+a supervisor that was stopped must not blame others for the time it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tuitrain.supervisor.liveness import Deadline, GapDetector, Standstill
+from tuitrain.supervisor.summary import End
+
+if TYPE_CHECKING:
+    from tuitrain.supervisor.supervisor import Supervisor
+
+TICK_S = 0.25
+SNAPSHOT_S = 0.5
+SYSTEM_RECORD_S = 5.0
+PROGRESS_LINE_S = 5.0
+GAP_S = 2.0
+"""A tick this late means that the supervisor itself was stopped or starved."""
+
+
+class Watch:
+    """Ticks for one supervisor.
+
+    Attributes:
+        stop_late: set when the deadline given to `stop_within` has passed.
+    """
+
+    def __init__(self, run: Supervisor) -> None:
+        self.stop_late = asyncio.Event()
+        self._run = run
+        self._gaps = GapDetector(run.clock(), GAP_S)
+        self._standstill = Standstill(run.config.supervisor.progress_deadline_s)
+        self._stop_deadline: Deadline | None = None
+        self._due: dict[str, float] = {}
+
+    async def tick_for_ever(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.tick(self._run.clock())
+
+    def tick(self, now: float) -> None:
+        """Everything that is due at `now`."""
+        run = self._run
+        gap_s = self._gaps.tick(now)
+        if gap_s is not None:
+            self._renew(gap_s, now)
+        run.commands.tick(now)
+        run.crew.judge(now)
+        if self._stop_deadline is not None and self._stop_deadline.passed(now):
+            self.stop_late.set()
+        if self._is_due("snapshot", now, SNAPSHOT_S):
+            run.crew.measure()
+            run.publish_snapshot()
+        if run.view.state != "running":
+            self._standstill.judge(now, [])
+            return
+        workers = run.crew.workers.values()
+        if self._standstill.judge(now, [w.view.state for w in workers]):
+            self._on_standstill()
+        if self._is_due("system", now, SYSTEM_RECORD_S):
+            self._record_system()
+        if run.console is not None and self._is_due("progress", now, PROGRESS_LINE_S):
+            run.console.progress(run.snapshot())
+        if self._is_due("checkpoint", now, run.config.run.checkpoint_every_s, at_once=False):
+            run.requests.periodic_checkpoint()
+
+    def stop_within(self, length_s: float) -> None:
+        """Start the deadline for stopping."""
+        self._stop_deadline = Deadline(self._run.clock(), length_s)
+
+    def _is_due(self, what: str, now: float, every_s: float, *, at_once: bool = True) -> bool:
+        due = self._due.setdefault(what, now if at_once else now + every_s)
+        if now < due:
+            return False
+        self._due[what] = now + every_s
+        return True
+
+    def _renew(self, gap_s: float, now: float) -> None:
+        self._run.crew.renew(now)
+        self._run.commands.renew(now)
+        self._standstill.renew(now)
+        if self._stop_deadline is not None:
+            self._stop_deadline.renew(now)
+        self._run.journal.event(
+            f"the supervisor itself did not run for {gap_s:.1f} s (suspended or starved of CPU); "
+            "all deadlines start again",
+            level="warning",
+        )
+
+    def _on_standstill(self) -> None:
+        waits = "; ".join(
+            f"{w.name} waits for {w.view.wait}"
+            for w in self._run.crew.workers.values()
+            if w.view.state == "waiting"
+        )
+        reason = f"standstill: all workers have waited for {self._standstill.deadline_s:g} s"
+        self._run.journal.event(f"{reason}: {waits}", level="error")
+        self._run.request_end(End("failed", reason))
+
+    def _record_system(self) -> None:
+        snapshot = self._run.snapshot()
+        self._run.journal.record(
+            {
+                "kind": "system",
+                "steps": snapshot.steps,
+                "steps_per_s": snapshot.steps_per_s,
+                "updates_per_s": {p.name: p.updates_per_s for p in snapshot.policies},
+            }
+        )

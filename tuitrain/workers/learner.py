@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tuitrain import checkpoint
+from tuitrain.checkpoint import load, save
 from tuitrain.config.resolve import planned_updates
 from tuitrain.learning.dqn import DQN, to_device
 from tuitrain.learning.flatten import FlatModule
@@ -54,10 +54,16 @@ class PolicyLearner:
         self.store = store
         self.window: Window | None = None
         self.rng = generator(blueprint.config.run.seed, "learner", index, blueprint.base.session)
-        self.base_inserts = blueprint.base.inserts.get(name, 0)
+        self._capacity = blueprint.config.replay.capacity
         self._flat = FlatModule(self.dqn.online)
         self._bytes = np.empty(store.layout.nbytes, np.uint8)
         self._last: Batch | None = None
+        self.sampleable = 0
+        """Transitions that may be sampled, counted with each record."""
+
+    def pin(self, inserts: int) -> Window:
+        """Pin what may be sampled: all but rows older than the capacity by this count."""
+        return self.reader.pin(max(0, inserts - self._capacity))
 
     def update(self, window: Window, phases: Phases | None = None) -> None:
         """One gradient step on batches drawn from `window`."""
@@ -81,8 +87,7 @@ class PolicyLearner:
     def publish(self, steps: int) -> int:
         """Hand the online network to the actors; returns the new version."""
         self._flat.to_bytes(self._bytes)
-        version = self.store.publish(self._bytes, self.dqn.updates, steps)
-        return version
+        return self.store.publish(self._bytes, self.dqn.updates, steps)
 
     def weights_hash(self) -> str:
         """SHA-256 of the bytes published last."""
@@ -96,6 +101,9 @@ class PolicyLearner:
 
     def measure(self, inserts: int) -> dict[str, float]:
         """Fields of a `learner` record: the update's statistics and the last batch's ages."""
+        if self.window is None:
+            self.sampleable = self.reader.sampleable(self.pin(inserts))
+            self.reader.unpin()
         out: dict[str, float] = dict(self.dqn.stats())
         out["target_updates"] = self.dqn.target_updates
         batch = self._last
@@ -137,9 +145,8 @@ class Learner:
             inserts: transitions committed so far, per policy; rows older than the replay's
                 capacity by this count are left out.
         """
-        capacity = self.blueprint.config.replay.capacity
         for learner, count in zip(self.policies.values(), inserts, strict=True):
-            learner.window = learner.reader.pin(max(0, count - capacity))
+            learner.window = learner.pin(count)
 
     def close_windows(self) -> None:
         """Let the actors overwrite again."""
@@ -154,8 +161,7 @@ class Learner:
             learner.update(learner.window, phases)
             return
         inserts = self.stores.limiter.totals().inserts[self.blueprint.policies.index(policy)]
-        capacity = self.blueprint.config.replay.capacity
-        window = learner.reader.pin(max(0, inserts - capacity))
+        window = learner.pin(inserts)
         try:
             learner.update(window, phases)
         finally:
@@ -181,6 +187,7 @@ class Learner:
                 f"inserts/{name}": totals.inserts[i],
                 f"draws/{name}": draws,
                 f"rejects/{name}": rejects,
+                f"sampleable/{name}": learner.sampleable,
             }
         return out
 
@@ -246,10 +253,10 @@ class Learner:
         }
         updates = max(p.dqn.updates for p in self.policies.values())
         keep = self.blueprint.config.run.keep_checkpoints
-        return checkpoint.save(self._folder, payload, f"ckpt-{updates:010d}", keep)
+        return save(self._folder, payload, f"ckpt-{updates:010d}", keep)
 
     def _restore(self, path: Path) -> None:
-        payload = checkpoint.load(path)
+        payload = load(path)
         if payload["schema"] != CHECKPOINT_SCHEMA:
             raise RuntimeError(f"{path} has checkpoint schema {payload['schema']}, not 1")
         if payload["spec_hash"] != self.blueprint.spec.spec_hash():

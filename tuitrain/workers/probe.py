@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from tuitrain import checkpoint
+from tuitrain.checkpoint import newest
 from tuitrain.config.schema import Config
 from tuitrain.envs.make import inspect
 from tuitrain.learning.flatten import layout_of
@@ -68,7 +68,7 @@ def resolve_device(device: str) -> str:
 
 def read_base(folder: Path) -> Base:
     """Counters of the newest good checkpoint, or zeros."""
-    found = checkpoint.newest(folder) if folder.is_dir() else None
+    found = newest(folder) if folder.is_dir() else None
     if found is None:
         return Base()
     path, payload, _ = found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuitrain import checkpoint
+from tuitrain.checkpoint import load, newest
 from tuitrain.config.load import load_config
 from tuitrain.config.schema import Config
 from tuitrain.envs.make import make_lanes
@@ -41,14 +41,14 @@ def load_trained(run_dir: Path, which: Path | None = None, device: str = "cpu") 
     """
     config = load_config(run_dir / "config.toml", ())
     if which is None:
-        found = checkpoint.newest(run_dir / "checkpoints")
+        found = newest(run_dir / "checkpoints")
         if found is None:
             raise FileNotFoundError(
                 f"{run_dir} has no checkpoint yet: `tuitrain checkpoint` makes one now"
             )
         payload = found[1]
     else:
-        payload = checkpoint.load(which)
+        payload = load(which)
     spec = EnvSpec.from_dict(payload["spec"])
     policies = {}
     for name, part in spec.policies.items():

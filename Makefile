@@ -7,7 +7,7 @@ ARGS   ?=
 # Tests that start processes of their own want a core each.
 JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$((n / 2)) || echo 2)
 
-.PHONY: help env run test check format bench clean-runs
+.PHONY: help env run test learn check format bench
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -25,6 +25,9 @@ run: env ## train CartPole and watch it (CONFIG=..., ARGS="--set run.seed=2")
 
 test: env ## the tests (minutes)
 	$(BIN)/python -m pytest -m "not long" -n $(JOBS) --dist loadgroup $(ARGS)
+
+learn: env ## CartPole in every schedule, with controls that must not learn (10 minutes and more)
+	$(BIN)/python -m pytest -m long tests/learning -v $(ARGS)
 
 check: env ## ruff, format, mypy --strict, import rules
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuitrain.replay.layout import (
+    CUT,
     HEADER_HEAD,
     HEADER_TAIL,
     MAX_AGE,
@@ -45,6 +46,10 @@ class ShardWriter:
     The observation of a row is written before its action is known: the row at ``head`` is
     *pending*. So ``begin(L)`` reserves L + 1 slots, and the last of them stays pending after the
     commit of the L rows before it.
+
+    A writer made for a shard that has rows is the successor of one that died: it goes on at
+    ``head`` (what its predecessor had not committed is written over) and must begin with the
+    first observations of new episodes.
 
     Attributes:
         columns, ring, shard: where the rows lie, for ``window.gather_stack``.
@@ -85,6 +90,9 @@ class ShardWriter:
         self._rows = rows
         self._head = self.head
         self._reserved_to = self._head  # last slot that may be written, the pending row's
+        # Rows are here already, so another writer made them and is dead. The first row of this
+        # one continues no episode of the other's, and is marked whether or not the caller does.
+        self._cut_at = self._head if self._head else -1
 
     @property
     def head(self) -> int:
@@ -134,7 +142,8 @@ class ShardWriter:
             row: a reserved row, the pending one at ``head`` + rows included.
             observation: [lanes, *observation_shape] in ``observation_dtype``.
             age: integers [lanes], steps since the episode began; saturates.
-            flags: uint8 [lanes] or one for all lanes, see ``layout``.
+            flags: uint8 [lanes] or one for all lanes, see ``layout``. CUT is added to the first
+                row of a writer that finds rows in its shard.
 
         Raises:
             RowRefused: another shape or dtype, or a row that is not reserved.
@@ -148,7 +157,7 @@ class ShardWriter:
         slot = row % self._rows
         self._observation[slot] = observation
         self._age[slot] = np.minimum(age, MAX_AGE)
-        self._flags[slot] = flags
+        self._flags[slot] = flags if row != self._cut_at else flags | np.uint8(CUT)
 
     def put_outcome(
         self,

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.replay.helpers import Feeder, layout, replay, stop_at
 from tuitrain.envs.spec import PolicySpec
-from tuitrain.replay.layout import MAX_AGE
+from tuitrain.replay.layout import CUT, MAX_AGE
 from tuitrain.replay.shard import RowRefused, ShardBlocked, ShardWriter
 
 SMALL = layout(n_actors=1, envs_per_actor=2, capacity=12, learning_starts=0, max_lead_inserts=2)
@@ -212,11 +212,29 @@ def test_only_reserved_rows_can_be_written() -> None:
             writer.begin(rows)
 
 
-def test_a_writer_goes_on_where_the_shard_is() -> None:
-    store = replay(SMALL)
-    feed = Feeder(store.writer(0), np.random.default_rng(0))
-    feed.write_chunk(3)
-    assert store.writer(0).head == 3
+def succeeded(mark: bool) -> tuple[list[int], int]:
+    """Samples drawn around the death of a writer: all their rows, and the first row after it."""
+    store, rng = replay(SMALL), np.random.default_rng(0)
+    first = Feeder(store.writer(0), rng, end_chance=0.0)
+    first.write_chunk(4)
+    first.writer.begin(4)  # dies with a chunk half written
+    first.writer.put_observation(5, first.observation(), first.step, 0)
+    second = Feeder(store.writer(0), rng, end_chance=0.0, row=4)
+    second.episode += 1
+    second.writer.begin(4)
+    if not mark:
+        second.writer._cut_at = -1
+    second.writer.put_observation(4, second.observation(), second.step, 0)
+    second.write_chunk(4)
+    reader = store.reader(0)
+    batch = reader.sample(reader.pin(), 200, rng, 2, 0.9)
+    return sorted(set(batch.rows.tolist())), second.writer.columns.flags[0, 4, 0]
+
+
+def test_no_transition_leads_from_a_dead_writer_to_its_successor() -> None:
+    """Though neither ended an episode, and though the caller did not mark the cut."""
+    assert succeeded(mark=True) == ([0, 1, 4, 5], CUT)
+    assert succeeded(mark=False) == ([0, 1, 2, 3, 4, 5], 0)
 
 
 def test_nothing_that_writes_can_be_pickled() -> None:

@@ -16,25 +16,17 @@ import numpy as np
 
 ROLES = {
     "actor": 1,
-    "environment": 2,
     "network": 3,
-    "replay": 4,
     "learner": 5,
     "evaluator": 6,
     "evaluation_environment": 7,
-    "actor_global": 8,
-    "learner_global": 9,
-    "evaluator_global": 10,
-    "probe": 11,
-    "prioritized_replay": 12,
 }
-"""Role -> first word of the spawn key. Numbers are never changed or given out again, because a
-changed number changes every run of that seed.
+"""Role -> first word of the spawn key. A number is never changed or given out again, because that
+would change every run of every seed.
 
-actor: exploration of actor `index`; environment: reset seeds of actor `index`; network: initial
-weights of policy `index`; replay: sampling of policy `index`; learner: torch draws of policy
-`index`; evaluator, evaluation_environment: the same of evaluations; ``*_global``: the global
-generators that a worker's code may use; probe: the probe worker.
+actor: everything random in actor `index`, which divides it further; network: initial weights of
+policy `index`; learner: sampling of policy `index`; evaluator: what the evaluator's process draws
+at start; evaluation_environment: episodes of evaluation number `index`.
 """
 
 _GLOBAL_KEY = 0x676C6F62

@@ -56,7 +56,7 @@ def test_inside_is_reproducible_and_outside_undisturbed() -> None:
     before = global_state()
     runs = []
     for _ in range(2):
-        private = GlobalRandom(stream(1, "actor_global", 0))
+        private = GlobalRandom(stream(1, "actor", 0))
         inside = []
         for _ in range(3):
             with private:
@@ -67,7 +67,7 @@ def test_inside_is_reproducible_and_outside_undisturbed() -> None:
     assert len(set(runs[0])) == 3, "the private state does not go on"
     assert global_state() != before
     now = global_state()
-    with GlobalRandom(stream(2, "actor_global", 0)):
+    with GlobalRandom(stream(2, "actor", 0)):
         random.seed(0)
         np.random.seed(0)
         torch.manual_seed(0)
@@ -76,7 +76,7 @@ def test_inside_is_reproducible_and_outside_undisturbed() -> None:
 
 
 def test_one_continuous_state_equals_many_entries() -> None:
-    split, whole = (GlobalRandom(stream(4, "actor_global")) for _ in range(2))
+    split, whole = (GlobalRandom(stream(4, "actor")) for _ in range(2))
     parts = []
     for _ in range(4):
         with split:
@@ -87,7 +87,7 @@ def test_one_continuous_state_equals_many_entries() -> None:
 
 def test_state_is_given_back_after_an_exception() -> None:
     before = global_state()
-    private = GlobalRandom(stream(1, "actor_global"))
+    private = GlobalRandom(stream(1, "actor"))
     with pytest.raises(ZeroDivisionError), private:
         draw_all()[0] / 0
     assert global_state() == before
@@ -96,7 +96,7 @@ def test_state_is_given_back_after_an_exception() -> None:
 
 
 def test_nesting_two_is_fine_and_one_in_itself_an_error() -> None:
-    a, b = (GlobalRandom(stream(1, "actor_global", i)) for i in range(2))
+    a, b = (GlobalRandom(stream(1, "actor", i)) for i in range(2))
     before = global_state()
     with a:
         first = draw_all()
@@ -106,7 +106,7 @@ def test_nesting_two_is_fine_and_one_in_itself_an_error() -> None:
         with pytest.raises(RuntimeError, match="already entered"), a:
             pass
     assert global_state() == before
-    with GlobalRandom(stream(1, "actor_global", 0)):
+    with GlobalRandom(stream(1, "actor", 0)):
         assert [draw_all(), draw_all()] == [first, second]
 
 
@@ -124,7 +124,7 @@ def test_torch_imported_in_between_or_inside() -> None:
     code = """
 import sys, random
 from tuitrain.seeding import GlobalRandom, stream
-private = GlobalRandom(stream(5, "actor_global"))
+private = GlobalRandom(stream(5, "actor"))
 with private: random.random()
 assert "torch" not in sys.modules
 with private:
@@ -133,7 +133,7 @@ with private:
 outside = torch.get_rng_state()
 with private: got = torch.rand(1)
 assert torch.equal(torch.get_rng_state(), outside)
-with GlobalRandom(stream(5, "actor_global")): assert torch.equal(torch.rand(1), got)
+with GlobalRandom(stream(5, "actor")): assert torch.equal(torch.rand(1), got)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from tuitrain.protocol import PolicyView
 from tuitrain.tui.store import CurveView
-from tuitrain.tui.text import NA, Column, age, bar, count, number, percent, rate, safe, table
+from tuitrain.tui.text import NA, Column, age, bar, clip, count, number, percent, rate, safe, table
 from tuitrain.tui.view import Draw, View
 from tuitrain.tui.widgets.line_chart import Line, Pattern, draw_chart
 
@@ -147,7 +147,7 @@ def draw_policies(view: View, width: int, height: int) -> list[Text]:
     """One column per policy, one quantity a line."""
     palette = view.palette
     if view.snapshot is None or not view.snapshot.policies:
-        return [Text(f"replay {NA}", palette.dim, end="")]
+        return [clip(Text(f"replay {NA}", palette.dim, end=""), width)]
     policies = view.snapshot.policies
     columns = [Column("", right=False), *(Column(safe(p.name, 20), rank=i + 1) if i else
                Column(safe(p.name, 20)) for i, p in enumerate(policies))]  # fmt: skip

@@ -47,7 +47,7 @@ SLOW_BEAT_S = 5.0
 def draw_processes(view: View, width: int, height: int) -> list[Text]:
     """The table; a single line of glyphs where there is one line."""
     if view.snapshot is None:
-        return [Text(NA, view.palette.dim, end="")]
+        return [clip(Text(NA, view.palette.dim, end=""), width)]
     processes = view.snapshot.processes
     if not processes:
         words = "no processes: the run has ended" if view.link == "recorded" else "no processes yet"

@@ -1,0 +1,126 @@
+"""Every panel drawn at every size, for every kind of run: pure, so all of them can be tried."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+
+from tests.tui.fixtures import (
+    actor,
+    events,
+    failed,
+    paused,
+    policy,
+    processes,
+    records,
+    snapshot,
+    write_run,
+)
+from tuitrain.protocol import ProcessView
+from tuitrain.tui.store import Store
+from tuitrain.tui.text import DARK
+from tuitrain.tui.view import Draw, Notice, View
+from tuitrain.tui.widgets.checks import draw_checks
+from tuitrain.tui.widgets.curves import LEARNING, draw_policies, drawer
+from tuitrain.tui.widgets.header import draw_header
+from tuitrain.tui.widgets.keys import draw_keys
+from tuitrain.tui.widgets.messages import draw_events, draw_log, draw_notice
+from tuitrain.tui.widgets.pipeline import draw_pipeline
+from tuitrain.tui.widgets.processes import draw_glyphs, draw_process_details, draw_processes
+
+PANELS: dict[str, Draw] = {
+    "header": draw_header,
+    "pipeline": draw_pipeline,
+    "processes": draw_processes,
+    "process details": draw_process_details,
+    "checks": draw_checks,
+    "policies": draw_policies,
+    "events": draw_events,
+    "notice": draw_notice,
+    "log": draw_log,
+    "keys": draw_keys,
+    **{chart.title: drawer(chart) for chart in LEARNING},
+}
+
+
+@functools.cache
+def views() -> dict[str, View]:
+    store = Store()
+    for record in records(60):
+        store.add_record(record)
+    curves = store.curves()
+    said = tuple(events())
+    return {
+        "nothing": View(),
+        "running": View(snapshot=snapshot(), link="live", age_s=0.3, curves=curves, events=said),
+        "paused": View(snapshot=paused(), link="stale", age_s=99.0, supervisor_gone=True),
+        "failed": View(snapshot=failed(), link="recorded", curves=curves, log_y=True),
+        "policies": View(
+            snapshot=snapshot(policies=[policy("a"), policy("b" * 50)], processes=[], checks=[]),
+            policy_index=7,
+            x_axis="wall_s",
+        ),
+        "asked": View(snapshot=snapshot(), notice=Notice("resync", "pending", 3.0), frozen_s=None),
+        "frozen": View(snapshot=snapshot(), frozen_s=12.0, ascii_only=True, curves=curves),
+    }
+
+
+@pytest.mark.parametrize("panel", PANELS)
+@pytest.mark.parametrize("name", views())
+def test_no_line_is_ever_too_wide(panel: str, name: str, tmp_path: Path) -> None:
+    write_run(tmp_path)
+    view = views()[name]
+    if panel == "log":
+        view = View(run_dir=tmp_path, log_index=1)
+    wide = range(200, -1, -1) if panel != "log" else range(200, -1, -20)
+    for width in wide:
+        for height in (0, 1, 2, 3, 5, 12, 50) if width % 40 == 0 or width < 5 else (1, 4):
+            for line in PANELS[panel](view, width, height):
+                assert line.cell_len <= width
+                assert "\n" not in line.plain
+
+
+def test_glyphs_name_the_dead() -> None:
+    workers = processes(3)
+    workers[2] = actor(1, state="failed")
+    assert draw_glyphs(workers, 60, DARK).plain == "L● 0● 1✖ 2● E◌ a1 failed"
+    narrow = draw_glyphs(workers, 12, DARK).plain
+    assert "1✖" in narrow
+
+
+def test_a_beat_that_is_late_is_a_warning() -> None:
+    late = ProcessView(name="a0", role="actor", state="running", beat_age_s=12.0)
+    view = View(snapshot=snapshot(processes=[late]))
+    assert "▲ running" in draw_processes(view, 100, 5)[1].plain
+    fresh = late.model_copy(update={"beat_age_s": 0.5})
+    view = View(snapshot=snapshot(processes=[fresh]))
+    assert "● running" in draw_processes(view, 100, 5)[1].plain
+
+
+def test_the_trainer_of_a_sequential_run_is_actor_and_learner() -> None:
+    trainer = ProcessView(
+        name="trainer", role="trainer", state="running", phase_share={"wait": 0.25}, epsilon=0.3
+    )
+    view = View(snapshot=snapshot(schedule="sequential", processes=[trainer]))
+    above, below = (line.plain for line in draw_pipeline(view, 120, 2))
+    assert "ACTORS 1/1" in above
+    assert "wait 25%" in above
+    assert "ε 0.30" in below
+
+
+def test_dead_actors_are_counted() -> None:
+    workers = [actor(0), actor(1, state="failed"), actor(2, state="paused")]
+    view = View(snapshot=snapshot(processes=workers))
+    assert "ACTORS 1/3" in draw_pipeline(view, 120, 2)[0].plain
+
+
+def test_a_phase_that_was_not_measured_is_not_shown_as_zero() -> None:
+    view = View(snapshot=snapshot(processes=[actor(0, phase_share={})]))
+    assert "phase time n/a" in draw_process_details(view, 100, 5)[1].plain
+
+
+def test_pending_says_for_how_long() -> None:
+    shown = draw_notice(View(notice=Notice("resync", "pending", 3.2)), 80, 1)[0].plain
+    assert shown == "◌ resync … pending 3.2s"

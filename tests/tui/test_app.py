@@ -108,13 +108,13 @@ async def test_process_table() -> None:
     async with seated() as seat:
         await seat.press("4")
         head, learner, first, *_ = (await seat.panel("process-table")).splitlines()
-        assert head.split() == ["role", "state", "beat", "progress", "rate", "ver", "lag-u",
+        assert head.split() == ["role", "state", "beat", "prog", "rate", "ver", "lag-u",
                                 "lag-s", "ε", "rss", "cpu%", "↻"]  # fmt: skip
         assert learner.split() == ["learner", "●", "running", "0.3s", "0.0s", "77", "u/s",
                                    "v97000", "n/a", "n/a", "n/a", "2.3GiB", "101%",
                                    "0"]  # fmt: skip
         assert first.split() == ["a0", "●", "running", "0.2s", "0.1s", "1.2k", "st/s", "v96980",
-                                 "20u", "0.3s", "0.100", "412MiB", "97%", "0"]  # fmt: skip
+                                 "20u", "0.3s", "0.1", "412MiB", "97%", "0"]  # fmt: skip
         details = await seat.panel("process-details")
         assert "update ▓" in details
         assert "79%" in details

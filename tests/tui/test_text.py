@@ -88,3 +88,10 @@ def test_bar() -> None:
     assert text.bar(None, 3) == "░░░"
     assert text.bar(7.0, 3) == "▓▓▓"
     assert text.bar(math.nan, 3) == "░░░"
+
+
+def test_table_cuts_a_column_before_it_leaves_one_out() -> None:
+    columns = [text.Column("a", right=False), text.Column("limit", rank=1, least=5)]
+    rows = [["name", "no update before"]]
+    assert text.table(columns, rows, 14)[1].plain == "name no updat…"
+    assert text.table(columns, rows, 9)[1].plain == "name"

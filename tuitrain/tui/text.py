@@ -253,6 +253,8 @@ class Column:
     title: str
     rank: int = 0
     right: bool = True
+    least: int | None = None
+    """Cells to which the column may be cut before any is left out; None: it is never cut."""
 
 
 def table(
@@ -267,6 +269,10 @@ def table(
         max([Text(column.title).cell_len, *(row[i].cell_len for row in cells)])
         for i, column in enumerate(columns)
     ]
+    for i, column in enumerate(columns):
+        over = sum(widths) + len(widths) - 1 - width
+        if over > 0 and column.least is not None:
+            widths[i] = max(min(widths[i], column.least), widths[i] - over)
     kept = list(range(len(columns)))
     while len(kept) > 1 and sum(widths[i] for i in kept) + len(kept) - 1 > width:
         worst = max(kept, key=lambda i: (columns[i].rank, i))
@@ -279,7 +285,7 @@ def table(
     def line(items: Sequence[Text]) -> Text:
         out = Text(end="")
         for place, i in enumerate(kept):
-            item = items[i]
+            item = clip(items[i], widths[i])
             pad = " " * (widths[i] - item.cell_len)
             if place:
                 out.append(gap)

@@ -11,7 +11,7 @@ from tuitrain.tui.view import CHECK_GLYPH, View, check_style, worst_first
 _COLUMNS = (
     Column("check", right=False),
     Column("value", right=True),
-    Column("limit", rank=1, right=True),
+    Column("limit", rank=1, right=False, least=7),
 )
 
 

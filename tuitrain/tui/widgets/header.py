@@ -39,7 +39,12 @@ def draw_header(view: View, width: int, height: int) -> list[Text]:
         ]  # fmt: skip
     else:
         lines = [
-            _with_right(_run(view, snapshot), fit(_link(view), width), width),
+            _with_right(
+                _run(view, snapshot),
+                fit(_link(view), width),
+                width,
+                loud=view.link != "live" or view.frozen_s is not None,
+            ),
             fit(_health(view, snapshot), width),
             fit(_learning(view, snapshot), width),
         ]
@@ -70,8 +75,10 @@ def _run(view: View, snapshot: Snapshot) -> list[Part]:
     return parts
 
 
-def _with_right(parts: list[Part], right: Text, width: int) -> Text:
-    """A line with something at its right end, or after it where there is no room for both."""
+def _with_right(parts: list[Part], right: Text, width: int, loud: bool) -> Text:
+    """A line with something at its right end; where room is short, it yields unless loud."""
+    if width < 100 and not loud:
+        return fit([*parts, Part(right, 9)], width)
     left = fit(parts, max(width - right.cell_len - 2, width // 2))
     gap = " " * max(2, width - left.cell_len - right.cell_len)
     return clip(left.append(gap).append_text(right), width)

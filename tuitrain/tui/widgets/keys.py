@@ -7,6 +7,7 @@ from rich.text import Text
 from tuitrain.tui.text import fit, part
 from tuitrain.tui.view import View
 
+WIDE = 105
 TABS = ("Overview", "Learning", "Buffer", "Processes", "Logs")
 KEYS: list[tuple[str, str]] = [
     ("q", "leave: detach, stop and checkpoint, or cancel (also ctrl+q, ctrl+c)"),
@@ -32,7 +33,8 @@ def draw_keys(view: View, width: int, height: int) -> list[Text]:
     parts = []
     for i, name in enumerate(TABS, 1):
         mine = i == view.tab
-        parts.append(part(f"{i} {name}", "bold reverse" if mine else palette.dim, 0 if mine else 5))
+        words = f"{i} {name}" if mine or width >= WIDE else str(i)
+        parts.append(part(words, "bold reverse" if mine else palette.dim, 0 if mine else 5))
     state = view.snapshot.state if view.snapshot is not None else ""
     keys = [("q", "leave", 1), ("?", "help", 1)]
     if view.link != "recorded":

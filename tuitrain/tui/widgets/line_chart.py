@@ -119,20 +119,28 @@ def raster(
     sparse = at.size * 4 < width
 
     joined = piece[starts[1:]] == piece[ends[:-1]]
-    for k in np.flatnonzero(joined):  # at most one turn per pixel column
-        left, right = int(at[k]), int(at[k + 1])
-        first, last = int(row[ends[k]]), int(row[starts[k + 1]])
-        path = np.rint(np.linspace(first, last, right - left + 1)).astype(np.int64)
-        here, there = path[:-1], path[1:]
-        half = (here + there) // 2
-        columns = np.arange(left, right)
-        far = np.where(there < here, half + 1, half)
-        top[columns] = np.minimum(top[columns], np.minimum(here, far))
-        bottom[columns] = np.maximum(bottom[columns], np.maximum(here, far))
-        near = np.where(there > here, half + 1, half)
-        columns = columns + 1
-        top[columns] = np.minimum(top[columns], np.minimum(there, near))
-        bottom[columns] = np.maximum(bottom[columns], np.maximum(there, near))
+    left, right = at[:-1][joined], at[1:][joined]
+    first, last = row[ends[:-1]][joined], row[starts[1:]][joined]
+    # The row at which each line enters and leaves the step from a column to the next.
+    here = np.full(width, -1, dtype=np.int64)
+    there = np.full(width, -1, dtype=np.int64)
+    near = right == left + 1
+    here[left[near]], there[left[near]] = first[near], last[near]
+    for a, b, start, end in zip(
+        left[~near], right[~near], first[~near], last[~near], strict=True
+    ):  # at most one turn per two pixel columns
+        path = np.rint(np.linspace(start, end, b - a + 1)).astype(np.int64)
+        here[a:b], there[a:b] = path[:-1], path[1:]
+    step = np.flatnonzero(here >= 0)
+    here, there = here[step], there[step]
+    half = (here + there) // 2
+    far = np.where(there < here, half + 1, half)
+    top[step] = np.minimum(top[step], np.minimum(here, far))
+    bottom[step] = np.maximum(bottom[step], np.maximum(here, far))
+    close = np.where(there > here, half + 1, half)
+    step = step + 1
+    top[step] = np.minimum(top[step], np.minimum(there, close))
+    bottom[step] = np.maximum(bottom[step], np.maximum(there, close))
     rows = np.arange(height)[:, None]
     dots = (rows >= top) & (rows <= bottom)
     period = _PERIOD[pattern]
@@ -215,7 +223,7 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
 
 
 def _power(exponent: float) -> float:
-    return 10.0 ** min(308.0, max(-320.0, exponent))
+    return float(10.0 ** min(308.0, max(-320.0, exponent)))
 
 
 def _short(value: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from rich.text import Text
 
 from tuitrain.protocol import ProcessView
@@ -29,7 +31,7 @@ _COLUMNS = (
     Column("role", right=False),
     Column("state", right=False),
     Column("beat", rank=3),
-    Column("progress", rank=5),
+    Column("prog", rank=5),
     Column("rate", rank=1),
     Column("ver", rank=4),
     Column("lag-u", rank=2),
@@ -81,7 +83,9 @@ def _glyph(process: ProcessView, palette: Palette) -> tuple[str, str]:
 
 def _row(process: ProcessView, palette: Palette) -> list[Text | str]:
     glyph, style = _glyph(process, palette)
-    epsilon = number(process.epsilon) if process.epsilon is not None else NA
+    epsilon = NA if process.epsilon is None else number(process.epsilon)
+    if process.epsilon is not None and isfinite(process.epsilon):
+        epsilon = f"{process.epsilon:.3g}"
     beat = Text(age(process.beat_age_s), palette.warn if glyph == "▲" else "", end="")
     restarts = Text(str(process.incarnation), palette.warn if process.incarnation else "", end="")
     return [

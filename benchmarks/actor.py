@@ -1,0 +1,127 @@
+"""Actor steps per second with no learner to wait for, over environment and inference alone.
+
+Inside real actor processes two arms take turns of a fraction of a second:
+
+- `actor`: `async`'s own loop: reserve, stack frames out of the shard, act, step, write rows, keep
+  episode statistics, heartbeat, commit. A published version is pulled once, at the start.
+- `bare`: environments of its own stepped as a vector, with the same network on the same number of
+  rows, the observation going straight from one to the other, nothing kept.
+
+Updates are credited with the clock stopped, so nobody ever waits for a learner. Measured with one
+actor alone, and with as many at once as the machine would be given.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks import supervised
+from benchmarks.pairs import PAIRS, Turns, ratio
+from tuitrain.workers.child import ChildArgs
+from tuitrain.workers.link import Link
+
+CHUNKS = 60
+"""Of a timed stretch."""
+WARM = 10
+EPSILON = 0.04
+"""At 1 an actor would not ask the network."""
+
+
+def measure(pairs: int = PAIRS) -> dict[str, Any]:
+    """Figures by name."""
+    figures: dict[str, Any] = {}
+    for count in sorted({1, max(1, len(os.sched_getaffinity(0)) - 1)}):
+        names = [f"a{i}" for i in range(count)]
+        with supervised.run(
+            [
+                f"actors.count={count}",
+                f"exploration.epsilon_start={EPSILON}",
+                f"exploration.epsilon_end={EPSILON}",
+                "run.total_steps=1_000_000_000",
+                "learner.replay_ratio=0.001",
+                f"replay.max_lead={3 * (CHUNKS + WARM)}",
+            ],
+            {"actor": "benchmarks.actor:run_actor"},
+            only=names,
+            options={"pairs": pairs},
+        ) as folder:
+            got = [supervised.kept(folder, name) for name in names]
+        label = f"{count} actor{'s at once' if count > 1 else ' alone'}"
+        found = {
+            arm: [rate for one in got for rate in one["found"][arm]] for arm in ("actor", "bare")
+        }
+        figures[f"steps/s, actor / bare, {label}"] = ratio(found["actor"], found["bare"])
+        figures[f"steps/s per actor, medians, {label}"] = {
+            arm: round(median(rates)) for arm, rates in found.items()
+        }
+        figures[f"time of the actor stretches, {label}"] = supervised.shares(got[0]["phases"])
+    return figures
+
+
+def run_actor(args: ChildArgs, link: Link) -> None:
+    """An actor process: `async`'s own loop, which now and then runs bare."""
+    from tuitrain.learning.flatten import FlatModule
+    from tuitrain.schedules import asynchronous
+    from tuitrain.schedules.acting import build_actor
+    from tuitrain.workers.build import checked_lanes, network_for, policies_for
+    from tuitrain.workers.stores import attach
+
+    blueprint = args.blueprint
+    assert blueprint is not None
+    stores = attach(blueprint)
+    actor = build_actor(blueprint, stores, args.index)
+    config = blueprint.config
+    (name,) = blueprint.policies
+    if args.index == 0:
+        module = FlatModule(network_for(config, blueprint.spec, name))
+        module.to_bytes(module.buffer)
+        stores.weights[name].publish(module.buffer, updates=0)
+        link.ring(n for n in args.peers if n.startswith("a"))
+    rows, envs = config.actors.chunk_steps, config.actors.envs_per_actor
+    lanes = checked_lanes(blueprint, envs)
+    policy = policies_for(config, blueprint.spec, "cpu")[name]
+    rng = np.random.default_rng(args.index)
+    observation = lanes.reset(range(envs))[name]
+
+    def bare() -> float:
+        nonlocal observation
+        start = 0.0
+        for row in range((WARM + CHUNKS) * rows):
+            if row == WARM * rows:
+                start = time.perf_counter()
+            actions = policy.act(observation[:, None], EPSILON, rng)
+            observation = lanes.step({name: actions})[name].observation
+        rate = CHUNKS / (time.perf_counter() - start)
+        link.tick()
+        return rate
+
+    phases: dict[str, float] = {}
+
+    def on_stretch(begins: bool) -> None:
+        sign = -1 if begins else 1
+        for phase, seconds in link.counters.phases.read().items():
+            phases[phase] = phases.get(phase, 0.0) + sign * seconds
+        if not begins:
+            stores.limiter.add_updates(0, stores.limiter.updates_due(0))
+
+    turns = Turns(
+        "actor", CHUNKS, WARM, {"bare": bare}, supervised.options(args)["pairs"], on_stretch
+    )
+    begin = actor.begin
+
+    def begin_in_turn(*given: Any) -> None:
+        if turns.unit():
+            scale = rows * envs
+            found = {arm: [scale * rate for rate in rates] for arm, rates in turns.found.items()}
+            supervised.keep(args, {"found": found, "phases": phases})
+            stores.limiter.retire(actor.index)
+            link.finish()
+        begin(*given)
+
+    actor.begin = begin_in_turn  # type: ignore[method-assign, assignment]
+    asynchronous.act(blueprint, stores, actor, link)

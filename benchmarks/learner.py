@@ -1,0 +1,136 @@
+"""Updates per second of the learner in `async`, over a bare loop of the same update.
+
+One real run. Inside its learner process three arms take turns of a quarter of a second:
+
+- `async`: the schedule's own loop: limiter, pin, sample, update, heartbeat, publish, wake actors.
+- `bare`: `DQN.update` on one fixed batch and nothing else, on networks of its own, while actors
+  work as they do for `async`: every `publish_every_updates` updates, with the clock stopped, its
+  updates are credited to the limiter and weights are published.
+- `bare, idle`: the same without credit, so that after an instant every actor sleeps.
+
+So the three have the process, its memory, its heat and the machine's other load in common.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import fields
+from statistics import median
+from typing import Any
+
+from benchmarks import supervised
+from benchmarks.pairs import PAIRS, Turns, ratio
+from tuitrain.workers.child import ChildArgs
+from tuitrain.workers.link import Link
+
+UPDATES = 300
+"""Of a timed stretch."""
+WARM = 100
+"""Untimed before it: what the other arm left in caches, limiter and sleeping actors."""
+
+
+def measure(pairs: int = PAIRS) -> dict[str, Any]:
+    """Figures by name."""
+    # the measuring learner ends the run itself, so there need only be steps enough
+    steps = 10 * 3 * (UPDATES + WARM) * (pairs + 2)
+    with supervised.run(
+        [f"run.total_steps={steps}"],
+        {"learner": "benchmarks.learner:run_learner"},
+        options={"pairs": pairs},
+    ) as folder:
+        got = supervised.kept(folder, "learner")
+    found = got["found"]
+    return {
+        "updates/s, async / bare": ratio(found["async"], found["bare"]),
+        "updates/s, async / bare with actors asleep": ratio(found["async"], found["bare, idle"]),
+        "updates/s, bare / bare with actors asleep": ratio(found["bare"], found["bare, idle"]),
+        "updates/s, medians": {name: round(median(rates)) for name, rates in found.items()},
+        "time of the async stretches": supervised.shares(got["phases"]),
+    }
+
+
+def run_learner(args: ChildArgs, link: Link) -> None:
+    """The learner process: `async`'s own loop over a learner that now and then runs bare."""
+    from tuitrain.learning.dqn import DQN, to_device
+    from tuitrain.schedules import asynchronous, evaluation
+    from tuitrain.workers.build import network_for
+    from tuitrain.workers.learner import Learner
+    from tuitrain.workers.stores import attach
+
+    blueprint = args.blueprint
+    assert blueprint is not None
+    stores = attach(blueprint)
+    learner = Learner(blueprint, stores)
+    (name, part), *_ = learner.policies.items()
+    config = blueprint.config
+    every = config.learner.publish_every_updates
+    dqn = DQN(
+        network_for(config, blueprint.spec, name),
+        network_for(config, blueprint.spec, name),
+        config.learner,
+        blueprint.spec.policies[name].n_actions,
+        config.learner.device,
+        total_updates=10_000,
+    )
+
+    def fixed_batch() -> Any:
+        window = part.reader.pin()
+        batch = part.reader.sample(
+            window, config.learner.batch_size, part.rng, config.learner.n_step, config.learner.gamma
+        )
+        part.reader.unpin()
+        own = copy.copy(batch)
+        for field in fields(batch):
+            setattr(own, field.name, getattr(batch, field.name).copy())
+        return to_device(own, config.learner.device)
+
+    def credit() -> None:
+        """What `every` updates mean to the others."""
+        if stores.limiter.updates_due(0) >= every:
+            stores.limiter.add_updates(0, every)
+        waiting = stores.board.actor_waits
+        link.ring(f"a{i}" for i, waits in enumerate(waiting) if waits)
+        learner.publish(stores.limiter.totals().steps)
+
+    def bare(credited: bool) -> float:
+        batch = [fixed_batch()]
+        seconds = 0.0
+        for start in range(-WARM, UPDATES, every):
+            before = time.perf_counter()
+            for _ in range(every):
+                dqn.update(batch)
+            if start >= 0:
+                seconds += time.perf_counter() - before
+            if credited:
+                credit()
+            link.tick()
+        return UPDATES / seconds
+
+    phases: dict[str, float] = {}
+
+    def note_phases(begins: bool) -> None:
+        sign = -1 if begins else 1
+        for phase, seconds in link.counters.phases.read().items():
+            phases[phase] = phases.get(phase, 0.0) + sign * seconds
+
+    turns = Turns(
+        "async",
+        UPDATES,
+        WARM,
+        {"bare": lambda: bare(True), "bare, idle": lambda: bare(False)},
+        supervised.options(args)["pairs"],
+        note_phases,
+    )
+    step = learner.step
+
+    def step_in_turn(*given: Any) -> None:
+        if turns.unit():
+            supervised.keep(args, {"found": turns.found, "phases": phases})
+            evaluation.request(stores.board, stores.limiter.totals().steps, final=True)
+            link.ring([evaluation.EVALUATOR])
+            link.finish()
+        step(*given)
+
+    learner.step = step_in_turn  # type: ignore[method-assign, assignment]
+    asynchronous.learn(blueprint, stores, learner, link)

@@ -1,0 +1,66 @@
+"""`python -m benchmarks.run [NAME...]`: run subjects, print their figures as ratios."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from benchmarks.pairs import PAIRS, machine
+
+SUBJECTS = {
+    "learner": "updates/s of async's learner over a bare update loop",
+    "actor": "actor steps/s over a bare loop of environment and inference",
+    "schedules": "wall clock of async and lockstep over sequential",
+    "micro": "single operations over the least they could cost",
+}
+
+
+def main() -> int:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.run",
+        description=__doc__,
+        epilog="subjects: " + "; ".join(f"{name}: {text}" for name, text in SUBJECTS.items()),
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUBJECTS)}")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="rounds (default: %(default)s)")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
+    given = parser.parse_args()
+    if unknown := set(given.names) - SUBJECTS.keys():
+        parser.error(f"no subject {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}")
+    # as in a worker: before anything imports torch
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    found: dict[str, Any] = {"machine": machine()}
+    print("  ".join(f"{key}: {value}" for key, value in found["machine"].items()))
+    for name in given.names or SUBJECTS:
+        print(f"\n{name}: {SUBJECTS[name]}; {given.pairs} pairs, median [95 % interval]")
+        start = time.monotonic()
+        figures = importlib.import_module(f"benchmarks.{name}").measure(given.pairs)
+        show(figures)
+        print(f"  ({time.monotonic() - start:.0f} s, load now {os.getloadavg()[0]:.1f})")
+        found[name] = figures
+    if given.json:
+        with open(given.json, "w") as file:
+            json.dump(found, file, indent=1, default=vars)
+    return 0
+
+
+def show(figures: dict[str, Any]) -> None:
+    """One line per figure."""
+    width = max(map(len, figures))
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            value = "  ".join(
+                f"{key} {part:.1%}" if isinstance(part, float) else f"{key} {part}"
+                for key, part in value.items()
+            )
+        print(f"  {name:{width}}  {value}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -103,7 +103,8 @@ def test_a_resumed_run_goes_on_although_its_clock_starts_again() -> None:
     base = {"kind": "learner", "policy": "p", "steps": 1, "updates": 1, "loss": 1.0}
     store.add_record({**base, "time_s": 1000.0, "wall_s": 900.0})
     store.add_record({**base, "time_s": 2000.0, "wall_s": 1.0})
-    assert store.curves()[("p", "learner", "loss")].value.size == 2
+    store.add_record({**base, "time_s": 2009.0, "wall_s": 10.0})
+    assert store.curves()[("p", "learner", "loss")].wall_s.tolist() == [900.0, 901.0, 910.0]
 
 
 def test_a_clock_that_steps_back_loses_nothing() -> None:
@@ -181,3 +182,15 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     found = recorded_snapshot(tmp_path / "nowhere", store)
     assert found.state == "interrupted"
     assert found.policies == []
+
+
+def test_the_worker_that_failed_is_still_shown(tmp_path: Path) -> None:
+    failure = {"worker": "a3", "role": "actor", "how": "exit code 1", "error_type": "ValueError",
+               "message": "bad", "traceback": "Traceback\nValueError: bad\n"}  # fmt: skip
+    write_run(tmp_path, failure=failure)
+    (worker,) = recorded_snapshot(tmp_path, Store()).processes
+    assert (worker.name, worker.state) == ("a3", "failed")
+    assert worker.error == failure["traceback"]
+    write_run(tmp_path, failure={**failure, "traceback": None})
+    (worker,) = recorded_snapshot(tmp_path, Store()).processes
+    assert worker.error == "ValueError: bad"

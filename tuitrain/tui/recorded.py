@@ -21,6 +21,7 @@ from tuitrain.protocol import (
     EventLine,
     LearningView,
     PolicyView,
+    ProcessView,
     RunState,
     Snapshot,
 )
@@ -101,7 +102,7 @@ def recorded_snapshot(run_dir: Path, store: Store) -> Snapshot:
     return Snapshot(
         seq=0,
         time_s=max(stamps, default=0.0),
-        run_id=str(runtime.get("run_id", "")),
+        run_id=str(summary.get("run_id") or runtime.get("run_id", "")),
         run_dir=str(run_dir),
         name=str(run_dir.name),
         schedule=str(run.get("schedule", "n/a")),
@@ -111,8 +112,11 @@ def recorded_snapshot(run_dir: Path, store: Store) -> Snapshot:
             as_float(summary.get("steps"))
             or max((as_float(r.get("steps")) or 0.0 for r in records), default=0.0)
         ),
-        total_steps=_whole(as_float(run.get("total_steps")) or 0.0),
+        total_steps=_whole(
+            as_float(summary.get("total_steps")) or as_float(run.get("total_steps")) or 0.0
+        ),
         supervisor_pid=0,
+        processes=_recorded_failure(summary),
         policies=[
             _recorded_policy(name, store, config, finals.get(name))
             for name in dict.fromkeys([*store.policies(), *map(str, finals)])
@@ -121,6 +125,23 @@ def recorded_snapshot(run_dir: Path, store: Store) -> Snapshot:
         checks=_recorded_checks(summary),
         last_checkpoint=str(summary["last_checkpoint"]) if summary.get("last_checkpoint") else None,
     )
+
+
+def _recorded_failure(summary: Mapping[str, Any]) -> list[ProcessView]:
+    """The worker whose failure ended the run, if one did: the only one still worth a look."""
+    failure = summary.get("failure")
+    if not isinstance(failure, dict) or not failure.get("worker"):
+        return []
+    trace = failure.get("traceback")
+    words = f"{failure.get('error_type') or failure.get('how')}: {failure.get('message') or ''}"
+    return [
+        ProcessView(
+            name=str(failure["worker"]),
+            role=str(failure.get("role", "")),
+            state="failed",
+            error=trace if isinstance(trace, str) and trace.strip() else words,
+        )
+    ]
 
 
 def _recorded_policy(name: str, store: Store, config: Mapping[str, Any], final: Any) -> PolicyView:

@@ -162,6 +162,7 @@ class Store:
 
     def __post_init__(self) -> None:
         self._curves: dict[CurveKey, Curve] = {}
+        self._last_wall_s = self._earlier_sessions_s = 0.0
         self._newest: dict[tuple[str, str, str], tuple[float, float]] = {}
         self._seen_events = _Seen(REMEMBERED)
         self.latest: dict[tuple[str, str], dict[str, Any]] = {}
@@ -183,6 +184,8 @@ class Store:
         steps, updates, wall_s = (as_float(record.get(name)) for name in _X)
         if self._known(record, kind, policy, wall_s):
             return
+        if wall_s is not None:
+            wall_s = self._run_time(wall_s)
         nan = math.nan
         for name, raw in record.items():
             if name in _NOT_CURVES:
@@ -204,6 +207,13 @@ class Store:
         if (policy, kind) in self.latest or len(self.latest) < MAX_CURVES:
             self.latest[(policy, kind)] = dict(record)
         self.version += 1
+
+    def _run_time(self, wall_s: float) -> float:
+        """Seconds the run has run, all its sessions together; each starts its clock at 0."""
+        if wall_s < self._last_wall_s - 1.0:
+            self._earlier_sessions_s += self._last_wall_s
+        self._last_wall_s = wall_s
+        return wall_s + self._earlier_sessions_s
 
     def _known(
         self, record: Mapping[str, Any], kind: str, policy: str, wall_s: float | None

@@ -39,7 +39,8 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
     """What became of the last command; the freeze banner; else the last checkpoint."""
     palette = view.palette
     if view.frozen_s is not None:
-        words = f" ▲ VIEW FROZEN {age(view.frozen_s)} ago: training goes on, space shows it again "
+        goes_on = "training goes on, " if view.link == "live" else ""
+        words = f" ▲ VIEW FROZEN {age(view.frozen_s)} ago: {goes_on}space shows it again "
         return [clip(Text(words.center(width), "reverse bold", end=""), width)]
     notice = view.notice
     if notice is not None:

@@ -91,12 +91,16 @@ def _serve(
     """A fleet process: the same entry functions as a supervised worker, again and again."""
     import gc
     import importlib
+    import resource
     import sys
     import traceback
 
     from tuitrain.workers.child import ChildArgs
     from tuitrain.workers.link import Link, StopRequested
 
+    # A run's segments and lock file stay open until its process ends, and this one does not end.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 2)
     import torch

@@ -1,9 +1,9 @@
 """Named shared memory: the only module that creates, attaches and removes it.
 
-A segment is a file in /dev/shm, mapped directly. ``multiprocessing.shared_memory`` is not used:
-before Python 3.13 it also registers what is merely attached with the resource tracker, and a
-second command that attached and exited then removed a live run's memory. Here whoever creates a
-segment unlinks it, or the run's cleaner does by name; no tracker process ever hears of it.
+Built on ``multiprocessing.shared_memory``, but without its resource tracker: before Python 3.13
+that also registers what is merely attached, and a second command that attached and exited then
+removed a live run's memory. Here whoever creates a segment unlinks it, or the run's cleaner does
+by name; no tracker process ever hears of it.
 
 Memory is reserved for real before use: a file in /dev/shm may be made longer than the memory
 behind it, and the process then dies of SIGBUS at some later store. This module knows nothing of
@@ -13,12 +13,17 @@ what a segment holds.
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import re
 import struct
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _FOLDER = Path("/dev/shm")
 _MAGIC = b"TUITRAIN"
@@ -69,24 +74,22 @@ class Segment:
         buf: the payload, writable, 64-byte aligned, all zeros when created.
     """
 
-    def __init__(self, name: str, mapping: mmap.mmap, nbytes: int) -> None:
-        self.name = name
-        self._mapping: mmap.mmap | None = mapping
-        self.buf = memoryview(mapping)[HEADER_BYTES : HEADER_BYTES + nbytes]
+    def __init__(self, memory: _Memory, nbytes: int) -> None:
+        self.name = memory.name
+        self._memory: _Memory | None = memory
+        self.buf = memory.view[HEADER_BYTES : HEADER_BYTES + nbytes]
 
     def close(self) -> None:
         """Give up the mapping; the segment itself stays until ``unlink``. May be called twice.
 
         Arrays made from ``buf`` stay usable: the memory is unmapped when the last one is gone.
         """
-        if self._mapping is None:
+        if self._memory is None:
             return
-        mapping, self._mapping = self._mapping, None
-        try:
+        memory, self._memory = self._memory, None
+        with suppress(BufferError):  # arrays still look into it
             self.buf.release()
-            mapping.close()
-        except BufferError:
-            pass  # arrays still look into it; the mapping goes with the last of them
+            memory.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -108,31 +111,27 @@ def create(name: str, nbytes: int, layout_hash: bytes) -> Segment:
         SegmentSpaceError: it does not fit in /dev/shm. Nothing is left behind.
         SegmentError: the name is taken.
     """
-    path = _path(name)
+    _check_name(name)
     header = _header(nbytes, layout_hash)
     check_space(HEADER_BYTES + nbytes)
     try:
-        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        memory = _Memory.open(name, HEADER_BYTES + nbytes)
     except FileExistsError:
         raise SegmentError(
-            f"shared memory segment {name!r} exists already; if no run uses it, remove {path}"
+            f"shared memory segment {name!r} exists already; if no run uses it, "
+            "`tuitrain clean` removes it"
         ) from None
+    except OSError as error:
+        raise _space_error(error, HEADER_BYTES + nbytes) from None
     try:
-        try:
-            os.posix_fallocate(fd, 0, HEADER_BYTES + nbytes)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
-                raise SegmentSpaceError(HEADER_BYTES + nbytes, free_bytes()) from None
-            raise
-        mapping = mmap.mmap(fd, HEADER_BYTES + nbytes)
-    except BaseException:
-        os.unlink(path)
-        raise
-    finally:
-        os.close(fd)
+        _reserve(name, HEADER_BYTES + nbytes)
+    except OSError as error:
+        memory.close()
+        unlink(name)
+        raise _space_error(error, HEADER_BYTES + nbytes) from None
     # Last, so that nobody can attach to a segment whose memory is not reserved yet.
-    mapping[:HEADER_BYTES] = header
-    return Segment(name, mapping, nbytes)
+    memory.view[:HEADER_BYTES] = header
+    return Segment(memory, nbytes)
 
 
 def attach(name: str, nbytes: int, layout_hash: bytes) -> Segment:
@@ -142,32 +141,37 @@ def attach(name: str, nbytes: int, layout_hash: bytes) -> Segment:
         SegmentMissing: there is none of that name.
         SegmentMismatch: its magic, version, size or layout hash is not the expected one.
     """
-    path = _path(name)
+    _check_name(name)
     expected = _header(nbytes, layout_hash)
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        memory = _Memory.open(name)
     except FileNotFoundError:
         raise SegmentMissing(
             f"there is no shared memory segment {name!r}: its run has ended, or it was removed"
         ) from None
-    try:
-        found = os.pread(fd, HEADER_BYTES, 0)
-        problem = _difference(expected, found, os.fstat(fd).st_size)
-        if problem:
-            raise SegmentMismatch(
-                f"shared memory segment {name!r} is not what this process expects: {problem}; "
-                "are all processes of the run started from the same code and config?"
-            )
-        mapping = mmap.mmap(fd, HEADER_BYTES + nbytes)
-    finally:
-        os.close(fd)
-    return Segment(name, mapping, nbytes)
+    except ValueError:  # it has no bytes yet, or never got any
+        problem: str | None = "it is empty"
+    else:
+        problem = _difference(expected, bytes(memory.view[:HEADER_BYTES]), memory.size)
+    if problem:
+        raise SegmentMismatch(
+            f"shared memory segment {name!r} is not what this process expects: {problem}; "
+            "are all processes of the run started from the same code and config?"
+        )
+    return Segment(memory, nbytes)
 
 
 def unlink(name: str) -> bool:
     """Remove a segment by name; False if there was none. Existing mappings stay valid."""
+    _check_name(name)
     try:
-        os.unlink(_path(name))
+        if _FOLDER.is_dir():  # by its file: also one that is empty, which cannot be mapped
+            os.unlink(_FOLDER / name)
+        else:
+            memory = _Memory.open(name)
+            memory.close()
+            with _untracked():
+                memory.unlink()
     except FileNotFoundError:
         return False
     return True
@@ -200,10 +204,73 @@ def check_space(needed_bytes: int) -> None:
         raise SegmentSpaceError(needed_bytes, free)
 
 
-def _path(name: str) -> Path:
+class _Memory(SharedMemory):
+    """``SharedMemory`` that no resource tracker knows of, and that dies quietly."""
+
+    @classmethod
+    def open(cls, name: str, create_nbytes: int = 0) -> _Memory:
+        """Attach, or create if a size is given."""
+        arguments: dict[str, Any] = {"create": bool(create_nbytes), "size": create_nbytes}
+        if sys.version_info >= (3, 13):
+            return cls(name, track=False, **arguments)
+        with _untracked():
+            return cls(name, **arguments)
+
+    @property
+    def view(self) -> memoryview:
+        """The bytes, as long as it is open."""
+        assert self.buf is not None
+        return self.buf
+
+    def __del__(self) -> None:
+        # Arrays that outlive it keep the mapping; the base class would complain on stderr.
+        with suppress(BufferError, OSError):
+            self.close()
+
+
+_tracker_lock = threading.Lock()
+
+
+@contextmanager
+def _untracked() -> Iterator[None]:
+    """Keep shared memory out of the resource tracker while inside (Python < 3.13)."""
+    if sys.version_info >= (3, 13):
+        yield
+        return
+    with _tracker_lock:
+        honest = resource_tracker.register, resource_tracker.unregister
+
+        def passing(function: Any) -> Any:
+            # other threads may register semaphores meanwhile: those go through
+            return lambda name, kind: None if kind == "shared_memory" else function(name, kind)
+
+        resource_tracker.register, resource_tracker.unregister = map(passing, honest)
+        try:
+            yield
+        finally:
+            resource_tracker.register, resource_tracker.unregister = honest
+
+
+def _reserve(name: str, nbytes: int) -> None:
+    """Back every byte with memory now. Where there is no /dev/shm (macOS) there is no call."""
+    if not (_FOLDER.is_dir() and hasattr(os, "posix_fallocate")):
+        return
+    fd = os.open(_FOLDER / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.posix_fallocate(fd, 0, nbytes)
+    finally:
+        os.close(fd)
+
+
+def _space_error(error: OSError, nbytes: int) -> OSError | SegmentSpaceError:
+    if error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
+        return SegmentSpaceError(nbytes, free_bytes())
+    return error
+
+
+def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no segment name: 1 to 200 letters, digits, '.', '_', '-'")
-    return _FOLDER / name
 
 
 def _header(nbytes: int, layout_hash: bytes) -> bytes:
@@ -223,7 +290,7 @@ def _difference(expected: bytes, found: bytes, file_bytes: int) -> str | None:
         return f"it begins with {magic!r}, not {want_magic!r} (not a segment, or not ready yet)"
     if version != want_version:
         return f"its format is version {version}, expected {want_version}"
-    if nbytes != want_nbytes or file_bytes != HEADER_BYTES + nbytes:
+    if nbytes != want_nbytes or file_bytes < HEADER_BYTES + nbytes:  # macOS rounds sizes up
         return f"it holds {nbytes} bytes in a file of {file_bytes}, expected {want_nbytes}"
     if layout_hash != want_hash:
         return f"its layout hash is {layout_hash.hex()[:16]}…, expected {want_hash.hex()[:16]}…"

@@ -2,10 +2,11 @@
 
 The two-sided rule of Reverb's rate limiter (Cassirer et al. 2021) on committed transitions: with
 ``lead = (inserts - learning_starts) * updates_per_insert - updates``, actors may insert while the
-lead stays at most ``max_lead_updates``, and updates are due only while it stays at least 0. So the
-learner never runs ahead of the data, and the actors never more than the band ahead of the learner;
-the ratio of updates to transitions is off by at most the band, whoever is slow. All arithmetic is
-on integers and fractions: equal counts give equal decisions.
+lead stays at most ``max_lead_updates``, and an update is due while it is at least 0, the first one
+as soon as ``learning_starts`` transitions are there. So the learner is never a whole update ahead
+of the data, and the actors never more than the band ahead of the learner; the ratio of updates to
+transitions is off by at most the band, whoever is slow. All arithmetic is on integers and
+fractions: equal counts give equal decisions.
 
 Actors *reserve* before they step: with several of them, checking first and committing later would
 overshoot. A reservation counts as inserted for the actors and as nothing for the learner, until it
@@ -44,8 +45,8 @@ class LimiterRule:
 
     Raises:
         ValueError: a value is out of range, or the band is so narrow that actors and learner
-            could wait for each other for ever: while no update is due the lead can be anything
-            below 1, and then every actor must be able to reserve, so the band must be at least
+            could wait for each other for ever: while no update is due the lead is below 1, and then
+            every actor must be able to reserve, so the band must be at least
             1 + ``chunk_inserts`` * ``updates_per_insert``.
     """
 
@@ -90,9 +91,11 @@ class LimiterRule:
         return ahead * self._num - updates * self._den <= self._limit
 
     def updates_due(self, inserts: int, updates: int) -> int:
-        """Updates that may be made now; 0 before ``learning_starts``."""
+        """Updates that may be made now; 0 before ``learning_starts``, 1 right then."""
         ahead = inserts - self.learning_starts
-        return max(0, ahead * self._num // self._den - updates) if ahead > 0 else 0
+        if ahead < 0 or inserts == 0:
+            return 0
+        return max(0, ahead * self._num // self._den + 1 - updates)
 
 
 @dataclass(frozen=True)

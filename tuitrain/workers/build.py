@@ -57,7 +57,7 @@ def network_for(config: Config, spec: EnvSpec, policy: str) -> nn.Module:
 
 
 def policies_for(config: Config, spec: EnvSpec, device: str) -> dict[str, Policy]:
-    """One acting policy per name, with initial weights (version 0)."""
+    """One acting policy per name, with initial weights (version -1 until some are pulled)."""
     return {
         name: Policy(network_for(config, spec, name), part.n_actions, device)
         for name, part in spec.policies.items()

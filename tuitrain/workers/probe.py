@@ -25,6 +25,8 @@ from tuitrain.workers.link import Link
 def run(args: ChildArgs, link: Link) -> None:
     """Report spec, weight tables, device and starting point; then end."""
     report = probe(args.config, Path(args.run_dir))
+    for reason in report.pop("skipped"):
+        link.notice(f"a checkpoint was not used: {reason}", "warning")
     link.ready(spec_hash=None, device=report["device"], data=report)
 
 
@@ -36,11 +38,13 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
     """
     spec = inspect(config.env)
     weights = {p: layout_of(network_for(config, spec, p)).to_dict() for p in spec.policies}
+    base, skipped = read_base(run_dir / "checkpoints")
     return {
         "spec": spec.to_dict(),
         "weights": weights,
         "device": resolve_device(config.learner.device),
-        "base": asdict(read_base(run_dir / "checkpoints")),
+        "base": asdict(base),
+        "skipped": skipped,
     }
 
 
@@ -66,13 +70,17 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def read_base(folder: Path) -> Base:
-    """Counters of the newest good checkpoint, or zeros."""
+def read_base(folder: Path) -> tuple[Base, list[str]]:
+    """Counters of the newest good checkpoint, or zeros; and why newer ones were passed over.
+
+    Raises:
+        CheckpointError: there are checkpoints, but all are damaged.
+    """
     found = newest(folder) if folder.is_dir() else None
     if found is None:
-        return Base()
-    path, payload, _ = found
-    return Base(
+        return Base(), []
+    path, payload, skipped = found
+    base = Base(
         session=payload["session"] + 1,
         steps=payload["steps"],
         inserts=payload["inserts"],
@@ -80,3 +88,4 @@ def read_base(folder: Path) -> Base:
         versions=payload["versions"],
         checkpoint=str(path),
     )
+    return base, skipped

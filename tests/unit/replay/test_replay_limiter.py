@@ -99,7 +99,7 @@ class Explorer:
         for p, each in enumerate(self.rules):
             lead = (totals.inserts[p] - each.learning_starts) * each.updates_per_insert
             lead -= totals.updates[p]
-            if totals.updates[p] and lead < 0:
+            if totals.updates[p] and lead < -1:
                 self.problems.add("the learner is ahead of the data")
             if lead + int(reserved[p]) * each.updates_per_insert > 1 + self.s.extra + (
                 self.s.chunk * self.s.actors * each.updates_per_insert
@@ -195,7 +195,7 @@ def test_without_reservations_actors_overshoot() -> None:
 def test_a_learner_that_rounds_up_is_caught() -> None:
     class Eager(LimiterRule):
         def updates_due(self, inserts: int, updates: int) -> int:
-            return super().updates_due(inserts + 1, updates)
+            return super().updates_due(inserts + 2, updates)
 
     setting = Setting((F(1, 2),), 1, 1, 2, 6)
     explorer = Explorer(setting, [Eager(F(1, 2), 1, F(2), 2)])
@@ -225,7 +225,8 @@ def test_rule_arithmetic_is_that_of_fractions() -> None:
         updates = max(0, updates)
         lead = (inserts + reserved + n - starts) * ratio - updates
         assert each.may_insert(inserts, reserved, updates, n) == (lead <= each.max_lead_updates)
-        due = (inserts - starts) * ratio // 1 - updates if inserts >= starts else 0
+        ready = inserts >= max(1, starts)
+        due = (inserts - starts) * ratio // 1 + 1 - updates if ready else 0
         assert each.updates_due(inserts, updates) == max(0, due)
 
 
@@ -250,10 +251,10 @@ def test_rules_look_at_this_session_alone() -> None:
     assert shared.updates_due(0) == 0
     shared.reserve(0, [4], 4)
     shared.commit(0, [4], 4)
-    assert shared.updates_due(0) == 0
+    assert shared.updates_due(0) == 1, "the first one, as soon as learning_starts is reached"
     shared.reserve(0, [4], 4)
     shared.commit(0, [3], 4)
-    assert shared.updates_due(0) == 3
+    assert shared.updates_due(0) == 4
 
 
 def test_all_policies_must_allow_a_reservation() -> None:
@@ -277,7 +278,7 @@ def test_the_end() -> None:
     assert not shared.ended(), "a reserved chunk may still bring transitions"
     shared.commit(1, [2], 4)
     assert shared.ended()
-    assert shared.updates_due(0) == 6
+    assert shared.updates_due(0) == 7
 
 
 def test_steps_of_earlier_sessions_count_towards_the_end() -> None:

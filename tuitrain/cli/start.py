@@ -18,6 +18,7 @@ import typer
 
 from tuitrain.cli.errors import EXIT_USAGE
 from tuitrain.config.runs import RunFolder
+from tuitrain.supervisor.process import printable
 
 
 def start_detached(folder: RunFolder, tell: Callable[[str], None]) -> int:
@@ -60,7 +61,7 @@ def start_detached(folder: RunFolder, tell: Callable[[str], None]) -> int:
         raise typer.Exit(130) from None
     finally:
         os.close(read_fd)
-    typer.echo(f"tuitrain: {problem}", err=True)
+    typer.echo(f"tuitrain: {printable(problem)}", err=True)
     _show_cause(folder)
     typer.echo(f"see {log_path}", err=True)
     raise typer.Exit(code if code > 0 else EXIT_USAGE)
@@ -69,7 +70,6 @@ def start_detached(folder: RunFolder, tell: Callable[[str], None]) -> int:
 def _show_cause(folder: RunFolder) -> None:
     """The traceback, or last log lines, of what went wrong, from the events of this start."""
     from tuitrain.metrics.sinks import read_jsonl
-    from tuitrain.supervisor.process import printable
 
     for event in reversed(list(read_jsonl(folder.events_jsonl, last=50))):
         data = event.get("data") or {}

@@ -24,7 +24,7 @@ from tuitrain.schedules import RoleSpec
 from tuitrain.supervisor.commands import Commands, Kind, Outcome, weights_held
 from tuitrain.supervisor.journal import Journal
 from tuitrain.supervisor.liveness import Liveness
-from tuitrain.supervisor.process import Exit, WorkerProcess
+from tuitrain.supervisor.process import Exit, WorkerProcess, printable
 from tuitrain.supervisor.snapshot import WorkerView
 from tuitrain.workers import messages
 from tuitrain.workers.child import ChildArgs
@@ -55,9 +55,10 @@ class Failure:
     exit_code: int | None = None
 
     def headline(self) -> str:
-        """One line."""
+        """One line, fit for a terminal."""
         reason = f": {self.error_type}: {self.message}" if self.error_type else ""
-        return f"{self.worker} ({self.role}) failed, {self.how}{reason}"
+        text = f"{self.worker} ({self.role}) failed, {self.how}{reason}"
+        return printable(" ".join(text.split()))
 
     def data(self) -> dict[str, Any]:
         """All of it, for events.jsonl and summary.json."""

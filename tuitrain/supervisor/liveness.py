@@ -75,7 +75,9 @@ class Liveness:
 
     def on_heartbeat(self, now: float, state: str, progress: int) -> None:
         """Take in one heartbeat."""
-        if progress != self.progress:
+        if not self.ready:
+            pass  # nothing it says before it is ready excuses it from getting ready
+        elif progress != self.progress:
             if self.progress_at is not None and self.state == "running":
                 # Only work counts as history: a long wait says nothing of how long work takes.
                 self.longest_gap_s = max(self.longest_gap_s, now - self._renewed_at)

@@ -1,0 +1,175 @@
+"""Workers without torch for tests of the supervisor, and the plan that starts them.
+
+They run under the real ``child.main`` and speak through the real link; what each does is said in
+the config: ``env.kwargs = {"workers": {"learner": {"do": "work"}, "a0": {"do": "raise"}}}``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuitrain.config.runs import RunFolder
+from tuitrain.config.schema import Config
+from tuitrain.replay import segment
+from tuitrain.schedules import RoleSpec
+from tuitrain.supervisor.snapshot import PolicyPlan
+from tuitrain.workers.child import ChildArgs
+from tuitrain.workers.link import Link
+
+SPEC_HASH = "the run's spec"
+ENTRY = "tests.fake_workers:behave"
+LAYOUT_HASH = bytes(32)
+
+
+@dataclass
+class FakeBlueprint:
+    run_id: str
+    config: Config
+
+
+def fake_config(workers: dict[str, dict[str, Any]], **supervisor: float) -> Config:
+    """A config whose workers do as told; deadlines can be given."""
+    return Config.model_validate(
+        {
+            "run": {"name": "fake", "total_steps": 1000, "checkpoint_every_s": 1000.0},
+            "env": {"kwargs": {"workers": workers}},
+            "supervisor": {"heartbeat_s": 0.05, **supervisor},
+        }
+    )
+
+
+def fake_folder(path: Path, config: Config) -> RunFolder:
+    """A run folder with this config and nothing else."""
+    folder = RunFolder(path / "fake-0001")
+    folder.logs.mkdir(parents=True)
+    folder.checkpoints.mkdir()
+    folder.store_config(config)
+    return folder
+
+
+class FakePlan:
+    """One segment, no probe unless one is named among the workers."""
+
+    def child_main(self) -> Callable[[Any], None]:
+        from tuitrain.workers import child
+
+        return child.main
+
+    def __init__(self, probe: bool = False) -> None:
+        self._probe = probe
+
+    def probe(self) -> RoleSpec | None:
+        return RoleSpec("probe", "probe", 0, ENTRY) if self._probe else None
+
+    def build(
+        self, *, run_id: str, run_dir: Path, lock_path: Path, config: Config, report: dict[str, Any]
+    ) -> Any:
+        lock_path.touch()
+        return FakeBlueprint(run_id, config)
+
+    def resolved(self, blueprint: Any) -> Config:
+        config: Config = blueprint.config
+        return config
+
+    def spec_hash(self, blueprint: Any) -> str | None:
+        return SPEC_HASH
+
+    def policies(self, blueprint: Any) -> list[PolicyPlan]:
+        return [PolicyPlan("default", 1000, 10, 0.5, 4.0, target_every_updates=10)]
+
+    def base_steps(self, blueprint: Any) -> int:
+        return 0
+
+    def create_stores(self, blueprint: Any) -> Callable[[], None]:
+        return segment.create(f"tuitrain-{blueprint.run_id}-fake", 4096, LAYOUT_HASH).close
+
+    def unlink(self, run_id: str) -> None:
+        for name in segment.list_names(f"tuitrain-{run_id}-"):
+            segment.unlink(name)
+
+    def roles(self, config: Config) -> list[RoleSpec]:
+        role = {"learner": "learner", "eval": "evaluator", "trainer": "trainer"}
+        names = [n for n in config.env.kwargs["workers"] if n != "probe"]
+        return [RoleSpec(n, role.get(n, "actor"), i, ENTRY) for i, n in enumerate(names)]
+
+
+def behave(args: ChildArgs, link: Link) -> None:
+    """Do what the config says for this worker."""
+    told: dict[str, Any] = args.config.env.kwargs["workers"][args.name]
+    do = told["do"]
+    print(f"{args.name} will {do}", flush=True)
+    if do == "never ready":
+        link.wait(lambda: False, "nothing")
+    if do == "raise at start":
+        raise RuntimeError("cannot build")
+    folder = Path(args.run_dir)
+
+    def save(_: Any) -> dict[str, Any]:
+        if told.get("disk full"):
+            raise OSError(28, "No space left on device")
+        path = folder / "checkpoints" / "ckpt-1"
+        path.write_text("weights")
+        return {"path": str(path)}
+
+    if args.role in ("learner", "trainer"):
+        link.on("checkpoint", save)
+        link.on("stop", lambda stop: save(stop) if stop.checkpoint else {})
+    link.on("resync", lambda _: {"default": {"version": 7, "sha256": told.get("sha256", "aa")}})
+    if do == "deaf to pause":
+        link.on("pause", lambda _: _for_ever())
+    if do == "deaf to stop":
+        link.on("stop", lambda _: _for_ever())
+    if do == "leave a process":
+        left = subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(600)"],
+            start_new_session=told.get("own session", False),
+        )
+        (folder / "left.pid").write_text(str(left.pid))
+    link.ready(spec_hash=told.get("spec_hash", SPEC_HASH), device="cpu")
+    if args.role == "probe":
+        return
+    go, gone_off = folder / "go", False
+    for step in range(10**9):
+        link.counters.progress += 1
+        link.counters.values["env_steps"] = float(step)
+        link.counters.values["updates/default"] = float(step // 2)
+        link.tick()
+        if not gone_off and go.exists():
+            gone_off = True
+            fault(do, link)
+        time.sleep(0.002)  # a unit of work
+
+
+def fault(do: str, link: Link) -> None:
+    """What happens once the file `go` is in the run folder."""
+    if do == "raise":
+        raise ValueError("the \x1b[31mreason\x1b[0m")
+    if do == "exit 0":
+        os._exit(0)
+    if do == "SIGKILL":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if do == "SIGSEGV":
+        ctypes.string_at(0)
+    if do == "hang":
+        _for_ever()
+    if do == "wait":
+        link.wait(lambda: False, "a miracle")
+    if do == "finish":
+        link.record({"kind": "train", "policy": "default", "steps": 1, "return_mean": 2.0})
+        link.finish(checkpoint="/a/checkpoint", fingerprint={"default": "ff"})
+    if do == "say nonsense":
+        link._control.send_bytes(b"\x00not json")
+
+
+def _for_ever() -> Any:
+    while True:
+        time.sleep(60)

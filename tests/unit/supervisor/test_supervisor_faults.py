@@ -1,0 +1,211 @@
+"""Workers that fail in every way: each is told of with its cause, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fake_workers import FakePlan
+from tests.unit.supervisor.running import gone, running
+
+WORK = {"do": "work"}
+
+
+@pytest.mark.parametrize("who", ["learner", "a0", "eval"])
+@pytest.mark.parametrize(
+    ("do", "how"),
+    [
+        ("raise", "exit code 1: ValueError"),
+        ("exit 0", "exit code 0 without having been told to stop"),
+        ("SIGKILL", "killed by SIGKILL"),
+        ("SIGSEGV", "killed by SIGSEGV"),
+    ],
+)
+async def test_a_failing_worker_is_named_with_its_cause(
+    tmp_path: Path, who: str, do: str, how: str
+) -> None:
+    workers: dict[str, Any] = {"learner": WORK, "a0": WORK, "eval": WORK, who: {"do": do}}
+    async with running(tmp_path, workers) as run:
+        await run.up()
+        assert await run.end() == 3
+        assert run.summary["state"] == "failed"
+        failure = run.summary["failure"]
+        assert failure["worker"] == who
+        event = next(e for e in run.events if e["level"] == "error")
+        assert event["source"] == who
+        assert how in event["text"]
+        assert event["data"]["log"][0] == f"{who} will {do}"
+        if do == "raise":
+            assert "in fault" in failure["traceback"]
+        if do == "SIGSEGV":
+            assert any("in fault" in line for line in failure["log"])
+        if who != "learner":
+            # The others were asked to stop, and the learner saved.
+            assert run.summary["last_checkpoint"].endswith("ckpt-1")
+            assert sum(e["level"] == "error" for e in run.events) == 2  # cause and end
+
+
+async def test_the_report_comes_within_a_second(tmp_path: Path) -> None:
+    workers = {"learner": WORK, "a0": {"do": "work"}}
+    async with running(tmp_path, workers) as run:
+        await run.up()
+        os.kill(run.pid("a0"), signal.SIGKILL)
+        # The watcher must report it, not a deadline: those are minutes away.
+        event = await asyncio.wait_for(run.event("a0 (actor) failed"), 5.0)
+        assert event.data["exit_code"] == -signal.SIGKILL
+        assert await run.end() == 3
+
+
+async def test_a_stopped_worker_is_judged_by_its_progress_and_killed(tmp_path: Path) -> None:
+    workers = {"learner": WORK, "a0": WORK}
+    async with running(tmp_path, workers, progress_deadline_s=1.0) as run:
+        await run.up()
+        os.kill(run.pid("a0"), signal.SIGSTOP)
+        assert await run.end() == 3
+        assert "a0 (actor) failed, hung: no progress for" in run.summary["reason"]
+
+
+async def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
+    workers = {"learner": WORK, "a0": {"do": "hang"}}
+    async with running(tmp_path, workers, progress_deadline_s=1.0) as run:
+        await run.up()
+        assert await run.end() == 3
+        assert run.summary["failure"]["worker"] == "a0"
+        assert "hung" in run.summary["failure"]["how"]
+
+
+async def test_one_waiting_worker_is_healthy(tmp_path: Path) -> None:
+    workers = {"learner": WORK, "a0": {"do": "wait"}}
+    async with running(tmp_path, workers, progress_deadline_s=1.0) as run:
+        await run.up()
+        worker = run.supervisor.crew.workers["a0"]
+        assert worker.life.progress_at is not None
+        while (worker.life.progress_age(worker.life.beat_at or 0.0) or 0.0) < 2.0:
+            assert not run.task.done()
+            await asyncio.sleep(0.02)
+        assert worker.view.wait == "a miracle"
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+async def test_all_waiting_for_each_other_is_reported_as_a_standstill(tmp_path: Path) -> None:
+    workers = {"learner": {"do": "wait"}, "a0": {"do": "wait"}}
+    async with running(tmp_path, workers, progress_deadline_s=1.0) as run:
+        await run.up()
+        assert await run.end() == 3
+        assert "standstill" in run.summary["reason"]
+        assert any("a0 waits for a miracle" in e["text"] for e in run.events)
+
+
+async def test_a_worker_that_cannot_be_built_fails_the_start(tmp_path: Path) -> None:
+    workers = {"learner": WORK, "a0": {"do": "raise at start"}}
+    async with running(tmp_path, workers) as run:
+        assert await run.end() == 3
+        assert run.told.problem == "a0 (actor) failed, exit code 1: RuntimeError: cannot build"
+        assert run.summary["last_checkpoint"] is None
+
+
+async def test_a_failing_probe_fails_the_start(tmp_path: Path) -> None:
+    workers = {"learner": WORK, "probe": {"do": "raise at start"}}
+    async with running(tmp_path, workers) as run:
+        assert await run.end() == 3
+        assert "probe (probe) failed" in (run.told.problem or "")
+        assert "learner" not in run.supervisor.crew.workers
+
+
+async def test_a_worker_that_never_gets_ready_is_late(tmp_path: Path) -> None:
+    workers = {"learner": WORK, "a0": {"do": "never ready"}}
+    async with running(tmp_path, workers, startup_deadline_s=2.0) as run:
+        assert await run.end() == 3
+        assert "a0 (actor) failed, not ready within 2 s" in run.summary["reason"]
+
+
+async def test_another_environment_in_one_worker_is_refused(tmp_path: Path) -> None:
+    workers = {"learner": WORK, "a0": {"do": "work", "spec_hash": "another"}}
+    async with running(tmp_path, workers) as run:
+        assert await run.end() == 3
+        assert "a0 built another environment" in run.summary["reason"]
+
+
+async def test_memory_that_cannot_be_reserved_fails_the_start(tmp_path: Path) -> None:
+    class Full(FakePlan):
+        def create_stores(self, blueprint: Any) -> Any:
+            super().create_stores(blueprint)
+            raise OSError(28, "needed 4 GiB, free 64 MiB: docker run --shm-size")
+
+    async with running(tmp_path, {"learner": WORK}, Full()) as run:
+        assert await run.end() == 3
+        assert "--shm-size" in (run.told.problem or "")
+        assert "--shm-size" in run.summary["reason"]
+
+
+@pytest.mark.parametrize("own_session", [False, True])
+async def test_what_an_environment_started_dies_with_the_run(
+    tmp_path: Path, own_session: bool
+) -> None:
+    workers = {"learner": WORK, "a0": {"do": "leave a process", "own session": own_session}}
+    async with running(tmp_path, workers) as run:
+        await run.up()
+        pid = int((run.folder.path / "left.pid").read_text())
+        assert not gone_now(pid)
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert gone(pid)
+
+
+async def test_unreadable_messages_are_told_and_survived(tmp_path: Path) -> None:
+    async with running(tmp_path, {"learner": WORK, "a0": {"do": "say nonsense"}}) as run:
+        await run.up()
+        event = await run.event("unreadable message")
+        assert event.source == "a0"
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+async def test_an_error_in_the_supervisor_itself_ends_the_run_cleanly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, {"learner": WORK, "a0": WORK}) as run:
+        await run.up()
+
+        def broken(_: float) -> None:
+            raise ZeroDivisionError("a bug")
+
+        monkeypatch.setattr(run.supervisor.crew, "judge", broken)
+        assert await run.end() == 3
+        assert "ZeroDivisionError: a bug" in run.summary["reason"]
+
+
+async def test_an_error_in_a_callback_of_the_loop_ends_the_run_cleanly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, {"learner": WORK, "a0": WORK}) as run:
+        await run.up()
+        view = run.supervisor.crew.workers["a0"].view
+        monkeypatch.setattr(view, "on_heartbeat", lambda *_: 1 / 0)
+        assert await run.end() == 3
+        assert "ZeroDivisionError" in run.summary["reason"]
+
+
+async def test_a_gap_of_the_supervisor_is_not_held_against_the_workers(tmp_path: Path) -> None:
+    workers = {"learner": WORK, "a0": {"do": "wait"}}
+    async with running(tmp_path, workers, progress_deadline_s=50.0) as run:
+        await run.up()
+        supervisor = run.supervisor
+        clock, ahead = supervisor.clock, 0.0
+        supervisor.clock = lambda: clock() + ahead
+        supervisor.crew._clock = supervisor.clock
+        ahead = 600.0  # as if it had been stopped for ten minutes
+        await run.event("did not run for 600")
+        assert supervisor.failure is None
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+def gone_now(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()

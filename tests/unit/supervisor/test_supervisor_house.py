@@ -1,0 +1,193 @@
+"""The runtime directory: private, exclusive, and swept of what the dead left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tuitrain.config.runs import new_run_id
+from tuitrain.replay import segment
+from tuitrain.supervisor import house as houses
+from tuitrain.supervisor.house import AlreadyRunning, House, HouseError
+
+RUN_ID = new_run_id()  # segments are global: other tests run at the same time
+LAYOUT_HASH = bytes(32)
+
+OWNER = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from tuitrain.replay import segment
+from tuitrain.supervisor.house import House
+house = House.claim(sys.argv[1], Path("/tmp"), "run-0001")
+house.socket_path.touch()
+house.lock_path.touch()
+segment.create(f"tuitrain-{sys.argv[1]}-replay0", 4096, bytes(32))
+child = subprocess.Popen(
+    [sys.executable, "-c", "import time; time.sleep(600)"],
+    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
+    env={**os.environ, "TUITRAIN_RUN_ID": sys.argv[1]},
+)
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def start_owner(run_id: str) -> tuple[subprocess.Popen[str], int]:
+    """A process that holds a house, a segment and a process of its own, until its stdin ends."""
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, run_id],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert owner.stdout is not None
+    return owner, int(owner.stdout.readline())
+
+
+def kill(owner: subprocess.Popen[str]) -> None:
+    owner.kill()
+    owner.communicate(timeout=30)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_sigkilled_owner_is_dead_at_once_and_everything_it_left_is_swept() -> None:
+    owner, child = start_owner(RUN_ID)
+    assert [t.run_id for t in houses.tenants()] == [RUN_ID]
+    assert not houses.sweep()
+    assert alive(child)
+    kill(owner)
+    assert houses.tenants() == []
+
+    looked = houses.sweep(dry_run=True)
+    assert looked.run_ids == [RUN_ID]
+    assert segment.list_names(f"tuitrain-{RUN_ID}-")
+
+    swept = houses.sweep()
+    assert swept.segments == [f"tuitrain-{RUN_ID}-replay0"]
+    assert swept.pids == [child]
+    assert {Path(f).name for f in swept.files} == {"alive", "lock", "run.json", "sock"}
+    assert segment.list_names(f"tuitrain-{RUN_ID}-") == []
+    assert not (houses.root() / RUN_ID).exists()
+    assert not alive(child)
+    assert not houses.sweep()
+
+
+def test_a_living_run_is_neither_swept_nor_claimed_again() -> None:
+    house = House.claim(RUN_ID, Path("/tmp"), "run-0001")
+    made = segment.create(f"tuitrain-{RUN_ID}-replay0", 4096, LAYOUT_HASH)
+    try:
+        assert not houses.sweep()
+        with pytest.raises(AlreadyRunning, match="run-0001"):
+            House.claim(RUN_ID, Path("/tmp"), "run-0001")
+        assert house.path.exists()
+        assert segment.list_names(f"tuitrain-{RUN_ID}-")
+    finally:
+        made.close()
+        segment.unlink(made.name)
+        house.release()
+    assert not house.path.exists()
+    House.claim(RUN_ID, Path("/tmp"), "run-0001").release()
+
+
+def test_claiming_after_a_sigkill_removes_what_was_left() -> None:
+    owner, child = start_owner(RUN_ID)
+    kill(owner)
+    house = House.claim(RUN_ID, Path("/tmp"), "run-0001")
+    try:
+        assert segment.list_names(f"tuitrain-{RUN_ID}-") == []
+        assert not alive(child)
+        assert not house.socket_path.exists()
+    finally:
+        house.release()
+
+
+def test_a_reused_pid_does_not_make_a_dead_run_live(runtime_dir: Path) -> None:
+    owner, _ = start_owner(RUN_ID)
+    run_json = runtime_dir / "tuitrain" / RUN_ID / "run.json"
+    kill(owner)
+    run_json.write_text(
+        run_json.read_text().replace(f'"pid": {owner.pid}', f'"pid": {os.getpid()}')
+    )
+    assert houses.tenants() == []
+    assert houses.sweep().run_ids == [RUN_ID]
+
+
+def test_segments_without_a_house_are_left_to_clean_which_asks_who_maps_them() -> None:
+    made = segment.create("tuitrain-fedc4321-replay0", 4096, LAYOUT_HASH)
+    try:
+        assert not houses.sweep()
+        assert "tuitrain-fedc4321-replay0" not in houses.orphans(dry_run=True)  # mapped here
+    finally:
+        made.close()
+    assert "tuitrain-fedc4321-replay0" in houses.orphans(dry_run=True)
+    segment.unlink("tuitrain-fedc4321-replay0")
+
+
+def test_a_symbolic_link_is_refused(runtime_dir: Path, tmp_path: Path) -> None:
+    (runtime_dir / "tuitrain").symlink_to(tmp_path)
+    with pytest.raises(HouseError, match="symbolic link"):
+        houses.root()
+
+
+def test_a_folder_open_to_others_is_refused(runtime_dir: Path) -> None:
+    (runtime_dir / "tuitrain").mkdir(mode=0o755)
+    with pytest.raises(HouseError, match="chmod 700"):
+        houses.root()
+
+
+def test_a_folder_of_another_user_is_refused(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    houses.root()
+    monkeypatch.setattr(os, "getuid", lambda: 4321)
+    with pytest.raises(HouseError, match="belongs to user"):
+        houses.check_private(runtime_dir / "tuitrain")
+
+
+def test_a_socket_path_too_long_for_the_kernel_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    with pytest.raises(HouseError, match=r"107.*XDG_RUNTIME_DIR"):
+        House.claim(RUN_ID, Path("/tmp"), "run-0001")
+    assert not (deep / "tuitrain" / RUN_ID).exists()
+
+
+def test_an_unusable_xdg_folder_falls_back_to_tmp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere/at/all")
+    assert houses.root() == Path(f"/tmp/tuitrain-{os.getuid()}")
+
+
+@pytest.mark.parametrize("run_id", ["", "../../etc", "0123ABCD", "0123abcde"])
+def test_a_run_id_is_eight_hex_digits(run_id: str) -> None:
+    with pytest.raises(ValueError, match="8 hex digits"):
+        House.claim(run_id, Path("/tmp"), "run-0001")
+
+
+def test_kill_marked_spares_everyone_else() -> None:
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    marked = subprocess.Popen(
+        [sys.executable, "-c", "input()"],
+        stdin=subprocess.PIPE,
+        env={**os.environ, houses.RUN_ID_VARIABLE: RUN_ID},
+    )
+    try:
+        assert houses.kill_marked(RUN_ID) == [marked.pid]
+        assert marked.wait() == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        other.communicate(b"\n")
+        marked.communicate()

@@ -1,0 +1,181 @@
+"""Commands of clients, carried out by workers that answer, answer wrongly, or do not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.supervisor.running import running
+from tuitrain.protocol import Hello, Reply, Request, Snapshot, decode_to_client, encode
+
+WORK = {"do": "work"}
+TEAM: dict[str, Any] = {"learner": WORK, "a0": WORK, "a1": WORK}
+
+
+async def test_pause_is_answered_when_all_hold_and_unpause_when_all_go_on(tmp_path: Path) -> None:
+    async with running(tmp_path, TEAM) as run:
+        await run.up()
+        reply = await run.ask("pause")
+        assert reply.ok
+        assert set(reply.result["answers"]) == {"learner", "a0", "a1"}
+        assert run.supervisor.snapshot().state == "paused"
+        # An acknowledged pause holds: whatever still comes reports no more work.
+        seen = {n: w.life.progress for n, w in run.supervisor.crew.workers.items()}
+        beats = {n: w.life.beat_at for n, w in run.supervisor.crew.workers.items()}
+        while any(w.life.beat_at == beats[n] for n, w in run.supervisor.crew.workers.items()):
+            await asyncio.sleep(0.02)
+        beats = {n: w.life.beat_at for n, w in run.supervisor.crew.workers.items()}
+        seen = {n: w.life.progress for n, w in run.supervisor.crew.workers.items()}
+        while any(w.life.beat_at == beats[n] for n, w in run.supervisor.crew.workers.items()):
+            await asyncio.sleep(0.02)
+        assert {n: w.life.progress for n, w in run.supervisor.crew.workers.items()} == seen
+        assert {w.view.state for w in run.supervisor.crew.workers.values()} == {"paused"}
+        assert (await run.ask("checkpoint")).ok
+        assert (await run.ask("unpause")).ok
+        assert run.supervisor.snapshot().state == "running"
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+async def test_the_deadline_of_a_command_names_who_has_not_answered(tmp_path: Path) -> None:
+    workers = {"learner": WORK, "a0": WORK, "a1": {"do": "deaf to pause"}}
+    async with running(tmp_path, workers, stop_deadline_s=1.0) as run:
+        await run.up()
+        reply = await run.ask("pause", timeout_s=1.0)
+        assert not reply.ok
+        assert reply.result["missing"] == ["a1"]
+        assert "2 of 3 workers hold; no answer from a1 within 1 s" in reply.message
+        assert run.supervisor.snapshot().state == "running"
+        await run.ask("stop")
+        assert await run.end() == 0  # an actor that must be killed does not spoil the run
+        assert any("a1 did not stop within 1 s" in e["text"] for e in run.events)
+
+
+async def test_resync_compares_what_workers_hold(tmp_path: Path) -> None:
+    async with running(tmp_path, TEAM) as run:
+        await run.up()
+        reply = await run.ask("resync")
+        assert reply.ok
+        assert "3 of 3 hold version 7; equal versions have equal hashes" in reply.message
+        check = {c.id: c for c in run.supervisor.snapshot().checks}["weights_hash"]
+        assert check.state == "ok"
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
+async def test_resync_finds_other_bytes_under_one_version(tmp_path: Path) -> None:
+    workers = {**TEAM, "a1": {"do": "work", "sha256": "bb"}}
+    async with running(tmp_path, workers) as run:
+        await run.up()
+        reply = await run.ask("resync")
+        assert not reply.ok
+        assert "DIFFERENT BYTES" in reply.message
+        check = {c.id: c for c in run.supervisor.snapshot().checks}["weights_hash"]
+        assert check.state == "fail"
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
+async def test_stop_saves_and_is_answered_when_the_run_has_ended(tmp_path: Path) -> None:
+    async with running(tmp_path, TEAM) as run:
+        await run.up()
+        reply = await run.ask("stop")
+        assert reply.ok
+        assert reply.result["checkpoint"].endswith("ckpt-1")
+        assert run.folder.summary_json.exists()
+        assert await run.end() == 0
+        assert run.summary["state"] == "stopped"
+
+
+async def test_stop_without_checkpoint_and_kill_do_not_save(tmp_path: Path) -> None:
+    async with running(tmp_path / "1", TEAM) as run:
+        await run.up()
+        await run.ask("stop", checkpoint=False)
+        assert await run.end() == 0
+        assert run.summary["last_checkpoint"] is None
+    async with running(tmp_path / "2", {**TEAM, "a0": {"do": "deaf to stop"}}) as run:
+        await run.up()
+        reply = await run.ask("kill")
+        assert reply.ok
+        assert await run.end() == 0
+        assert run.summary["reason"] == "killed by its user"
+        assert run.summary["last_checkpoint"] is None
+
+
+@pytest.mark.parametrize("fault", ["deaf", "disk full"])
+async def test_a_stop_that_could_not_save_is_a_failure(tmp_path: Path, fault: str) -> None:
+    learner = {"do": "deaf to stop"} if fault == "deaf" else {"do": "work", "disk full": True}
+    async with running(tmp_path, {"learner": learner, "a0": WORK}, stop_deadline_s=1.0) as run:
+        await run.up()
+        reply = await run.ask("stop")
+        assert not reply.ok
+        assert await run.end() == 3
+        wanted = "killed before it had saved" if fault == "deaf" else "No space left"
+        assert wanted in run.summary["reason"]
+
+
+async def test_checkpoints_are_made_periodically_and_failures_told(tmp_path: Path) -> None:
+    async with running(tmp_path, {"learner": {"do": "work", "disk full": True}}) as run:
+        await run.up()
+        run.supervisor.requests.periodic_checkpoint()
+        event = await run.event("no checkpoint was written")
+        assert "No space left" in event.text
+        reply = await run.ask("checkpoint")
+        assert not reply.ok
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
+async def test_evaluate_without_an_evaluator_says_so(tmp_path: Path) -> None:
+    async with running(tmp_path, TEAM) as run:
+        await run.up()
+        reply = await run.ask("evaluate")
+        assert not reply.ok
+        assert "no evaluator" in reply.message
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
+async def test_a_finished_run_keeps_results_records_and_fingerprint(tmp_path: Path) -> None:
+    workers = {"learner": {"do": "finish"}, "a0": WORK, "eval": {"do": "finish"}}
+    async with running(tmp_path, workers) as run:
+        await run.up()
+        assert await run.end() == 0
+        assert run.summary["state"] == "finished"
+        assert run.summary["last_checkpoint"] == "/a/checkpoint"
+        assert run.summary["fingerprint"] == {"default": "ff"}
+        lines = run.folder.metrics_jsonl.read_text().splitlines()
+        assert any('"kind":"train"' in line and '"wall_s"' in line for line in lines)
+
+
+async def test_the_run_waits_for_the_evaluator_to_finish(tmp_path: Path) -> None:
+    workers = {"learner": {"do": "finish"}, "a0": WORK, "eval": WORK}
+    async with running(tmp_path, workers) as run:
+        await run.up()
+        while run.supervisor.crew.workers["learner"].finished is None:
+            await asyncio.sleep(0.02)
+        await run.ask("resync")
+        assert not run.task.done()
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+async def test_over_the_socket_a_client_sees_the_run_and_its_end(tmp_path: Path) -> None:
+    async with running(tmp_path, TEAM) as run:
+        await run.up()
+        reader, writer = await asyncio.open_unix_connection(str(run.supervisor.house.socket_path))
+        writer.write(encode(Request(id=1, command="subscribe")))
+        writer.write(encode(Request(id=2, command="status")))
+        writer.write(encode(Request(id=3, command="stop")))
+        lines = [decode_to_client(line) async for line in reader]
+        assert isinstance(lines[0], Hello)
+        replies = {line.id: line for line in lines if isinstance(line, Reply)}
+        assert replies[2].result["snapshot"]["processes"][0]["name"] == "learner"
+        assert replies[3].ok
+        states = [line.state for line in lines if isinstance(line, Snapshot)]
+        assert states[-1] == "stopped"
+        assert await run.end() == 0
+        writer.close()

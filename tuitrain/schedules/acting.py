@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, NoReturn
 
+from tuitrain.schedules.rounds import Reporter
 from tuitrain.workers.actor import Actor
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import checked_lanes, policies_for
 from tuitrain.workers.link import Link
+from tuitrain.workers.messages import Stop
 from tuitrain.workers.stores import Stores
 
 
@@ -24,12 +27,14 @@ def build_actor(blueprint: Blueprint, stores: Stores, index: int) -> Actor:
 
 
 class ActorDesk:
-    """Reporting ready and answering what weights are held."""
+    """Reporting, from ready to the last episode, and answering what weights are held."""
 
     def __init__(self, blueprint: Blueprint, actor: Actor, link: Link) -> None:
         self._blueprint = blueprint
         self._actor = actor
         self._link = link
+        self.reporter = Reporter(link, time.monotonic, actors=[actor])
+        link.on("stop", self._last_words)
 
     def start(self) -> None:
         """Report ready."""
@@ -44,6 +49,15 @@ class ActorDesk:
             name: {"version": part.policy.version, "sha256": part.weights_hash()}
             for name, part in self._actor.parts.items()
         }
+
+    def finish(self) -> NoReturn:
+        """All rows are written: report what is left and wait for `Stop`."""
+        self.reporter.last()
+        self._link.finish()
+
+    def _last_words(self, _: Stop) -> dict[str, Any]:
+        self.reporter.last()
+        return {}
 
     def pull_and_report(self) -> dict[str, Any]:
         """Take the newest weights now and say what is held: a resync in `async`."""

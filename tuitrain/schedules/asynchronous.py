@@ -6,12 +6,9 @@ too far ahead of the learner; the learner sleeps only when no update is due.
 
 from __future__ import annotations
 
-import time
-
 from tuitrain.replay.limiter import InsertsEnded, Ticket
 from tuitrain.schedules.acting import ActorDesk, build_actor
 from tuitrain.schedules.learning import LearnerDesk
-from tuitrain.schedules.rounds import Reporter
 from tuitrain.workers.actor import Actor
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.child import ChildArgs
@@ -34,7 +31,6 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
     policies = list(learner.policies)
     every = blueprint.config.learner.publish_every_updates
     desk = LearnerDesk(blueprint, stores, learner, link, one_version=False)
-    reporter = Reporter(link, time.monotonic)
     desk.start()
     unpublished = 0
 
@@ -64,9 +60,8 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
         if unpublished >= every * len(policies):
             desk.publish()
             unpublished = 0
-        reporter.learner(learner)
+        desk.reporter.updates()
     desk.publish(final=True)
-    reporter.learner(learner)
     desk.finish()
 
 
@@ -86,7 +81,6 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
     steps = blueprint.config.actors.envs_per_actor * rows
     desk = ActorDesk(blueprint, actor, link)
     link.on("resync", lambda _: desk.pull_and_report())
-    reporter = Reporter(link, time.monotonic)
     desk.start()
     # Weights are published before the learner is ready, but the learner may start after us.
     link.wait(lambda: all(s.published() for s in stores.weights.values()), "the first weights")
@@ -113,9 +107,9 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
             link.counters.progress += 1
             if board.learner_waits:
                 link.ring(["learner"])
-            reporter.actor(actor, ticket.step_base, only=True)
+            desk.reporter.episodes(ticket.step_base)
     except InsertsEnded:
         board.actor_waits[actor.index] = 0
         limiter.retire(actor.index)
         link.ring(["learner"])
-    link.finish()
+    desk.finish()

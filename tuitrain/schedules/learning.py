@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 from tuitrain.schedules import evaluation
 from tuitrain.schedules.evaluation import EVALUATOR, EvaluationClock
+from tuitrain.schedules.rounds import Reporter
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.learner import Learner
 from tuitrain.workers.link import Link
+from tuitrain.workers.messages import Stop
 from tuitrain.workers.stores import Stores
 
 
 class LearnerDesk:
-    """Publishing, asking for evaluations and answering commands.
+    """Publishing, reporting, asking for evaluations and answering commands.
 
     Args:
         one_version: `lockstep`: an evaluation holds the weights it was asked for, so the learner
@@ -34,9 +38,10 @@ class LearnerDesk:
         self._link = link
         self._one_version = one_version
         self._clock = EvaluationClock(blueprint.config.eval.every_steps, blueprint.base.steps)
+        self.reporter = Reporter(link, time.monotonic, learner=learner)
         self.actor_names = [f"a{i}" for i in range(blueprint.n_actors)]
         link.on("checkpoint", lambda _: {"path": str(learner.save())})
-        link.on("stop", lambda stop: {"path": str(learner.save())} if stop.checkpoint else {})
+        link.on("stop", self._last_words)
         link.on("resync", lambda _: learner.holdings())
 
     def start(self) -> None:
@@ -69,8 +74,13 @@ class LearnerDesk:
         if waiting.any():
             self._link.ring([n for n, w in zip(self.actor_names, waiting, strict=True) if w])
 
+    def _last_words(self, stop: Stop) -> dict[str, str]:
+        self.reporter.last()
+        return {"path": str(self._learner.save())} if stop.checkpoint else {}
+
     def finish(self) -> None:
-        """Save, and wait for `Stop`. The supervisor stops everyone once all have finished."""
+        """Report, save, and wait for `Stop`, which comes once all have finished."""
+        self.reporter.last()
         path = self._learner.save()
         wanted = self._blueprint.config.run.fingerprint
         self._link.finish(

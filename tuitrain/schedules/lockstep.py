@@ -7,12 +7,10 @@ the start of round r can only find W(r-1). Policy lag is exactly one round.
 
 from __future__ import annotations
 
-import time
-
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules.acting import ActorDesk, build_actor
 from tuitrain.schedules.learning import LearnerDesk
-from tuitrain.schedules.rounds import Reporter, act_half, drain, learn_half, open_round
+from tuitrain.schedules.rounds import act_half, drain, learn_half, open_round
 from tuitrain.workers.actor import Actor
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.child import ChildArgs
@@ -33,7 +31,6 @@ def conduct(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) 
     """Open rounds until the steps asked for are done, then finish."""
     board = stores.board
     desk = LearnerDesk(blueprint, stores, learner, link, one_version=True)
-    reporter = Reporter(link, time.monotonic)
     desk.start()
     number = 0
     while (opened := open_round(learner)) is not None:
@@ -46,13 +43,12 @@ def conduct(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) 
         link.wait(board.all_done, "actors to end the round")
         learner.close_windows()
         desk.publish()
-        reporter.learner(learner)
+        desk.reporter.updates()
         link.tick()
     board.ended = 1
     link.ring(desk.actor_names)
     drain(learner, link)
     desk.publish(final=True)
-    reporter.learner(learner)
     desk.finish()
 
 
@@ -70,7 +66,6 @@ def follow(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> No
     desk = ActorDesk(blueprint, actor, link)
     # A hand-made resync must not change which weights a round acts with: it only reports.
     link.on("resync", lambda _: desk.holdings())
-    reporter = Reporter(link, time.monotonic)
     desk.start()
     done = board.actor_done
 
@@ -81,10 +76,10 @@ def follow(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> No
         link.wait(opened, "the next round")
         number = board.round
         if number <= done[actor.index]:
-            link.finish()
+            desk.finish()
         ticket = Ticket(board.round_steps, tuple(int(n) for n in board.round_inserts))
         act_half(actor, stores, ticket, blueprint.config.actors.chunk_steps, link)
         done[actor.index] = number
         link.ring(["learner"])
-        reporter.actor(actor, ticket.step_base, only=True)
+        desk.reporter.episodes(ticket.step_base)
         link.tick()

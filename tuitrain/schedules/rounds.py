@@ -10,7 +10,7 @@ synchronized execution.)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tuitrain.replay.limiter import Ticket
@@ -78,47 +78,87 @@ def drain(learner: Learner, link: Link) -> None:
 
 
 class Reporter:
-    """Puts what actors and learner have measured on the link, at most once a second each."""
+    """Puts what a process has measured on its link.
 
-    def __init__(self, link: Link, clock: Callable[[], float]) -> None:
+    Counters are brought up to date before every heartbeat; records are made once a second each, and
+    once more by ``last``, so that the end of a run is in its metrics too.
+
+    Args:
+        actors, learner: those that work in this process.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        clock: Callable[[], float],
+        *,
+        actors: Sequence[Actor] = (),
+        learner: Learner | None = None,
+    ) -> None:
         self._link = link
         self._clock = clock
-        self._next: dict[int, float] = {}
+        self._actors = actors
+        self._learner = learner
+        self._steps = 0
+        self._next_s = 0.0
+        link.before_beat = self.count
 
-    def actor(self, actor: Actor, total_steps: int, *, only: bool) -> None:
-        """Counters of an actor, and a `train` record if episodes have ended.
+    def count(self) -> None:
+        """Bring the counters up to date."""
+        values = self._link.counters.values
+        if self._learner is not None:
+            values |= self._learner.counters()
+        if not self._actors:
+            return
+        values["steps"] = sum(a.steps for a in self._actors)
+        if len(self._actors) > 1:
+            return  # the gauges of several actors are nobody's
+        (actor,) = self._actors
+        values["epsilon"] = actor.epsilon
+        values["epsilon_planned"] = actor.planned_epsilon()
+        values["version"] = max(p.policy.version for p in actor.parts.values())
+        values["updates_held"] = max(p.updates_held for p in actor.parts.values())
+        values["transitions"] = sum(p.inserts for p in actor.parts.values())
+
+    def episodes(self, total_steps: int) -> None:
+        """`train` records if they are due and episodes have ended.
 
         Args:
-            only: whether this process runs nothing but this actor, so that gauges are its own.
+            total_steps: environment steps of the whole run.
         """
+        self._steps = total_steps
+        if self._clock() >= self._next_s:
+            self._next_s = self._clock() + RECORD_EVERY_S
+            self._record_episodes()
+
+    def updates(self) -> None:
+        """`learner` records if they are due."""
+        if self._learner is not None:
+            for record in self._learner.records(RECORD_EVERY_S):
+                self._link.record(record)
+
+    def last(self) -> None:
+        """Records of whatever has happened since the ones before."""
+        self._record_episodes()
+        if self._learner is not None:
+            for record in self._learner.records(0.0):
+                self._link.record(record)
+
+    def _record_episodes(self) -> None:
         values = self._link.counters.values
-        if only:
-            values["steps"] = actor.steps
-            values["epsilon"] = actor.epsilon
-            values["epsilon_planned"] = actor.planned_epsilon()
-            values["version"] = max(p.policy.version for p in actor.parts.values())
-            values["updates_held"] = max(p.updates_held for p in actor.parts.values())
-            values["transitions"] = sum(p.inserts for p in actor.parts.values())
-        if self._clock() < self._next.get(actor.index, 0.0):
-            return
-        self._next[actor.index] = self._clock() + RECORD_EVERY_S
-        for name, part in actor.parts.items():
-            if part.stats.episodes:
+        for actor in self._actors:
+            for name, part in actor.parts.items():
+                if not part.stats.episodes:
+                    continue
                 values["episodes"] = values.get("episodes", 0) + part.stats.episodes
                 self._link.record(
                     {
                         "kind": "train",
                         "policy": name,
-                        "steps": total_steps,
+                        "steps": self._steps,
                         "updates": part.updates_held,
                         "actor": actor.index,
                         "epsilon": actor.epsilon,
                         **part.stats.take(),
                     }
                 )
-
-    def learner(self, learner: Learner) -> None:
-        """Counters of the learner, and a `learner` record when one is due."""
-        self._link.counters.values |= learner.counters()
-        for record in learner.records(RECORD_EVERY_S):
-            self._link.record(record)

@@ -21,7 +21,7 @@ from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.evaluator import Evaluator
 from tuitrain.workers.learner import Learner
 from tuitrain.workers.link import Link
-from tuitrain.workers.messages import Evaluate
+from tuitrain.workers.messages import Evaluate, Stop
 from tuitrain.workers.stores import Stores, attach
 
 
@@ -89,26 +89,28 @@ def run(args: ChildArgs, link: Link) -> None:
         by_hand.append(command.command_id)
         return {"queued": trainer.evaluator is not None}
 
+    def last_words(stop: Stop) -> dict[str, object]:
+        reporter.last()
+        return {"path": str(learner.save())} if stop.checkpoint else {}
+
+    reporter = Reporter(link, time.monotonic, actors=trainer.actors, learner=learner)
     link.on("checkpoint", lambda _: {"path": str(learner.save())})
-    link.on("stop", lambda stop: {"path": str(learner.save())} if stop.checkpoint else {})
+    link.on("stop", last_words)
     link.on("resync", lambda _: learner.holdings())
     link.on("evaluate", evaluate_soon)
-    reporter = Reporter(link, time.monotonic)
     learner.publish(blueprint.base.steps)
     link.ready(spec_hash=blueprint.spec.spec_hash(), device=blueprint.config.learner.device)
     going = True
     while going:
         going = trainer.round(link)
         steps = stores.limiter.totals().steps
-        for actor in trainer.actors:
-            reporter.actor(actor, steps, only=len(trainer.actors) == 1)
-        link.counters.values["steps"] = sum(a.steps for a in trainer.actors)
-        reporter.learner(learner)
+        reporter.episodes(steps)
+        reporter.updates()
         if by_hand:
             trainer.evaluate(link, BY_HAND + by_hand.pop(), steps)
         link.tick()
     trainer.finish(link)
-    reporter.learner(learner)
+    reporter.last()
     path = learner.save()
     fingerprint = learner.fingerprint() if blueprint.config.run.fingerprint else None
     link.finish(checkpoint=str(path), fingerprint=fingerprint)

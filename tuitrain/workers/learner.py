@@ -28,6 +28,8 @@ from tuitrain.workers.build import network_for
 from tuitrain.workers.stores import Stores
 
 CHECKPOINT_SCHEMA = 1
+
+
 class PolicyLearner:
     """Everything the learner holds for one policy."""
 
@@ -59,6 +61,8 @@ class PolicyLearner:
         self._bytes = np.empty(store.layout.nbytes, np.uint8)
         self._last: Batch | None = None
         self.sampleable = 0
+        self.measured_updates = 0
+        """`dqn.updates` when ``measure`` was called last."""
         """Transitions that may be sampled, counted with each record."""
 
     def pin(self, inserts: int) -> Window:
@@ -104,6 +108,7 @@ class PolicyLearner:
         if self.window is None:
             self.sampleable = self.reader.sampleable(self.pin(inserts))
             self.reader.unpin()
+        self.measured_updates = self.dqn.updates
         out: dict[str, float] = dict(self.dqn.stats())
         out["target_updates"] = self.dqn.target_updates
         batch = self._last
@@ -192,7 +197,11 @@ class Learner:
         return out
 
     def records(self, every_s: float) -> list[dict[str, Any]]:
-        """One `learner` record per policy that has learned, at most every `every_s` seconds."""
+        """One `learner` record per policy that has learned since its last one.
+
+        Args:
+            every_s: none at all if the last ones were made less than so many seconds ago.
+        """
         now = time.monotonic()
         if now - self._last_measure_s < every_s:
             return []
@@ -208,7 +217,7 @@ class Learner:
                 **learner.measure(totals.inserts[i]),
             }
             for i, (name, learner) in enumerate(self.policies.items())
-            if learner.dqn.updates > 0
+            if learner.dqn.updates > learner.measured_updates
         ]
 
     def holdings(self) -> dict[str, Any]:
@@ -232,7 +241,7 @@ class Learner:
         """Write a checkpoint of weights, target, optimizer and counters; returns its path.
 
         Raises:
-            OSError: it could not be written; earlier checkpoints are untouched.
+            CheckpointError: it could not be written; earlier checkpoints are untouched.
         """
         totals = self.stores.limiter.totals()
         names = self.blueprint.policies

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from tuitrain.metrics.counters import Counters
 from tuitrain.workers import messages
@@ -26,6 +26,7 @@ from tuitrain.workers.messages import (
     Finished,
     Heartbeat,
     Notice,
+    Pause,
     Ready,
     Record,
     Stop,
@@ -62,6 +63,8 @@ class Link:
         self.counters = Counters()
         self.wakeups = 0
         self.dropped_messages = 0
+        self.before_beat: Callable[[], None] = _nothing
+        """Brings `counters` up to date; called before each heartbeat."""
         self._control = control
         self._doorbell_fd = doorbell.fileno()
         self._doorbell = doorbell
@@ -91,6 +94,7 @@ class Link:
 
     def ready(self, **fields: Any) -> None:
         """Tell the supervisor that this worker can start."""
+        self._flush()
         self._send(Ready(pid=os.getpid(), **fields))
 
     def tick(self) -> None:
@@ -143,7 +147,7 @@ class Link:
         """Queue an event for the user; sent with the next heartbeat."""
         self._queue(Notice(level=level, text=text, data=data))
 
-    def finish(self, **result: Any) -> None:
+    def finish(self, **result: Any) -> NoReturn:
         """All work is done: say so, then wait for `Stop` (commands are still answered).
 
         Raises:
@@ -180,15 +184,23 @@ class Link:
                     result = handler(command)
                 except Exception as error:  # the command failed, not the worker: say so
                     ok, result = False, {"error": f"{type(error).__name__}: {error}"}
-            if command.kind == "pause":
+            if isinstance(command, Pause):
                 self._paused = True
             elif isinstance(command, Unpause):
                 self._paused = False
+            if isinstance(command, Pause | Stop):
+                # Who is told that this worker holds may look at its counters next.
+                self._beat(time.monotonic(), self._state(), None)
             self._send(Ack(command_id=command.command_id, ok=ok, result=result))
             if isinstance(command, Stop):
                 raise StopRequested
         if self._paused and not self._finished:
             self._hold()
+
+    def _state(self) -> State:
+        if self._paused:
+            return "paused"
+        return "finished" if self._finished else "running"
 
     def _hold(self) -> None:
         """Stay here while paused."""
@@ -232,6 +244,7 @@ class Link:
 
     def _beat(self, now: float, state: State, wait: str | None) -> None:
         self._beat_due = now + self._heartbeat_s
+        self.before_beat()
         self._flush()
         if self._writable.poll(0):
             self._send(
@@ -253,3 +266,7 @@ class Link:
             self._control.send_bytes(messages.encode(message))
         except (BrokenPipeError, ConnectionResetError):
             raise StopRequested("the supervisor is gone") from None
+
+
+def _nothing() -> None:
+    """Called before a heartbeat when nobody counts."""

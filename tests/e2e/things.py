@@ -1,0 +1,144 @@
+"""Environments and networks for whole runs, by `things.py:name`.
+
+Each misbehaves in one way, and where it matters only in one worker, which it knows by the name of
+its process. Imported by workers as a file, so it must not need the repository on the path.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+
+sys.path.append(str(Path(__file__).parents[2]))
+
+from tests.envs import Chain  # noqa: E402
+
+
+def fail(how: str) -> None:
+    """End this process, or raise, in one of the ways in which workers end."""
+    print(f"about to {how}", flush=True)
+    if how == "raise":
+        raise RuntimeError("failed, as asked")
+    if how == "exit":
+        os._exit(7)
+    if how == "segfault":
+        ctypes.string_at(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_worker(name: str) -> bool:
+    """Whether this is that worker."""
+    return multiprocessing.current_process().name == name
+
+
+class FailsIn(Chain):
+    """A ``Chain`` that fails in its step number `after_steps`, in one worker only."""
+
+    def __init__(self, worker: str, how: str, after_steps: int = 20) -> None:
+        super().__init__()
+        self.left = after_steps if in_worker(worker) else -1
+        self.how = how
+
+    def step(self, action: int):
+        self.left -= 1
+        if self.left == 0:
+            fail(self.how)
+        return super().step(action)
+
+
+class Noisy(Chain):
+    """Prints from Python, from C and from a child, and starts a process that outlives it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        print("printed by the environment")
+        os.write(1, b"written to descriptor 1\n")
+        subprocess.run(["sh", "-c", "echo said by a child >&2"], check=True)
+        self.child = subprocess.Popen(["sleep", "86400"])
+
+
+class Slow(Chain):
+    """A ``Chain`` whose every step takes at least `step_s` seconds."""
+
+    def __init__(self, step_s: float = 0.001) -> None:
+        super().__init__()
+        self.step_s = step_s
+
+    def step(self, action: int):
+        time.sleep(self.step_s)
+        return super().step(action)
+
+
+class Broken(Chain):
+    """Cannot be built."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        raise FileNotFoundError("the ROM is missing")
+
+
+class Continuous(Chain):
+    """Has an action space that is not supported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+
+class Big(gymnasium.Env):
+    """64 KiB an observation."""
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Box(0, 255, (256, 256), np.uint8)
+        self.action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        return np.zeros((256, 256), np.uint8), {}
+
+    def step(self, action: int):
+        return np.zeros((256, 256), np.uint8), 0.0, False, False, {}
+
+
+class LearnersOnly(torch.nn.Module):
+    """A small network that does something else with batches of the learner's size.
+
+    Args:
+        how: a way to `fail`, after `after` such batches; "" for never.
+        sleep_s: how long each such batch takes at least.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        n_actions: int,
+        batch_size: int,
+        how: str = "",
+        after: int = 20,
+        sleep_s: float = 0.0,
+    ) -> None:
+        super().__init__()
+        size = int(np.prod(input_shape))
+        self.body = torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.Linear(size, 16), torch.nn.Linear(16, n_actions)
+        )
+        self.batch_size, self.how, self.left, self.sleep_s = batch_size, how, after, sleep_s
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) == self.batch_size:
+            self.left -= 1
+            if self.how and self.left == 0:
+                fail(self.how)
+            time.sleep(self.sleep_s)
+        return self.body(x.float())

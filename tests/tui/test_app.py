@@ -83,17 +83,19 @@ async def test_pipeline() -> None:
             above,
         )
         for words in ("blocked 11%", "ε 0.10–0.38", "start 50k ✓", "age p95 380k",
-                      "ratio 0.251/0.250", "grad 3.10", "lag p95 37u", "max 0.3s"):  # fmt: skip
+                      "ratio 0.251/0.250", "grad 3.10", "lag p95 37 u", "max 0.3s"):  # fmt: skip
             assert words in below
 
 
 async def test_pipeline_says_why_actors_wait() -> None:
-    workers = [actor(i, state="waiting", wait="limiter: learner behind",
+    workers = [actor(i, state="waiting", wait="limiter: the learner is behind, ratio 0.251",
                      phase_share={"wait": 0.9, "act": 0.1}) for i in range(2)]  # fmt: skip
     async with seated(snapshot(processes=workers)) as seat:
         shown = await seat.panel("pipeline")
         assert "blocked 90%" in shown
         assert "limiter" in shown
+        for stage in ("ACTORS", "BUFFER", "LEARNER", "SYNC"):
+            assert stage in shown
 
 
 async def test_pipeline_in_warm_up() -> None:
@@ -114,7 +116,7 @@ async def test_process_table() -> None:
                                    "v97000", "n/a", "n/a", "n/a", "2.3GiB", "101%",
                                    "0"]  # fmt: skip
         assert first.split() == ["a0", "●", "running", "0.2s", "0.1s", "1.2k", "st/s", "v96980",
-                                 "20u", "0.3s", "0.1", "412MiB", "97%", "0"]  # fmt: skip
+                                 "20", "0.3s", "0.1", "412MiB", "97%", "0"]  # fmt: skip
         details = await seat.panel("process-details")
         assert "update ▓" in details
         assert "79%" in details
@@ -284,8 +286,7 @@ async def test_keys_command_the_run_and_show_the_answer(key: str, command: str) 
         await seat.press(key)
         assert seat.run.commands == [command], "not asked twice"
         seat.run.answer(request, "all 10 acknowledged in 0.4 s")
-        shown = await seat.shows(f"✓ {command}: all 10 acknowledged in 0.4 s")
-        assert "you" in shown, "and it is among the events"
+        await seat.shows(f"✓ {command}: all 10 acknowledged in 0.4 s")
 
 
 async def test_unpause() -> None:

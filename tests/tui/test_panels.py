@@ -124,3 +124,10 @@ def test_a_phase_that_was_not_measured_is_not_shown_as_zero() -> None:
 def test_pending_says_for_how_long() -> None:
     shown = draw_notice(View(notice=Notice("resync", "pending", 3.2)), 80, 1)[0].plain
     assert shown == "◌ resync … pending 3.2s"
+
+
+def test_the_run_is_called_what_commands_call_it() -> None:
+    now = snapshot(name="cartpole")
+    for folder, name in (("runs/cartpole-0003", "cartpole-0003"), ("elsewhere", "cartpole")):
+        line = draw_header(View(run_dir=Path(folder), snapshot=now), 120, 3)[0].plain
+        assert f" {name} " in line

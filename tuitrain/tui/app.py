@@ -392,8 +392,9 @@ class TuitrainApp(App[str]):
             ok, text, result = reply.ok, reply.message, reply.result
         finally:
             self._pending.pop(command, None)
-        details = flatten(result)
-        self._told(f"{command}: {text}", "info" if ok else "error")
+        details = flatten(result) if command == "resync" else []
+        if details or not ok:  # the run itself reports what it has carried out
+            self._told(f"{command}: {text}", "info" if ok else "error")
         for detail in details[:50]:
             self._told(f"  {detail}", "info")
         brief = f" ({', '.join(details[:12])})" if details else ""

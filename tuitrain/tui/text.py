@@ -221,16 +221,27 @@ def part(text: str, style: str = "", rank: int = 0) -> Part:
     return Part(Text(text, style, end=""), rank)
 
 
-def fit(parts: Sequence[Part], width: int, gap: str = "  ") -> Text:
-    """Join parts into one line of at most ``width`` cells, leaving out the least important."""
+CUT_CELLS = 8
+"""A part is worth showing cut from this many cells on."""
+
+
+def fit(parts: Sequence[Part], width: int, gap: str = "  ", *, cut: bool = False) -> Text:
+    """Join parts into one line of at most ``width`` cells, leaving out the least important.
+
+    With ``cut``, the last part left out is shown cut at the end where there is some room for it.
+    """
     kept = list(parts)
+    left_out: Part | None = None
 
     def total() -> int:
         return sum(p.text.cell_len for p in kept) + len(gap) * (len(kept) - 1)
 
     while kept and total() > width and any(p.rank for p in kept):
         worst = max(range(len(kept)), key=lambda i: (kept[i].rank, i))
-        del kept[worst]
+        left_out = kept.pop(worst)
+    room = width - total() - len(gap)
+    if cut and left_out is not None and kept and room >= CUT_CELLS:
+        kept.append(Part(clip(left_out.text, room)))
     line = Text(gap, end="").join(p.text for p in kept)
     line.end = ""
     return clip(line, width)
@@ -269,8 +280,8 @@ def table(
         max([Text(column.title).cell_len, *(row[i].cell_len for row in cells)])
         for i, column in enumerate(columns)
     ]
-    for i, column in enumerate(columns):
-        over = sum(widths) + len(widths) - 1 - width
+    for i in sorted(range(len(columns)), key=lambda i: -columns[i].rank):
+        column, over = columns[i], sum(widths) + len(widths) - 1 - width
         if over > 0 and column.least is not None:
             widths[i] = max(min(widths[i], column.least), widths[i] - over)
     kept = list(range(len(columns)))

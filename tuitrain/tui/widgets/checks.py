@@ -10,7 +10,7 @@ from tuitrain.tui.view import CHECK_GLYPH, View, check_style, worst_first
 
 _COLUMNS = (
     Column("check", right=False),
-    Column("value", right=True),
+    Column("value", right=True, least=10),
     Column("limit", rank=1, right=False, least=7),
 )
 

@@ -51,6 +51,12 @@ def draw_header(view: View, width: int, height: int) -> list[Text]:
     return lines[:height]
 
 
+def run_name(view: View, snapshot: Snapshot) -> str:
+    """The folder's name, which commands take as RUN, where it belongs to this run."""
+    folder = view.run_dir.name
+    return folder if folder.startswith(snapshot.name) else snapshot.name
+
+
 def _run(view: View, snapshot: Snapshot) -> list[Part]:
     palette = view.palette
     ended = snapshot.state in ENDED
@@ -59,7 +65,7 @@ def _run(view: View, snapshot: Snapshot) -> list[Part]:
     state = f"{STATE_GLYPH.get(snapshot.state, '○')} {snapshot.state.upper()}"
     parts = [
         part("tuitrain", palette.accent, 9),
-        part(safe(snapshot.name), palette.accent, 2),
+        part(safe(run_name(view, snapshot)), palette.accent, 2),
         part(state, state_style(snapshot.state, palette)),
         part(clock(snapshot.elapsed_s), rank=4),
     ]

@@ -22,6 +22,9 @@ from tuitrain.tui.text import (
 from tuitrain.tui.view import View, actors, common_wait, learner, mean, spread, working
 
 _BAR = 8
+_ARROW = " ─▶ "
+WIDE = 90
+"""Cells from which on the four stages stand side by side."""
 
 
 def draw_pipeline(view: View, width: int, height: int) -> list[Text]:
@@ -29,17 +32,39 @@ def draw_pipeline(view: View, width: int, height: int) -> list[Text]:
     if view.snapshot is None:
         return [clip(Text("ACTORS n/a ─▶ BUFFER n/a ─▶ LEARNER n/a ─▶ SYNC n/a", end=""), width)]
     stages = _stages(view, view.snapshot)
-    top = [fit(upper, width, " ") for upper, _ in stages]
-    low = [fit(lower, width, "  ") for _, lower in stages]
-    widths = [max(a.cell_len, b.cell_len) for a, b in zip(top, low, strict=True)]
-    spare = width - sum(widths) - 4 * 3
-    if height == 2 and spare >= 0:
-        for i in range(3):
-            widths[i] += spare // 4
-        return [_joined(top, widths, " ─▶ ", view.palette.dim),
-                _joined(low, widths, "    ", "")]  # fmt: skip
-    flat = [fit([*upper, *lower], width - 3, "  ") for upper, lower in stages]
-    return [clip(line, width) for line in flat[:3]] if height < 4 else flat
+    if height == 2 and width >= WIDE:
+        return _two_rows(stages, width, view.palette.dim)
+    flat = [fit([*upper, *lower], width, "  ") for upper, lower in stages]
+    if height < 4:  # three rows: what is synced goes with the learner
+        upper, lower = stages[3]
+        flat[2] = fit([*stages[2][0], *stages[2][1], *_less(upper), *_less(lower)], width, "  ")
+    return flat[:height]
+
+
+def _less(parts: list[Part]) -> list[Part]:
+    """The same parts, to be left out before any other."""
+    return [Part(p.text, p.rank + 10) for p in parts]
+
+
+def _two_rows(stages: list[tuple[list[Part], list[Part]]], width: int, dim: str) -> list[Text]:
+    """Four columns under arrows; what does not fit below is cut, so that no stage is lost."""
+    room = width - (len(stages) - 1) * len(_ARROW)
+    top = [fit(upper, room // 4 + 4, " ") for upper, _ in stages]
+    widths = [cell.cell_len for cell in top]
+    spare = room - sum(widths)
+    need = [
+        max(0, fit(lower, width).cell_len - w) for (_, lower), w in zip(stages, widths, strict=True)
+    ]
+    order = sorted(range(len(stages)), key=lambda i: need[i])
+    for place, i in enumerate(order):  # who needs little gets it all
+        more = min(need[i], max(0, spare) // (len(order) - place))
+        widths[i] += more
+        spare -= more
+    low = [fit(lower, w, cut=True) for (_, lower), w in zip(stages, widths, strict=True)]
+    for i in range(len(stages) - 1):
+        widths[i] += max(0, spare) // len(stages)
+    return [clip(_joined(top, widths, _ARROW, dim), width),
+            clip(_joined(low, widths, " " * len(_ARROW), ""), width)]  # fmt: skip
 
 
 def _joined(cells: list[Text], widths: list[int], gap: str, style: str) -> Text:
@@ -51,7 +76,7 @@ def _joined(cells: list[Text], widths: list[int], gap: str, style: str) -> Text:
             if gap.strip():
                 line.append(" " + "─" * (pad + 1) + "▶ ", style)
             else:
-                line.append(" " * (pad + len(gap) - 0))
+                line.append(" " * (pad + len(gap)))
     return line
 
 
@@ -81,11 +106,11 @@ def _actors(
     epsilons = [p.epsilon for p in makers if p.epsilon is not None]
     lower = [
         part(f"blocked {percent(blocked)}", palette.warn if (blocked or 0) > 0.5 else "", 1),
-        part(f"ε {spread(epsilons, lambda e: f'{e:.2f}')}", rank=2),
+        part(f"ε {spread(epsilons, lambda e: f'{e:.2f}')}", rank=3),
     ]
     reason = common_wait(makers)
     if reason:
-        lower.append(part(safe(reason, 24), palette.dim, 3))
+        lower.append(part(safe(reason, 60), palette.dim, 2))
     return upper, lower
 
 
@@ -142,7 +167,7 @@ def _sync(
         part(f"{published} ago" if published != NA else NA, palette.dim, 1),
     ]
     seconds = [p.lag_s for p in makers if p.lag_s is not None]
-    lag = f"{count(policy.lag_updates_p95)}u" if policy.lag_updates_p95 is not None else NA
+    lag = f"{count(policy.lag_updates_p95)} u" if policy.lag_updates_p95 is not None else NA
     lower = [
         part(f"lag p95 {lag}", rank=1),
         part(f"max {age(max(seconds)) if seconds else NA}", palette.dim, 2),

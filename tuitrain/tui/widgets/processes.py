@@ -95,7 +95,7 @@ def _row(process: ProcessView, palette: Palette) -> list[Text | str]:
         age(process.progress_age_s),
         rate(process.rate, process.rate_unit),
         NA if process.version is None else f"v{process.version}",
-        NA if process.lag_updates is None else f"{count(process.lag_updates)}u",
+        count(process.lag_updates),
         age(process.lag_s),
         epsilon,
         size(process.rss_bytes),

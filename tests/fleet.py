@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -24,6 +24,7 @@ from tuitrain.replay.layout import HEADER_TAIL
 from tuitrain.schedules import roles
 from tuitrain.workers import messages, stores
 from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.stores import Stores
 
 MAX_ACTORS = 3
 NAMES = ("learner", *(f"a{i}" for i in range(MAX_ACTORS)), "eval")
@@ -197,10 +198,12 @@ class Fleet:
         entries: Mapping[str, str] | None = None,
         timeout_s: float = 120.0,
         check: bool = True,
+        look: Callable[[Stores], None] | None = None,
     ) -> Outcome:
         """Train `config` in its schedule.
 
         Args:
+            look: called with the run's shared memory when everybody has finished.
             entries: role -> `module:function` to use instead of the schedule's own.
             check: raise ``RunFailed`` if a worker failed.
         """
@@ -221,6 +224,8 @@ class Fleet:
         try:
             outcome = self._drive(blueprint, entries or {}, str(folder), timeout_s)
             outcome.totals = shared.limiter.totals()
+            if look is not None:
+                look(shared)
             for replay in shared.replays.values():
                 outcome.tails += replay.columns.header[:, HEADER_TAIL].tolist()
         finally:

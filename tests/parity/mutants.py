@@ -142,6 +142,22 @@ def stale_epsilon(args: ChildArgs, link: Link) -> None:
     _actor(StaleEpsilon, args, link)
 
 
+# ---- global random state shared by everything in the process ----------------------------------
+
+
+class NoFence(Actor):
+    """Environments draw from the process's own global random state."""
+
+    def rollout(self, rows: int, tick: Any, phases: Any = None) -> None:
+        for _ in range(rows):
+            self.step(phases)
+            tick()
+
+
+def no_fence(args: ChildArgs, link: Link) -> None:
+    _actor(NoFence, args, link)
+
+
 # ---- windows that are not the round's ----------------------------------------------------------
 
 

@@ -40,3 +40,11 @@ def test_a_fault_breaks_parity(
 def test_the_doubles_themselves_do_not(fleet: Fleet, sequential: dict[str, dict[str, str]]) -> None:
     entries = {role: f"tests.parity.mutants:honest_{role}" for role in ("learner", "actor")}
     assert fleet.run(_config("lockstep"), entries=entries).fingerprint == sequential
+
+
+def test_unfenced_global_random_state_breaks_parity(fleet: Fleet) -> None:
+    cases = {s: config("global-random", s) for s in ("sequential", "lockstep")}
+    honest = fleet.run(cases["sequential"]).fingerprint
+    assert fleet.run(cases["lockstep"]).fingerprint == honest
+    entries = {"actor": "tests.parity.mutants:no_fence"}
+    assert fleet.run(cases["lockstep"], entries=entries).fingerprint != honest

@@ -132,7 +132,7 @@ def keep_phases(args: ChildArgs, link: Link) -> None:
         link.counters.phases.enter("other")
         ready(**fields)
 
-    link.ready = ready_and_count  # type: ignore[method-assign, assignment]
+    link.ready = ready_and_count  # type: ignore[method-assign]
     entry = next(spec.entry for spec in roles(args.config) if spec.name == args.name)
     module, _, function = entry.partition(":")
     getattr(importlib.import_module(module), function)(args, link)

@@ -1,0 +1,340 @@
+"""Single operations over the least that the same work could cost.
+
+Every line is a pair: ours, and the bare system calls, copies or tensor operations that remain when
+everything around them is taken away. One process, nobody else at the shared memory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from benchmarks.pairs import PAIRS, Ratio, interleave, ratio
+from benchmarks.supervised import CARTPOLE
+from tuitrain.config.load import load_config
+from tuitrain.config.resolve import resolve
+from tuitrain.envs.spec import PolicySpec
+from tuitrain.learning.batch import to_device
+from tuitrain.learning.dqn import DQN
+from tuitrain.learning.flatten import FlatModule, layout_of
+from tuitrain.learning.networks import build_network
+from tuitrain.learning.policy import Policy
+from tuitrain.learning.weights import WeightStore
+from tuitrain.replay import segment
+from tuitrain.replay.buffer import PolicyReplay
+from tuitrain.replay.layout import ReplayLayout
+from tuitrain.replay.limiter import Limiter, LimiterRule
+from tuitrain.replay.lock import LockFile
+
+Call = Callable[[], object]
+
+STRETCH_S = 0.02
+"""An operation is repeated for about so long at a time."""
+
+VECTOR = PolicySpec((4,), "float32", 2, ("agent",))
+IMAGE = PolicySpec((84, 84), "uint8", 6, ("agent",))
+
+
+class Pair(NamedTuple):
+    """An operation and its limit; both are called again and again."""
+
+    ours: Call
+    limit: Call
+    what: str
+
+
+def measure(pairs: int = PAIRS) -> dict[str, Any]:
+    """Figures by name: microseconds of both, and their ratio."""
+    torch.set_num_threads(1)
+    figures: dict[str, Any] = {}
+    with _memory() as memory:
+        for name, pair in _pairs(memory).items():
+            times = {arm: _repeats(call) for arm, call in zip("ab", pair[:2], strict=True)}
+            found = interleave({arm: _timed(*times[arm]) for arm in "ab"}, pairs)
+            ours, limit = (median(found[arm]) * 1e6 for arm in "ab")
+            quotient: Ratio = ratio(found["a"], found["b"])
+            figures[name] = {
+                "µs": f"{ours:.1f}",
+                f"over {pair.what}": f"{limit:.1f}",
+                "ratio": str(quotient),
+            }
+    return figures
+
+
+def _repeats(call: Call) -> tuple[Call, int]:
+    call()
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < STRETCH_S:
+        call()
+        count += 1
+    return call, max(1, count)
+
+
+def _timed(call: Call, repeats: int) -> Callable[[], float]:
+    def timed() -> float:
+        call()
+        start = time.perf_counter()
+        for _ in range(repeats):
+            call()
+        return (time.perf_counter() - start) / repeats
+
+    return timed
+
+
+class _Memory(NamedTuple):
+    folder: Path
+    locks: LockFile
+    make: Callable[[int], Any]
+
+
+@contextmanager
+def _memory() -> Iterator[_Memory]:
+    """Segments of this process, and the run's kind of lock file; all removed afterwards."""
+    prefix = f"tuitrain-bench{os.getpid()}-"
+    made: list[Any] = []
+
+    def make(nbytes: int) -> Any:
+        made.append(segment.create(f"{prefix}{len(made)}", nbytes, b"b" * 32))
+        return made[-1]
+
+    with tempfile.TemporaryDirectory() as folder:
+        locks = LockFile.create(Path(folder) / "lock")
+        try:
+            yield _Memory(Path(folder), locks, make)
+        finally:
+            locks.close()
+            for name in segment.list_names(prefix):
+                segment.unlink(name)
+
+
+def _pairs(memory: _Memory) -> dict[str, Pair]:
+    return {
+        **_locking(memory),
+        **_replay(memory, "vectors [4]", VECTOR, 1, 50_000, (32, 128, 256)),
+        **_replay(memory, "frames 84x84x4", IMAGE, 4, 20_000, (32, 128, 256)),
+        **_learning(memory),
+    }
+
+
+def _locking(memory: _Memory) -> dict[str, Pair]:
+    lock = memory.locks.rwlock(0, "lock", 1.0)
+    control = memory.locks.rwlock(1, "limiter", 1.0)
+    table = np.zeros(Limiter.table_shape(1, 3), np.int64)
+    rule = LimiterRule(_tenth(), 1, _tenth() * 1000, 128)
+    limiter = Limiter(table, [rule], control, 10**15, 3)
+    fd = os.open(memory.folder / "bare", os.O_CREAT | os.O_RDWR)
+    requests = [
+        struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, 1, 0)
+        for kind, byte in (
+            (fcntl.F_WRLCK, 0),
+            (fcntl.F_WRLCK, 1),
+            (fcntl.F_UNLCK, 0),
+            (fcntl.F_UNLCK, 1),
+        )
+    ]
+
+    def calls() -> None:
+        for request in requests:
+            fcntl.fcntl(fd, fcntl.F_SETLK, request)
+
+    def acquire() -> None:
+        with lock.write():
+            pass
+
+    def reserve_commit() -> None:
+        limiter.reserve(0, (128,), 128)
+        limiter.commit(0, (128,), 128)
+        limiter.add_updates(0, 13)
+
+    def three_locks() -> None:
+        for _ in range(3):
+            acquire()
+
+    four = "the 4 system calls"
+    return {
+        "lock: acquire + release": Pair(acquire, calls, four),
+        "limiter: reserve + commit + add_updates": Pair(reserve_commit, three_locks, "3 locks"),
+    }
+
+
+def _tenth() -> Any:
+    from fractions import Fraction
+
+    return Fraction(1, 10)
+
+
+def _replay(
+    memory: _Memory, what: str, spec: PolicySpec, frames: int, capacity: int, sizes: tuple[int, ...]
+) -> dict[str, Pair]:
+    lanes, rows = 8, 16
+    layout = ReplayLayout("default", spec, frames, 1, 1, lanes, rows, capacity, 1000, 1000, 1)
+    lock = memory.locks.rwlock(10 + len(what), what, 1.0)
+    replay = PolicyReplay(layout, memory.make(layout.nbytes), [lock])
+    replay.initialise()
+    writer, reader = replay.writer(0), replay.reader(0)
+    rng = np.random.default_rng(0)
+    observation = np.zeros((lanes, *spec.observation_shape), spec.dtype)
+    action = np.zeros(lanes, np.int64)
+    reward, no = np.zeros(lanes, np.float32), np.zeros(lanes, np.bool_)
+    age = np.zeros(lanes, np.int64)
+    row = 0
+
+    def append() -> None:
+        nonlocal row
+        writer.begin(rows)
+        writer.put_observation(row, observation, age, 0)
+        for _ in range(rows):
+            writer.put_outcome(row, action, reward, no, no, 0, row * lanes)
+            row += 1
+            age[:] = row % 200
+            writer.put_observation(row, observation, age, 0)
+        writer.commit(row)
+
+    while row < capacity // lanes:
+        append()
+    chunk = np.zeros((rows, *observation.shape), spec.dtype)
+    target = np.ones((64, *chunk.shape), spec.dtype)  # ones: pages of zeros are not there yet
+    slot = 0
+
+    def copy_chunk() -> None:
+        nonlocal slot
+        slot = (slot + 1) % len(target)
+        np.copyto(target[slot], chunk)
+
+    pairs = {
+        f"append {rows} rows of {lanes}, {what}": Pair(
+            append, copy_chunk, "one copy of the observations"
+        )
+    }
+    window = reader.pin()
+    reader.unpin()  # nothing is appended any more
+    columns = replay.columns
+    scalars = (
+        columns.flat_action,
+        columns.flat_reward,
+        columns.flat_terminated,
+        columns.flat_truncated,
+    )
+    for size in sizes:
+
+        def sample(size: int = size) -> None:
+            reader.sample(window, size, rng, 1, 0.99)
+
+        cells = [rng.integers(0, capacity // 2, (2, size, frames)) for _ in range(32)]
+        images = np.zeros((2, size, frames, *spec.observation_shape), spec.dtype)
+        outs = [np.zeros(size, column.dtype) for column in scalars]
+
+        def gather(cells: Any = cells, images: Any = images, outs: Any = outs) -> None:
+            index = cells.pop()
+            cells.insert(0, index)
+            columns.flat_observation.take(index, axis=0, out=images, mode="clip")
+            for column, out in zip(scalars, outs, strict=True):
+                column.take(index[0, :, 0], out=out, mode="clip")
+
+        pairs[f"sample {size}, {what}"] = Pair(sample, gather, "gathering 5 columns")
+    return pairs
+
+
+def _learning(memory: _Memory) -> dict[str, Pair]:
+    config = resolve(load_config(CARTPOLE, []), cores=4).learner
+    rng = np.random.default_rng(0)
+
+    def network(hidden: tuple[int, ...]) -> torch.nn.Module:
+        return build_network("mlp", (1, 4), "float32", 2, False, {"hidden": list(hidden)}, 0)
+
+    big = network((256, 400))  # 110k parameters
+    flat, other = FlatModule(big), FlatModule(network((256, 400)))
+    layout = layout_of(big)
+    store = WeightStore(
+        layout,
+        memory.make(WeightStore.segment_bytes(layout, 1)),
+        memory.locks.rwlock(2, "weights", 1.0),
+        1,
+    )
+    store.initialise()
+    bytes_ = np.zeros(layout.nbytes, np.uint8)
+
+    def publish() -> None:
+        flat.to_bytes(bytes_)
+        store.publish(bytes_, 0)
+
+    def publish_and_pull() -> None:
+        publish()
+        store.pull(0, other.buffer)
+        other.load_bytes(other.buffer)
+
+    spare = np.zeros_like(bytes_)
+
+    def copies() -> None:
+        for _ in range(4):
+            np.copyto(spare, bytes_)
+
+    policy = Policy(network((120, 84)), 2)
+    stacked = rng.standard_normal((8, 1, 4)).astype(np.float32)
+    weights = [(p.detach(), q.detach()) for p, q in _layers(network((120, 84)))]
+    inputs = torch.from_numpy(stacked[:, 0])
+
+    def forward() -> object:
+        with torch.inference_mode():
+            x = inputs
+            for i, (weight, bias) in enumerate(weights):
+                x = torch.nn.functional.linear(x, weight, bias)
+                if i < len(weights) - 1:
+                    x = x.relu_()
+            return x.argmax(1)
+
+    class _Batch(NamedTuple):
+        state: Any
+        next_state: Any
+        action: Any
+        returns: Any
+        discount: Any
+
+    size = config.batch_size
+    batch = _Batch(
+        rng.standard_normal((size, 1, 4)).astype(np.float32),
+        rng.standard_normal((size, 1, 4)).astype(np.float32),
+        rng.integers(0, 2, size),
+        np.ones(size, np.float32),
+        np.full(size, 0.99, np.float32),
+    )
+    dqn = DQN(network((120, 84)), network((120, 84)), config, 2, "cpu", 10_000)
+
+    def update() -> None:
+        dqn.update([to_device(batch, "cpu")])
+
+    plain = network((120, 84))
+    adam = torch.optim.Adam(plain.parameters(), lr=config.lr, fused=True)
+    state = torch.from_numpy(batch.state)
+
+    def plain_update() -> None:
+        with torch.no_grad():
+            plain(state)
+            plain(state)
+        adam.zero_grad()
+        plain(state).square().mean().backward()
+        adam.step()
+
+    return {
+        "publish + pull, 110k parameters": Pair(publish_and_pull, copies, "4 copies"),
+        "Policy.act, 8 rows": Pair(
+            lambda: policy.act(stacked, 0.04, rng), forward, "forward and argmax"
+        ),
+        f"update, batch {size}": Pair(update, plain_update, "3 forwards, 1 backward, fused Adam"),
+    }
+
+
+def _layers(network: torch.nn.Module) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    parameters = list(network.parameters())
+    return zip(parameters[::2], parameters[1::2], strict=True)

@@ -10,18 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuitrain.tui.widgets.line_chart import (
+from tuitrain.tui.widgets.axes import (
     Axis,
-    Line,
-    draw_chart,
     log_ticks,
     nice_ticks,
-    raster,
     span_of,
     tick_labels,
     time_label,
     time_ticks,
 )
+from tuitrain.tui.widgets.line_chart import Line, draw_chart, raster
 
 INF, NAN = math.inf, math.nan
 

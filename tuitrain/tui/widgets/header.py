@@ -107,7 +107,7 @@ def _link(view: View) -> list[Part]:
 def _health(view: View, snapshot: Snapshot) -> list[Part]:
     palette = view.palette
     checks = worst_first(snapshot.checks)
-    parts = [part("HEALTH  ", "bold", 6)]
+    parts = [part("HEALTH  ", "bold", 3)]
     if not checks:
         return [*parts, part(f"○ {NA}", palette.dim), part("no checks reported", palette.dim, 1)]
     worst = checks[0]
@@ -137,7 +137,7 @@ def _learning(view: View, snapshot: Snapshot) -> list[Part]:
         "IMPROVING": palette.ok, "FLAT": palette.warn, "FALLING": palette.fail,
     }.get(learning.verdict, palette.dim)  # fmt: skip
     parts = [
-        part("LEARNING", "bold", 6),
+        part("LEARNING", "bold", 3),
         part(f"{_VERDICT_GLYPH.get(learning.verdict, '○')} {learning.verdict}", style),
     ]
     if learning.mean is None:

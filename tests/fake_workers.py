@@ -40,7 +40,7 @@ def fake_config(workers: dict[str, dict[str, Any]], **supervisor: float) -> Conf
     """A config whose workers do as told; deadlines can be given."""
     return Config.model_validate(
         {
-            "run": {"name": "fake", "total_steps": 1000, "checkpoint_every_s": 1000.0},
+            "run": {"name": "fake", "total_steps": 10_000, "checkpoint_every_s": 1000.0},
             "env": {"kwargs": {"workers": workers}},
             "supervisor": {"heartbeat_s": 0.05, **supervisor},
         }

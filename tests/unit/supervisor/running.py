@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import itertools
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +25,14 @@ from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.supervisor import Supervisor
 
 WAIT_S = 60.0
+
+PROGRAM = """
+import sys
+from tests.fake_workers import FakePlan
+from tuitrain.supervisor.entry import supervise
+if __name__ == "__main__":
+    sys.exit(supervise(sys.argv[1], as_json=True, ready_fd=int(sys.argv[2]), plan=FakePlan()))
+"""
 
 
 class Ready(ReadyPipe):
@@ -142,3 +153,35 @@ def gone(pid: int) -> bool:
         except FileNotFoundError:
             return True
     return False
+
+
+class Started:
+    """A supervisor process that has told whether its run is up."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        read_fd, write_fd = os.pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(folder.path), str(write_fd)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=(write_fd,),
+        )
+        os.close(write_fd)
+        with open(read_fd) as file:
+            self.told: list[dict[str, Any]] = [json.loads(line) for line in file]
+
+    @property
+    def up(self) -> bool:
+        return bool(self.told) and self.told[-1]["event"] == "ready"
+
+    def end(self) -> tuple[int, list[dict[str, Any]], str]:
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, [json.loads(line) for line in out.splitlines()], err
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(self.folder.summary_json.read_text())
+        return data

@@ -1,0 +1,233 @@
+"""The command line, against runs of fake workers and against no run at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from tests.fake_workers import fake_config, fake_folder
+from tests.unit.supervisor.running import Started
+from tuitrain.cli import main as cli
+from tuitrain.replay import segment
+from tuitrain.supervisor import house as houses
+
+WORK = {"do": "work"}
+
+
+@pytest.fixture(autouse=True)
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The fake supervisor finds the tests by PYTHONPATH, whatever the working folder.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Started]:
+    run = Started(fake_folder(tmp_path / "runs", fake_config({"learner": WORK, "a0": WORK})))
+    assert run.up
+    yield run
+    if run.process.poll() is None:
+        run.process.terminate()
+    run.process.communicate(timeout=60)
+
+
+def call(*arguments: str) -> Any:
+    result: Result = CliRunner().invoke(cli.app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["launch", "--help"], ["config", "--help"]])
+def test_help_teaches(arguments: list[str]) -> None:
+    result = call(*arguments)
+    assert result.exit_code == 0
+    assert "\x1b" not in result.output
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from tuitrain.cli.main import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "assert CliRunner().invoke(app, ['ls']).exit_code == 0\n"
+        "print([m for m in ('torch', 'textual', 'gymnasium') if m in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_config_problem_is_shown_and_nothing_is_created(tmp_path: Path) -> None:
+    Path("bad.toml").write_text("[learner]\nlr = 7\nbatch_sise = 3\n")
+    before = sorted(tmp_path.iterdir())
+    result = call("launch", "bad.toml", "--set", "run.seed=x y", "--schedule", "fast")
+    assert result.exit_code == 2
+    for word in ("learner.lr", "batch_sise", "batch_size", "run.seed", "run.schedule"):
+        assert word in result.output
+    assert sorted(tmp_path.iterdir()) == before
+    assert houses.tenants() == []
+
+
+def test_a_missing_config_is_said_plainly() -> None:
+    result = call("launch", "nowhere.toml")
+    assert result.exit_code == 2
+    assert "nowhere.toml" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_unusable_runtime_directory_stops_a_launch_before_it_creates_anything(
+    tmp_path: Path, runtime_dir: Path
+) -> None:
+    Path("good.toml").write_text("")
+    (runtime_dir / "tuitrain").mkdir(mode=0o755)
+    before = sorted(tmp_path.iterdir())
+    result = call("launch", "good.toml", "--headless")
+    assert result.exit_code == 2
+    assert "chmod 700" in result.output
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_config_check_and_schema() -> None:
+    Path("good.toml").write_text("[run]\nseed = 3\n")
+    assert "good.toml: fine" in call("config", "check", "good.toml").output
+    shown = call("config", "check", "good.toml", "--show", "--set", "run.name=x").output
+    assert "seed = 3" in shown
+    assert 'name = "x"' in shown
+    assert call("config", "check", "good.toml", "--set", "run.seed=-1").exit_code == 2
+    assert "properties" in json.loads(call("config", "schema").output)
+
+
+@pytest.mark.parametrize("command", ["status", "pause", "stop", "resume", "eval", "attach"])
+def test_without_any_run_commands_say_so(command: str) -> None:
+    result = call(command)
+    assert result.exit_code == 2
+    assert "no run" in result.output
+
+
+def test_ls_without_any_run_says_how_to_start_one() -> None:
+    assert "tuitrain launch" in call("ls").output
+    assert json.loads(call("ls", "--json").output) == []
+
+
+def test_commands_reach_a_run_and_print_its_answer(live: Started) -> None:
+    assert "paused: 2 of 2 workers hold" in call("pause").output
+    status = json.loads(call("status", "--json").output)
+    assert status["live"] is True
+    assert status["state"] == "paused"
+    assert "running: 2 of 2" in call("unpause", "fake").output
+    resync = json.loads(call("resync", live.told[-1]["run_id"], "--json").output)
+    assert resync["ok"]
+    assert resync["result"]["equal"] is True
+    assert "ckpt-1" in call("checkpoint", str(live.folder.path)).output
+    text = call("status", "fake-0001").output
+    assert "a0" in text
+    assert "weights hash" in text
+    (row,) = json.loads(call("ls", "--json").output)
+    assert (row["name"], row["live"], row["state"]) == ("fake-0001", True, "running")
+    result = call("stop")
+    assert result.exit_code == 0
+    assert "stopped, checkpoint" in result.output
+    # `stop` has returned: so nothing is left.
+    assert houses.tenants() == []
+    assert segment.list_names(f"tuitrain-{live.told[-1]['run_id']}-") == []
+    assert live.end()[0] == 0
+    status = json.loads(call("status", "--json").output)
+    assert (status["live"], status["state"]) == (False, "stopped")
+    assert "stopped: stopped by its user" in call("status").output
+    assert "stopped" in call("ls").output
+
+
+def test_a_living_run_is_found_from_any_folder_by_name(
+    live: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert json.loads(call("status", "fake-0001", "--json").output)["live"]
+    assert json.loads(call("status", "--json").output)["live"]
+    # But where there are runs, `latest` is one of those.
+    fake_folder(elsewhere / "runs", fake_config({}))
+    assert call("pause").exit_code == 2
+
+
+def test_stop_kill_does_not_save(live: Started) -> None:
+    assert call("stop", "--kill").exit_code == 0
+    assert live.end()[0] == 0
+    assert live.summary["last_checkpoint"] is None
+
+
+def test_a_running_run_is_not_resumed(live: Started) -> None:
+    result = call("resume")
+    assert result.exit_code == 2
+    assert "is running" in result.output
+
+
+def test_a_run_without_checkpoint_is_not_resumed(tmp_path: Path) -> None:
+    fake_folder(tmp_path / "runs", fake_config({}))
+    result = call("resume")
+    assert result.exit_code == 2
+    assert "no checkpoint" in result.output
+
+
+def test_a_command_that_was_not_carried_out_has_exit_code_1(tmp_path: Path) -> None:
+    workers = {"learner": {"do": "work", "disk full": True}}
+    run = Started(fake_folder(tmp_path / "runs", fake_config(workers)))
+    try:
+        result = call("checkpoint")
+        assert result.exit_code == 1
+        assert "No space left" in result.output
+    finally:
+        call("stop", "--kill")
+        run.end()
+
+
+def test_the_next_command_removes_what_a_killed_supervisor_left(live: Started) -> None:
+    run_id = live.told[-1]["run_id"]
+    live.process.kill()
+    live.process.communicate()
+    dry = call("clean", "--dry-run").output
+    assert f"would remove segment tuitrain-{run_id}-fake" in dry
+    assert segment.list_names(f"tuitrain-{run_id}-")
+    result = call("ls")
+    assert "removed what dead runs had left (1 shared-memory" in result.output
+    assert "dead" in result.output
+    assert segment.list_names(f"tuitrain-{run_id}-") == []
+    result = call("status")
+    assert result.exit_code == 2
+    assert "its supervisor was killed" in result.output
+    assert run_id not in call("clean", "--dry-run").output
+
+
+def test_attach_needs_a_terminal(live: Started) -> None:
+    result = call("attach")
+    assert result.exit_code == 2
+    assert "tuitrain status" in result.output
+
+
+def test_windows_is_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "WSL" in capsys.readouterr().err
+
+
+def test_the_runs_folder_may_be_elsewhere(tmp_path: Path) -> None:
+    fake_folder(tmp_path / "other", fake_config({}))
+    assert "fake-0001" in call("ls", "--runs-dir", "other").output
+    os.environ["TUITRAIN_RUNS_DIR"] = "other"
+    assert "fake-0001" in call("ls").output

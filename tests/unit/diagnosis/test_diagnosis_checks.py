@@ -1,0 +1,158 @@
+"""Every check: not measured is n/a, good is ok, and the fault it exists for is caught."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tuitrain.diagnosis.checks import CHECKS, all_checks
+from tuitrain.protocol import PolicyView, ProcessView, Snapshot, WeightsHeld
+
+
+def snapshot(**changes: Any) -> Snapshot:
+    return Snapshot(
+        **{
+            "seq": 1,
+            "time_s": 0.0,
+            "run_id": "0123abcd",
+            "run_dir": "/r",
+            "name": "n",
+            "schedule": "async",
+            "state": "running",
+            "elapsed_s": 1.0,
+            "supervisor_pid": 1,
+            **changes,
+        }
+    )
+
+
+def healthy() -> Snapshot:
+    def process(name: str, role: str) -> ProcessView:
+        return ProcessView(
+            name=name,
+            role=role,
+            state="running",
+            beat_age_s=0.3,
+            progress_age_s=0.3,
+            spec_hash="s",
+            weights={"default": WeightsHeld(version=7, sha256="aa")},
+        )
+
+    policy = PolicyView(
+        name="default",
+        transitions=101_000,
+        capacity=50_000,
+        learning_starts=1000,
+        updates=10_000,
+        ratio_target=0.1,
+        ratio_achieved=0.1,
+        ratio_band_updates=50.0,
+        ratio_updates=10_000,
+        warm_up_transitions=101_000,
+        lag_updates_p95=4000.0,
+        target_updates=20,
+        target_updates_expected=20,
+        non_finite=0,
+    )
+    return snapshot(
+        spec_hash="s",
+        steps=101_000,
+        steps_per_s=100.0,
+        processes=[process("learner", "learner"), process("a0", "actor")],
+        policies=[policy],
+    )
+
+
+def states(of: Snapshot) -> dict[str, str]:
+    return {check.id: check.state for check in all_checks(of)}
+
+
+def change(path: str, value: Any) -> Snapshot:
+    """A healthy snapshot with one thing changed: `policies.0.updates`."""
+    out = healthy()
+    target: Any = out
+    *way, last = path.split(".")
+    for key in way:
+        target = target[int(key)] if key.isdigit() else getattr(target, key)
+    if isinstance(target, dict):
+        target[last] = value
+    else:
+        setattr(target, last, value)
+    return out
+
+
+def test_before_anything_is_measured_nothing_is_ok() -> None:
+    assert set(states(snapshot(state="starting")).values()) == {"n/a"}
+
+
+def test_a_healthy_run_has_every_check_ok() -> None:
+    assert set(states(healthy()).values()) == {"ok"}
+    assert len(states(healthy())) == len(CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("check", "path", "value", "state", "said"),
+    [
+        ("processes", "processes.1.state", "failed", "fail", "a0"),
+        ("heartbeat", "processes.1.beat_age_s", 6.0, "warn", "a0"),
+        ("progress", "processes.1.progress_age_s", 31.0, "warn", "a0"),
+        ("replay_ratio", "policies.0.ratio_achieved", 0.1012, "fail", "1.2%"),
+        ("replay_ratio", "policies.0.ratio_achieved", 0.0988, "fail", "1.2%"),
+        ("policy_lag", "policies.0.lag_updates_p95", 6001.0, "warn", "publish_every_updates"),
+        ("spec", "processes.1.spec_hash", "other", "fail", "environment"),
+        (
+            "weights_hash",
+            "processes.1.weights.default",
+            WeightsHeld(version=7, sha256="bb"),
+            "fail",
+            "never published",
+        ),
+        ("non_finite", "policies.0.non_finite", 1, "fail", "default"),
+        ("target_updates", "policies.0.target_updates", 40, "fail", "more than one owner"),
+        ("target_updates", "policies.0.target_updates", 19, "fail", "default"),
+        ("warm_up", "policies.0.warm_up_transitions", 999, "fail", "before learning_starts"),
+    ],
+)
+def test_the_fault_is_caught_and_advice_given(
+    check: str, path: str, value: Any, state: str, said: str
+) -> None:
+    rows = {row.id: row for row in all_checks(change(path, value))}
+    assert rows[check].state == state
+    assert said in rows[check].advice + rows[check].value
+    assert rows[check].catalogue_id
+    others = {row.state for row in rows.values() if row.id != check}
+    assert others == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("check", "path", "value"),
+    [
+        ("replay_ratio", "policies.0.ratio_achieved", None),
+        ("replay_ratio", "policies.0.ratio_band_updates", 101.0),
+        ("policy_lag", "policies.0.lag_updates_p95", None),
+        ("spec", "spec_hash", None),
+        ("target_updates", "policies.0.target_updates", None),
+        ("non_finite", "policies.0.non_finite", None),
+    ],
+)
+def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> None:
+    assert states(change(path, value))[check] == "n/a"
+
+
+def test_waiting_without_progress_is_healthy() -> None:
+    out = change("processes.1.progress_age_s", 5000.0)
+    out.processes[1].state = "waiting"
+    assert states(out)["progress"] == "ok"
+
+
+def test_different_versions_may_have_different_hashes() -> None:
+    out = change("processes.1.weights.default", WeightsHeld(version=6, sha256="bb"))
+    assert states(out)["weights_hash"] == "ok"
+
+
+def test_the_worst_come_first() -> None:
+    out = change("policies.0.non_finite", 3)
+    out.processes[0].beat_age_s = 9.0
+    rows = all_checks(out)
+    assert [row.state for row in rows[:2]] == ["fail", "warn"]

@@ -1,0 +1,108 @@
+"""JSON lines that survive crashes, full disks and numbers that are none."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import math
+from pathlib import Path
+
+import pandas as pd  # type: ignore[import-untyped]
+
+from tuitrain.metrics.records import COMMON_FIELDS, FIELDS, stamped
+from tuitrain.metrics.sinks import JsonlSink, RecordHistory, read_jsonl, to_json
+
+
+def test_lines_are_readable_as_soon_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    sink = JsonlSink(path)
+    assert sink.write({"a": 1})
+    assert list(read_jsonl(path)) == [{"a": 1}]
+    sink.close()
+    sink.close()
+
+
+def test_numbers_that_are_not_finite_become_null_everywhere() -> None:
+    text = to_json({"a": math.nan, "b": [math.inf, 1.5], "c": {"d": -math.inf}})
+    assert json.loads(text) == {"a": None, "b": [None, 1.5], "c": {"d": None}}
+
+
+def test_pandas_reads_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    sink = JsonlSink(path)
+    sink.write({"kind": "learner", "loss": 0.5})
+    sink.write({"kind": "learner", "loss": math.nan})
+    sink.close()
+    frame = pd.read_json(io.StringIO(path.read_text()), lines=True)
+    assert frame["loss"].isna().tolist() == [False, True]
+
+
+def test_a_torn_last_line_is_closed_off_and_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"a": 2, "b')  # the writer was killed here
+    sink = JsonlSink(path)
+    sink.write({"a": 3})
+    sink.write({"a": 4})
+    sink.close()
+    assert list(read_jsonl(path)) == [{"a": 1}, {"a": 3}, {"a": 4}]
+
+
+def test_a_full_disk_is_told_once_and_never_raised() -> None:
+    told: list[str] = []
+    sink = JsonlSink(Path("/dev/full"), told.append)
+    for _ in range(5):
+        assert not sink.write({"a": 1})
+    assert sink.failures == 5
+    assert len(told) == 1
+    assert "No space left on device; training goes on" in told[0]
+    sink.close()
+
+
+def test_a_file_that_cannot_be_opened_is_told_and_survived(tmp_path: Path) -> None:
+    told: list[str] = []
+    sink = JsonlSink(tmp_path / "missing" / "m.jsonl", told.append)
+    assert not sink.write({"a": 1})
+    assert len(told) == 1
+
+
+def test_reading_the_last_lines_and_a_missing_file(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text("".join(f'{{"a": {i}}}\n' for i in range(10)) + "[1]\nnull\n")
+    assert [line["a"] for line in read_jsonl(path, last=3)] == [7, 8, 9]
+    assert list(read_jsonl(tmp_path / "none.jsonl")) == []
+
+
+def test_history_is_bounded_spread_over_the_run_and_keeps_the_newest() -> None:
+    history = RecordHistory(limit=64)
+    for i in range(100_001):
+        history.add({"kind": "learner", "policy": "p", "time_s": float(i)})
+    kept = [r["time_s"] for r in history.all()]
+    assert 32 <= len(kept) <= 65
+    assert kept == sorted(kept)
+    assert kept[0] == 0.0
+    assert kept[-1] == 100_000.0
+    gaps = [b - a for a, b in itertools.pairwise(kept)]
+    assert max(gaps) <= 100_000 / 16
+
+
+def test_history_keeps_series_apart_in_the_order_of_time() -> None:
+    history = RecordHistory(limit=8)
+    history.add({"kind": "eval", "policy": "p", "time_s": 1.0})
+    for i in range(1000):
+        history.add({"kind": "train", "policy": "p", "actor": i % 2, "time_s": 2.0 + i})
+    kept = history.all()
+    assert kept[0]["kind"] == "eval"
+    assert {r.get("actor") for r in kept[1:]} == {0, 1}
+
+
+def test_stamping_adds_the_clock_and_leaves_the_record_alone() -> None:
+    record = {"kind": "eval", "steps": 5}
+    assert stamped(record, 1000.0, 2.5) == {**record, "time_s": 1000.0, "wall_s": 2.5}
+    assert record == {"kind": "eval", "steps": 5}
+
+
+def test_every_kind_is_documented() -> None:
+    assert set(FIELDS) == {"train", "learner", "eval", "system"}
+    for fields in (*FIELDS.values(), COMMON_FIELDS):
+        assert all(fields.values())

@@ -1,0 +1,132 @@
+"""Events and records: written, numbered, remembered; and printed without escape bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tuitrain.protocol import EventLine, RecordLine, Snapshot
+from tuitrain.supervisor.console import Console, duration
+from tuitrain.supervisor.journal import Journal
+
+
+def journal(path: Path) -> Journal:
+    return Journal(path / "events.jsonl", path / "metrics.jsonl", unix_time=lambda: 1000.0)
+
+
+def test_what_happens_is_written_numbered_and_passed_on(tmp_path: Path) -> None:
+    book = journal(tmp_path)
+    events: list[EventLine] = []
+    records: list[RecordLine] = []
+    book.on_event.append(events.append)
+    book.on_record.append(records.append)
+    book.event("one")
+    book.event("two", level="error", source="a0", data={"x": 1})
+    book.record({"kind": "eval", "return_mean": 1.0})
+    book.close()
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [(line["seq"], line["text"]) for line in lines] == [(1, "one"), (2, "two")]
+    assert [e.seq for e in events] == [1, 2]
+    assert records[0].record == {
+        "kind": "eval",
+        "return_mean": 1.0,
+        "time_s": 1000.0,
+        "wall_s": 0.0,
+    }
+
+
+def test_a_resumed_run_goes_on_where_its_files_end(tmp_path: Path) -> None:
+    first = journal(tmp_path)
+    first.event("one")
+    first.record({"kind": "eval", "policy": "default", "return_mean": 1.0})
+    first.close()
+    second = journal(tmp_path)
+    assert second.event("two").seq == 2
+    assert [e.text for e in second.events] == ["one", "two"]
+    assert [r["return_mean"] for r in second.earlier_records] == [1.0]
+    assert len(second.history.all()) == 1
+    second.close()
+
+
+def test_a_full_disk_becomes_an_event_and_nothing_else(tmp_path: Path) -> None:
+    book = journal(tmp_path)
+    full = os.open("/dev/full", os.O_WRONLY)
+    metrics = book._metrics_sink._fd
+    assert metrics is not None
+    os.dup2(full, metrics)
+    os.close(full)
+    for _ in range(3):
+        book.record({"kind": "train"})
+    assert [e.level for e in book.events] == ["error"]
+    assert book.lost_lines == 3
+    book.close()
+
+
+def printed(as_json: bool, what: Any) -> bytes:
+    read_fd, write_fd = os.pipe()
+    console = Console(as_json=as_json, fd=write_fd)
+    what(console)
+    console.close()
+    os.close(write_fd)
+    with open(read_fd, "rb") as file:
+        return file.read()
+
+
+HOSTILE = EventLine(
+    seq=1,
+    time_s=0.0,
+    level="error",
+    source="a0",
+    text="\x1b[2J\x07failed\r",
+    data={"traceback": "Traceback\n  \x1b[31mline\x1b[0m", "log": ["\x9bm"]},
+)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_no_escape_byte_reaches_the_terminal(as_json: bool) -> None:
+    out = printed(as_json, lambda console: console.event(HOSTILE))
+    assert b"failed" in out
+    assert b"line" in out
+    assert not set(out) & ({*range(0x20), 0x7F} - {0x0A})
+    out.decode()  # and no lone C1 byte either
+    assert "\x9b" not in out.decode()
+
+
+def test_json_lines_are_json() -> None:
+    def what(console: Console) -> None:
+        console.event(HOSTILE)
+        console.progress(
+            Snapshot(
+                seq=1,
+                time_s=0.0,
+                run_id="0123abcd",
+                run_dir="/r",
+                name="n",
+                schedule="async",
+                state="running",
+                elapsed_s=float("inf"),
+                supervisor_pid=1,
+            )
+        )
+
+    lines = [json.loads(line) for line in printed(True, what).splitlines()]
+    assert [line["kind"] for line in lines] == ["event", "snapshot"]
+    assert lines[1]["elapsed_s"] is None
+
+
+def test_a_console_nobody_reads_blocks_nobody() -> None:
+    read_fd, write_fd = os.pipe()
+    console = Console(as_json=False, fd=write_fd)
+    for _ in range(5_000):
+        console.event(HOSTILE)  # far more than the pipe and the queue hold
+    os.close(read_fd)  # then the reader goes away
+    console.close()
+    os.close(write_fd)
+
+
+def test_durations() -> None:
+    assert [duration(s) for s in (0, 61, 3600 * 25 + 1)] == ["0:00:00", "0:01:01", "25:00:01"]

@@ -1,0 +1,169 @@
+"""What clients are shown, computed from what workers said."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from tuitrain.config.schema import Config
+from tuitrain.supervisor.snapshot import (
+    PolicyPlan,
+    RateMeter,
+    RunView,
+    WorkerView,
+    achieved_ratio,
+    build_snapshot,
+)
+
+PLAN = PolicyPlan(
+    name="default",
+    capacity=1000,
+    learning_starts=100,
+    ratio=0.5,
+    band_updates=4.0,
+    target_every_updates=10,
+)
+
+
+def run(plan: PolicyPlan = PLAN, **changes: Any) -> RunView:
+    config = Config.model_validate({"run": {"total_steps": 1000}, **changes})
+    return RunView("0123abcd", "/r", config, 1, policies=[plan], state="running")
+
+
+def learner(**counters: float) -> WorkerView:
+    view = WorkerView("learner", "learner")
+    named = {k.replace("__", "/"): v for k, v in counters.items()}
+    view.on_heartbeat(0.0, dict.fromkeys(named, 0.0), {})
+    view.on_heartbeat(1.0, named, {})
+    return view
+
+
+def build(view: RunView, *workers: WorkerView, now: float = 1.0) -> Any:
+    return build_snapshot(view, workers, seq=1, now=now, time_s=100.0, elapsed_s=now)
+
+
+def test_a_rate_is_over_the_last_seconds_only() -> None:
+    meter = RateMeter(window_s=5.0)
+    assert meter.rate(0.0) is None
+    for second in range(100):
+        meter.add(second, 10.0 * second if second < 50 else 500.0 + 30.0 * (second - 50))
+    assert meter.rate(99.2) == pytest.approx(30.0)
+
+
+def test_a_rate_falls_to_zero_when_readings_stop() -> None:
+    meter = RateMeter(window_s=5.0)
+    for half in range(20):
+        meter.add(half / 2, 50.0 * half)
+    at_end = meter.rate(9.5)
+    assert at_end == pytest.approx(100.0)
+    later = meter.rate(13.0)
+    assert later is not None
+    assert 0 < later < 100.0
+    assert meter.rate(15.0) == 0.0
+
+
+def test_the_achieved_ratio_starts_when_warm_up_ends() -> None:
+    assert achieved_ratio(PLAN, transitions=100, updates=0) is None
+    assert achieved_ratio(PLAN, transitions=300, updates=100) == 0.5
+
+
+def test_a_resumed_run_counts_this_session_only() -> None:
+    plan = PolicyPlan("default", 1000, 100, 0.5, 4.0, base_transitions=900, base_updates=400)
+    assert achieved_ratio(plan, transitions=1000, updates=400) is None
+    assert achieved_ratio(plan, transitions=1200, updates=500) == 0.5
+
+
+def test_counters_become_the_run() -> None:
+    view = learner(
+        env_steps=400,
+        updates__default=150,
+        inserts__default=400,
+        version__default=15,
+        target_updates__default=15,
+        sampleable__default=390,
+    )
+    snapshot = build(run(), view)
+    assert snapshot.steps == 400
+    assert snapshot.steps_per_s == pytest.approx(400.0)
+    assert snapshot.eta_s == pytest.approx(1.5)
+    policy = snapshot.policies[0]
+    assert (policy.updates, policy.transitions, policy.version) == (150, 400, 15)
+    assert policy.ratio_achieved == 0.5
+    assert policy.target_updates_expected == 15
+    assert {c.id: c.state for c in snapshot.checks}["target_updates"] == "ok"
+
+
+def test_before_any_heartbeat_a_resumed_run_shows_where_it_starts() -> None:
+    plan = PolicyPlan("default", 1000, 100, 0.5, 4.0, base_transitions=900, base_updates=400)
+    view = run(plan)
+    view.base_steps = 900
+    snapshot = build(view, WorkerView("learner", "learner"))
+    assert snapshot.steps == 900
+    assert snapshot.policies[0].updates == 400
+    assert snapshot.policies[0].ratio_achieved is None
+    assert snapshot.eta_s is None
+
+
+def test_soft_updates_are_expected_at_every_update() -> None:
+    plan = PolicyPlan("default", 1000, 100, 0.5, 4.0, target_every_updates=None)
+    view = learner(updates__default=7, target_updates__default=14)  # a second owner
+    snapshot = build(run(plan), view)
+    assert snapshot.policies[0].target_updates_expected == 7
+    assert {c.id: c.state for c in snapshot.checks}["target_updates"] == "fail"
+
+
+def test_an_actor_behind_the_newest_version_has_lag() -> None:
+    view = run()
+    source = learner(updates__default=50, version__default=5)
+    build(view, source, now=1.0)
+    actor = WorkerView("a0", "actor")
+    actor.on_heartbeat(3.0, {"version": 4, "updates_held": 40, "epsilon": 0.1}, {})
+    process = build(view, source, actor, now=3.0).processes[1]
+    assert process.lag_updates == 10
+    assert process.lag_s == pytest.approx(2.0)
+    assert process.epsilon == 0.1
+    actor.on_heartbeat(3.5, {"version": 5, "updates_held": 50}, {})
+    process = build(view, source, actor, now=3.5).processes[1]
+    assert (process.lag_updates, process.lag_s) == (0, 0.0)
+
+
+def test_phase_shares_are_of_recent_time() -> None:
+    view = WorkerView("a0", "actor")
+    for second in range(20):
+        view.on_heartbeat(second, {}, {"act": float(second), "wait": 100.0})
+    assert view.phase_share == {"act": 1.0, "wait": 0.0}
+
+
+def test_records_that_are_not_finite_are_counted() -> None:
+    view = run()
+    view.on_record({"kind": "learner", "policy": "default", "loss": 1.0}, 0.0)
+    assert build(view).policies[0].non_finite == 0
+    view.on_record({"kind": "learner", "policy": "default", "loss": math.nan}, 0.0)
+    snapshot = build(view)
+    assert snapshot.policies[0].non_finite == 1
+    assert {c.id: c.state for c in snapshot.checks}["non_finite"] == "fail"
+
+
+def test_evaluations_make_the_verdict() -> None:
+    view = run()
+    for i in range(5):
+        view.on_record(
+            {
+                "kind": "eval",
+                "policy": "default",
+                "steps": i * 1000,
+                "return_mean": 10.0 * i,
+                "return_ci95": 1.0,
+            },
+            float(i),
+        )
+    learning = build(view, now=6.0).learning
+    assert learning.verdict == "IMPROVING"
+    assert (learning.mean, learning.best, learning.n_evals) == (40.0, 40.0, 5)
+    assert learning.age_s == pytest.approx(2.0)
+
+
+def test_without_an_evaluator_nothing_is_claimed() -> None:
+    assert build(run(eval={"enabled": False})).learning.verdict == "n/a"

@@ -17,9 +17,7 @@ PROTOCOL_VERSION = 1
 RunState = Literal[
     "starting", "running", "paused", "stopping", "finished", "stopped", "failed", "interrupted"
 ]
-ProcessState = Literal[
-    "starting", "running", "waiting", "paused", "finished", "stopped", "failed"
-]
+ProcessState = Literal["starting", "running", "waiting", "paused", "finished", "stopped", "failed"]
 CheckState = Literal["ok", "warn", "fail", "n/a"]
 Verdict = Literal["IMPROVING", "FLAT", "FALLING", "TOO EARLY", "n/a"]
 
@@ -157,6 +155,7 @@ class Snapshot(_Line):
     run_id: str
     run_dir: str
     name: str
+    """Of the run folder, as every command takes it."""
     schedule: str
     state: RunState
     elapsed_s: float
@@ -225,14 +224,20 @@ class Request(_Line):
     kind: Literal["request"] = "request"
     id: int
     command: Literal[
-        "subscribe", "status", "pause", "unpause", "resync", "checkpoint", "evaluate", "stop", "kill"
+        "subscribe",
+        "status",
+        "pause",
+        "unpause",
+        "resync",
+        "checkpoint",
+        "evaluate",
+        "stop",
+        "kill",
     ]
     args: dict[str, Any] = Field(default_factory=dict)
 
 
-ToClient = Annotated[
-    Hello | Snapshot | EventLine | RecordLine | Reply, Field(discriminator="kind")
-]
+ToClient = Annotated[Hello | Snapshot | EventLine | RecordLine | Reply, Field(discriminator="kind")]
 _to_client: TypeAdapter[ToClient] = TypeAdapter(ToClient)
 
 

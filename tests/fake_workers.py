@@ -124,6 +124,8 @@ def behave(args: ChildArgs, link: Link) -> None:
         link.on("checkpoint", save)
         link.on("stop", lambda stop: save(stop) if stop.checkpoint else {})
     link.on("resync", lambda _: {"default": {"version": 7, "sha256": told.get("sha256", "aa")}})
+    if args.role == "evaluator":
+        link.on("evaluate", lambda _: _evaluate(link))
     if do == "deaf to pause":
         link.on("pause", lambda _: _for_ever())
     if do == "deaf to stop":
@@ -147,6 +149,12 @@ def behave(args: ChildArgs, link: Link) -> None:
             gone_off = True
             fault(do, link)
         time.sleep(0.002)  # a unit of work
+
+
+def _evaluate(link: Link) -> dict[str, Any]:
+    link.record({"kind": "eval", "policy": "default", "version": 6, "return_mean": 1.0})
+    link.record({"kind": "eval", "policy": "default", "version": 7, "return_mean": 2.0})
+    return {"queued": True}
 
 
 def fault(do: str, link: Link) -> None:

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,16 @@ import psutil
 from tuitrain.config.schema import Config
 from tuitrain.schedules import RoleSpec
 from tuitrain.supervisor.commands import Commands, Kind, Outcome, weights_held
+from tuitrain.supervisor.failure import Failure
 from tuitrain.supervisor.journal import Journal
 from tuitrain.supervisor.liveness import Liveness
-from tuitrain.supervisor.process import Exit, WorkerProcess, printable
+from tuitrain.supervisor.process import Exit, WorkerProcess
 from tuitrain.supervisor.snapshot import WorkerView
 from tuitrain.workers import messages
 from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.messages import FromWorker
 
-LAST_WORDS_S = 0.5
+LAST_WORDS_S = 1.0
 """A worker that has reported its failure gets this long to exit before it is reported without."""
 
 SAVERS = ("learner", "trainer")
@@ -38,39 +39,6 @@ SAVERS = ("learner", "trainer")
 
 CLOSERS = (*SAVERS, "evaluator")
 """Roles whose `Finished` ends the run, once all of them have said it."""
-
-
-@dataclass
-class Failure:
-    """Why a worker has failed, with everything a person needs to find the cause."""
-
-    worker: str
-    role: str
-    how: str
-    """Exit code, signal name, or what the supervisor saw."""
-    error_type: str | None = None
-    message: str | None = None
-    traceback: str | None = None
-    log: list[str] = field(default_factory=list)
-    exit_code: int | None = None
-
-    def headline(self) -> str:
-        """One line, fit for a terminal."""
-        reason = f": {self.error_type}: {self.message}" if self.error_type else ""
-        text = f"{self.worker} ({self.role}) failed, {self.how}{reason}"
-        return printable(" ".join(text.split()))
-
-    def data(self) -> dict[str, Any]:
-        """All of it, for events.jsonl and summary.json."""
-        return {
-            "role": self.role,
-            "how": self.how,
-            "exit_code": self.exit_code,
-            "error_type": self.error_type,
-            "message": self.message,
-            "traceback": self.traceback,
-            "log": self.log,
-        }
 
 
 @dataclass

@@ -11,6 +11,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tuitrain.config.schema import Config
@@ -211,7 +212,7 @@ def build_snapshot(
         time_s=time_s,
         run_id=run.run_id,
         run_dir=run.run_dir,
-        name=run.config.run.name,
+        name=Path(run.run_dir).name,
         schedule=run.config.run.schedule,
         state=run.state,
         elapsed_s=elapsed_s,

@@ -28,7 +28,8 @@ from tuitrain.supervisor import house as houses
 from tuitrain.supervisor.commands import Commands
 from tuitrain.supervisor.console import Console
 from tuitrain.supervisor.control import ControlServer
-from tuitrain.supervisor.crew import Crew, Failure
+from tuitrain.supervisor.crew import Crew
+from tuitrain.supervisor.failure import Failure
 from tuitrain.supervisor.house import House
 from tuitrain.supervisor.journal import Journal
 from tuitrain.supervisor.plan import Plan, TrainingPlan

@@ -90,6 +90,8 @@ class Run:
 
     async def event(self, part: str) -> EventLine:
         """The first event whose text contains `part`, past or to come."""
+        while not hasattr(self.supervisor, "journal"):
+            await asyncio.sleep(0)
         for line in self.supervisor.journal.events:
             if part in line.text:
                 return line

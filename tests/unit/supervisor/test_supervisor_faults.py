@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.fake_workers import FakePlan
-from tests.unit.supervisor.running import gone, running
+from tests.unit.supervisor.running import Run, gone, running
+from tuitrain.supervisor.liveness import Liveness
 
 WORK = {"do": "work"}
 
@@ -63,8 +64,9 @@ async def test_the_report_comes_within_a_second(tmp_path: Path) -> None:
 
 async def test_a_stopped_worker_is_judged_by_its_progress_and_killed(tmp_path: Path) -> None:
     workers = {"learner": WORK, "a0": WORK}
-    async with running(tmp_path, workers, progress_deadline_s=1.0) as run:
+    async with running(tmp_path, workers) as run:
         await run.up()
+        life(run, "a0").progress_deadline_s = 1.0
         os.kill(run.pid("a0"), signal.SIGSTOP)
         assert await run.end() == 3
         assert "a0 (actor) failed, hung: no progress for" in run.summary["reason"]
@@ -72,8 +74,9 @@ async def test_a_stopped_worker_is_judged_by_its_progress_and_killed(tmp_path: P
 
 async def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
     workers = {"learner": WORK, "a0": {"do": "hang"}}
-    async with running(tmp_path, workers, progress_deadline_s=1.0) as run:
+    async with running(tmp_path, workers) as run:
         await run.up()
+        life(run, "a0").progress_deadline_s = 1.0
         assert await run.end() == 3
         assert run.summary["failure"]["worker"] == "a0"
         assert "hung" in run.summary["failure"]["how"]
@@ -81,11 +84,12 @@ async def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
 
 async def test_one_waiting_worker_is_healthy(tmp_path: Path) -> None:
     workers = {"learner": WORK, "a0": {"do": "wait"}}
-    async with running(tmp_path, workers, progress_deadline_s=1.0) as run:
+    async with running(tmp_path, workers) as run:
         await run.up()
+        life(run, "a0").progress_deadline_s = 2.0
         worker = run.supervisor.crew.workers["a0"]
         assert worker.life.progress_at is not None
-        while (worker.life.progress_age(worker.life.beat_at or 0.0) or 0.0) < 2.0:
+        while (worker.life.progress_age(worker.life.beat_at or 0.0) or 0.0) < 3.0:
             assert not run.task.done()
             await asyncio.sleep(0.02)
         assert worker.view.wait == "a miracle"
@@ -95,8 +99,9 @@ async def test_one_waiting_worker_is_healthy(tmp_path: Path) -> None:
 
 async def test_all_waiting_for_each_other_is_reported_as_a_standstill(tmp_path: Path) -> None:
     workers = {"learner": {"do": "wait"}, "a0": {"do": "wait"}}
-    async with running(tmp_path, workers, progress_deadline_s=1.0) as run:
+    async with running(tmp_path, workers) as run:
         await run.up()
+        run.supervisor.watch._standstill.deadline_s = 1.0
         assert await run.end() == 3
         assert "standstill" in run.summary["reason"]
         assert any("a0 waits for a miracle" in e["text"] for e in run.events)
@@ -120,9 +125,14 @@ async def test_a_failing_probe_fails_the_start(tmp_path: Path) -> None:
 
 async def test_a_worker_that_never_gets_ready_is_late(tmp_path: Path) -> None:
     workers = {"learner": WORK, "a0": {"do": "never ready"}}
-    async with running(tmp_path, workers, startup_deadline_s=2.0) as run:
+    async with running(tmp_path, workers) as run:
+        await run.event("starts")
+        crew = run.supervisor.crew.workers
+        while not ("learner" in crew and crew["learner"].life.ready):
+            await asyncio.sleep(0.02)
+        life(run, "a0").startup_deadline_s = 1.0
         assert await run.end() == 3
-        assert "a0 (actor) failed, not ready within 2 s" in run.summary["reason"]
+        assert "a0 (actor) failed, not ready within 1 s" in run.summary["reason"]
 
 
 async def test_another_environment_in_one_worker_is_refused(tmp_path: Path) -> None:
@@ -205,6 +215,11 @@ async def test_a_gap_of_the_supervisor_is_not_held_against_the_workers(tmp_path:
         assert supervisor.failure is None
         await run.ask("stop")
         assert await run.end() == 0
+
+
+def life(run: Run, name: str) -> Liveness:
+    """One worker's deadlines: shortened for it alone, so that a busy machine fails no other."""
+    return run.supervisor.crew.workers[name].life
 
 
 def gone_now(pid: int) -> bool:

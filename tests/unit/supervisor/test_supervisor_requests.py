@@ -139,6 +139,18 @@ async def test_evaluate_without_an_evaluator_says_so(tmp_path: Path) -> None:
         assert await run.end() == 0
 
 
+async def test_evaluate_is_answered_with_the_evaluation_asked_for(tmp_path: Path) -> None:
+    async with running(tmp_path, {**TEAM, "eval": WORK}) as run:
+        await run.up()
+        # The evaluator is busy, so the first result belongs to the evaluation under way.
+        reply = await run.ask("evaluate")
+        assert reply.ok
+        assert [r["version"] for r in reply.result["records"]] == [7]
+        assert "default v7: return 2" in reply.message
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
 async def test_a_finished_run_keeps_results_records_and_fingerprint(tmp_path: Path) -> None:
     workers = {"learner": {"do": "finish"}, "a0": WORK, "eval": {"do": "finish"}}
     async with running(tmp_path, workers) as run:

@@ -124,13 +124,13 @@ def run_learner(args: ChildArgs, link: Link) -> None:
     )
     step = learner.step
 
-    def step_in_turn(*given: Any) -> None:
+    def step_in_turn(*given: Any, **more: Any) -> None:
         if turns.unit():
             supervised.keep(args, {"found": turns.found, "phases": phases})
             evaluation.request(stores.board, stores.limiter.totals().steps, final=True)
             link.ring([evaluation.EVALUATOR])
             link.finish()
-        step(*given)
+        step(*given, **more)
 
     learner.step = step_in_turn  # type: ignore[method-assign, assignment]
     asynchronous.learn(blueprint, stores, learner, link)

@@ -20,9 +20,9 @@ from tuitrain.workers.stores import attach
 class LearnerOff(PolicyLearner):
     """Samples and counts updates, but never changes a weight."""
 
-    def update(self, window: Any, phases: Any = None) -> None:
+    def update(self, phases: Any = None) -> None:
         before = {k: v.clone() for k, v in self.dqn.online.state_dict().items()}
-        super().update(window, phases)
+        super().update(phases)
         self.dqn.online.load_state_dict(before)
 
 

@@ -50,10 +50,10 @@ def _actor(kind: type[Actor], args: ChildArgs, link: Link) -> None:
 class DoubleTargetUpdate(Learner):
     """Updates the target a second time whenever the rule has updated it."""
 
-    def step(self, policy: str, phases: Any = None) -> None:
+    def step(self, policy: str, phases: Any = None, *, sure: int = 1) -> None:
         dqn = self.policies[policy].dqn
         before = dqn.target_updates
-        super().step(policy, phases)
+        super().step(policy, phases, sure=sure)
         if dqn.target_updates > before:
             # hard copies are idempotent, so the second one comes where it changes something:
             # at the next update, as an extra call in a loop would
@@ -180,7 +180,7 @@ def window_too_long(args: ChildArgs, link: Link) -> None:
 class SamplesPastWindow(Learner):
     """Looks at the shards' heads anew before each update, as a reader without a window would."""
 
-    def step(self, policy: str, phases: Any = None) -> None:
+    def step(self, policy: str, phases: Any = None, *, sure: int = 1) -> None:
         learner = self.policies[policy]
         assert learner.window is not None
         pinned = learner.window
@@ -188,7 +188,7 @@ class SamplesPastWindow(Learner):
         head = pinned.head + self.blueprint.config.actors.chunk_steps
         ends = np.cumsum((head - pinned.low) * pinned.lanes)
         learner.window = replace(pinned, head=head, ends=ends)
-        super().step(policy, phases)
+        super().step(policy, phases, sure=sure)
         learner.window = pinned
 
 

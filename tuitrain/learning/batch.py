@@ -65,3 +65,9 @@ def to_device(
     elif device.type != "cpu":
         tensors = [tensor.to(device) for tensor in tensors]
     return TensorBatch(*tensors)
+
+
+def split(batch: TensorBatch, rows: int) -> list[TensorBatch]:
+    """The batches of `rows` rows that `batch` is made of, in order; views, nothing is copied."""
+    columns = [torch.split(column, rows) for column in batch if column is not None]
+    return [TensorBatch(*parts) for parts in zip(*columns, strict=True)]

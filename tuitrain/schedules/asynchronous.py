@@ -49,8 +49,8 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
         for index, name in enumerate(policies):
             # a burst: never more than is due, never longer than until the next publication
             burst = min(counts[index], every)
-            for _ in range(burst):
-                learner.step(name, link.counters.phases)
+            for made in range(burst):
+                learner.step(name, link.counters.phases, sure=burst - made)
                 link.counters.progress += 1
                 link.tick()
             if burst:

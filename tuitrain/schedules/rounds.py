@@ -60,8 +60,8 @@ def act_half(actor: Actor, stores: Stores, ticket: Ticket, rows: int, link: Link
 def learn_half(learner: Learner, due: dict[str, int], link: Link) -> None:
     """The learner's half: the updates that are due, each policy in turn."""
     for index, (name, count) in enumerate(due.items()):
-        for _ in range(count):
-            learner.step(name, link.counters.phases)
+        for made in range(count):
+            learner.step(name, link.counters.phases, sure=count - made)
             link.counters.progress += 1
             link.tick()
         if count:

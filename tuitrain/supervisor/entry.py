@@ -13,10 +13,10 @@ import uvloop
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.supervisor.console import Console
+from tuitrain.supervisor.ending import EXIT_CONFIG, EXIT_FAILED
 from tuitrain.supervisor.house import HouseError, sweep
 from tuitrain.supervisor.plan import Plan
 from tuitrain.supervisor.ready import ReadyPipe
-from tuitrain.supervisor.summary import EXIT_CONFIG, EXIT_FAILED
 from tuitrain.supervisor.supervisor import Supervisor
 
 

@@ -7,25 +7,23 @@ those that have not. Knows the crew, not the socket.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuitrain.protocol import Reply, Request
 from tuitrain.supervisor.commands import Outcome, resync_report
 from tuitrain.supervisor.crew import SAVERS, Worker
-from tuitrain.supervisor.summary import End
-
-if TYPE_CHECKING:
-    from tuitrain.supervisor.supervisor import Supervisor
+from tuitrain.supervisor.ending import End
+from tuitrain.supervisor.run import Run
 
 EVALUATION_DEADLINE_S = 600.0
 """How long a requested evaluation may take until the asker is told to look later."""
 
 
 class Requests:
-    """Answers requests for one supervisor."""
+    """Answers requests to one run."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._run = supervisor
+    def __init__(self, run: Run) -> None:
+        self._run = run
         self._checkpointing = False
         self._evaluations: list[asyncio.Queue[dict[str, Any]]] = []
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -73,8 +71,7 @@ class Requests:
         for ack in outcome.acks.values():
             path = ack.result.get("path")
             if ack.ok and isinstance(path, str):
-                self._run.view.last_checkpoint = path
-                self._run.view.last_checkpoint_at = self._run.clock()
+                self._run.note_checkpoint(path)
                 return path
         return None
 

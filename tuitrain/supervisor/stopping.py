@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuitrain.supervisor.commands import Outcome
 from tuitrain.supervisor.crew import SAVERS
-from tuitrain.supervisor.summary import End
-
-if TYPE_CHECKING:
-    from tuitrain.supervisor.supervisor import Supervisor
+from tuitrain.supervisor.ending import End
+from tuitrain.supervisor.requests import Requests
+from tuitrain.supervisor.run import Run
+from tuitrain.supervisor.watch import Watch
 
 TERMINATE_S = 2.0
 """Between SIGTERM and SIGKILL."""
 
 
-async def stop_crew(run: Supervisor, end: End) -> End:
+async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End:
     """End every worker. Returns the end, made worse if a worker failed or could not save."""
     was_up = run.view.state in ("running", "paused")
     run.view.state = "stopping"
@@ -30,7 +30,7 @@ async def stop_crew(run: Supervisor, end: End) -> End:
     length_s = run.config.supervisor.stop_deadline_s
     outcome = None
     if not run.hard.is_set():
-        outcome = await _ask(run, length_s, checkpoint=end.checkpoint and was_up)
+        outcome = await _ask(run, requests, watch, length_s, checkpoint=end.checkpoint and was_up)
     late = run.crew.alive()
     if late and not run.hard.is_set():
         names = ", ".join(w.name for w in late)
@@ -56,14 +56,16 @@ async def stop_crew(run: Supervisor, end: End) -> End:
     return end
 
 
-async def _ask(run: Supervisor, length_s: float, *, checkpoint: bool) -> Outcome | None:
-    run.watch.stop_within(length_s)
+async def _ask(
+    run: Run, requests: Requests, watch: Watch, length_s: float, *, checkpoint: bool
+) -> Outcome | None:
+    watch.stop_within(length_s)
     answers = run.crew.command("stop", run.crew.alive(), deadline_s=length_s, checkpoint=checkpoint)
-    await _first_of(run.crew.gone(), run.hard.wait(), run.watch.stop_late.wait())
+    await _first_of(run.crew.gone(), run.hard.wait(), watch.stop_late.wait())
     if not answers.done():
         return None
     outcome = answers.result()
-    run.requests.note_checkpoint(outcome)
+    requests.note_checkpoint(outcome)
     for name, why in outcome.refused.items():
         run.journal.event(f"on stopping: {why}", level="error", source=name)
     return outcome

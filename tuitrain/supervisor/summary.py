@@ -3,70 +3,39 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuitrain.config.runs import RunFolder, write_atomically
 from tuitrain.metrics.sinks import to_json
-from tuitrain.protocol import RunState
-
-if TYPE_CHECKING:
-    from tuitrain.supervisor.supervisor import Supervisor
+from tuitrain.supervisor.ending import EXIT_CODES, End
+from tuitrain.supervisor.run import Run
 
 SCHEMA_VERSION = 1
 
-EXIT_OK = 0
-EXIT_CONFIG = 2
-EXIT_FAILED = 3
-EXIT_INTERRUPTED = 130
 
-EXIT_CODES: dict[RunState, int] = {
-    "finished": EXIT_OK,
-    "stopped": EXIT_OK,
-    "failed": EXIT_FAILED,
-    "interrupted": EXIT_INTERRUPTED,
-}
-"""0 finished or stopped by its user; 2 config or usage; 3 failed; 130 Ctrl-C."""
-
-
-@dataclass(frozen=True)
-class End:
-    """Why a run ends.
-
-    Attributes:
-        checkpoint: whether the learner saves before it stops.
-        hard: workers are killed without being asked.
-    """
-
-    state: RunState
-    reason: str
-    checkpoint: bool = True
-    hard: bool = False
-
-
-def summarise(supervisor: Supervisor, end: End) -> dict[str, Any]:
+def summarise(run: Run, end: End) -> dict[str, Any]:
     """Everything worth knowing of a run that is over."""
-    snapshot = supervisor.snapshot()
-    failure = supervisor.failure
-    results = supervisor.crew.results()
+    snapshot = run.snapshot()
+    failure = run.failure
+    results = run.crew.results()
     fingerprint = next((r["fingerprint"] for r in results.values() if r.get("fingerprint")), None)
     return {
         "schema_version": SCHEMA_VERSION,
-        "run_id": supervisor.run_id,
-        "run_dir": str(supervisor.folder.path),
-        "name": supervisor.folder.name,
-        "schedule": supervisor.config.run.schedule,
-        "seed": supervisor.config.run.seed,
+        "run_id": run.run_id,
+        "run_dir": str(run.folder.path),
+        "name": run.folder.name,
+        "schedule": run.config.run.schedule,
+        "seed": run.config.run.seed,
         "state": end.state,
         "reason": end.reason,
         "cause": end.reason if end.state == "failed" else None,
         "exit_code": EXIT_CODES[end.state],
-        "started_s": supervisor.started_s,
+        "started_s": run.started_s,
         "ended_s": time.time(),
         "wall_s": snapshot.elapsed_s,
         "steps": snapshot.steps,
         "total_steps": snapshot.total_steps,
-        "base_steps": supervisor.view.base_steps,
+        "base_steps": run.view.base_steps,
         "policies": {
             p.name: {
                 "updates": p.updates,
@@ -86,7 +55,7 @@ def summarise(supervisor: Supervisor, end: End) -> dict[str, Any]:
         "last_checkpoint": snapshot.last_checkpoint,
         "fingerprint": fingerprint,
         "failure": None if failure is None else {"worker": failure.worker, **failure.data()},
-        "lost_lines": supervisor.journal.lost_lines,
+        "lost_lines": run.journal.lost_lines,
     }
 
 

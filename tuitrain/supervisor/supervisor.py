@@ -21,23 +21,23 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tuitrain.config.runs import RunFolder, new_run_id
+from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
-from tuitrain.protocol import Hello, RecordLine, Reply, Request, Snapshot
+from tuitrain.protocol import Hello, RecordLine, Reply, Request
 from tuitrain.supervisor import house as houses
-from tuitrain.supervisor.commands import Commands
 from tuitrain.supervisor.console import Console
 from tuitrain.supervisor.control import ControlServer
 from tuitrain.supervisor.crew import Crew
+from tuitrain.supervisor.ending import EXIT_CODES, End
 from tuitrain.supervisor.failure import Failure
 from tuitrain.supervisor.house import House
 from tuitrain.supervisor.journal import Journal
 from tuitrain.supervisor.plan import Plan, TrainingPlan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.requests import Requests
-from tuitrain.supervisor.snapshot import RunView, build_snapshot
+from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.stopping import stop_crew
-from tuitrain.supervisor.summary import EXIT_CODES, End, summarise, write_summary
+from tuitrain.supervisor.summary import summarise, write_summary
 from tuitrain.supervisor.watch import Watch
 
 THREAD_VARIABLES = (
@@ -49,8 +49,8 @@ THREAD_VARIABLES = (
 )
 
 
-class Supervisor:
-    """Runs one run folder once.
+class Supervisor(Run):
+    """Leads one run from its first claim to the last file removed.
 
     Args:
         folder: of the run; its config.toml is the resolved config.
@@ -70,24 +70,9 @@ class Supervisor:
         ready: ReadyPipe | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.folder = folder
-        self.config = config
+        super().__init__(folder, config, console, clock)
         self.plan: Plan = plan or TrainingPlan()
-        self.console = console
         self.ready = ready or ReadyPipe(None)
-        self.clock = clock
-        runtime = folder.read_runtime() or {}
-        self.run_id = str(runtime.get("run_id") or new_run_id())
-        self.started_at = clock()
-        self.started_s = time.time()
-        self.view = RunView(self.run_id, str(folder.path), config, os.getpid())
-        self.commands = Commands()
-        self.failure: Failure | None = None
-        self._seq = 0
-        self.hard = asyncio.Event()
-        """Set when workers are to be killed without being asked."""
-        self.over = asyncio.Event()
-        """Set once the run has ended and its summary is written."""
         self._close_stores: Callable[[], None] | None = None
 
     # ---- the whole ---------------------------------------------------------------------------
@@ -100,7 +85,6 @@ class Supervisor:
                 nothing has been touched.
         """
         loop = asyncio.get_running_loop()
-        self._end: asyncio.Future[End] = loop.create_future()
         self.house = House.claim(self.run_id, self.folder.path, self.folder.name)
         try:
             return await self._run_in_house(loop)
@@ -134,24 +118,24 @@ class Supervisor:
         if self.console is not None:
             self.journal.on_event.append(self.console.event)
         loop.set_exception_handler(self._on_loop_exception)
-        self.watch = Watch(self)
+        self.watch = Watch(self, self.requests)
         ticker = asyncio.ensure_future(self.watch.tick_for_ever())
         ticker.add_done_callback(self._on_ticker_end)
         end = End("failed", "the supervisor failed")
         try:
             with self._signals(loop):
                 starter = asyncio.ensure_future(self._start())
-                first: list[asyncio.Future[Any]] = [starter, self._end]
+                first: list[asyncio.Future[Any]] = [starter, self.end]
                 await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
                 if starter.done() and not starter.cancelled() and starter.exception() is not None:
                     self._on_start_error(starter.exception())
-                end = await self._end
+                end = await self.end
                 starter.cancel()
                 await asyncio.wait({starter})
-                end = await stop_crew(self, end)
+                end = await stop_crew(self, self.requests, self.watch, end)
         except BaseException as error:
             self.request_end(self._internal_error(error))
-            end = self._end.result()
+            end = self.end.result()
             if not isinstance(error, Exception):
                 raise
         finally:
@@ -162,13 +146,6 @@ class Supervisor:
                 self.journal.close()
                 self.ready.close()
         return EXIT_CODES[end.state]
-
-    def request_end(self, end: End) -> None:
-        """End the run for this reason, unless it already ends for another."""
-        if end.hard:
-            self.hard.set()
-        if not self._end.done():
-            self._end.set_result(end)
 
     # ---- starting ----------------------------------------------------------------------------
 
@@ -248,8 +225,7 @@ class Supervisor:
             return
         saved = [r["checkpoint"] for r in self.crew.results().values() if r.get("checkpoint")]
         if saved:
-            self.view.last_checkpoint = str(saved[-1])
-            self.view.last_checkpoint_at = self.clock()
+            self.note_checkpoint(str(saved[-1]))
         self.request_end(
             End("finished", "training has reached its last step", checkpoint=not saved)
         )
@@ -268,24 +244,6 @@ class Supervisor:
         self.journal.event(
             failure.headline(), level="error", source=failure.worker, data=failure.data()
         )
-
-    def snapshot(self) -> Snapshot:
-        """The run as it is now."""
-        self._seq += 1
-        now = self.clock()
-        return build_snapshot(
-            self.view,
-            [worker.view for worker in self.crew.workers.values()],
-            seq=self._seq,
-            now=now,
-            time_s=time.time(),
-            elapsed_s=now - self.started_at,
-        )
-
-    def publish_snapshot(self) -> None:
-        """Give every subscriber the newest state."""
-        if self.server.subscribers:
-            self.server.publish_snapshot(self.snapshot())
 
     # ---- clients and signals -----------------------------------------------------------------
 
@@ -318,7 +276,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_IGN)
 
     def _on_interrupt(self) -> None:
-        if self._end.done():
+        if self.end.done():
             self.tell("interrupted again: workers are killed")
             self.hard.set()
             return
@@ -345,10 +303,6 @@ class Supervisor:
         reason = f"error in the supervisor: {type(error).__name__}: {error}"
         self.journal.event(reason, level="error", data={"traceback": text})
         return End("failed", reason)
-
-    def tell(self, text: str) -> None:
-        """Journal an event of the supervisor's own."""
-        self.journal.event(text)
 
     # ---- ending ------------------------------------------------------------------------------
 

@@ -7,13 +7,11 @@ a supervisor that was stopped must not blame others for the time it missed.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
+from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.liveness import Deadline, GapDetector, Standstill
-from tuitrain.supervisor.summary import End
-
-if TYPE_CHECKING:
-    from tuitrain.supervisor.supervisor import Supervisor
+from tuitrain.supervisor.requests import Requests
+from tuitrain.supervisor.run import Run
 
 TICK_S = 0.25
 SNAPSHOT_S = 0.5
@@ -24,15 +22,16 @@ GAP_S = 2.0
 
 
 class Watch:
-    """Ticks for one supervisor.
+    """Ticks for one run.
 
     Attributes:
         stop_late: set when the deadline given to `stop_within` has passed.
     """
 
-    def __init__(self, run: Supervisor) -> None:
+    def __init__(self, run: Run, requests: Requests) -> None:
         self.stop_late = asyncio.Event()
         self._run = run
+        self._requests = requests
         self._gaps = GapDetector(run.clock(), GAP_S)
         self._standstill = Standstill(run.config.supervisor.progress_deadline_s)
         self._stop_deadline: Deadline | None = None
@@ -68,7 +67,7 @@ class Watch:
         if run.console is not None and self._is_due("progress", now, PROGRESS_LINE_S):
             run.console.progress(run.snapshot())
         if self._is_due("checkpoint", now, run.config.run.checkpoint_every_s, at_once=False):
-            run.requests.periodic_checkpoint()
+            self._requests.periodic_checkpoint()
 
     def stop_within(self, length_s: float) -> None:
         """Start the deadline for stopping."""

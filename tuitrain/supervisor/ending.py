@@ -1,0 +1,35 @@
+"""How a run can end, and the exit code of each way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tuitrain.protocol import RunState
+
+EXIT_OK = 0
+EXIT_CONFIG = 2
+EXIT_FAILED = 3
+EXIT_INTERRUPTED = 130
+
+EXIT_CODES: dict[RunState, int] = {
+    "finished": EXIT_OK,
+    "stopped": EXIT_OK,
+    "failed": EXIT_FAILED,
+    "interrupted": EXIT_INTERRUPTED,
+}
+"""0 finished or stopped by its user; 2 config or usage; 3 failed; 130 Ctrl-C."""
+
+
+@dataclass(frozen=True)
+class End:
+    """Why a run ends.
+
+    Attributes:
+        checkpoint: whether the learner saves before it stops.
+        hard: workers are killed without being asked.
+    """
+
+    state: RunState
+    reason: str
+    checkpoint: bool = True
+    hard: bool = False

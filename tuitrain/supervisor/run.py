@@ -1,0 +1,96 @@
+"""One run in the supervisor's memory: what its watching, answering, stopping and summing up share.
+
+It has no life of its own; ``supervisor.py`` leads it from start to end. The first reason to end
+wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+
+from tuitrain.config.runs import RunFolder, new_run_id
+from tuitrain.config.schema import Config
+from tuitrain.protocol import Snapshot
+from tuitrain.supervisor.commands import Commands
+from tuitrain.supervisor.console import Console
+from tuitrain.supervisor.control import ControlServer
+from tuitrain.supervisor.crew import Crew
+from tuitrain.supervisor.ending import End
+from tuitrain.supervisor.failure import Failure
+from tuitrain.supervisor.journal import Journal
+from tuitrain.supervisor.snapshot import RunView, build_snapshot
+
+
+class Run:
+    """State of one run, and the few things everybody may do with it.
+
+    Attributes:
+        journal, crew, server: made when the run has claimed its house.
+        failure: the first worker that failed.
+        hard: set when workers are to be killed without being asked.
+        over: set once the run has ended and its summary is written.
+    """
+
+    journal: Journal
+    crew: Crew
+    server: ControlServer
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: Config,
+        console: Console | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.console = console
+        self.clock = clock
+        runtime = folder.read_runtime() or {}
+        self.run_id = str(runtime.get("run_id") or new_run_id())
+        self.started_at = clock()
+        self.started_s = time.time()
+        self.view = RunView(self.run_id, str(folder.path), config, os.getpid())
+        self.commands = Commands()
+        self.failure: Failure | None = None
+        self.hard = asyncio.Event()
+        self.over = asyncio.Event()
+        self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self._seq = 0
+
+    def request_end(self, end: End) -> None:
+        """End the run for this reason, unless it already ends for another."""
+        if end.hard:
+            self.hard.set()
+        if not self.end.done():
+            self.end.set_result(end)
+
+    def snapshot(self) -> Snapshot:
+        """The run as it is now."""
+        self._seq += 1
+        now = self.clock()
+        return build_snapshot(
+            self.view,
+            [worker.view for worker in self.crew.workers.values()],
+            seq=self._seq,
+            now=now,
+            time_s=time.time(),
+            elapsed_s=now - self.started_at,
+        )
+
+    def publish_snapshot(self) -> None:
+        """Give every subscriber the newest state."""
+        if self.server.subscribers:
+            self.server.publish_snapshot(self.snapshot())
+
+    def tell(self, text: str) -> None:
+        """Journal an event of the supervisor's own."""
+        self.journal.event(text)
+
+    def note_checkpoint(self, path: str) -> None:
+        """Remember the newest checkpoint."""
+        self.view.last_checkpoint = path
+        self.view.last_checkpoint_at = self.clock()

@@ -23,7 +23,7 @@ from gymnasium import spaces
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from tests.envs import Chain  # noqa: E402
+from tests.envs import Chain
 
 
 def fail(how: str) -> None:

@@ -112,12 +112,22 @@ def _print(found: Found, ok: bool, message: str, whole: object, as_json: bool) -
 
 
 def _wait_until_gone(found: Found) -> None:
-    """The supervisor removes its folder as its very last act."""
+    """The supervisor removes its folder as its very last act, and then only has to exit."""
     from tuitrain.supervisor.house import tenants
 
     assert found.tenant is not None
     deadline = time.monotonic() + GONE_DEADLINE_S
-    while any(t.run_id == found.tenant.run_id for t in tenants()):
+    while any(t.run_id == found.tenant.run_id for t in tenants()) or _runs(found.tenant.pid):
         if time.monotonic() > deadline:
             raise Refused(f"process {found.tenant.pid} has stopped its run but does not end")
         time.sleep(0.02)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and is more than an exit code that nobody has fetched."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -78,7 +78,10 @@ def main(args: ChildArgs) -> None:
         pass
     except BaseException as error:
         _report_failure(args.control, error)
-        sys.exit(1)
+        sys.stdout.flush()
+        # A teardown of torch or of a broken environment may take seconds, hang or crash, and would
+        # then hide the exit code of the failure that has just been told.
+        os._exit(1)
 
 
 def _die_with_parent(args: ChildArgs) -> None:

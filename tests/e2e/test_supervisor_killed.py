@@ -1,0 +1,74 @@
+"""SIGKILL of a supervisor: its workers die with it, the next command removes what is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.e2e.harness import THINGS, Place, eventually, gone
+
+
+def test_a_killed_run_is_swept_and_its_neighbour_does_not_notice(place: Place) -> None:
+    victim = place.launch_detached(run={"name": "a-victim"})
+    neighbour = place.launch_detached(run={"name": "b-neighbour"})
+    pids = [p["pid"] for p in victim.snapshot()["processes"]]
+    others = [p["pid"] for p in neighbour.snapshot()["processes"]]
+    assert victim.segments()
+    kept = neighbour.segments()
+    os.kill(pids[1], signal.SIGSTOP)  # not even a stopped worker may stay
+
+    os.kill(victim.pid, signal.SIGKILL)
+    eventually(lambda: all(gone(pid) for pid in [victim.pid, *pids]), "workers' end", 20.0)
+
+    shown = place.tuitrain("ls")
+    assert "removed what dead runs had left" in shown.stderr
+    assert victim.segments() == []
+    assert not (place.runtime / "tuitrain" / victim.run_id).exists()
+    states = {line.split()[0]: line.split()[1] for line in shown.stdout.splitlines()}
+    assert states == {victim.name: "dead", neighbour.name: "running"}
+    assert "resume" in place.tuitrain("status", victim.name, code=2).stderr
+
+    snapshot = neighbour.snapshot()
+    assert [p["pid"] for p in snapshot["processes"]] == others
+    assert neighbour.segments() == kept
+    neighbour.learned(snapshot["policies"][0]["updates"] + 20)
+    place.tuitrain("stop", neighbour.name)
+    assert neighbour.summary()["state"] == "stopped"
+
+
+def test_what_an_environment_prints_and_starts_stays_in_its_worker(place: Place) -> None:
+    run = place.launch_detached(env={"id": f"{THINGS}:Noisy"})
+    log = (run.path / "logs" / "a0.log").read_text()
+    for said in ("printed by the environment", "written to descriptor 1", "said by a child"):
+        assert said in log
+    assert "printed" not in (run.path / "logs" / "supervisor.log").read_text()
+    children = [p.pid for p in place.processes() if p.name() == "sleep"]
+    assert len(children) >= 4 + 4  # actor and evaluator
+
+    os.kill(run.pid, signal.SIGKILL)
+    workers = [p for p in place.processes() if p.name() != "sleep"]
+    eventually(lambda: all(gone(p.pid) for p in workers), "workers' end", 20.0)
+    place.tuitrain("ls")
+    assert [pid for pid in children if not gone(pid)] == []
+
+
+@pytest.mark.parametrize("schedule", ["sequential", "async"])
+def test_an_environments_children_end_with_the_run(place: Place, schedule: str) -> None:
+    place.tuitrain(
+        "launch", place.config(env={"id": f"{THINGS}:Noisy"}), "--json", "--schedule", schedule
+    )
+    assert not [p for p in place.processes() if p.name() == "sleep"]
+
+
+def test_a_supervisor_killed_while_it_starts_leaves_nothing_either(place: Place) -> None:
+    process = place.start("launch", place.config(), "--headless")
+    run = eventually(lambda: place.runs() and (place.runs()[0]), "the run's folder")
+    assert not isinstance(run, list)
+    eventually((run.path / "logs" / "probe.log").exists, "the probe")
+    process.kill()
+    process.wait()
+    eventually(lambda: not list(place.processes()), "the probe's end", 20.0)
+    place.tuitrain("ls")
+    assert not place.left()

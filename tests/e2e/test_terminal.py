@@ -1,0 +1,141 @@
+"""The terminal UI in a real terminal: training outlives it, and the terminal is left in order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.harness import FOREVER, TUITRAIN, Place, eventually, gone
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+
+
+class Terminal:
+    """A tmux server of its own, 120 × 40, with a shell in it."""
+
+    def __init__(self, place: Place, name: str) -> None:
+        self._place = place
+        self._name = name
+        self._environment = place.environment | {
+            "TMUX_TMPDIR": str(place.root),
+            "LC_ALL": "C.UTF-8",
+            "TERM": "xterm-256color",
+        }
+        self._tmux("-f", os.devnull, "new-session", "-d", "-x", "120", "-y", "40", "sh")
+        self._tmux("set-option", "-g", "default-terminal", "tmux-256color")
+
+    def type(self, *keys: str) -> None:
+        self._tmux("send-keys", *keys)
+
+    def command(self, *arguments: str) -> None:
+        """Type a `tuitrain` command; its exit code is shown as `code=N` at its end."""
+        line = " ".join([*TUITRAIN, *arguments])
+        self.type("-l", f"{line}; echo code=$?")
+        self.type("Enter")
+
+    def screen(self) -> str:
+        return self._tmux("capture-pane", "-p")
+
+    def shows(self, text: str) -> None:
+        """Wait until the screen shows it."""
+        eventually(lambda: text in self.screen(), f"{text!r} on the screen:\n{self.screen()}")
+
+    def modes(self) -> str:
+        """Alternate screen, mouse reporting, cursor: `0 0 1` in a terminal left in order."""
+        return self._tmux(
+            "display-message", "-p", "#{alternate_on} #{mouse_any_flag} #{cursor_flag}"
+        ).strip()
+
+    def client_pid(self) -> int:
+        """The process that the shell has started."""
+        shell = int(self._tmux("display-message", "-p", "#{pane_pid}"))
+        children = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(shell)], capture_output=True, text=True, check=True
+        )
+        return int(children.stdout.split()[0])
+
+    def close(self) -> None:
+        """Kill the server: the terminal closes under whatever runs in it."""
+        subprocess.run(
+            ["tmux", "-L", self._name, "kill-server"],
+            env=self._environment,
+            capture_output=True,
+            check=False,
+        )
+
+    def _tmux(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["tmux", "-L", self._name, *arguments],
+            cwd=self._place.root,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+        return done.stdout
+
+
+@pytest.fixture
+def terminals(place: Place) -> Iterator[list[Terminal]]:
+    """Terminals that are closed whatever happens."""
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        terminal.close()
+
+
+def open_terminal(place: Place, terminals: list[Terminal]) -> Terminal:
+    terminal = Terminal(place, f"tuitrain-{os.getpid()}-{len(terminals)}")
+    terminals.append(terminal)
+    return terminal
+
+
+def test_training_outlives_its_terminal(place: Place, terminals: list[Terminal]) -> None:
+    first = open_terminal(place, terminals)
+    config = place.config(run={"total_steps": FOREVER})
+    first.command("launch", str(config))
+    first.shows("RUNNING")
+    (run,) = place.runs()
+    pid = run.pid
+    run.learned(5)
+
+    first.close()
+    eventually(lambda: len(list(place.processes())) <= 5, "the client's end")
+    assert not gone(pid)
+    assert run.snapshot()["state"] == "running"
+    assert run.snapshot()["supervisor_pid"] == pid
+
+    second = open_terminal(place, terminals)
+    second.command("attach")
+    second.shows("RUNNING")
+    assert run.name in second.screen()
+    second.type("q")
+    second.shows("etach")  # the dialog says what leaving means
+    second.type("d")
+    second.shows("code=0")
+    assert second.modes() == "0 0 1"
+    assert "goes on" in second.screen()
+    assert not gone(pid)
+
+    place.tuitrain("stop")
+    assert gone(pid)
+    assert run.summary()["state"] == "stopped"
+
+
+def test_a_terminated_client_restores_the_terminal(place: Place, terminals: list[Terminal]) -> None:
+    run = place.launch_detached()
+    terminal = open_terminal(place, terminals)
+    terminal.command("attach")
+    terminal.shows("RUNNING")
+    assert terminal.modes() != "0 0 1"
+    os.kill(terminal.client_pid(), signal.SIGTERM)
+    terminal.shows("code=")
+    assert terminal.modes() == "0 0 1"
+    assert run.snapshot()["state"] == "running"
+    place.tuitrain("stop")

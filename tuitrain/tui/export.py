@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 
 from tuitrain.tui.app import TuitrainApp
 from tuitrain.tui.client import answers
-from tuitrain.tui.screenshot import screen_text
+from tuitrain.tui.screenshot import screen_svg, screen_text
 from tuitrain.tui.text import to_ascii
 
 WAIT_S = 10.0
@@ -47,7 +47,7 @@ async def export(
             while app.store.snapshot is None:
                 await asyncio.sleep(0.02)
         await _settle(app, pilot, tab)
-        svg = app.export_screenshot(title=to_ascii(f"tuitrain {run_dir.name}"))
+        svg = screen_svg(app, to_ascii(f"tuitrain {run_dir.name}"))
         words = screen_text(app)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(svg, encoding="utf-8")

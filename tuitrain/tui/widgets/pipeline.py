@@ -105,7 +105,7 @@ def _actors(
     blocked = mean([p.phase_share["wait"] for p in makers if "wait" in p.phase_share])
     epsilons = [p.epsilon for p in makers if p.epsilon is not None]
     lower = [
-        part(f"blocked {percent(blocked)}", palette.warn if (blocked or 0) > 0.5 else "", 1),
+        part(f"blocked {percent(blocked)}", "", 1),
         part(f"ε {spread(epsilons, lambda e: f'{e:.2f}')}", rank=3),
     ]
     reason = common_wait(makers)

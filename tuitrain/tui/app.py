@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import sys
+import termios
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
@@ -452,14 +453,27 @@ class TuitrainApp(App[str]):
 
 async def _run(app: TuitrainApp) -> None:
     loop = asyncio.get_running_loop()
-    caught = (signal.SIGTERM, signal.SIGHUP)
-    for number in caught:
-        loop.add_signal_handler(number, app.exit)
+    caught = {signal.SIGTERM: app.exit, signal.SIGHUP: lambda: _hang_up(app)}
+    for number, handler in caught.items():
+        loop.add_signal_handler(number, handler)
     try:
         await app.run_async()
     finally:
         for number in caught:
             loop.remove_signal_handler(number)
+
+
+def _hang_up(app: TuitrainApp) -> None:
+    """Leave; at once if the terminal is gone, since then nothing is left to restore.
+
+    Textual's writing thread dies of its first write to a terminal that is gone, and leaving in good
+    order would wait for it for ever.
+    """
+    try:
+        termios.tcgetattr(sys.stdin.fileno())
+    except (OSError, ValueError, termios.error):
+        os._exit(128 + signal.SIGHUP)
+    app.exit()
 
 
 async def _open(run_dir: Path, socket_path: Path | None, ascii_only: bool) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -190,6 +191,7 @@ class Fleet:
             if process.is_alive():
                 process.kill()
                 process.join()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(
         self,

@@ -453,17 +453,17 @@ class TuitrainApp(App[str]):
 
 async def _run(app: TuitrainApp) -> None:
     loop = asyncio.get_running_loop()
-    caught = {signal.SIGTERM: app.exit, signal.SIGHUP: lambda: _hang_up(app)}
-    for number, handler in caught.items():
-        loop.add_signal_handler(number, handler)
+    loop.add_signal_handler(signal.SIGTERM, app.exit)
+    # Not the loop's: it must also be heard while the loop is stuck in a write.
+    before = signal.signal(signal.SIGHUP, lambda *_: _hang_up(app, loop))
     try:
         await app.run_async()
     finally:
-        for number in caught:
-            loop.remove_signal_handler(number)
+        loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGHUP, before)
 
 
-def _hang_up(app: TuitrainApp) -> None:
+def _hang_up(app: TuitrainApp, loop: asyncio.AbstractEventLoop) -> None:
     """Leave; at once if the terminal is gone, since then nothing is left to restore.
 
     Textual's writing thread dies of its first write to a terminal that is gone, and leaving in good
@@ -473,7 +473,7 @@ def _hang_up(app: TuitrainApp) -> None:
         termios.tcgetattr(sys.stdin.fileno())
     except (OSError, ValueError, termios.error):
         os._exit(128 + signal.SIGHUP)
-    app.exit()
+    loop.call_soon_threadsafe(app.exit)
 
 
 async def _open(run_dir: Path, socket_path: Path | None, ascii_only: bool) -> int:

@@ -14,14 +14,13 @@ actor alone, and with as many at once as the machine would be given.
 from __future__ import annotations
 
 import os
-import time
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from benchmarks import supervised
-from benchmarks.pairs import PAIRS, Turns, ratio
+from benchmarks.pairs import PAIRS, Clock, Turns, ratio
 from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.link import Link
 
@@ -51,14 +50,18 @@ def measure(pairs: int = PAIRS) -> dict[str, Any]:
             options={"pairs": pairs},
         ) as folder:
             got = [supervised.kept(folder, name) for name in names]
+            actors = folder.load_config().actors
+            scale = actors.chunk_steps * actors.envs_per_actor
         label = f"{count} actor{'s at once' if count > 1 else ' alone'}"
-        found = {
-            arm: [rate for one in got for rate in one["found"][arm]] for arm in ("actor", "bare")
-        }
-        figures[f"steps/s, actor / bare, {label}"] = ratio(found["actor"], found["bare"])
-        figures[f"steps/s per actor, medians, {label}"] = {
-            arm: round(median(rates)) for arm, rates in found.items()
-        }
+        for clock, second in enumerate(("s", "cpu s")):
+            found = {
+                arm: [rates[clock] for one in got for rates in one["found"][arm]]
+                for arm in ("actor", "bare")
+            }
+            figures[f"steps/{second}, actor / bare, {label}"] = ratio(found["actor"], found["bare"])
+            figures[f"steps/{second} per actor, medians, {label}"] = {
+                arm: round(scale * median(rates)) for arm, rates in found.items()
+            }
         figures[f"time of the actor stretches, {label}"] = supervised.shares(got[0]["phases"])
     return figures
 
@@ -88,15 +91,15 @@ def run_actor(args: ChildArgs, link: Link) -> None:
     rng = np.random.default_rng(args.index)
     observation = lanes.reset(range(envs))[name]
 
-    def bare() -> float:
+    def bare() -> Clock:
         nonlocal observation
-        start = 0.0
+        start = Clock.now()
         for row in range((WARM + CHUNKS) * rows):
             if row == WARM * rows:
-                start = time.perf_counter()
+                start = Clock.now()
             actions = policy.act(observation[:, None], EPSILON, rng)
             observation = lanes.step({name: actions})[name].observation
-        rate = CHUNKS / (time.perf_counter() - start)
+        rate = Clock.now().since(start).rate(CHUNKS)
         link.tick()
         return rate
 
@@ -116,9 +119,7 @@ def run_actor(args: ChildArgs, link: Link) -> None:
 
     def begin_in_turn(*given: Any) -> None:
         if turns.unit():
-            scale = rows * envs
-            found = {arm: [scale * rate for rate in rates] for arm, rates in turns.found.items()}
-            supervised.keep(args, {"found": found, "phases": phases})
+            supervised.keep(args, {"found": turns.found, "phases": phases})
             stores.limiter.retire(actor.index)
             link.finish()
         begin(*given)

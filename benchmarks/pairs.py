@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 PAIRS = 20
 """Rounds by default."""
@@ -58,6 +59,31 @@ def interleave(arms: Mapping[str, Callable[[], float]], rounds: int, seed: int =
     return found
 
 
+class Clock(NamedTuple):
+    """Seconds of the world, and seconds in which this thread had a core.
+
+    Where there is more to run than there are cores, a process is put aside most often as it wakes
+    another; whether that falls in a timed stretch differs between arms, and only the second clock
+    leaves it out of all of them. It leaves out waiting too: look at both.
+    """
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> Clock:
+        """Both clocks now."""
+        return cls(time.perf_counter(), time.thread_time())
+
+    def since(self, start: Clock) -> Clock:
+        """Both differences."""
+        return Clock(self.wall - start.wall, self.cpu - start.cpu)
+
+    def rate(self, units: float) -> Clock:
+        """Units per second of both clocks."""
+        return Clock(units / self.wall, units / self.cpu)
+
+
 class Turns:
     """`interleave` when one arm is a loop that is not ours to call, but calls us every unit.
 
@@ -68,7 +94,7 @@ class Turns:
     Args:
         loop: the loop's name among the arms.
         units: length of a timed stretch; `warm_units` more come before it and are not timed.
-        others: arms that return units per second.
+        others: arms that return units per second of both clocks.
         rounds: stretches of every arm.
     """
 
@@ -77,11 +103,11 @@ class Turns:
         loop: str,
         units: int,
         warm_units: int,
-        others: Mapping[str, Callable[[], float]],
+        others: Mapping[str, Callable[[], Clock]],
         rounds: int,
         on_stretch: Callable[[bool], None] = lambda begins: None,
     ) -> None:
-        self.found: Rounds = {name: [] for name in (loop, *others)}
+        self.found: dict[str, list[Clock]] = {name: [] for name in (loop, *others)}
         self._loop, self._units, self._warm = loop, units, warm_units
         self._others = others
         self._on_stretch = on_stretch
@@ -89,7 +115,7 @@ class Turns:
         names = sorted(self.found)
         self._order = [name for _ in range(rounds) for name in rng.sample(names, len(names))]
         self._count = -1
-        self._since = 0.0
+        self._since = Clock(0.0, 0.0)
 
     def unit(self) -> bool:
         """One unit of the loop begins. True when every arm has had all its stretches."""
@@ -97,11 +123,11 @@ class Turns:
             self._play()
         if self._count == self._warm:
             self._on_stretch(True)
-            self._since = time.perf_counter()
+            self._since = Clock.now()
         elif self._count == self._warm + self._units:
-            seconds = time.perf_counter() - self._since
+            took = Clock.now().since(self._since)
             self._on_stretch(False)
-            self.found[self._loop].append(self._units / seconds)
+            self.found[self._loop].append(took.rate(self._units))
             self._order.pop(0)
             self._play()
         self._count += 1

@@ -65,12 +65,21 @@ def launch(
 @explained
 def resume(
     run: RunArgument = "latest",
+    overrides: SetOption = None,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     headless: HeadlessOption = False,
     as_json: JsonOption = False,
     detach: DetachOption = False,
 ) -> None:
-    """Go on with an ended run, in its folder, from its newest checkpoint."""
+    """Go on with an ended run, in its folder, from its newest checkpoint.
+
+    \b
+    Example, to make a finished run longer:
+        tuitrain resume cartpole-0003 --set run.total_steps=400000
+    """
+    from tuitrain.config.load import config_from
+    from tuitrain.config.resolve import resolve
+
     found = find(run, runs_dir)
     if found.tenant is not None:
         raise Refused(
@@ -81,7 +90,21 @@ def resume(
             f"{found.folder.name} has no checkpoint to go on from; "
             f"`tuitrain launch {found.folder.config_toml}` starts a new run with its config"
         )
-    found.folder.load_config()
+    config = found.folder.load_config()
+    if overrides:
+        tables = config.model_dump()
+        if any(item.partition("=")[0].strip() == "run.total_steps" for item in overrides):
+            # it was the length of the run as it was first planned
+            tables["learner"]["lr_schedule_updates"] = None
+        config = resolve(config_from(tables, overrides), cores=_cores())
+    summary = found.folder.read_json(found.folder.summary_json) or {}
+    if summary.get("state") == "finished" and summary.get("steps", 0) >= config.run.total_steps:
+        raise Refused(
+            f"{found.folder.name} has done its {config.run.total_steps:,} steps; to go on: "
+            f"`tuitrain resume {found.folder.name} --set run.total_steps={2 * summary['steps']}`"
+        )
+    if overrides:
+        found.folder.store_config(config)
     _start(found.folder, headless=headless, as_json=as_json, detach=detach)
 
 

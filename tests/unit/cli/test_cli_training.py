@@ -91,6 +91,22 @@ def test_a_detached_run_is_commanded_stopped_and_resumed() -> None:
     assert after["steps"] >= after["base_steps"]
 
 
+def test_a_finished_run_is_resumed_only_to_go_further() -> None:
+    done = tuitrain("launch", "cp.toml", "--headless")
+    assert done.returncode == 0, done.stderr.decode()
+    done = tuitrain("resume", "--headless")
+    assert done.returncode == 2
+    assert b"has done its" in done.stderr
+    assert b"--set run.total_steps=" in done.stderr
+    before = json.loads(Path("runs/cp-0001/summary.json").read_text())
+    further = before["steps"] + 1000
+    done = tuitrain("resume", "--headless", "--set", f"run.total_steps={further}")
+    assert done.returncode == 0, done.stderr.decode()
+    after = json.loads(Path("runs/cp-0001/summary.json").read_text())
+    assert after["base_steps"] == before["steps"]
+    assert after["steps"] >= further
+
+
 def test_a_wrong_environment_is_explained_where_it_was_launched() -> None:
     done = tuitrain("launch", "cp.toml", "--set", 'env.id="NoSuchEnv-v0"', "-d")
     assert done.returncode == 3

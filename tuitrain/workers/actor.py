@@ -26,8 +26,6 @@ from tuitrain.seeding import GlobalRandom, stream
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.stores import Stores
 
-AGE_MAX = np.iinfo(np.uint16).max
-
 Wait = Callable[[Callable[[], bool], str], None]
 
 
@@ -119,7 +117,7 @@ class _PolicyLanes:
         added = len(boundary) - int(boundary.sum())
         self._return += result.reward
         ended = result.terminated | result.truncated
-        self.age = np.where(boundary, 0, np.minimum(self.age + 1, AGE_MAX))
+        self.age = np.where(boundary, 0, self.age + 1)
         for lane in np.flatnonzero(ended):
             self.stats.add(float(self._return[lane]), int(self.age[lane]))
         self._return[ended | boundary] = 0.0

@@ -3,10 +3,10 @@
 The two-sided rule of Reverb's rate limiter (Cassirer et al. 2021) on committed transitions: with
 ``lead = (inserts - learning_starts) * updates_per_insert - updates``, actors may insert while the
 lead stays at most ``max_lead_updates``, and an update is due while it is at least 0, the first one
-as soon as ``learning_starts`` transitions are there. So the learner is never a whole update ahead
-of the data, and the actors never more than the band ahead of the learner; the ratio of updates to
-transitions is off by at most the band, whoever is slow. All arithmetic is on integers and
-fractions: equal counts give equal decisions.
+as soon as ``learning_starts`` transitions are there. So the learner is never more than one update
+ahead of the data, and the actors never more than the band ahead of the learner; the ratio of
+updates to transitions is off by at most the band, whoever is slow. All arithmetic is on integers
+and fractions: equal counts give equal decisions.
 
 Actors *reserve* before they step: with several of them, checking first and committing later would
 overshoot. A reservation counts as inserted for the actors and as nothing for the learner, until it

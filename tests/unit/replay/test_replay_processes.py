@@ -147,7 +147,7 @@ def test_no_count_is_lost_between_processes(place: Place) -> None:
         totals = shared.totals()
         lead = (totals.inserts[0] - 50) / 2 - totals.updates[0]
         assert lead <= 20
-        assert totals.updates[0] == 0 or lead > -1  # the first update is due at once
+        assert totals.updates[0] == 0 or lead >= -1  # the first update is due at once
         if not due:
             os.sched_yield()
     steps = [int(worker.communicate(timeout=60)[0]) for worker in workers]

@@ -137,6 +137,9 @@ class ReplayReader:
         if min_stamp > 0:
             for shard in range(len(low)):
                 low[shard] = self._first_with(shard, int(low[shard]), int(head[shard]), min_stamp)
+            # What is left out may be overwritten. Were it pinned, a writer whose ring is full would
+            # have to wait at nearly every chunk.
+            pins[:] = low
         ends = np.cumsum((head - low) * self._ring.lanes)
         return Window(low, head, ends, self._ring.lanes)
 

@@ -253,8 +253,22 @@ def test_rows_older_than_the_stamp_are_left_out() -> None:
             rows = range(int(everything.low[shard]), head)
             wanted = [row for row in rows if stamps[row % store.layout.ring_rows] >= least]
             assert list(range(low, head)) == wanted
-        assert (store.columns.pins[:, 0] == everything.low).all()
+        assert (store.columns.pins[:, 0] == window.low).all()
     assert reader.pin(newest + 5).cells_total == 0
+
+
+def test_rows_beyond_the_capacity_are_not_kept_from_the_writer() -> None:
+    store, feeders = filled(layout(), 40)
+    reader = store.reader(0)
+    newest = max(feed.inserts for feed in feeders)
+    spare = int((reader.pin(newest - 20).low - reader.pin().low).min())
+    assert spare >= 8
+    window = reader.pin(newest - 20)
+    rng = np.random.default_rng(3)
+    before = reader.sample(window, 32, rng, 1, GAMMA).state.copy()
+    for _ in range(1 + spare // 4):
+        feeders[0].write_chunk(4)  # without a way to wait: it would raise
+    assert (before == reader.sample(window, 32, np.random.default_rng(3), 1, GAMMA).state).all()
 
 
 def test_slots_are_reused_and_do_not_share() -> None:

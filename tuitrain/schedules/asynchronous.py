@@ -6,6 +6,8 @@ too far ahead of the learner; the learner sleeps only when no update is due.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tuitrain.replay.limiter import InsertsEnded, Ticket
 from tuitrain.schedules.acting import ActorDesk, build_actor
 from tuitrain.schedules.learning import LearnerDesk
@@ -32,6 +34,7 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
     every = blueprint.config.learner.publish_every_updates
     desk = LearnerDesk(blueprint, stores, learner, link, one_version=False)
     desk.start()
+    desk.ring_waiting_actors()  # there are weights now
     unpublished = 0
 
     def due() -> list[int]:
@@ -56,11 +59,12 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
             if burst:
                 limiter.add_updates(index, burst)
                 unpublished += burst
-        desk.ring_waiting_actors()
         if unpublished >= every * len(policies):
             desk.publish()
             unpublished = 0
         desk.reporter.updates()
+        # last, because all of the above may have let go of what an actor waits for
+        desk.ring_waiting_actors()
     desk.publish(final=True)
     desk.finish()
 
@@ -82,25 +86,28 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
     desk = ActorDesk(blueprint, actor, link)
     link.on("resync", lambda _: desk.pull_and_report())
     desk.start()
-    # Weights are published before the learner is ready, but the learner may start after us.
-    link.wait(lambda: all(s.published() for s in stores.weights.values()), "the first weights")
-
     ticket: Ticket | None = None
+
+    def wait(ready: Callable[[], bool], reason: str) -> None:
+        # The flag is up before `ready` is looked at, so the learner either sees it or is seen.
+        board.actor_waits[actor.index] = 1
+        link.wait(ready, reason)
+        board.actor_waits[actor.index] = 0
 
     def reserved() -> bool:
         nonlocal ticket
         ticket = limiter.reserve(actor.index, inserts, steps)
         return ticket is not None
 
+    # Weights are published before the learner is ready, but the learner may start after us.
+    wait(lambda: all(s.published() for s in stores.weights.values()), "the first weights")
     try:
         while True:
             if not reserved():
-                board.actor_waits[actor.index] = 1
-                link.wait(reserved, "the learner: replay ratio reached")
-                board.actor_waits[actor.index] = 0
+                wait(reserved, "the learner: replay ratio reached")
             assert ticket is not None
             actor.pull()
-            actor.begin(ticket, rows, link.wait)
+            actor.begin(ticket, rows, wait)
             actor.rollout(rows, link.tick, link.counters.phases)
             committed = actor.commit()
             limiter.commit(actor.index, committed.inserts, committed.steps)

@@ -80,7 +80,7 @@ def _warm_up_fits(config: Config) -> Iterator[Problem]:
 @_rule("replay.learning_starts", "run.total_steps", "env.agent_policies")
 def _learning_starts_in_time(config: Config) -> Iterator[Problem]:
     # Agents that share a policy each add a transition per environment step.
-    lanes = max(Counter(config.env.agent_policies.values()).values(), default=1)
+    lanes = _agents(config)
     if config.replay.learning_starts >= config.run.total_steps * lanes:
         yield Problem(
             "replay.learning_starts",
@@ -110,6 +110,55 @@ def _n_step_fits(config: Config) -> Iterator[Problem]:
             str(config.learner.n_step),
             f"must be less than replay.learning_starts = {config.replay.learning_starts}, "
             "so that the first update finds a complete return.",
+        )
+
+
+@_rule(
+    "actors.count",
+    "actors.envs_per_actor",
+    "actors.chunk_steps",
+    "env.agent_policies",
+    "learner.n_step",
+    "replay.learning_starts",
+)
+def _first_return_is_complete(config: Config) -> Iterator[Problem]:
+    actors, n_step = config.actors, config.learner.n_step
+    lanes = _lanes(config)
+    if lanes is None or actors.chunk_steps > n_step:
+        return
+    if config.replay.learning_starts <= n_step * lanes:
+        yield Problem(
+            "replay.learning_starts",
+            str(config.replay.learning_starts),
+            f"must be more than learner.n_step × lanes = {n_step} × {lanes} = {n_step * lanes} "
+            f"(or actors.chunk_steps more than {n_step}), so that the first update finds a "
+            "complete return.",
+        )
+
+
+@_rule(
+    "actors.count",
+    "actors.envs_per_actor",
+    "actors.chunk_steps",
+    "env.agent_policies",
+    "env.n_frames",
+    "learner.n_step",
+    "replay.capacity",
+)
+def _replay_holds_whole_transitions(config: Config) -> Iterator[Problem]:
+    chunk_steps, lanes = config.actors.chunk_steps, _lanes(config)
+    rows = config.env.n_frames + config.learner.n_step
+    if lanes is None or chunk_steps >= rows:
+        return
+    # Capacity is exact to one chunk of every actor.
+    least = (rows + chunk_steps) * lanes
+    if config.replay.capacity < least:
+        yield Problem(
+            "replay.capacity",
+            str(config.replay.capacity),
+            f"must be at least {least}: (env.n_frames + learner.n_step + actors.chunk_steps) × "
+            f"lanes = ({config.env.n_frames} + {config.learner.n_step} + {chunk_steps}) × {lanes}, "
+            "or no transition is in it with all its frames and rewards.",
         )
 
 
@@ -186,3 +235,14 @@ def _beats_before_deadline(config: Config) -> Iterator[Problem]:
             "must be at least twice supervisor.heartbeat_s = "
             f"{supervisor.heartbeat_s}, or healthy workers are taken for hung.",
         )
+
+
+def _agents(config: Config) -> int:
+    """Agents of one environment under the policy that has most of them."""
+    return max(Counter(config.env.agent_policies.values()).values(), default=1)
+
+
+def _lanes(config: Config) -> int | None:
+    """Lanes of all actors under that policy; None while `actors.count` is open."""
+    count = config.actors.count
+    return count * config.actors.envs_per_actor * _agents(config) if count != "auto" else None

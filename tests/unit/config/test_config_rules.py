@@ -36,6 +36,25 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "less than replay.learning_starts = 8",
     ),
     (
+        {
+            "actors": {"count": 2, "envs_per_actor": 8, "chunk_steps": 20},
+            "learner": {"n_step": 20, "batch_size": 4},
+            "replay": {"learning_starts": 320},
+        },
+        "replay.learning_starts",
+        "more than learner.n_step × lanes = 20 × 16 = 320 (or actors.chunk_steps more than 20)",
+    ),
+    (
+        {
+            "env": {"n_frames": 4},
+            "actors": {"count": 2, "envs_per_actor": 8, "chunk_steps": 4},
+            "replay": {"capacity": 143, "learning_starts": 100},
+            "learner": {"batch_size": 4},
+        },
+        "replay.capacity",
+        "at least 144: (env.n_frames + learner.n_step + actors.chunk_steps) × lanes = (4 + 1 + 4)",
+    ),
+    (
         {"actors": {"count": 4, "envs_per_actor": 8, "chunk_steps": 1563}},
         "replay.capacity",
         "4 × 8 × 1563 = 50016",
@@ -70,6 +89,22 @@ ALLOWED: list[dict[str, Any]] = [
     {"run": {"total_steps": 1001}, "replay": {"learning_starts": 1000}},
     {"learner": {"batch_size": 1000}},
     {"learner": {"n_step": 7, "batch_size": 4}, "replay": {"learning_starts": 8}},
+    {
+        "actors": {"count": 2, "envs_per_actor": 8, "chunk_steps": 20},
+        "learner": {"n_step": 20, "batch_size": 4},
+        "replay": {"learning_starts": 321},
+    },
+    {
+        "actors": {"count": 2, "envs_per_actor": 8, "chunk_steps": 21},
+        "learner": {"n_step": 20, "batch_size": 4},
+        "replay": {"learning_starts": 320},
+    },
+    {
+        "env": {"n_frames": 4},
+        "actors": {"count": 2, "envs_per_actor": 8, "chunk_steps": 4},
+        "replay": {"capacity": 144, "learning_starts": 100},
+        "learner": {"batch_size": 4},
+    },
     {"actors": {"count": 4, "envs_per_actor": 8, "chunk_steps": 1562}},
     {"exploration": {"epsilon_start": 0.1, "epsilon_end": 0.1}},
     {"learner": {"lr": 0.1, "lr_end": 0.2}},

@@ -125,6 +125,8 @@ def older_weights(args: ChildArgs, link: Link) -> None:
 class StaleEpsilon(Actor):
     """Knows the global step count of the round before."""
 
+    _stale = 0  # a heartbeat may ask before the first round
+
     def begin(self, ticket: Ticket, rows: int, wait: Any = None) -> None:
         self._stale = getattr(self, "_fresh", ticket.step_base)
         self._fresh = ticket.step_base

@@ -8,7 +8,6 @@ belongs to one weights version; in `async` the evaluator takes the newest there 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import Board
@@ -63,7 +62,7 @@ def build_evaluator(blueprint: Blueprint) -> Evaluator:
 def run_evaluation(evaluator: Evaluator, link: Link, number: int, steps: int) -> list[EvalResult]:
     """Evaluate the weights held and record the results."""
     start = time.perf_counter()
-    results = evaluator.evaluate(number, _counting(link))
+    results = evaluator.evaluate(number, link.advance)
     duration_s = time.perf_counter() - start
     for record in records(results, evaluator.held, steps, duration_s):
         link.record(record)
@@ -109,11 +108,3 @@ def run_evaluator(args: ChildArgs, link: Link) -> None:
             board.eval_done = requested
         if final and board.eval_request == board.eval_taken:
             link.finish()
-
-
-def _counting(link: Link) -> Callable[[], None]:
-    def tick() -> None:
-        link.counters.progress += 1
-        link.tick()
-
-    return tick

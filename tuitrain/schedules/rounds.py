@@ -51,10 +51,9 @@ def act_half(actor: Actor, stores: Stores, ticket: Ticket, rows: int, link: Link
     """One actor's half: take the weights published last, roll out, commit."""
     actor.pull()
     actor.begin(ticket, rows, link.wait)
-    actor.rollout(rows, link.tick, link.counters.phases)
+    actor.rollout(rows, link.advance, link.counters.phases)
     committed = actor.commit()
     stores.limiter.commit(actor.index, committed.inserts, committed.steps)
-    link.counters.progress += 1
 
 
 def learn_half(learner: Learner, due: dict[str, int], link: Link) -> None:
@@ -62,8 +61,7 @@ def learn_half(learner: Learner, due: dict[str, int], link: Link) -> None:
     for index, (name, count) in enumerate(due.items()):
         for made in range(count):
             learner.step(name, link.counters.phases, sure=count - made)
-            link.counters.progress += 1
-            link.tick()
+            link.advance()
         if count:
             learner.stores.limiter.add_updates(index, count)
 

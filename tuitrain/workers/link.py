@@ -109,6 +109,11 @@ class Link:
         if now >= self._beat_due:
             self._beat(now, "running", None)
 
+    def advance(self) -> None:
+        """A unit of work is done: count it as progress, then ``tick``."""
+        self.counters.progress += 1
+        self.tick()
+
     def wait(self, ready: Callable[[], bool], reason: str) -> None:
         """Return once ``ready()`` holds. Woken by doorbells; otherwise sleeps between heartbeats.
 
@@ -232,7 +237,9 @@ class Link:
         for fd, _ in self._anything.poll(timeout_s * 1000 + 1):
             if fd == self._doorbell_fd:
                 with suppress(BlockingIOError):
-                    os.read(self._doorbell_fd, 4096)
+                    if not os.read(self._doorbell_fd, 4096):
+                        # Whoever could ring has ended; the end of the pipe would wake for ever.
+                        self._anything.unregister(self._doorbell_fd)
             else:
                 self._obey()
 

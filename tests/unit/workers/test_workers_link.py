@@ -1,0 +1,77 @@
+"""A worker's link alone: waits that sleep, units of work that count."""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing.connection import Connection
+
+import pytest
+
+from tuitrain.workers import messages
+from tuitrain.workers.link import Link, StopRequested
+
+HEARTBEAT_S = 0.02
+
+
+class Ends:
+    """A link with the other ends of its pipes."""
+
+    def __init__(self) -> None:
+        self.control, mine = multiprocessing.Pipe(duplex=True)
+        doorbell, self.bell = multiprocessing.Pipe(duplex=False)
+        self.link = Link(mine, doorbell, {}, HEARTBEAT_S)
+
+    def stop_at_beat(self, number: int) -> None:
+        """Send `Stop` when so many heartbeats have been sent, whatever the machine's speed."""
+        left = [number]
+
+        def beat() -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                self.control.send_bytes(messages.encode(messages.Stop(command_id=1)))
+
+        self.link.before_beat = beat
+
+
+def received(control: Connection) -> list[messages.FromWorker]:
+    out = []
+    while control.poll(0):
+        out.append(messages.decode_from_worker(control.recv_bytes()))
+    return out
+
+
+@pytest.mark.parametrize("peers_live", [True, False])
+def test_waits_wake_for_heartbeats_only_also_when_nobody_can_ring_any_more(
+    peers_live: bool,
+) -> None:
+    ends = Ends()
+    if not peers_live:
+        ends.bell.close()
+    ends.stop_at_beat(8)
+    with pytest.raises(StopRequested):
+        ends.link.wait(lambda: False, "nothing")
+    # one per heartbeat, the closed doorbell and the command
+    assert ends.link.wakeups <= 11
+
+
+def test_a_ring_wakes_a_wait() -> None:
+    ends = Ends()
+    ends.link.before_beat = lambda: ends.bell.send_bytes(b"")
+    looks: list[bool] = []
+
+    def ready() -> bool:
+        looks.append(True)
+        return len(looks) > 2
+
+    ends.link.wait(ready, "a ring")
+    assert len(looks) == 3
+
+
+def test_advance_counts_a_unit_of_work_and_beats() -> None:
+    ends = Ends()
+    ends.link.advance()
+    ends.link.advance()
+    beat, *_ = received(ends.control)
+    assert isinstance(beat, messages.Heartbeat)
+    assert beat.progress == 1
+    assert ends.link.counters.progress == 2

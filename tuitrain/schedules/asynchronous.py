@@ -43,7 +43,7 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
     while True:
         counts = due()
         if not any(counts):
-            if limiter.ended():
+            if limiter.ended() and not any(due()):  # the last rows may have come in between
                 break
             board.learner_waits = 1
             link.wait(lambda: any(due()) or limiter.ended(), "data: no update is due")
@@ -54,8 +54,7 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
             burst = min(counts[index], every)
             for made in range(burst):
                 learner.step(name, link.counters.phases, sure=burst - made)
-                link.counters.progress += 1
-                link.tick()
+                link.advance()
             if burst:
                 limiter.add_updates(index, burst)
                 unpublished += burst
@@ -108,10 +107,9 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
             assert ticket is not None
             actor.pull()
             actor.begin(ticket, rows, wait)
-            actor.rollout(rows, link.tick, link.counters.phases)
+            actor.rollout(rows, link.advance, link.counters.phases)
             committed = actor.commit()
             limiter.commit(actor.index, committed.inserts, committed.steps)
-            link.counters.progress += 1
             if board.learner_waits:
                 link.ring(["learner"])
             desk.reporter.episodes(ticket.step_base)

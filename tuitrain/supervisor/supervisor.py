@@ -85,11 +85,12 @@ class Supervisor(Run):
                 nothing has been touched.
         """
         loop = asyncio.get_running_loop()
-        self.house = House.claim(self.run_id, self.folder.path, self.folder.name)
-        try:
-            return await self._run_in_house(loop)
-        finally:
-            self.house.release()
+        with houses.sole_supervisor(self.folder.path, self.folder.name):
+            self.house = House.claim(self.run_id, self.folder.path, self.folder.name)
+            try:
+                return await self._run_in_house(loop)
+            finally:
+                self.house.release()
 
     async def _run_in_house(self, loop: asyncio.AbstractEventLoop) -> int:
         self.journal = Journal(self.folder.events_jsonl, self.folder.metrics_jsonl)

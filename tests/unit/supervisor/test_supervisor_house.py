@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.fake_workers import FakePlan
+from tests.unit.supervisor.running import running
 from tuitrain.config.runs import new_run_id
 from tuitrain.replay import segment
 from tuitrain.supervisor import house as houses
 from tuitrain.supervisor.house import AlreadyRunning, House, HouseError
+from tuitrain.supervisor.supervisor import Supervisor
 
 RUN_ID = new_run_id()  # segments are global: other tests run at the same time
 LAYOUT_HASH = bytes(32)
@@ -110,6 +113,22 @@ def test_a_living_run_is_neither_swept_nor_claimed_again() -> None:
         house.release()
     assert not house.path.exists()
     House.claim(RUN_ID, Path("/tmp"), "run-0001").release()
+
+
+async def test_a_run_of_another_runtime_directory_is_not_taken_for_dead(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = {"learner": {"do": "work"}, "a0": {"do": "work"}}
+    async with running(tmp_path, workers) as run:
+        await run.up()
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("other")))
+            assert houses.tenants() == []
+            with pytest.raises(AlreadyRunning, match=r"runtime\.json"):
+                await Supervisor(run.folder, run.supervisor.config, plan=FakePlan()).run()
+        assert (await run.ask("pause")).ok
+        assert (await run.ask("stop")).ok
+        assert await run.end() == 0
 
 
 def test_claiming_after_a_sigkill_removes_what_was_left() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +59,7 @@ def train(
     from tuitrain.config.load import config_from, load_config
     from tuitrain.config.resolve import resolve
     from tuitrain.config.runs import create_run
+    from tuitrain.supervisor.ready import command_line
 
     if isinstance(config, str | Path):
         loaded = load_config(Path(config), overrides)
@@ -67,13 +67,17 @@ def train(
         given = config.model_dump() if isinstance(config, Config) else dict(config)
         loaded = config_from(given, overrides)
     run = create_run(resolve(loaded))
-    command = [sys.executable, "-m", "tuitrain.supervisor", str(run.path), "--headless"]
     output = subprocess.DEVNULL if quiet else None
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output)
+    process = subprocess.Popen(
+        command_line(run.path, "--headless"), stdin=subprocess.DEVNULL, stdout=output
+    )
     try:
         code = process.wait()
     except KeyboardInterrupt:
-        process.wait()  # it has the same terminal, so it has been interrupted too
+        # On a terminal it has been interrupted too and takes no notice of this; a notebook or an
+        # editor interrupts this process alone.
+        process.terminate()
+        process.wait()
         raise
     summary = _read_summary(run.path)
     if code != 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import tuitrain
-from tests.e2e.harness import DEADLINE_S, ENVS, THINGS, Place
+from tests.e2e.harness import DEADLINE_S, ENVS, FOREVER, THINGS, Place
 from tests.envs import Catch
 from tuitrain.config.load import load_config
 from tuitrain.seeding import stream
@@ -101,6 +102,26 @@ def test_a_batch_of_environments_gets_the_actions_of_each_alone(place: Place) ->
             assert action == actions[i]
     with pytest.raises(ValueError, match="takes observations of shape"):
         policy.act(np.zeros((3, 3), np.uint8))
+
+
+def test_an_interrupt_of_the_script_alone_stops_its_run(place: Place) -> None:
+    import tomllib
+
+    config = tomllib.loads(place.config(run={"total_steps": FOREVER}).read_text())
+    (place.root / "script.py").write_text(SCRIPT)
+    script = subprocess.Popen(
+        [sys.executable, "script.py", json.dumps(config)],
+        cwd=place.root,
+        env=place.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    run = place.run_up()
+    script.send_signal(signal.SIGINT)  # as a notebook's button does; Ctrl-C reaches all
+    _, errors = script.communicate(timeout=DEADLINE_S)
+    assert "KeyboardInterrupt" in errors
+    assert run.summary()["state"] == "stopped"
+    assert run.summary()["last_checkpoint"]
 
 
 def test_a_failed_training_says_why(place: Place) -> None:

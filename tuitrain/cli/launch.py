@@ -125,10 +125,12 @@ def _start(folder: RunFolder, *, headless: bool, as_json: bool, detach: bool) ->
 
 def _become_supervisor(folder: RunFolder, *, as_json: bool) -> NoReturn:
     """This process goes on as the supervisor, so that signals and exit code are its own."""
+    from tuitrain.supervisor.ready import command_line
+
     sys.stdout.flush()
     sys.stderr.flush()
-    command = [sys.executable, "-m", "tuitrain.supervisor", str(folder.path), "--headless"]
-    os.execv(sys.executable, [*command, "--json"] if as_json else command)
+    command = command_line(folder.path, "--headless", *(["--json"] if as_json else []))
+    os.execv(command[0], command)
 
 
 def _on_terminal() -> bool:

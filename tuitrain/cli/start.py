@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +18,7 @@ import typer
 from tuitrain.cli.errors import EXIT_USAGE
 from tuitrain.config.runs import RunFolder
 from tuitrain.supervisor.process import printable
+from tuitrain.supervisor.ready import command_line
 
 
 def start_detached(folder: RunFolder, tell: Callable[[str], None]) -> int:
@@ -33,10 +33,9 @@ def start_detached(folder: RunFolder, tell: Callable[[str], None]) -> int:
     """
     log_path = folder.logs / "supervisor.log"
     read_fd, write_fd = os.pipe()
-    command = [sys.executable, "-m", "tuitrain.supervisor", str(folder.path), "--headless"]
     with open(log_path, "ab") as log:
         process = subprocess.Popen(
-            [*command, "--ready-fd", str(write_fd)],
+            command_line(folder.path, "--headless", "--ready-fd", str(write_fd)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -10,7 +10,7 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse arguments and run. Exit codes are documented in `summary.py`."""
+    """Parse arguments and run. Exit codes are documented in `ending.py`."""
     parser = argparse.ArgumentParser(
         prog="python -m tuitrain.supervisor",
         description="Supervise the run of an existing run folder until it ends.",

@@ -1,4 +1,4 @@
-"""How a starting supervisor tells its starter: JSON lines on an inherited pipe.
+"""How a supervisor is started and tells its starter: JSON lines on an inherited pipe.
 
 `{"event": "progress", "text"}` any number of times, then once `{"event": "ready", "run_id",
 "socket_path"}` or `{"event": "failed", "text"}`. The end of the pipe without either means that the
@@ -10,6 +10,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
+from pathlib import Path
+
+
+def command_line(run_dir: Path, *options: str) -> list[str]:
+    """The command that supervises a run folder.
+
+    Without the working folder on the path: a `queue.py` there would take the place of Python's.
+    References like `package.module:factory` are found in it all the same (see `loading.py`).
+    """
+    return [sys.executable, "-P", "-m", "tuitrain.supervisor", str(run_dir), *options]
 
 
 class ReadyPipe:

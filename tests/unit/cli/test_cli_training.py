@@ -67,6 +67,15 @@ def test_without_a_terminal_launch_prints_plain_lines_to_the_end() -> None:
     assert json.loads(done.stdout)[0]["episodes"] == 2
 
 
+def test_files_of_the_working_folder_shadow_nothing() -> None:
+    Path("queue.py").write_text("raise SystemExit('shadowed')")
+    Path("my_env.py").write_text(
+        "import gymnasium\ndef make(): return gymnasium.make('CartPole-v1')"
+    )
+    done = tuitrain("launch", "cp.toml", "--schedule", "sequential", "--set", "env.id=my_env:make")
+    assert done.returncode == 0, done.stderr.decode()
+
+
 def test_a_detached_run_is_commanded_stopped_and_resumed() -> None:
     done = tuitrain("launch", "cp.toml", "--set", "run.total_steps=50_000_000", "-d")
     assert done.returncode == 0, done.stderr.decode()

@@ -31,6 +31,9 @@ MAX_ENVS = 16
 class EvalResult:
     """One policy's evaluation. Returns are undiscounted sums of rewards per episode.
 
+    Of agents that share the policy the mean counts: they play the same episode, so their returns
+    are no independent samples.
+
     `return_ci95` is the half-width of the 95 % confidence interval of the mean (Student's t).
     """
 
@@ -174,7 +177,7 @@ class _Play:
         return (result.terminated | result.truncated).reshape(shape)[:, 0].copy()
 
     def finish(self, env: int, length: int) -> None:
-        self._returns.extend(float(r) for r in self._sum[env])
+        self._returns.append(float(self._sum[env].mean()))
         self._lengths.append(length)
 
     def result(self, name: str) -> EvalResult:

@@ -33,11 +33,15 @@ def evaluate(
 ) -> None:
     """Play episodes greedily and print mean return with its 95 % confidence interval."""
     found = find(run, runs_dir)
+    from tuitrain.checkpoint import CheckpointError
+    from tuitrain.envs.spaces import EnvError
+    from tuitrain.learning.networks import NetworkError
+    from tuitrain.loading import LoadError
     from tuitrain.workers.trained import evaluate_run
 
     try:
         results = evaluate_run(found.folder.path, episodes, checkpoint, number)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, CheckpointError, EnvError, LoadError, NetworkError) as error:
         raise Refused(str(error)) from error
     if as_json:
         from tuitrain.metrics.sinks import to_json

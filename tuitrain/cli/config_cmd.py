@@ -31,12 +31,10 @@ def check(
     ] = False,
 ) -> None:
     """Read a config and report everything that is wrong with it at once."""
-    import os
-
     from tuitrain.config.load import load_config, to_toml
     from tuitrain.config.resolve import resolve
 
-    config = resolve(load_config(file, overrides or []), cores=os.cpu_count() or 1)
+    config = resolve(load_config(file, overrides or []))
     if show:
         typer.echo(to_toml(config), nl=False)
     else:

@@ -56,7 +56,7 @@ def launch(
     given = list(overrides or [])
     if schedule is not None:
         given.append(f"run.schedule={schedule}")
-    resolved = resolve(load_config(config, given), cores=_cores())
+    resolved = resolve(load_config(config, given))
     check_socket_path(root() / "00000000" / "sock")  # before anything is created
     folder = create_run(resolved, command=sys.argv)
     _start(folder, headless=headless, as_json=as_json, detach=detach)
@@ -96,7 +96,7 @@ def resume(
         if any(item.partition("=")[0].strip() == "run.total_steps" for item in overrides):
             # it was the length of the run as it was first planned
             tables["learner"]["lr_schedule_updates"] = None
-        config = resolve(config_from(tables, overrides), cores=_cores())
+        config = resolve(config_from(tables, overrides))
     summary = found.folder.read_json(found.folder.summary_json) or {}
     if summary.get("state") == "finished" and summary.get("steps", 0) >= config.run.total_steps:
         raise Refused(
@@ -135,10 +135,3 @@ def _become_supervisor(folder: RunFolder, *, as_json: bool) -> NoReturn:
 
 def _on_terminal() -> bool:
     return all(os.isatty(fd) for fd in (0, 1, 2))
-
-
-def _cores() -> int:
-    """Cores this process may use, which in a container is fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -78,9 +78,9 @@ class PolicyLearner:
         self._last: Batch | None = None
         self._drawn: deque[TensorBatch] = deque()
         self.sampleable = 0
+        """Transitions that may be sampled, counted with each record."""
         self.measured_updates = 0
         """`dqn.updates` when ``measure`` was called last."""
-        """Transitions that may be sampled, counted with each record."""
 
     def pin(self, inserts: int) -> Window:
         """Pin what may be sampled: all but rows older than the capacity by this count."""

@@ -225,6 +225,8 @@ async def test_logs_come_from_disk_bounded(tmp_path: Path) -> None:
     (tmp_path / "logs" / "a0.log").write_text("".join(f"line {i}\n" for i in range(100_000)))
     async with seated(run_dir=tmp_path) as seat:
         await seat.press("5")
+        assert "▸supervisor" in await seat.panel("log")
+        await seat.press("right_square_bracket")
         shown = await seat.panel("log")
         assert shown.splitlines()[-1] == "line 99999"
         assert "▸a0" in shown
@@ -242,7 +244,8 @@ NASTY = "[red]x[/red] [/] \x1b[2J\x1b]0;owned\x07 \u202e\r\n[link=http://x]"
 
 async def test_nothing_from_outside_is_markup_or_controls_the_terminal(tmp_path: Path) -> None:
     write_run(tmp_path)
-    (tmp_path / "logs" / "a0.log").write_text(f"{NASTY}\nprogress 1%\rprogress 2%\n")
+    text = f"{NASTY}\nprogress 1%\rprogress 2%\n"
+    (tmp_path / "logs" / "supervisor.log").write_text(text)
     now = snapshot(
         name=NASTY,
         processes=[actor(0, name=NASTY, wait=NASTY, error=NASTY, device=NASTY)],
@@ -412,6 +415,19 @@ async def test_help_lists_every_key() -> None:
                       "worst check", "logarithmic", "export"):  # fmt: skip
             assert words in shown
         await seat.press("x")
+        assert not isinstance(seat.app.screen, HelpDialog)
+
+
+async def test_help_scrolls_where_it_does_not_fit() -> None:
+    async with seated(size=(80, 24)) as seat:
+        await seat.press("question_mark")
+        box = seat.app.screen.query_one("#dialog")
+        assert box.max_scroll_y > 0
+        await seat.press("pagedown", "pagedown", "down")
+        assert box.scroll_y == box.max_scroll_y
+        await seat.press("up")
+        assert box.scroll_y == box.max_scroll_y - 1
+        await seat.press("escape")
         assert not isinstance(seat.app.screen, HelpDialog)
 
 

@@ -144,20 +144,31 @@ class HelpDialog(Dialog):
     def text(self) -> Text:
         """Keys, then the legend."""
         palette = self.view.palette
-        text = Text("Keys\n", palette.accent)
+        text = Text("Keys", palette.accent)
+        text.append("   ↑ ↓ scroll, any other key closes\n", palette.dim)
         for key, words in self.keys:
             text.append(f" {key:<11}", palette.ok)
             text.append(f" {words}\n")
         text.append("\nGlyphs\n", palette.accent)
-        text.append(" ● ok, running  ◌ waiting  ◫ paused  ▲ warning  ✖ failed, or not finite\n")
-        text.append(" ○ not measured, starting  ✓ finished  ■ stopped  ↻ restarts\n")
+        text.append(" ● ok, running  ◌ waiting  ◫ paused  ▲ warning\n")
+        text.append(" ✖ failed, not finite  ○ not measured, starting\n")
+        text.append(" ✓ finished  ■ stopped  ↻ restarts\n")
         text.append("Units\n", palette.accent)
         text.append(" st environment steps  u updates  tr transitions  ep episodes\n")
-        text.append(" lag-u updates since the weights held  lag-s their age\n")
-        text.append("\nany key closes", palette.dim)
+        text.append(" lag-u updates since the weights held  lag-s their age")
         return text
 
     def on_key(self, event: events.Key) -> None:
-        """Any key closes."""
+        """Arrows scroll, for a terminal too small for all of it; any other key closes."""
         event.stop()
-        self.dismiss(None)
+        box = self.query_one("#dialog")
+        scroll = {
+            "up": box.scroll_up,
+            "down": box.scroll_down,
+            "pageup": box.scroll_page_up,
+            "pagedown": box.scroll_page_down,
+        }.get(event.key)
+        if scroll is None:
+            self.dismiss(None)
+        else:
+            scroll(animate=False)

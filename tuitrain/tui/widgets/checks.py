@@ -50,7 +50,6 @@ def explain(check: CheckView, view: View) -> list[Text]:
         Text.assemble(("measured  ", palette.dim), safe(check.value) or NA),
         Text.assemble(("limit     ", palette.dim), safe(check.limit) or NA),
     ]
-    if check.catalogue_id:
-        lines.append(Text.assemble(("guards    ", palette.dim), safe(check.catalogue_id)))
-    lines += [Text(""), Text(safe(check.advice) if check.advice else "No advice for this state.")]
+    nothing = "Nothing to do." if check.state == "ok" else "No advice for this state."
+    lines += [Text(""), Text(safe(check.advice) if check.advice else nothing)]
     return lines

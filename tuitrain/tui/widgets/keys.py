@@ -10,10 +10,10 @@ from tuitrain.tui.view import View
 WIDE = 105
 TABS = ("Overview", "Learning", "Buffer", "Processes", "Logs")
 KEYS: list[tuple[str, str]] = [
-    ("q", "leave: detach, stop and checkpoint, or cancel (also ctrl+q, ctrl+c)"),
+    ("q", "leave: detach or stop, it asks (also ctrl+q, ctrl+c)"),
     ("d", "detach now; training goes on"),
     ("p", "pause or unpause training"),
-    ("s", "resync: every process loads the newest weights and says which"),
+    ("s", "resync: newest weights to the actors, compare all"),
     ("c", "write a checkpoint now"),
     ("e", "evaluate now"),
     ("space", "freeze the view; training goes on"),

@@ -69,9 +69,10 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
 
 
 def log_files(run_dir: Path) -> list[Path]:
-    """The run's log files, by name."""
+    """The run's log files: the supervisor's, which tells the story, then the others by name."""
     try:
-        return sorted((run_dir / "logs").glob("*.log"))
+        files = (run_dir / "logs").glob("*.log")
+        return sorted(files, key=lambda path: (path.stem != "supervisor", path.name))
     except OSError:
         return []
 

@@ -64,7 +64,7 @@ class Console:
         if self._as_json:
             self._put(to_json({"kind": "summary", **summary}))
         else:
-            for text in summary_lines(summary):
+            for text in summary_lines(summary)[1:]:  # the last event has said how it ended
                 self._put(text)
 
     def close(self, wait_s: float = 2.0) -> None:
@@ -124,9 +124,11 @@ def progress_line(snapshot: Snapshot) -> str:
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
     """The end of a run in a few lines of text."""
+    base = summary["base_steps"]
+    since = f", {summary['steps'] - base:,} of them since it was resumed," if base else ""
     lines = [
         f"{summary['state']}: {summary['reason']}",
-        f"  {summary['steps']:,} of {summary['total_steps']:,} environment steps "
+        f"  {summary['steps']:,} of {summary['total_steps']:,} environment steps{since} "
         f"in {duration(summary['wall_s'])}",
     ]
     for name, policy in summary["policies"].items():

@@ -44,7 +44,7 @@ def load_trained(run_dir: Path, which: Path | None = None, device: str = "cpu") 
         found = newest(run_dir / "checkpoints")
         if found is None:
             raise FileNotFoundError(
-                f"{run_dir} has no checkpoint yet: `tuitrain checkpoint` makes one now"
+                f"{run_dir} has no checkpoint; `tuitrain checkpoint` makes one while it runs"
             )
         payload = found[1]
     else:

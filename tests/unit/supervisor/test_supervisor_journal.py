@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tuitrain.protocol import EventLine, RecordLine, Snapshot
-from tuitrain.supervisor.console import Console, duration
+from tuitrain.supervisor.console import Console, duration, summary_lines
 from tuitrain.supervisor.journal import Journal
 
 
@@ -130,3 +130,22 @@ def test_a_console_nobody_reads_blocks_nobody() -> None:
 
 def test_durations() -> None:
     assert [duration(s) for s in (0, 61, 3600 * 25 + 1)] == ["0:00:00", "0:01:01", "25:00:01"]
+
+
+def test_a_resumed_run_says_what_was_done_in_its_time() -> None:
+    summary = {
+        "state": "stopped",
+        "reason": "stopped by its user",
+        "steps": 1500,
+        "total_steps": 2000,
+        "base_steps": 1200,
+        "wall_s": 19.0,
+        "policies": {},
+        "last_checkpoint": None,
+        "run_dir": "/runs/x-0001",
+    }
+    wanted = "  1,500 of 2,000 environment steps, 300 of them since it was resumed, in 0:00:19"
+    assert summary_lines(summary)[1] == wanted
+    assert summary_lines(summary | {"base_steps": 0})[1] == (
+        "  1,500 of 2,000 environment steps in 0:00:19"
+    )

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -161,6 +162,15 @@ def fault(do: str, link: Link) -> None:
     """What happens once the file `go` is in the run folder."""
     if do == "raise":
         raise ValueError("the \x1b[31mreason\x1b[0m")
+    if do == "raise without streams":
+        for fd in (0, 1, 2):
+            os.close(fd)
+        raise ValueError("the reason")
+    if do == "raise unencodable":
+        raise ValueError("the reason: \udcff" + 5_000 * "\x1b")
+    if do == "leave a thread":
+        threading.Thread(target=_for_ever).start()
+        link.notice("a thread is left")
     if do == "exit 0":
         os._exit(0)
     if do == "SIGKILL":

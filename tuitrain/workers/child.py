@@ -7,6 +7,7 @@ name. Imports no torch: the supervisor imports this module to name ``main`` as i
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import faulthandler
 import importlib
@@ -18,6 +19,7 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from typing import NoReturn
 
 from tuitrain.config.schema import Config
 from tuitrain.workers import messages
@@ -25,6 +27,7 @@ from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.link import Link, StopRequested
 
 _PR_SET_PDEATHSIG = 1
+MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 6_000
 
 
@@ -78,10 +81,20 @@ def main(args: ChildArgs) -> None:
         pass
     except BaseException as error:
         _report_failure(args.control, error)
-        sys.stdout.flush()
         # A teardown of torch or of a broken environment may take seconds, hang or crash, and would
         # then hide the exit code of the failure that has just been told.
-        os._exit(1)
+        _leave(1)
+    # Python would wait here for every thread that an environment has left running.
+    with suppress(Exception):
+        atexit._run_exitfuncs()
+    _leave(0)
+
+
+def _leave(code: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # an environment may have closed or replaced it
+            stream.flush()
+    os._exit(code)
 
 
 def _die_with_parent(args: ChildArgs) -> None:
@@ -119,18 +132,35 @@ def _redirect_output(log_path: str) -> None:
     os.close(log)
     os.close(null)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115  # lives as long as the process
-    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    # Text that cannot be encoded must not fail the worker that prints it.
+    sys.stdout = open(1, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     faulthandler.enable(file=2)
 
 
 def _report_failure(control: Connection, error: BaseException) -> None:
     text = "".join(traceback.format_exception(error))
-    print(text, file=sys.stderr, flush=True)
-    failed = messages.Failed(
-        error_type=type(error).__name__,
-        message=str(error)[:2_000],
-        traceback=text[-MAX_TRACEBACK_CHARS:],
-    )
-    with suppress(OSError, ValueError):
-        control.send_bytes(messages.encode(failed))
+    words = _words(error)
+    for part in (1, 4, 16):  # what is no ASCII takes up to six bytes a character
+        failed = messages.Failed(
+            error_type=type(error).__name__,
+            message=_encodable(words[: MAX_MESSAGE_CHARS // part]),
+            traceback=_encodable(text[-MAX_TRACEBACK_CHARS // part :]),
+        )
+        with suppress(OSError, ValueError):
+            control.send_bytes(messages.encode(failed))
+            break
+    with suppress(Exception):  # an environment may have closed or replaced it
+        print(text, file=sys.stderr, flush=True)
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"(its message cannot be had: {type(broken).__name__})"
+
+
+def _encodable(text: str) -> str:
+    """`text` without lone surrogates, which no message can carry."""
+    return text.encode("utf-8", "backslashreplace").decode()

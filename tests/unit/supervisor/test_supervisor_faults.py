@@ -51,6 +51,24 @@ async def test_a_failing_worker_is_named_with_its_cause(
             assert sum(e["level"] == "error" for e in run.events) == 2  # cause and end
 
 
+@pytest.mark.parametrize("do", ["raise without streams", "raise unencodable"])
+async def test_a_failure_is_told_whatever_state_the_process_is_in(tmp_path: Path, do: str) -> None:
+    async with running(tmp_path, {"learner": WORK, "a0": {"do": do}}) as run:
+        await run.up()
+        assert await run.end() == 3
+        assert "exit code 1: ValueError: the reason" in run.summary["reason"]
+        assert run.summary["failure"]["traceback"]
+
+
+async def test_a_thread_that_an_environment_leaves_holds_nothing_up(tmp_path: Path) -> None:
+    async with running(tmp_path, {"learner": WORK, "a0": {"do": "leave a thread"}}) as run:
+        await run.up()
+        await run.event("a thread is left")
+        assert (await run.ask("stop")).ok
+        assert await run.end() == 0
+        assert not any("did not stop" in e["text"] for e in run.events)
+
+
 async def test_the_report_comes_within_a_second(tmp_path: Path) -> None:
     workers = {"learner": WORK, "a0": {"do": "work"}}
     async with running(tmp_path, workers) as run:

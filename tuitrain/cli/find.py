@@ -11,6 +11,7 @@ import typer
 from tuitrain.config.runs import RunFolder, RunFolderError, find_run, list_runs
 from tuitrain.supervisor.house import Tenant, tenants
 
+RUNS_DIR_VARIABLE = "TUITRAIN_RUNS_DIR"
 RunArgument = Annotated[
     str,
     typer.Argument(
@@ -20,7 +21,7 @@ RunArgument = Annotated[
 RunsDirOption = Annotated[
     Path,
     typer.Option(
-        "--runs-dir", envvar="TUITRAIN_RUNS_DIR", help="Folder of the run folders (run.out_dir)."
+        "--runs-dir", envvar=RUNS_DIR_VARIABLE, help="Folder of the run folders (run.out_dir)."
     ),
 ]
 

@@ -90,6 +90,7 @@ def resume(
             f"{found.folder.name} has no checkpoint to go on from; "
             f"`tuitrain launch {found.folder.config_toml}` starts a new run with its config"
         )
+    found.folder.restore_config()  # a resume was killed before its run was up
     config = found.folder.load_config()
     if overrides:
         tables = config.model_dump()
@@ -104,7 +105,7 @@ def resume(
             f"`tuitrain resume {found.folder.name} --set run.total_steps={2 * summary['steps']}`"
         )
     if overrides:
-        found.folder.store_config(config)
+        found.folder.try_config(config)
     _start(found.folder, headless=headless, as_json=as_json, detach=detach)
 
 
@@ -118,7 +119,7 @@ def _start(folder: RunFolder, *, headless: bool, as_json: bool, detach: bool) ->
     from tuitrain.cli.runs import how_to_return, show
 
     if detach:
-        typer.echo(how_to_return(folder.name))
+        typer.echo(how_to_return(folder))
         return
     raise typer.Exit(show(find(str(folder.path), DEFAULT_RUNS)))
 

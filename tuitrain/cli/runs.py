@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
-from tuitrain.cli.find import Found, RunArgument, RunsDirOption, every, find
+from tuitrain.cli.find import (
+    RUNS_DIR_VARIABLE,
+    Found,
+    RunArgument,
+    RunsDirOption,
+    every,
+    find,
+)
+from tuitrain.config.runs import RunFolder
 
 STATUS_DEADLINE_S = 10.0
 
@@ -34,7 +45,7 @@ def show(found: Found) -> int:
     code = run_tui(found.folder.path, found.socket_path)
     again = find(str(found.folder.path), DEFAULT_RUNS)
     if again.tenant is not None:
-        typer.echo(how_to_return(again.folder.name))
+        typer.echo(how_to_return(again.folder))
     else:
         summary = again.folder.read_json(again.folder.summary_json)
         if summary is not None:
@@ -42,11 +53,17 @@ def show(found: Found) -> int:
     return code
 
 
-def how_to_return(name: str) -> str:
-    """What to type after leaving a run that goes on."""
+def how_to_return(folder: RunFolder) -> str:
+    """What to type after leaving a run that goes on.
+
+    Its name, or its folder where the name would not be looked for or means another run.
+    """
+    runs_dir = Path(os.environ.get(RUNS_DIR_VARIABLE, DEFAULT_RUNS))
+    home = folder.path.parent.resolve() == runs_dir.resolve()
+    run = folder.name if home else shlex.quote(str(folder.path))
     return (
-        f"{name} goes on.  `tuitrain attach {name}` shows it again, "
-        f"`tuitrain stop {name}` stops it with a checkpoint."
+        f"{folder.name} goes on.  `tuitrain attach {run}` shows it again, "
+        f"`tuitrain stop {run}` stops it with a checkpoint."
     )
 
 
@@ -55,8 +72,9 @@ def ls(
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List runs, oldest first."""
+    """List the runs of a folder, oldest first, and those that run elsewhere."""
     rows = [_row(found) for found in every(runs_dir)]
+    home = runs_dir.resolve()
     if as_json:
         typer.echo(json.dumps(rows))
         return
@@ -68,7 +86,9 @@ def ls(
         total = row["total_steps"] or 0
         steps = "" if row["steps"] is None else f"{row['steps']:>13,}/{total:,} steps"
         score = "" if row["eval_best"] is None else f"  best eval {row['eval_best']:.4g}"
-        typer.echo(f"{row['name']:<{width}}  {row['state']:<12}{steps}{score}".rstrip())
+        folder = Path(row["path"]).parent
+        where = "" if folder.resolve() == home else f"  in {folder}"
+        typer.echo(f"{row['name']:<{width}}  {row['state']:<12}{steps}{score}{where}".rstrip())
 
 
 @explained

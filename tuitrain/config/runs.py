@@ -97,6 +97,27 @@ class RunFolder:
         """Replace config.toml, e.g. when the probe has settled the device."""
         write_atomically(self.config_toml, to_toml(config))
 
+    def try_config(self, config: Config) -> None:
+        """Replace config.toml until ``keep_config`` or ``restore_config`` settles the matter."""
+        write_atomically(self._config_before, self.config_toml.read_text(encoding="utf-8"))
+        self.store_config(config)
+
+    def keep_config(self) -> None:
+        """A run has come up with its config: the one before is not needed any more."""
+        self._config_before.unlink(missing_ok=True)
+
+    def restore_config(self) -> bool:
+        """Put back the config of before ``try_config``; whether there was one."""
+        try:
+            os.replace(self._config_before, self.config_toml)
+        except FileNotFoundError:
+            return False
+        return True
+
+    @property
+    def _config_before(self) -> Path:
+        return self.path / "config.before.toml"
+
     def read_json(self, path: Path) -> dict[str, Any] | None:
         """A JSON file of this folder, or None where it is absent.
 

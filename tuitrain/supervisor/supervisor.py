@@ -192,6 +192,7 @@ class Supervisor(Run):
         specs = self.plan.roles(self.config)
         await self.crew.spawn(specs, target, blueprint, self.folder.path)
         self._check_specs()
+        self.folder.keep_config()
         self.view.state = "running"
         self.tell(f"running with {', '.join(spec.name for spec in specs)}")
         self.publish_snapshot()
@@ -319,6 +320,7 @@ class Supervisor(Run):
         if self._close_stores is not None:
             self._attempt("close shared memory", self._close_stores)
         self._attempt("remove shared memory", lambda: self.plan.unlink(self.run_id))
+        self._attempt("put the config back", self._restore_config)
         self.view.state = end.state
         level = "error" if end.state == "failed" else "info"
         self.journal.event(f"{end.state}: {end.reason}", level=level)  # type: ignore[arg-type]
@@ -334,6 +336,10 @@ class Supervisor(Run):
         if self.console is not None:
             self.console.summary(summary)
         return end
+
+    def _restore_config(self) -> None:
+        if self.folder.restore_config():
+            self.journal.event("not started with its changed config.toml: the one before is back")
 
     def _kill_marked(self) -> None:
         killed = houses.kill_marked(self.run_id)

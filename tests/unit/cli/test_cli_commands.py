@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 from tests.fake_workers import fake_config, fake_folder
 from tests.unit.supervisor.running import Started
 from tuitrain.cli import main as cli
+from tuitrain.cli.runs import how_to_return
+from tuitrain.config.runs import RunFolder
 from tuitrain.replay import segment
 from tuitrain.supervisor import house as houses
 
@@ -157,6 +159,13 @@ def test_a_living_run_is_found_from_any_folder_by_name(
     monkeypatch.chdir(elsewhere)
     assert json.loads(call("status", "fake-0001", "--json").output)["live"]
     assert json.loads(call("status", "--json").output)["live"]
+    assert str(tmp_path / "runs") in call("ls").output  # which of two runs of one name it is
+    folder = RunFolder(tmp_path / "runs" / "fake-0001")
+    assert str(folder.path) in how_to_return(folder)
+    monkeypatch.chdir(tmp_path)
+    assert str(folder.path) not in how_to_return(folder)
+    assert str(tmp_path) not in call("ls").output
+    monkeypatch.chdir(elsewhere)
     # But where there are runs, `latest` is one of those.
     fake_folder(elsewhere / "runs", fake_config({}))
     assert call("pause").exit_code == 2

@@ -106,17 +106,25 @@ def test_a_detached_run_is_commanded_stopped_and_resumed() -> None:
 def test_a_finished_run_is_resumed_only_to_go_further() -> None:
     done = tuitrain("launch", "cp.toml", "--headless")
     assert done.returncode == 0, done.stderr.decode()
+    before = json.loads(Path("runs/cp-0001/summary.json").read_text())
     done = tuitrain("resume", "--headless")
     assert done.returncode == 2
     assert b"has done its" in done.stderr
     assert b"--set run.total_steps=" in done.stderr
-    before = json.loads(Path("runs/cp-0001/summary.json").read_text())
+    stored = Path("runs/cp-0001/config.toml").read_text()
+    for wrong in ("env.n_frames=3", "env.id=NoSuchEnv-v0"):
+        done = tuitrain("resume", "--headless", "--set", wrong, "--set", "run.total_steps=9000")
+        assert done.returncode == 3, done.stderr.decode()
+        assert Path("runs/cp-0001/config.toml").read_text() == stored
+        assert not Path("runs/cp-0001/config.before.toml").exists()
     further = before["steps"] + 1000
     done = tuitrain("resume", "--headless", "--set", f"run.total_steps={further}")
     assert done.returncode == 0, done.stderr.decode()
     after = json.loads(Path("runs/cp-0001/summary.json").read_text())
     assert after["base_steps"] == before["steps"]
     assert after["steps"] >= further
+    assert f"total_steps = {further}" in Path("runs/cp-0001/config.toml").read_text()
+    assert not Path("runs/cp-0001/config.before.toml").exists()
 
 
 def test_a_wrong_environment_is_explained_where_it_was_launched() -> None:

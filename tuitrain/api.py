@@ -132,8 +132,9 @@ class Policy:
         single = obs.shape == shape
         batch = obs[None] if single else obs
         if batch.shape[1:] != shape:
+            several = ", ".join(str(size) for size in ("B", *shape))
             raise ValueError(
-                f"the policy takes observations of shape {shape} or (B, {shape}), got {obs.shape}"
+                f"the policy takes observations of shape {shape} or ({several}), got {obs.shape}"
             )
         first = state is None
         if state is None:
@@ -156,7 +157,8 @@ def load_policy(
         policy: which one, if the run has several.
 
     Raises:
-        FileNotFoundError: no such run, or it has no checkpoint yet.
+        RunFolderError: no such run.
+        FileNotFoundError: it has no checkpoint yet.
         ValueError: no such policy, or several and none named.
     """
     from tuitrain.config.runs import find_run

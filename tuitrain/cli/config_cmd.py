@@ -34,11 +34,11 @@ def check(
     from tuitrain.config.load import load_config, to_toml
     from tuitrain.config.resolve import resolve
 
-    config = resolve(load_config(file, overrides or []))
+    config = resolve(load_config(file, overrides or []), source=str(file))
     if show:
         typer.echo(to_toml(config), nl=False)
     else:
-        typer.echo(f"{file}: fine")
+        typer.echo(f"{file}: fine (environment and network are tried at launch)")
 
 
 @app.command()

@@ -56,7 +56,7 @@ def launch(
     given = list(overrides or [])
     if schedule is not None:
         given.append(f"run.schedule={schedule}")
-    resolved = resolve(load_config(config, given))
+    resolved = resolve(load_config(config, given), source=str(config))
     check_socket_path(root() / "00000000" / "sock")  # before anything is created
     folder = create_run(resolved, command=sys.argv)
     _start(folder, headless=headless, as_json=as_json, detach=detach)

@@ -21,13 +21,19 @@ DEFAULT_TARGET_UPDATE_EVERY = 500
 """Updates between target copies when neither `tau` nor an interval is given."""
 
 
-def resolve(config: Config, cores: int | None = None, folder: Path | None = None) -> Config:
+def resolve(
+    config: Config,
+    cores: int | None = None,
+    folder: Path | None = None,
+    source: str = "config",
+) -> Config:
     """Settle everything but `learner.device`.
 
     Args:
         config: as read by ``load_config``.
         cores: processor cores the run may use; default: ``available_cores()``.
         folder: what relative paths are relative to; default: the working folder.
+        source: what was read, for errors.
 
     Returns:
         A config with `actors.count` a number, a target rule, the length of the learning-rate
@@ -70,7 +76,7 @@ def resolve(config: Config, cores: int | None = None, folder: Path | None = None
     )
     problems += check(resolved)
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(problems, source)
     return resolved
 
 

@@ -56,16 +56,20 @@ class BlockingClient:
         """Send a request and wait for its reply.
 
         Raises:
-            Refused: the supervisor ended or fell silent before it answered.
+            Refused: the supervisor ended, fell silent before it answered or takes no more clients.
         """
         self._id += 1
+        request = encode(Request(id=self._id, command=command, args=args))
         try:
-            self._socket.sendall(encode(Request(id=self._id, command=command, args=args)))
+            with contextlib.suppress(BrokenPipeError):  # it has hung up, but perhaps said why
+                self._socket.sendall(request)
             for line in self._file:
                 with contextlib.suppress(ValidationError):
                     said = decode_to_client(line)
                     if isinstance(said, Reply) and said.id == self._id:
                         return said
+                    if isinstance(said, Reply) and said.id < 0:
+                        raise Refused(said.message)
         except TimeoutError as error:
             raise Refused(f"the run did not answer {command} in time") from error
         except OSError as error:

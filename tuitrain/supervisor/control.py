@@ -25,6 +25,9 @@ MAX_QUEUE_BYTES = 4 << 20
 
 MAX_REPLIES = 1_000
 MAX_CLIENTS = 32
+MAX_UNDER_WAY = 16
+"""Requests of one client that are carried out at a time; the next ones are read later."""
+
 WRITE_BYTES = 1 << 16
 
 Handler = Callable[[Request], Awaitable[Reply]]
@@ -93,6 +96,8 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._clients) >= MAX_CLIENTS:
+            text = f"this run has {MAX_CLIENTS} clients already; close one of them first"
+            writer.write(encode(Reply(id=-1, ok=False, message=text)))
             writer.close()
             return
         client = _Client(writer)
@@ -100,7 +105,10 @@ class ControlServer:
         client.put_reply(encode(self._hello))
         tasks: set[asyncio.Task[None]] = set()
         try:
-            while True:
+            while not client.closed:
+                if len(tasks) >= MAX_UNDER_WAY:
+                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                    continue
                 line = await reader.readline()
                 if not line:
                     break
@@ -148,6 +156,7 @@ class _Client:
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.subscribed = False
+        self.closed = False
         self._writer = writer
         self._replies: deque[bytes] = deque()
         self._stream: deque[bytes] = deque()
@@ -175,6 +184,7 @@ class _Client:
     def put_reply(self, data: bytes) -> None:
         if len(self._replies) >= MAX_REPLIES:
             self.close()
+            self._writer.transport.abort()  # it reads nothing, so closing alone would never end
             return
         self._replies.append(data)
         self._woken()
@@ -184,6 +194,7 @@ class _Client:
 
     def close(self) -> None:
         self.subscribed = False
+        self.closed = True
         self._task.cancel()
         self._writer.close()
 

@@ -12,8 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
+from tuitrain.cli.client import BlockingClient
+from tuitrain.cli.errors import Refused
 from tuitrain.protocol import (
     EventLine,
     Hello,
@@ -201,3 +204,31 @@ async def test_a_client_that_only_asks_is_disconnected(tmp_path: Path) -> None:
         assert isinstance(asking.exception(), OSError)
         assert not server._clients
         greedy.close()
+
+
+async def test_the_requests_of_one_client_are_carried_out_a_few_at_a_time(tmp_path: Path) -> None:
+    async with serving(tmp_path):
+        peer = await Peer.connect(tmp_path)
+        before = len(asyncio.all_tasks())
+        peer.writer.write(encode(Request(id=1, command="pause")) * 1_000)  # never answered here
+        other = await Peer.connect(tmp_path)
+        for number in range(100):
+            other.ask(number, "stop")
+            assert await other.read() == Reply(id=number, ok=True, message="stop")
+        assert len(asyncio.all_tasks()) - before < 2 * control.MAX_UNDER_WAY
+        peer.writer.close()
+        other.writer.close()
+
+
+async def test_one_client_too_many_is_told_so(tmp_path: Path) -> None:
+    async with serving(tmp_path):
+        peers = [await Peer.connect(tmp_path) for _ in range(control.MAX_CLIENTS)]
+
+        def ask() -> Reply:
+            with BlockingClient(tmp_path / "sock", 10.0) as client:
+                return client.ask("status")
+
+        with pytest.raises(Refused, match="32 clients already"):
+            await asyncio.to_thread(ask)
+        for peer in peers:
+            peer.writer.close()

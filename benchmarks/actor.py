@@ -86,7 +86,7 @@ def run_actor(args: ChildArgs, link: Link) -> None:
         stores.weights[name].publish(module.buffer, updates=0)
         link.ring(n for n in args.peers if n.startswith("a"))
     rows, envs = config.actors.chunk_steps, config.actors.envs_per_actor
-    lanes = checked_lanes(blueprint, envs)
+    lanes = checked_lanes(blueprint.config, blueprint.spec, envs)
     policy = policies_for(config, blueprint.spec, "cpu")[name]
     rng = np.random.default_rng(args.index)
     observation = lanes.reset(range(envs))[name]

@@ -391,3 +391,24 @@ class SequenceAgents:
             agent: np.array([self.instance, self.episode, self.steps, number], np.float32)
             for number, agent in enumerate(self.possible_agents)
         }
+
+
+class ClosingEnv(Chain):
+    """A ``Chain`` that leaves a file in `folder` when it is closed."""
+
+    def __init__(self, folder: str, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.folder = folder
+
+    def close(self) -> None:
+        Path(self.folder, f"{os.getpid()}-{id(self)}").touch()
+
+
+def dropout_network(input_shape: tuple[int, ...], n_actions: int) -> Any:
+    """A network that draws from torch's global state whenever it learns."""
+    from torch import nn
+
+    inputs = int(np.prod(input_shape))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(inputs, 32), nn.Dropout(0.5), nn.ReLU(), nn.Linear(32, n_actions)
+    )

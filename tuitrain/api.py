@@ -125,7 +125,7 @@ class Policy:
             The action (int, or int64[B]) and the state for the next call.
 
         Raises:
-            ValueError: the observation's shape is not the spec's.
+            ValueError: the observation's shape or dtype is not the spec's.
         """
         obs = np.asarray(obs)
         shape = self.spec.observation_shape
@@ -135,6 +135,11 @@ class Policy:
             several = ", ".join(str(size) for size in ("B", *shape))
             raise ValueError(
                 f"the policy takes observations of shape {shape} or ({several}), got {obs.shape}"
+            )
+        if not np.can_cast(batch.dtype, self.spec.dtype, "same_kind"):
+            raise ValueError(
+                f"the policy takes {self.spec.observation_dtype} observations as its environment "
+                f"makes them, got {batch.dtype}"
             )
         first = state is None
         if state is None:

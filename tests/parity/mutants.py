@@ -38,7 +38,7 @@ def _actor(kind: type[Actor], args: ChildArgs, link: Link) -> None:
         blueprint,
         stores,
         args.index,
-        lambda: checked_lanes(blueprint, config.actors.envs_per_actor),
+        lambda: checked_lanes(config, blueprint.spec, config.actors.envs_per_actor),
         policies_for(config, blueprint.spec, config.actors.device),
     )
     lockstep.follow(blueprint, stores, actor, link)

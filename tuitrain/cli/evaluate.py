@@ -37,11 +37,19 @@ def evaluate(
     from tuitrain.envs.spaces import EnvError
     from tuitrain.learning.networks import NetworkError
     from tuitrain.loading import LoadError
+    from tuitrain.workers.build import SpecMismatch
     from tuitrain.workers.trained import evaluate_run
 
     try:
         results = evaluate_run(found.folder.path, episodes, checkpoint, number)
-    except (FileNotFoundError, CheckpointError, EnvError, LoadError, NetworkError) as error:
+    except (
+        FileNotFoundError,
+        CheckpointError,
+        EnvError,
+        LoadError,
+        NetworkError,
+        SpecMismatch,
+    ) as error:
         raise Refused(str(error)) from error
     if as_json:
         from tuitrain.metrics.sinks import to_json

@@ -32,6 +32,10 @@ class Phases:
         return dict(self.seconds)
 
 
+UNTIMED = Phases()
+"""For callers who don't ask where the time goes."""
+
+
 @dataclass
 class Counters:
     """Totals and gauges by name (names carry their unit or thing counted), and progress.

@@ -21,7 +21,7 @@ def build_actor(blueprint: Blueprint, stores: Stores, index: int) -> Actor:
         blueprint,
         stores,
         index,
-        lambda: checked_lanes(blueprint, config.actors.envs_per_actor),
+        lambda: checked_lanes(config, blueprint.spec, config.actors.envs_per_actor),
         policies_for(config, blueprint.spec, config.actors.device),
     )
 

@@ -7,6 +7,7 @@ too far ahead of the learner; the learner sleeps only when no update is due.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 from tuitrain.replay.limiter import InsertsEnded, Ticket
 from tuitrain.schedules.acting import ActorDesk, build_actor
@@ -73,7 +74,8 @@ def run_actor(args: ChildArgs, link: Link) -> None:
     blueprint = args.blueprint
     assert blueprint is not None
     stores = attach(blueprint)
-    act(blueprint, stores, build_actor(blueprint, stores, args.index), link)
+    with closing(build_actor(blueprint, stores, args.index)) as actor:
+        act(blueprint, stores, actor, link)
 
 
 def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:

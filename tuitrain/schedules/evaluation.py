@@ -8,6 +8,7 @@ belongs to one weights version; in `async` the evaluator takes the newest there 
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import Board
@@ -16,7 +17,7 @@ from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.evaluator import EvalResult, Evaluator, records
 from tuitrain.workers.link import Link
 from tuitrain.workers.messages import Evaluate
-from tuitrain.workers.stores import attach
+from tuitrain.workers.stores import Stores, attach
 
 EVALUATOR = "eval"
 BY_HAND = 1_000_000
@@ -54,7 +55,7 @@ def build_evaluator(blueprint: Blueprint) -> Evaluator:
         blueprint.config,
         blueprint.spec,
         policies_for(blueprint.config, blueprint.spec, "cpu"),
-        lambda n: checked_lanes(blueprint, n),
+        lambda n: checked_lanes(blueprint.config, blueprint.spec, n),
         blueprint.base.session,
     )
 
@@ -75,8 +76,13 @@ def run_evaluator(args: ChildArgs, link: Link) -> None:
     blueprint = args.blueprint
     assert blueprint is not None
     stores = attach(blueprint)
+    with closing(build_evaluator(blueprint)) as evaluator:
+        serve(blueprint, stores, evaluator, link)
+
+
+def serve(blueprint: Blueprint, stores: Stores, evaluator: Evaluator, link: Link) -> None:
+    """Evaluate whenever the board or a person asks, until the run's last evaluation."""
     board = stores.board
-    evaluator = build_evaluator(blueprint)
     wanted_by_hand: list[int] = []
 
     def by_hand(command: Evaluate) -> dict[str, object]:

@@ -7,6 +7,8 @@ the start of round r can only find W(r-1). Policy lag is exactly one round.
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules.acting import ActorDesk, build_actor
 from tuitrain.schedules.learning import LearnerDesk
@@ -57,7 +59,8 @@ def run_actor(args: ChildArgs, link: Link) -> None:
     blueprint = args.blueprint
     assert blueprint is not None
     stores = attach(blueprint)
-    follow(blueprint, stores, build_actor(blueprint, stores, args.index), link)
+    with closing(build_actor(blueprint, stores, args.index)) as actor:
+        follow(blueprint, stores, actor, link)
 
 
 def follow(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:

@@ -7,6 +7,7 @@ byte, and `async` but for staleness.
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 from tuitrain.schedules.acting import build_actor
 from tuitrain.schedules.evaluation import (
@@ -75,13 +76,25 @@ class Trainer:
         run_evaluation(self.evaluator, link, number, steps)
         link.counters.phases.enter(phase)
 
+    def close(self) -> None:
+        """Close all environments."""
+        for actor in self.actors:
+            actor.close()
+        if self.evaluator is not None:
+            self.evaluator.close()
+
 
 def run(args: ChildArgs, link: Link) -> None:
     """The one worker process of `sequential`."""
     blueprint = args.blueprint
     assert blueprint is not None
     stores = attach(blueprint)
-    trainer = Trainer(blueprint, stores)
+    with closing(Trainer(blueprint, stores)) as trainer:
+        train(blueprint, stores, trainer, link)
+
+
+def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) -> None:
+    """Rounds until the steps asked for are done, then finish."""
     learner = trainer.learner
     by_hand: list[int] = []
 

@@ -6,6 +6,7 @@ with workers that crash, hang or lie can be tested with workers made for that.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,9 +78,10 @@ class TrainingPlan:
     def build(
         self, *, run_id: str, run_dir: Path, lock_path: Path, config: Config, report: dict[str, Any]
     ) -> Any:
-        """A ``Blueprint``."""
+        """A ``Blueprint`` from the file that the probe's report names."""
         from tuitrain.workers.blueprint import Blueprint
 
+        report = json.loads((run_dir / report["report"]).read_text())
         return Blueprint.from_probe(
             run_id=run_id,
             run_dir=str(run_dir),

@@ -193,6 +193,7 @@ class Supervisor(Run):
         await self.crew.spawn(specs, target, blueprint, self.folder.path)
         self._check_specs()
         self.folder.keep_config()
+        self.folder.store_config(self.config)  # now with what the probe has settled
         self.view.state = "running"
         self.tell(f"running with {', '.join(spec.name for spec in specs)}")
         self.publish_snapshot()

@@ -17,13 +17,14 @@ from tuitrain.envs.vector import Lanes, LaneStep
 from tuitrain.learning.exploration import actor_epsilon, epsilon_at
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import WeightStore, sha256
-from tuitrain.metrics.counters import EpisodeStats, Phases
+from tuitrain.metrics.counters import UNTIMED, EpisodeStats, Phases
 from tuitrain.replay.layout import BOUNDARY
 from tuitrain.replay.limiter import Ticket
 from tuitrain.replay.shard import ShardWriter
 from tuitrain.replay.window import gather_stack
 from tuitrain.seeding import GlobalRandom, stream
 from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.build import close_lanes
 from tuitrain.workers.stores import Stores
 
 Wait = Callable[[Callable[[], bool], str], None]
@@ -202,9 +203,9 @@ class Actor:
         self._chunk_inserts = dict.fromkeys(self.parts, 0)
         self._chunk_steps = 0
 
-    def step(self, phases: Phases | None = None) -> None:
+    def step(self, phases: Phases = UNTIMED) -> None:
         """One step of every environment: stack, act, step, write."""
-        enter = phases.enter if phases else _no_phase
+        enter = phases.enter
         enter("act")
         self.epsilon = self.planned_epsilon()
         actions = {n: p.choose(self._row, self.epsilon) for n, p in self.parts.items()}
@@ -220,7 +221,7 @@ class Actor:
         self._row += 1
         self._in_chunk += 1
 
-    def rollout(self, rows: int, tick: Callable[[], None], phases: Phases | None = None) -> None:
+    def rollout(self, rows: int, tick: Callable[[], None], phases: Phases = UNTIMED) -> None:
         """`rows` steps under this actor's own global random state; `tick` between them."""
         with self._global_random:
             for _ in range(rows):
@@ -246,9 +247,5 @@ class Actor:
         )
 
     def close(self) -> None:
-        """Close the environments."""
-        self._lanes.close()
-
-
-def _no_phase(_: str) -> str:
-    return ""
+        """Close the environments, which may write their last files then."""
+        close_lanes(self._lanes)

@@ -17,6 +17,9 @@ from tuitrain.learning.weights import WeightsLayout
 from tuitrain.replay.layout import ReplayLayout
 from tuitrain.replay.limiter import LimiterRule
 
+REPORT_NAME = "probe.json"
+"""File of the run folder in which the probe leaves its report."""
+
 
 @dataclass(frozen=True)
 class Base:
@@ -54,7 +57,7 @@ class Blueprint:
     def from_probe(
         cls, *, run_id: str, run_dir: str, lock_path: str, config: Config, report: dict[str, Any]
     ) -> Blueprint:
-        """Combine the resolved config with what the probe worker found (`Ready.data`).
+        """Combine the resolved config with what the probe worker found (its report).
 
         The probe also settles ``learner.device = "auto"``, since only it may import torch.
         """

@@ -6,6 +6,8 @@ any shared state.
 
 from __future__ import annotations
 
+import traceback
+
 from torch import nn
 
 from tuitrain.config.schema import Config
@@ -15,27 +17,34 @@ from tuitrain.envs.vector import Lanes
 from tuitrain.learning.networks import build_network
 from tuitrain.learning.policy import Policy
 from tuitrain.seeding import stream
-from tuitrain.workers.blueprint import Blueprint
 
 
 class SpecMismatch(RuntimeError):
     """This process sees another environment than the probe did."""
 
 
-def checked_lanes(blueprint: Blueprint, n_envs: int) -> Lanes:
+def checked_lanes(config: Config, spec: EnvSpec, n_envs: int) -> Lanes:
     """Build `n_envs` environments and compare their spec with the run's.
 
     Raises:
         SpecMismatch: with one line per field that differs.
     """
-    lanes = make_lanes(blueprint.config.env, n_envs)
-    if lanes.spec.spec_hash() != blueprint.spec.spec_hash():
+    lanes = make_lanes(config.env, n_envs)
+    if lanes.spec.spec_hash() != spec.spec_hash():
         lanes.close()
         raise SpecMismatch(
             "this process built an environment that differs from the probed one: "
-            + "; ".join(lanes.spec.differences(blueprint.spec))
+            + "; ".join(lanes.spec.differences(spec))
         )
     return lanes
+
+
+def close_lanes(lanes: Lanes) -> None:
+    """Close environments. One that fails at it is told of in the worker's log: its work is done."""
+    try:
+        lanes.close()
+    except Exception:
+        traceback.print_exc()
 
 
 def network_for(config: Config, spec: EnvSpec, policy: str) -> nn.Module:

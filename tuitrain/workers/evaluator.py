@@ -20,6 +20,7 @@ from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import Published, sha256
 from tuitrain.metrics.intervals import mean_ci95
 from tuitrain.seeding import GlobalRandom, stream
+from tuitrain.workers.build import close_lanes
 from tuitrain.workers.history import FrameHistory
 from tuitrain.workers.stores import Stores
 
@@ -151,7 +152,7 @@ class Evaluator:
 
     def close(self) -> None:
         """Close the environments."""
-        self._lanes.close()
+        close_lanes(self._lanes)
 
 
 class _Play:

@@ -7,7 +7,6 @@ optimizers and publication.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from tuitrain.checkpoint import load, save
 from tuitrain.config.resolve import planned_updates
@@ -23,9 +23,9 @@ from tuitrain.learning.batch import TensorBatch, split, to_device
 from tuitrain.learning.dqn import DQN
 from tuitrain.learning.flatten import FlatModule
 from tuitrain.learning.weights import WeightStore, sha256
-from tuitrain.metrics.counters import Phases
+from tuitrain.metrics.counters import UNTIMED, Phases
 from tuitrain.replay.buffer import Batch, ReplayReader, Window
-from tuitrain.seeding import generator
+from tuitrain.seeding import generator, integers, stream
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import network_for
 from tuitrain.workers.stores import Stores
@@ -91,23 +91,22 @@ class PolicyLearner:
         """Whether ``draw`` must come before the next ``update``."""
         return not self._drawn
 
-    def draw(self, window: Window, updates: int, phases: Phases | None = None) -> None:
+    def draw(self, window: Window, updates: int, phases: Phases = UNTIMED) -> None:
         """Draw the batches of the next `updates` updates, or of the first of them.
 
         How many depends on `updates` and the config alone, so equal calls draw equal batches.
         They are copies: the window can be let go.
         """
-        enter = phases.enter if phases else _no_phase
-        enter("sample")
+        phases.enter("sample")
         config = self.config
         rows = self._rows * min(updates, self._at_once)
         self._last = self.reader.sample(window, rows, self.rng, config.n_step, config.gamma)
-        enter("copy")
+        phases.enter("copy")
         self._drawn.extend(split(to_device(self._last, self.dqn.device), config.batch_size))
 
-    def update(self, phases: Phases | None = None) -> None:
+    def update(self, phases: Phases = UNTIMED) -> None:
         """One gradient step on batches that have been drawn."""
-        (phases.enter if phases else _no_phase)("update")
+        phases.enter("update")
         self.dqn.update([self._drawn.popleft() for _ in range(self.config.grad_accumulation)])
 
     def publish(self, steps: int) -> int:
@@ -152,6 +151,12 @@ class Learner:
     def __init__(self, blueprint: Blueprint, stores: Stores) -> None:
         self.blueprint = blueprint
         self.stores = stores
+        # What a network draws from torch's global state while it learns (dropout, noise) belongs
+        # to the seed too. Actors and evaluator have fenced states of their own.
+        (torch_seed,) = integers(
+            stream(blueprint.config.run.seed, "learner", 0, blueprint.base.session).spawn(1)[0], 1
+        )
+        torch.manual_seed(torch_seed)
         self.policies = {
             name: PolicyLearner(
                 blueprint, name, stores.replays[name].reader(0), stores.weights[name]
@@ -181,7 +186,7 @@ class Learner:
             learner.window = None
             learner.reader.unpin()
 
-    def step(self, policy: str, phases: Phases | None = None, *, sure: int = 1) -> None:
+    def step(self, policy: str, phases: Phases = UNTIMED, *, sure: int = 1) -> None:
         """One update of `policy` from its open window, or from one pinned for the draw.
 
         Args:
@@ -193,7 +198,7 @@ class Learner:
             self._draw(learner, sure, phases)
         learner.update(phases)
 
-    def _draw(self, learner: PolicyLearner, updates: int, phases: Phases | None) -> None:
+    def _draw(self, learner: PolicyLearner, updates: int, phases: Phases) -> None:
         if learner.window is not None:
             learner.draw(learner.window, updates, phases)
             return
@@ -287,10 +292,7 @@ class Learner:
             "inserts": dict(zip(names, totals.inserts, strict=True)),
             "updates": {n: p.dqn.updates for n, p in self.policies.items()},
             "versions": {n: p.store.version() for n, p in self.policies.items()},
-            "policies": {
-                n: {"dqn": p.dqn.state_dict(), "rng": json.dumps(p.rng.bit_generator.state)}
-                for n, p in self.policies.items()
-            },
+            "policies": {n: {"dqn": p.dqn.state_dict()} for n, p in self.policies.items()},
         }
         updates = max(p.dqn.updates for p in self.policies.values())
         keep = self.blueprint.config.run.keep_checkpoints
@@ -306,7 +308,3 @@ class Learner:
             )
         for name, learner in self.policies.items():
             learner.dqn.load_state_dict(payload["policies"][name]["dqn"])
-
-
-def _no_phase(_: str) -> str:
-    return ""

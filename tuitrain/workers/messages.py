@@ -22,7 +22,7 @@ class _Message(BaseModel):
 
 
 class Ready(_Message):
-    """The worker has built everything it needs. `data` holds the probe's report."""
+    """The worker has built everything it needs."""
 
     kind: Literal["ready"] = "ready"
     pid: int

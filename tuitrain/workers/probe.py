@@ -6,6 +6,7 @@ happen in the supervisor. Its report is what a ``Blueprint`` is made from.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,20 @@ from tuitrain.checkpoint import newest
 from tuitrain.config.schema import Config
 from tuitrain.envs.make import inspect
 from tuitrain.learning.flatten import layout_of
-from tuitrain.workers.blueprint import Base
+from tuitrain.workers.blueprint import REPORT_NAME, Base
 from tuitrain.workers.build import network_for
 from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.link import Link
 
 
 def run(args: ChildArgs, link: Link) -> None:
-    """Report spec, weight tables, device and starting point; then end."""
+    """Leave the report in the run folder, say so, and end."""
     report = probe(args.config, Path(args.run_dir))
     for reason in report.pop("skipped"):
         link.notice(f"a checkpoint was not used: {reason}", "warning")
-    link.ready(spec_hash=None, device=report["device"], data=report)
+    # a file, because the table of a large network's weights does not fit a message
+    (Path(args.run_dir) / REPORT_NAME).write_text(json.dumps(report))
+    link.ready(device=report["device"], data={"report": REPORT_NAME})
 
 
 def probe(config: Config, run_dir: Path) -> dict[str, Any]:

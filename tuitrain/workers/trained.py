@@ -6,16 +6,16 @@ config alone, so a run can be used long after its processes and shared memory ar
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from tuitrain.checkpoint import load, newest
 from tuitrain.config.load import load_config
 from tuitrain.config.schema import Config
-from tuitrain.envs.make import make_lanes
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.policy import Policy
-from tuitrain.workers.build import network_for
+from tuitrain.workers.build import checked_lanes, network_for
 from tuitrain.workers.evaluator import EvalResult, Evaluator
 
 STANDALONE_EVALUATION = 0
@@ -68,14 +68,12 @@ def evaluate_run(
 
     Raises:
         FileNotFoundError: the run has no checkpoint yet.
+        SpecMismatch: the environment is not any more what the policies were trained on.
     """
     trained = load_trained(run_dir, which)
     limits = trained.config.eval.model_copy(update={"episodes": episodes})
     config = trained.config.model_copy(update={"eval": limits})
-    evaluator = Evaluator(
-        config, trained.spec, trained.policies, lambda n: make_lanes(config.env, n)
-    )
-    try:
+    spec = trained.spec
+    evaluator = Evaluator(config, spec, trained.policies, lambda n: checked_lanes(config, spec, n))
+    with closing(evaluator):
         return evaluator.evaluate(number, lambda: None)
-    finally:
-        evaluator.close()

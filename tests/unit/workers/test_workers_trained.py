@@ -1,0 +1,67 @@
+"""Policies read back from a run's folder, and the probe's report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuitrain import Policy
+from tuitrain.config.load import to_toml
+from tuitrain.config.resolve import resolve
+from tuitrain.config.schema import Config
+from tuitrain.envs.spec import PolicySpec
+from tuitrain.workers import probe, trained
+from tuitrain.workers.build import SpecMismatch
+from tuitrain.workers.messages import MAX_MESSAGE_BYTES
+
+
+class SilentLink:
+    """Keeps what a worker says when it is ready."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, Any] = {}
+
+    def ready(self, **fields: Any) -> None:
+        self.said = fields
+
+
+def chain(**kwargs: Any) -> Config:
+    tables: dict[str, dict[str, Any]] = {"env": {"id": "tests.envs:Chain", "kwargs": kwargs}}
+    return resolve(Config.model_validate(tables), cores=2)
+
+
+def test_a_report_too_long_for_a_message_still_arrives(tmp_path: Path) -> None:
+    config = chain()
+    deep = config.learner.model_copy(update={"network_kwargs": {"hidden": [4] * 300}})
+    link = SilentLink()
+    args: Any = SimpleNamespace(
+        config=config.model_copy(update={"learner": deep}), run_dir=str(tmp_path)
+    )
+    probe.run(args, link)  # type: ignore[arg-type]
+    written = (tmp_path / link.said["data"]["report"]).read_bytes()
+    assert len(written) > MAX_MESSAGE_BYTES
+    assert len(json.dumps(link.said)) < MAX_MESSAGE_BYTES
+    assert json.loads(written)["device"] == "cpu"
+
+
+def test_eval_refuses_an_environment_that_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.toml").write_text(to_toml(chain(length=5)))
+    was = chain(length=6)
+    spec = probe.inspect(was.env)
+    old = trained.Trained(chain(length=5), spec, {}, 0, {})
+    monkeypatch.setattr(trained, "load_trained", lambda *_: old)
+    with pytest.raises(SpecMismatch, match=r"\(5,\)"):
+        trained.evaluate_run(tmp_path, 2)
+
+
+def test_observations_of_another_kind_are_refused() -> None:
+    policy = Policy(None, PolicySpec((2,), "uint8", 3, ("default",)), 1)
+    with pytest.raises(ValueError, match="uint8"):
+        policy.act(np.array([0.1, 0.9]))

@@ -286,8 +286,10 @@ def test_overlapping_readers_do_not_starve_a_writer(
         else:
             lock = mine(file, 0.5)
             lock._take_gate = lock._free_gate
+            # on a busy machine the readers may all be off their cores at once, and let it slip in
             with pytest.raises(LockTimeout):
-                use(lock, "write")
+                for _ in range(20):
+                    use(lock, "write")
     finally:
         page[4] = 1
         codes = [reader.wait(timeout=60) for reader in readers]

@@ -13,7 +13,7 @@ from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.config_cmd import SetOption
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import RunArgument, RunsDirOption, find
-from tuitrain.config.runs import RunFolder
+from tuitrain.config.runs import RunFolder, RunFolderError
 
 HeadlessOption = Annotated[
     bool,
@@ -98,12 +98,16 @@ def resume(
             # it was the length of the run as it was first planned
             tables["learner"]["lr_schedule_updates"] = None
         config = resolve(config_from(tables, overrides))
-    summary = found.folder.read_json(found.folder.summary_json) or {}
-    if summary.get("state") == "finished" and summary.get("steps", 0) >= config.run.total_steps:
+    try:
+        summary = found.folder.read_summary()
+    except RunFolderError:
+        summary = None  # damaged; the checkpoint counts
+    if summary and summary["state"] == "finished" and summary["steps"] >= config.run.total_steps:
         raise Refused(
             f"{found.folder.name} has done its {config.run.total_steps:,} steps; to go on: "
             f"`tuitrain resume {found.folder.name} --set run.total_steps={2 * summary['steps']}`"
         )
+    found.folder.logs.mkdir(mode=0o700, exist_ok=True)  # logs are big: somebody removed them
     if overrides:
         found.folder.try_config(config)
     _start(found.folder, headless=headless, as_json=as_json, detach=detach)

@@ -21,7 +21,7 @@ from tuitrain.cli.find import (
     every,
     find,
 )
-from tuitrain.config.runs import RunFolder
+from tuitrain.config.runs import RunFolder, RunFolderError
 
 STATUS_DEADLINE_S = 10.0
 
@@ -47,7 +47,7 @@ def show(found: Found) -> int:
     if again.tenant is not None:
         typer.echo(how_to_return(again.folder))
     else:
-        summary = again.folder.read_json(again.folder.summary_json)
+        summary = again.folder.read_summary()
         if summary is not None:
             _print_summary(summary)
     return code
@@ -102,7 +102,7 @@ def status(
     """Print the state of a run: progress, processes, checks; or how it ended."""
     found = find(run, runs_dir)
     snapshot = None if found.tenant is None else _snapshot(found)
-    summary = found.folder.read_json(found.folder.summary_json)
+    summary = found.folder.read_summary() if snapshot is None else None
     if snapshot is None and summary is None:
         raise Refused(
             f"{found.folder.name} is not running and has no summary: its supervisor was killed; "
@@ -170,12 +170,18 @@ def _row(found: Found) -> dict[str, Any]:
         "eval_best": None,
     }
     if found.tenant is not None:
-        snapshot = _snapshot(found)
+        try:
+            snapshot = _snapshot(found)
+        except Refused:  # one run that is suspended must not hide the others
+            return row | {"state": "no answer"}
         if snapshot is not None:
             row |= {k: snapshot[k] for k in ("state", "steps", "total_steps")}
             row["eval_best"] = snapshot["learning"]["best"]
             return row
-    summary = folder.read_json(folder.summary_json)
+    try:
+        summary = folder.read_summary()
+    except RunFolderError:
+        return row | {"state": "damaged"}
     if summary is not None:
         row |= {k: summary[k] for k in ("state", "steps", "total_steps")}
         row["eval_best"] = summary["learning"]["best"]

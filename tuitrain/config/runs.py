@@ -22,6 +22,24 @@ from tuitrain.config.provenance import collect
 from tuitrain.config.schema import Config
 
 RUN_SCHEMA_VERSION = 1
+SUMMARY_KEYS = frozenset(
+    [
+        "state",
+        "reason",
+        "steps",
+        "total_steps",
+        "base_steps",
+        "wall_s",
+        "policies",
+        "learning",
+        "checks",
+        "last_checkpoint",
+        "run_dir",
+    ]
+)
+"""What every summary.json has, at least."""
+
+_RUN_ID = re.compile(r"[0-9a-f]{8}")
 _NUMBERED = re.compile(r"(?P<name>.+)-(?P<number>\d{4,})")
 
 
@@ -91,6 +109,8 @@ class RunFolder:
             text = self.config_toml.read_text(encoding="utf-8")
         except OSError as error:
             raise RunFolderError(f"{self.config_toml}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise RunFolderError(f"{self.config_toml} is damaged: it is not UTF-8") from error
         return parse_config(text, str(self.config_toml))
 
     def store_config(self, config: Config) -> None:
@@ -128,11 +148,22 @@ class RunFolder:
             data = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunFolderError(f"{path} cannot be read: {error}") from error
         if not isinstance(data, dict):
             raise RunFolderError(f"{path} is not a JSON object")
         return data
+
+    def read_summary(self) -> dict[str, Any] | None:
+        """How the run ended, or None where it has not.
+
+        Raises:
+            RunFolderError: the file is damaged.
+        """
+        summary = self.read_json(self.summary_json)
+        if summary is not None and (missing := sorted(SUMMARY_KEYS - summary.keys())):
+            raise RunFolderError(f"{self.summary_json} is damaged: no {', '.join(missing)} in it")
+        return summary
 
     def write_runtime(self, *, run_id: str, pid: int, socket_path: str, **more: Any) -> None:
         """Say which process runs this folder now and where it listens."""
@@ -148,6 +179,14 @@ class RunFolder:
     def read_runtime(self) -> dict[str, Any] | None:
         """What ``write_runtime`` wrote, or None before the first session."""
         return self.read_json(self.runtime_json)
+
+    def read_run_id(self) -> str | None:
+        """The run's id, or None before the first session and where the file is damaged."""
+        try:
+            run_id = (self.read_runtime() or {}).get("run_id")
+        except RunFolderError:
+            return None
+        return run_id if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) else None
 
 
 def new_run_id() -> str:
@@ -169,6 +208,13 @@ def create_run(config: Config, command: list[str] | None = None) -> RunFolder:
     text = to_toml(config)
     provenance = json.dumps(collect(config, command), indent=2) + "\n"
     out_dir = Path(config.run.out_dir)
+    try:
+        (text + str(out_dir.absolute())).encode()
+    except UnicodeEncodeError:
+        path = str(out_dir.absolute()).encode("utf-8", "backslashreplace").decode()
+        raise RunFolderError(
+            f"every path of a run must be UTF-8, but not all in its config or {path} are"
+        ) from None
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         folder = RunFolder(_make_numbered(out_dir, config.run.name))
@@ -202,7 +248,7 @@ def find_run(text: str, out_dir: Path | str = "runs") -> RunFolder:
         RunFolderError: there is none; lists the nearest names.
     """
     out_dir = Path(out_dir)
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # pathlib's raises where there is no home
     if os.sep in text or text in {".", "..", "~"}:
         if (path / "config.toml").is_file():
             return RunFolder(path.absolute())

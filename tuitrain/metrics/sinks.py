@@ -130,7 +130,9 @@ def to_json(value: Mapping[str, Any]) -> str:
 
 
 def read_jsonl(path: Path, last: int | None = None) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file; torn lines are skipped. A missing file has none.
+    """The objects of a JSON-lines file; torn lines are skipped.
+
+    A file that is missing or cannot be read has none.
 
     Args:
         last: only the last so many.
@@ -141,7 +143,7 @@ def read_jsonl(path: Path, last: int | None = None) -> Iterator[dict[str, Any]]:
                 yield from _parsed(file)
             else:
                 yield from deque(_parsed(file), maxlen=last)
-    except FileNotFoundError:
+    except OSError:
         return
 
 
@@ -149,7 +151,7 @@ def _parsed(lines: Iterator[bytes] | Any) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             yield value

@@ -49,8 +49,7 @@ class Run:
         self.config = config
         self.console = console
         self.clock = clock
-        runtime = folder.read_runtime() or {}
-        self.run_id = str(runtime.get("run_id") or new_run_id())
+        self.run_id = folder.read_run_id() or new_run_id()
         self.started_at = clock()
         self.started_s = time.time()
         self.view = RunView(self.run_id, str(folder.path), config, os.getpid())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -169,6 +170,27 @@ def test_a_living_run_is_found_from_any_folder_by_name(
     # But where there are runs, `latest` is one of those.
     fake_folder(elsewhere / "runs", fake_config({}))
     assert call("pause").exit_code == 2
+
+
+def test_a_damaged_or_suspended_run_hides_no_other(
+    live: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = fake_folder(tmp_path / "damaged", fake_config({})).path
+    damaged.rename(tmp_path / "runs" / "fake-0007")
+    summary = tmp_path / "runs" / "fake-0007" / "summary.json"
+    summary.write_text('{"state": "finished"}')
+    monkeypatch.setattr(cli.runs, "STATUS_DEADLINE_S", 0.2)
+    live.process.send_signal(signal.SIGSTOP)
+    try:
+        result = call("ls", "--json")
+    finally:
+        live.process.send_signal(signal.SIGCONT)
+    states = {row["name"]: row["state"] for row in json.loads(result.output)}
+    assert states == {"fake-0001": "no answer", "fake-0007": "damaged"}
+    assert "damaged" in call("ls").output
+    result = call("status", "fake-0007")
+    assert result.exit_code == 2
+    assert str(summary) in result.output
 
 
 def test_stop_kill_does_not_save(live: Started) -> None:

@@ -160,3 +160,39 @@ def test_an_interrupted_write_leaves_the_old_text_and_no_litter(
         write_atomically(path, "half")
     assert path.read_text() == '{"a": 1}'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_damaged_files_are_named_or_done_without(tmp_path: Path) -> None:
+    run = create_run(config(tmp_path))
+    run.write_runtime(run_id="0123abcd", pid=1, socket_path="/s")
+    assert run.read_run_id() == "0123abcd"
+    for text in ("{", "[" * 100_000, '{"run_id": "../../x"}', '{"run_id": "0123abcd\\n"}', "[]"):
+        run.runtime_json.write_text(text)
+        assert run.read_run_id() is None
+    assert run.read_summary() is None
+    for text in ("{", "[" * 100_000, '{"state": "finished"}'):
+        run.summary_json.write_text(text)
+        with pytest.raises(RunFolderError, match=re.escape(str(run.summary_json))):
+            run.read_summary()
+    run.config_toml.write_bytes(b"\xff")
+    with pytest.raises(RunFolderError, match="not UTF-8"):
+        run.load_config()
+
+
+def test_a_path_that_is_not_utf8_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / os.fsdecode(b"n\xffn")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(RunFolderError, match="UTF-8"):
+        create_run(config(Path("runs")))
+    assert list(folder.iterdir()) == []
+
+
+def test_a_home_that_is_unknown_is_no_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        find_run("~nobody-of-this-name/run", tmp_path)

@@ -48,6 +48,13 @@ def test_a_torn_last_line_is_closed_off_and_skipped(tmp_path: Path) -> None:
     assert list(read_jsonl(path)) == [{"a": 1}, {"a": 3}, {"a": 4}]
 
 
+def test_what_cannot_be_read_has_no_lines(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(b"[" * 100_000 + b'\n\xff\x00\n{"a": 1}\n')
+    assert list(read_jsonl(path)) == [{"a": 1}]
+    assert list(read_jsonl(tmp_path)) == []
+
+
 def test_a_full_disk_is_told_once_and_never_raised() -> None:
     told: list[str] = []
     sink = JsonlSink(Path("/dev/full"), told.append)

@@ -21,6 +21,7 @@ from tuitrain.envs.spaces import (
     action_count,
     check_actions,
     check_observation,
+    check_reward,
     observation_form,
 )
 from tuitrain.envs.spec import EnvSpec, PolicySpec
@@ -193,7 +194,8 @@ class ParallelLanes:
             for offset, agent in enumerate(policy.agents):
                 lane, key = first + offset, self._agents[agent]
                 try:
-                    out.reward[lane] = rewards[key]
+                    where = f"{self._where}, agent {agent!r}, step()"
+                    out.reward[lane] = check_reward(rewards[key], where)
                     out.terminated[lane] = bool(terminations[key])
                     out.truncated[lane] = bool(truncations[key])
                 except KeyError:

@@ -100,6 +100,24 @@ def check_observation(
     )
 
 
+_MAX_REWARD = float(np.finfo(np.float32).max)
+
+
+def check_reward(reward: Any, where: str) -> float:
+    """Refuse a reward that is no number, NaN or infinite: one of them makes every weight NaN.
+
+    Raises:
+        EnvError: the message shows what it is.
+    """
+    try:
+        value = float(reward)
+    except (TypeError, ValueError):
+        raise EnvError(f"{where}: the reward is {reward!r:.100}, not a number.") from None
+    if not -_MAX_REWARD <= value <= _MAX_REWARD:  # nor is NaN
+        raise EnvError(f"{where}: the reward is {value}, not a finite float32.")
+    return value
+
+
 def check_actions(actions: Any, lanes: int, n_actions: int, policy: str) -> None:
     """Refuse actions that are not ``int64[lanes]`` in 0 … n_actions-1.
 

@@ -22,6 +22,7 @@ from tuitrain.envs.spaces import (
     action_count,
     check_actions,
     check_observation,
+    check_reward,
     observation_form,
 )
 from tuitrain.envs.spec import EnvSpec, PolicySpec
@@ -115,8 +116,10 @@ class StrictEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
                 "(observation, reward, terminated, truncated, info)."
             )
         observation, reward, terminated, truncated, _ = result
-        check_observation(observation, self._shape, self._dtype, f"{self._where}, step()")
-        return observation, float(reward), bool(terminated), bool(truncated), {}
+        where = f"{self._where}, step()"
+        check_observation(observation, self._shape, self._dtype, where)
+        value = check_reward(reward, where)
+        return observation, value, bool(terminated), bool(truncated), {}
 
 
 class GymLanes:

@@ -73,6 +73,12 @@ def old_step_api():
     return env
 
 
+def pays(reward: Any):
+    env = make()
+    env.step = lambda action: (OBSERVATIONS["right"], reward, False, False, {})  # type: ignore[method-assign]
+    return env
+
+
 def old_reset_api():
     env = make()
     env.reset = lambda **_: OBSERVATIONS["right"]  # type: ignore[method-assign]

@@ -112,6 +112,22 @@ def test_a_later_observation_is_checked_too() -> None:
         lanes.step({"default": np.zeros(1, np.int64)})
 
 
+@pytest.mark.parametrize(
+    ("reward", "found"),
+    [
+        (float("nan"), "the reward is nan, not a finite"),
+        (-1e39, r"the reward is -1e\+39, not a finite"),
+        ("much", "the reward is 'much', not a number"),
+        ([1.0, 2.0], r"the reward is \[1.0, 2.0\], not a number"),
+    ],
+)
+def test_a_reward_that_would_spoil_every_weight_is_refused(reward: object, found: str) -> None:
+    lanes = make_lanes(bad("pays", reward=reward), 1)
+    lanes.reset([0])
+    with pytest.raises(EnvError, match=rf"step\(\): {found}"):
+        lanes.step({"default": np.zeros(1, np.int64)})
+
+
 def test_old_gym_apis_are_named() -> None:
     lanes = make_lanes(bad("old_step_api"), 1)
     lanes.reset([0])

@@ -674,7 +674,7 @@ async def test_no_redraw_happens_for_nobody() -> None:
 
 
 def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from tuitrain.tui.app import run_tui; " \
+    code = "import sys; from pathlib import Path; from tuitrain.tui.terminal import run_tui; " \
            "sys.exit(run_tui(Path(sys.argv[1]), None))"  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, stdin=subprocess.DEVNULL,

@@ -40,7 +40,7 @@ def attach(run: RunArgument = "latest", runs_dir: RunsDirOption = DEFAULT_RUNS) 
 
 def show(found: Found) -> int:
     """Run the terminal UI until the user leaves it; then say how to come back."""
-    from tuitrain.tui.app import run_tui
+    from tuitrain.tui.terminal import run_tui
 
     code = run_tui(found.folder.path, found.socket_path)
     again = find(str(found.folder.path), DEFAULT_RUNS)

@@ -181,6 +181,10 @@ def fault(do: str, link: Link) -> None:
         _for_ever()
     if do == "wait":
         link.wait(lambda: False, "a miracle")
+    if do == "lose its numbers":
+        for loss in (0.5, float("nan"), float("nan")):
+            link.record({"kind": "learner", "policy": "default", "loss": loss})
+        link.finish()
     if do == "finish":
         link.record({"kind": "train", "policy": "default", "steps": 1, "return_mean": 2.0})
         link.finish(checkpoint="/a/checkpoint", fingerprint={"default": "ff"})

@@ -139,6 +139,9 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
             lines.append(
                 f"    evaluation {policy['eval_return_mean']:.4g}, best {policy['eval_best']:.4g}"
             )
+    for check in summary["checks"]:
+        if check["state"] == "fail" and check["id"] != "processes":  # that one is the reason
+            lines.append(f"  CHECK FAILED {check['name']} {check['value']}: {check['advice']}")
     if summary["last_checkpoint"]:
         lines.append(f"  checkpoint {summary['last_checkpoint']}")
     lines.append(f"  run folder {summary['run_dir']}")

@@ -171,7 +171,8 @@ class Requests:
         await self._run.over.wait()
         state = self._run.view.state
         path = self._run.view.last_checkpoint
-        text = f"{state}" + (f", checkpoint {path}" if save and path else "")
+        text = f"{state}: {self._run.reason}" if state == "failed" else state
+        text += f", checkpoint {path}" if save and path else ""
         return state != "failed", text, {"state": state, "checkpoint": path}
 
 

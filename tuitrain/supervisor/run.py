@@ -32,6 +32,7 @@ class Run:
         failure: the first worker that failed.
         hard: set when workers are to be killed without being asked.
         over: set once the run has ended and its summary is written.
+        reason: why it has ended, by then.
     """
 
     journal: Journal
@@ -57,6 +58,7 @@ class Run:
         self.failure: Failure | None = None
         self.hard = asyncio.Event()
         self.over = asyncio.Event()
+        self.reason = ""
         self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._seq = 0
 

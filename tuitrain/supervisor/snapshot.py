@@ -166,19 +166,21 @@ class RunView:
     published: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Per policy: newest version and when it was first seen."""
 
-    def on_record(self, record: Mapping[str, Any], now: float) -> None:
-        """Take in one metrics record."""
+    def on_record(self, record: Mapping[str, Any], now: float) -> bool:
+        """Take in one metrics record. Returns whether it holds a number that is not finite."""
+        broken = False
         kind, policy = str(record.get("kind")), str(record.get("policy", ""))
         self.newest[kind, policy] = dict(record)
         if kind == "learner":
             self.non_finite.setdefault(policy, 0)
-            if any(_is_broken(v) for v in record.values()):
-                self.non_finite[policy] += 1
+            broken = any(_is_broken(v) for v in record.values())
+            self.non_finite[policy] += broken
         if kind == "eval":
             evaluation = Evaluation.from_record(record)
             if evaluation is not None:
                 self.evaluations.setdefault(policy, []).append(evaluation)
                 self.evaluated_at = now
+        return broken
 
 
 def build_snapshot(

@@ -74,6 +74,7 @@ class Supervisor(Run):
         self.plan: Plan = plan or TrainingPlan()
         self.ready = ready or ReadyPipe(None)
         self._close_stores: Callable[[], None] | None = None
+        self._told_non_finite = False
 
     # ---- the whole ---------------------------------------------------------------------------
 
@@ -220,7 +221,14 @@ class Supervisor(Run):
 
     def _on_record(self, record: dict[str, Any]) -> None:
         full = self.journal.record(record)
-        self.view.on_record(full, self.clock())
+        if self.view.on_record(full, self.clock()) and not self._told_non_finite:
+            self._told_non_finite = True
+            self.journal.event(
+                "loss, Q-values or gradients are not finite any more: training goes on, but learns "
+                "nothing from here on",
+                level="error",
+                data=full,
+            )
         self.requests.on_record(full)
 
     def _on_finished(self) -> None:
@@ -322,7 +330,7 @@ class Supervisor(Run):
             self._attempt("close shared memory", self._close_stores)
         self._attempt("remove shared memory", lambda: self.plan.unlink(self.run_id))
         self._attempt("put the config back", self._restore_config)
-        self.view.state = end.state
+        self.view.state, self.reason = end.state, end.reason
         level = "error" if end.state == "failed" else "info"
         self.journal.event(f"{end.state}: {end.reason}", level=level)  # type: ignore[arg-type]
         summary = summarise(self, end)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.fake_workers import FakePlan
 from tests.unit.supervisor.running import Run, gone, running
+from tuitrain.supervisor.console import summary_lines
 from tuitrain.supervisor.liveness import Liveness
 
 WORK = {"do": "work"}
@@ -67,6 +68,15 @@ async def test_a_thread_that_an_environment_leaves_holds_nothing_up(tmp_path: Pa
         assert (await run.ask("stop")).ok
         assert await run.end() == 0
         assert not any("did not stop" in e["text"] for e in run.events)
+
+
+async def test_numbers_that_are_not_finite_are_told_once_and_at_the_end(tmp_path: Path) -> None:
+    async with running(tmp_path, {"learner": {"do": "lose its numbers"}, "a0": WORK}) as run:
+        await run.up()
+        assert await run.end() == 0
+        told = [e for e in run.events if "not finite any more" in e["text"]]
+        assert [e["level"] for e in told] == ["error"]
+        assert any("CHECK FAILED non-finite 2: " in line for line in summary_lines(run.summary))
 
 
 async def test_the_report_comes_within_a_second(tmp_path: Path) -> None:

@@ -141,6 +141,7 @@ def test_a_resumed_run_says_what_was_done_in_its_time() -> None:
         "base_steps": 1200,
         "wall_s": 19.0,
         "policies": {},
+        "checks": [],
         "last_checkpoint": None,
         "run_dir": "/runs/x-0001",
     }

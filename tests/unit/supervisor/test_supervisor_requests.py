@@ -115,6 +115,7 @@ async def test_a_stop_that_could_not_save_is_a_failure(tmp_path: Path, fault: st
         assert await run.end() == 3
         wanted = "killed before it had saved" if fault == "deaf" else "No space left"
         assert wanted in run.summary["reason"]
+        assert wanted in reply.message
 
 
 async def test_checkpoints_are_made_periodically_and_failures_told(tmp_path: Path) -> None:

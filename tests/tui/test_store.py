@@ -165,13 +165,15 @@ def test_the_last_snapshot_is_used_where_it_was_kept(tmp_path: Path) -> None:
 def test_damaged_files_are_passed_over(tmp_path: Path) -> None:
     write_run(tmp_path)
     whole = (tmp_path / "metrics.jsonl").read_bytes()
-    (tmp_path / "metrics.jsonl").write_bytes(b"\xff\x00{\n[1]\n" + whole + b'{"kind": "lea')
+    (tmp_path / "metrics.jsonl").write_bytes(
+        b"\xff\x00{\n[1]\n" + b"[" * 100_000 + b"\n" + whole + b'{"kind": "lea'
+    )
     (tmp_path / "events.jsonl").write_text(json.dumps({"kind": "event"}) + "\n")
-    (tmp_path / "summary.json").write_text("{")
+    (tmp_path / "summary.json").write_text("[" * 100_000)
     (tmp_path / "config.toml").write_text("= nonsense")
     store = Store()
     load_recorded(tmp_path, store)
-    assert store.damaged_lines == 4
+    assert store.damaged_lines == 5
     assert store.curves()[("default", "learner", "loss")].value.size == 400
     assert recorded_snapshot(tmp_path, store).total_steps == 0
 

@@ -62,7 +62,7 @@ def _json_lines(path: Path, store: Store) -> Iterator[dict[str, Any]]:
                     continue
                 try:
                     line = json.loads(raw)
-                except ValueError:
+                except (ValueError, RecursionError):
                     store.damaged_lines += 1
                     continue
                 if isinstance(line, dict):
@@ -219,7 +219,7 @@ def _whole(value: float) -> int:
 def _object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import termios
+from collections.abc import Iterator
 from pathlib import Path
 
 from tuitrain.tui.app import TuitrainApp
@@ -64,6 +65,18 @@ def run_tui(run_dir: Path, socket_path: Path | None, *, ascii_only: bool | None 
         return 2
     if ascii_only is None:
         ascii_only = bool(os.environ.get("TUITRAIN_ASCII"))
-    with contextlib.suppress(KeyboardInterrupt):
+    with _kept_modes(), contextlib.suppress(KeyboardInterrupt):
         return asyncio.run(_open(run_dir, socket_path, ascii_only))
     return 0
+
+
+@contextlib.contextmanager
+def _kept_modes() -> Iterator[None]:
+    """Put the terminal's modes back: after a SIGCONT, Textual takes its own for those of before."""
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, termios.error):  # it may be gone
+            termios.tcsetattr(fd, termios.TCSANOW, before)

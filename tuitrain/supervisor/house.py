@@ -271,9 +271,30 @@ def sweep(*, dry_run: bool = False) -> Swept:
         return swept
     with _root_lock(base):
         for path in _run_folders(base):
-            if not is_alive(path):
+            if not is_alive(path) and not _lives_elsewhere(path):
                 _remove_dead(path, swept, dry_run=dry_run)
     return swept
+
+
+def _lives_elsewhere(path: Path) -> bool:
+    """Whether the run of this dead folder has been resumed with another runtime directory.
+
+    It has the same run id there, so what carries that id is not left over.
+    """
+    try:
+        run_dir = json.loads((path / "run.json").read_text())["run_dir"]
+        fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(fd)
+    return False
 
 
 def kill_marked(run_id: str, *, dry_run: bool = False) -> list[int]:

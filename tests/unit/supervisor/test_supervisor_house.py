@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -129,6 +130,22 @@ async def test_a_run_of_another_runtime_directory_is_not_taken_for_dead(
         assert (await run.ask("pause")).ok
         assert (await run.ask("stop")).ok
         assert await run.end() == 0
+
+
+async def test_a_dead_session_is_not_swept_while_its_run_lives_with_another_directory(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, {"learner": {"do": "work"}}) as run:
+        await run.up()
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("before")))
+            left = houses.root() / run.supervisor.run_id
+            left.mkdir()
+            (left / "run.json").write_text(json.dumps({"run_dir": str(run.folder.path)}))
+            assert not houses.sweep()
+        assert (await run.ask("stop")).ok
+        assert await run.end() == 0
+        assert houses._lives_elsewhere(left) is False
 
 
 def test_claiming_after_a_sigkill_removes_what_was_left() -> None:

@@ -7,6 +7,7 @@ that `--help` and completion answer at once. Nothing imports this package.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import Annotated
 
@@ -101,7 +102,25 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+    _open_streams()
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        print("tuitrain: the working folder does not exist any more; cd elsewhere", file=sys.stderr)
+        sys.exit(2)
     app()
+
+
+def _open_streams() -> None:
+    """Open what cron or a daemon has closed: the next pipe would take a standard stream's place."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number: this one
+    for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115  # as long as we live
 
 
 if __name__ == "__main__":

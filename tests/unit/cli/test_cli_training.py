@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,30 @@ def test_files_of_the_working_folder_shadow_nothing() -> None:
     )
     done = tuitrain("launch", "cp.toml", "--schedule", "sequential", "--set", "env.id=my_env:make")
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_run_starts_without_standard_streams() -> None:
+    command = f"exec {shlex.quote(sys.executable)} -m tuitrain.cli.main launch cp.toml -d"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        ["sh", "-c", f"{command} --set run.total_steps=50_000_000 <&- >&- 2>&-"],
+        env=environment,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0
+    assert '"event"' not in Path("runs/cp-0001/logs/supervisor.log").read_text()
+    assert tuitrain("stop", "--kill").returncode == 0
+
+
+def test_a_working_folder_that_is_gone_is_said_plainly(tmp_path: Path) -> None:
+    Path("gone").mkdir()
+    os.chdir("gone")
+    Path("../gone").rmdir()
+    done = tuitrain("ls")
+    os.chdir(tmp_path)
+    assert done.returncode == 2
+    assert b"the working folder does not exist" in done.stderr
 
 
 def test_a_detached_run_is_commanded_stopped_and_resumed() -> None:

@@ -140,22 +140,3 @@ def test_a_terminated_client_restores_the_terminal(place: Place, terminals: list
     assert terminal.modes() == "0 0 1"
     assert run.snapshot()["state"] == "running"
     place.tuitrain("stop")
-
-
-def test_a_client_that_was_stopped_restores_the_terminal(
-    place: Place, terminals: list[Terminal]
-) -> None:
-    place.launch_detached()
-    terminal = open_terminal(place, terminals)
-    terminal.command("attach")
-    terminal.shows("RUNNING")
-    client = terminal.client_pid()
-    os.kill(client, signal.SIGSTOP)
-    os.kill(client, signal.SIGCONT)
-    terminal.type("q")
-    terminal.shows("etach")
-    terminal.type("d")
-    terminal.shows("code=0")
-    terminal.type("clear; stty -a", "Enter")
-    terminal.shows(" icanon")
-    place.tuitrain("stop")

@@ -140,3 +140,19 @@ def test_a_terminated_client_restores_the_terminal(place: Place, terminals: list
     assert terminal.modes() == "0 0 1"
     assert run.snapshot()["state"] == "running"
     place.tuitrain("stop")
+
+
+def test_a_client_that_is_continued_restores_the_terminal(
+    place: Place, terminals: list[Terminal]
+) -> None:
+    place.launch_detached()
+    terminal = open_terminal(place, terminals)
+    terminal.command("attach")
+    terminal.shows("RUNNING")
+    # Without a SIGSTOP before it: at that the shell would take the terminal.
+    os.kill(terminal.client_pid(), signal.SIGCONT)
+    os.kill(terminal.client_pid(), signal.SIGTERM)
+    terminal.shows("code=0")
+    terminal.type("clear; stty -a", "Enter")
+    terminal.shows(" icanon")
+    place.tuitrain("stop")

@@ -11,11 +11,27 @@ import os
 import signal
 import sys
 import termios
-from collections.abc import Iterator
 from pathlib import Path
+
+from textual.drivers.linux_driver import LinuxDriver
 
 from tuitrain.tui.app import TuitrainApp
 from tuitrain.tui.client import answers
+
+
+class _Driver(LinuxDriver):
+    """Textual's, but fit for a SIGCONT without the SIGTSTP that it waits for.
+
+    Textual would start a second reader of the keys beside the first, and would put back its own
+    terminal modes at the end instead of those of before.
+    """
+
+    def resume_application_mode(self) -> None:
+        """Suspend first, unless that has been done."""
+        if self._key_thread is not None and self._key_thread.is_alive():
+            self._must_signal_resume = True
+            self.suspend_application_mode()
+        super().resume_application_mode()
 
 
 async def _run(app: TuitrainApp) -> None:
@@ -47,6 +63,8 @@ async def _open(run_dir: Path, socket_path: Path | None, ascii_only: bool) -> in
     if socket_path is not None and not await answers(socket_path):
         socket_path = None
     app = TuitrainApp(run_dir, socket_path, ascii_only=ascii_only)
+    if app.driver_class is LinuxDriver:
+        app.driver_class = _Driver
     await _run(app)
     return app.return_code or 0
 
@@ -65,18 +83,6 @@ def run_tui(run_dir: Path, socket_path: Path | None, *, ascii_only: bool | None 
         return 2
     if ascii_only is None:
         ascii_only = bool(os.environ.get("TUITRAIN_ASCII"))
-    with _kept_modes(), contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt):
         return asyncio.run(_open(run_dir, socket_path, ascii_only))
     return 0
-
-
-@contextlib.contextmanager
-def _kept_modes() -> Iterator[None]:
-    """Put the terminal's modes back: after a SIGCONT, Textual takes its own for those of before."""
-    fd = sys.stdin.fileno()
-    before = termios.tcgetattr(fd)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError, termios.error):  # it may be gone
-            termios.tcsetattr(fd, termios.TCSANOW, before)

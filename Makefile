@@ -7,7 +7,7 @@ ARGS   ?=
 # Tests that start processes of their own want a core each.
 JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$((n / 2)) || echo 2)
 
-.PHONY: help env run test learn check format bench
+.PHONY: help env run test learn stress check format bench
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -28,6 +28,9 @@ test: env ## the tests (minutes)
 
 learn: env ## CartPole in every schedule, with controls that must not learn (10 minutes and more)
 	$(BIN)/python -m pytest -m long tests/learning -v $(ARGS)
+
+stress: env ## replay, lock, weights and limiter for long and under fire (20 minutes)
+	$(BIN)/python -m pytest -m long tests --ignore tests/learning -v -n $(JOBS) --dist loadgroup $(ARGS)
 
 check: env ## ruff, format, mypy --strict, import rules
 	$(BIN)/ruff check .

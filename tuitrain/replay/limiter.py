@@ -127,8 +127,8 @@ class Totals(NamedTuple):
     reserved_steps: int
 
 
-_CONTROL, _BASE, _ACTORS = 0, 3, 4  # rows of the table; 1 and 2 are the committed counts, in turn
-_STEPS, _STATE, _COUNTS = 0, 1, 2  # columns
+# rows of the table; the committed counts are in _COUNTS or in the row after it
+_CURRENT, _COUNTS, _BASE, _ACTORS = 0, 1, 3, 4
 _ACTIVE, _RETIRED = 0, 1
 
 
@@ -156,24 +156,32 @@ class Limiter:
         n_actors: int,
     ) -> None:
         shape = self.table_shape(len(rules), n_actors)
-        if table.shape != shape or table.dtype != np.int64:
+        if table.shape != shape or table.dtype != np.int64 or not table.flags.c_contiguous:
             raise ValueError(
-                f"the limiter of {len(rules)} policies and {n_actors} actors needs a table of "
-                f"{shape} int64, not {table.shape} {table.dtype}"
+                f"the limiter of {len(rules)} policies and {n_actors} actors needs a contiguous "
+                f"table of {shape} int64, not {table.shape} {table.dtype}"
             )
         self.rules = tuple(rules)
         self.total_steps = total_steps
         self.n_actors = n_actors
-        self._table = table
         self._lock = lock
         self._n = len(rules)
-        self._inserts = slice(_COUNTS, _COUNTS + self._n)
-        self._updates = slice(_COUNTS + self._n, _COUNTS + 2 * self._n)
+        # Views of plain integers: numpy takes several times as long for one of them.
+        width, held = shape[1], 1 + self._n
+        words = table.reshape(-1).data
+        rows = [words[at : at + width] for at in range(0, len(words), width)]
+        self._current = rows[_CURRENT]  # its first word: which row of counts is current, 0 or 1
+        self._counts = rows[_COUNTS], rows[_COUNTS + 1]  # steps, inserts, updates
+        self._base = rows[_BASE]  # the same
+        self._reservations = [row[:held] for row in rows[_ACTORS:]]  # steps, inserts
+        # the same by column, over all actors
+        self._held = [words[_ACTORS * width + column :: width] for column in range(held)]
+        self._states = words[_ACTORS * width + held :: width]
 
     @staticmethod
     def table_shape(n_policies: int, n_actors: int) -> tuple[int, int]:
         """Shape of the int64 table."""
-        return _ACTORS + n_actors, _COUNTS + 2 * n_policies
+        return _ACTORS + n_actors, 1 + 2 * n_policies
 
     def set_base(self, steps: int, inserts: Sequence[int], updates: Sequence[int]) -> None:
         """Counts of earlier sessions; by the creator of a resumed run, before anybody starts.
@@ -184,7 +192,7 @@ class Limiter:
         self._check(inserts)
         self._check(updates)
         with self._lock.write():
-            self._table[_BASE] = [steps, 0, *inserts, *updates]
+            _store(self._base, [steps, *inserts, *updates])
 
     def reserve(self, actor: int, inserts: Sequence[int], steps: int) -> Ticket | None:
         """Reserve for a chunk; all policies at once, and only if every rule allows it.
@@ -202,24 +210,31 @@ class Limiter:
                 ``retire``; should a reserved chunk fail to be made, the run ends that much short
                 unless that actor's successor makes it.
             RuntimeError: the actor has a reservation already.
+            ValueError: more transitions than ``chunk_inserts``, which might never be allowed.
         """
         self._check(inserts)
-        line = _ACTORS + actor
+        for i, rule in enumerate(self.rules):
+            if inserts[i] > rule.chunk_inserts:
+                raise ValueError(
+                    f"actor {actor} asks for {inserts[i]} transitions of policy {i} at once; its "
+                    f"band provides for {rule.chunk_inserts}"
+                )
+        reservation, n = self._reservations[actor], self._n
         with self._lock.write():
-            rows = self._table.tolist()
-            if rows[line][_STEPS] or any(rows[line][self._inserts]):
+            if any(reservation):
                 raise RuntimeError(f"actor {actor} has a reservation already: commit or cancel it")
-            now, base = rows[1 + rows[_CONTROL][0]], rows[_BASE]
-            reserved = [sum(column) for column in zip(*rows[_ACTORS:], strict=True)]
-            step_base = now[_STEPS] + base[_STEPS]
-            if step_base + reserved[_STEPS] >= self.total_steps:
+            now = self._counts[self._current[0]].tolist()
+            held = [sum(column) for column in self._held]
+            base = self._base.tolist()
+            step_base = now[0] + base[0]
+            if step_base + held[0] >= self.total_steps:
                 raise InsertsEnded(f"all {self.total_steps} steps are made or reserved")
-            for i, rule in enumerate(self.rules, _COUNTS):
-                if not rule.may_insert(now[i], reserved[i], now[i + self._n], inserts[i - _COUNTS]):
+            for i, rule in enumerate(self.rules, 1):
+                if not rule.may_insert(now[i], held[i], now[i + n], inserts[i - 1]):
                     return None
-            self._table[line, : _COUNTS + self._n] = [steps, _ACTIVE, *inserts]
-        stamps = zip(now[self._inserts], base[self._inserts], strict=True)
-        return Ticket(step_base, tuple(a + b for a, b in stamps))
+            self._states[actor] = _ACTIVE
+            _store(reservation, [steps, *inserts])
+        return Ticket(step_base, tuple(map(int.__add__, now[1 : 1 + n], base[1 : 1 + n])))
 
     def commit(self, actor: int, inserts: Sequence[int], steps: int) -> None:
         """Count what a chunk has brought and return the rest of the reservation.
@@ -230,25 +245,23 @@ class Limiter:
             ValueError: more than was reserved, or a negative count.
         """
         self._check(inserts)
-        line = _ACTORS + actor
+        reservation, brought = self._reservations[actor], [steps, *inserts]
         with self._lock.write():
-            held = self._table[line].tolist()
-            given = [steps, 0, *inserts]
-            reserved = [held[_STEPS], 0, *held[self._inserts]]
-            if min(given) < 0 or (any(reserved) and any(map(int.__gt__, given, reserved))):
+            reserved = reservation.tolist()
+            if min(brought) < 0 or (any(reserved) and any(map(int.__gt__, brought, reserved))):
                 raise ValueError(
                     f"actor {actor} commits {steps} steps and {list(inserts)} transitions, but "
-                    f"reserved {reserved[_STEPS]} and {reserved[_COUNTS:]}"
+                    f"reserved {reserved[0]} and {reserved[1:]}"
                 )
-            self._add([*given, *[0] * self._n])
+            self._add(brought)
             # Only now: a death in between counts the chunk once and leaves the reservation to
             # be cancelled, never the other way round.
-            self._table[line, : _COUNTS + self._n] = 0
+            _clear(reservation)
 
     def cancel(self, actor: int) -> None:
         """Return an actor's reservation: it died and will have a successor. Harmless if none."""
         with self._lock.write():
-            self._table[_ACTORS + actor, : _COUNTS + self._n] = 0
+            _clear(self._reservations[actor])
 
     def retire(self, actor: int) -> None:
         """The actor has finished, or died without a successor: its reservation is returned.
@@ -256,49 +269,47 @@ class Limiter:
         A later ``reserve`` by the same index takes it back in.
         """
         with self._lock.write():
-            self._table[_ACTORS + actor, : _COUNTS + self._n] = [0, _RETIRED, *[0] * self._n]
+            _clear(self._reservations[actor])
+            self._states[actor] = _RETIRED
 
     def updates_due(self, policy: int) -> int:
         """Updates that the learner of a policy (by index) may make now."""
         with self._lock.read():
-            now = self._table[1 + self._table[_CONTROL, 0]].tolist()
-        return self.rules[policy].updates_due(
-            now[_COUNTS + policy], now[_COUNTS + self._n + policy]
-        )
+            now = self._counts[self._current[0]].tolist()
+        return self.rules[policy].updates_due(now[1 + policy], now[1 + self._n + policy])
 
     def add_updates(self, policy: int, n: int) -> None:
         """Count updates made. Raises ``ValueError`` if ``n`` is negative."""
         if n < 0:
             raise ValueError(f"{n} updates cannot be added")
-        added = [0] * (_COUNTS + 2 * self._n)
-        added[_COUNTS + self._n + policy] = n
         with self._lock.write():
-            self._add(added)
+            self._add([n], at=1 + self._n + policy)
 
     def totals(self) -> Totals:
         """All counts at one moment."""
         with self._lock.read():
-            rows = self._table.tolist()
-        now = [a + b for a, b in zip(rows[1 + rows[_CONTROL][0]], rows[_BASE], strict=True)]
-        reserved = sum(row[_STEPS] for row in rows[_ACTORS:])
-        return Totals(now[_STEPS], tuple(now[self._inserts]), tuple(now[self._updates]), reserved)
+            now = self._counts[self._current[0]].tolist()
+            base, reserved_steps = self._base.tolist(), sum(self._held[0])
+        steps, *counts = map(int.__add__, now, base)
+        return Totals(steps, tuple(counts[: self._n]), tuple(counts[self._n :]), reserved_steps)
 
     def ended(self) -> bool:
         """No transition will come any more: all steps are committed, or every actor has retired."""
         with self._lock.read():
-            rows = self._table.tolist()
-        actors = rows[_ACTORS:]
-        if all(row[_STATE] == _RETIRED for row in actors):
-            return True
-        steps = rows[1 + rows[_CONTROL][0]][_STEPS] + rows[_BASE][_STEPS]
-        outstanding = any(row[_STEPS] or any(row[self._inserts]) for row in actors)
-        return not outstanding and steps >= self.total_steps
+            if all(self._states):
+                return True
+            steps = self._counts[self._current[0]][0] + self._base[0]
+            return steps >= self.total_steps and not any(map(any, self._held))
 
-    def _add(self, amounts: list[int]) -> None:
-        """Add to the committed counts in one visible step. The write lock is held."""
-        current = int(self._table[_CONTROL, 0])
-        self._table[2 - current] = self._table[1 + current] + amounts
-        self._table[_CONTROL, 0] = 1 - current
+    def _add(self, amounts: Sequence[int], at: int = 0) -> None:
+        """Add to the committed counts from column ``at`` on, in one visible step: the store of
+        ``current``, an aligned word. The write lock is held."""
+        current = self._current[0]
+        counts = self._counts[current].tolist()
+        for column, amount in enumerate(amounts, at):
+            counts[column] += amount
+        _store(self._counts[1 - current], counts)
+        self._current[0] = 1 - current
 
     def _check(self, counts: Sequence[int]) -> None:
         if len(counts) != self._n:
@@ -309,3 +320,13 @@ class Limiter:
             "a Limiter cannot be pickled: attach its segment in the other process and build "
             "Limiter(table, rules, lock, total_steps, n_actors) there"
         )
+
+
+def _store(words: memoryview, values: Sequence[int]) -> None:
+    for i, value in enumerate(values):
+        words[i] = value
+
+
+def _clear(words: memoryview) -> None:
+    for i in range(len(words)):
+        words[i] = 0

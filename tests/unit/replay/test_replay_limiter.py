@@ -17,14 +17,21 @@ from tuitrain.replay.limiter import InsertsEnded, Limiter, LimiterRule, Ticket, 
 
 F = Fraction
 NONE = Fraction(0)
+Table = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 
 def rule(ratio: Fraction, starts: int, chunks: int, extra: Fraction = NONE) -> LimiterRule:
     return LimiterRule(ratio, starts, 1 + chunks * ratio + extra, chunks)
 
 
-def limiter(rules: Sequence[LimiterRule], total_steps: int, n_actors: int) -> Limiter:
-    table = np.zeros(Limiter.table_shape(len(rules), n_actors), np.int64)
+def new_table(n_policies: int, n_actors: int) -> Table:
+    return np.zeros(Limiter.table_shape(n_policies, n_actors), np.int64)
+
+
+def limiter(
+    rules: Sequence[LimiterRule], total_steps: int, n_actors: int, table: Table | None = None
+) -> Limiter:
+    table = new_table(len(rules), n_actors) if table is None else table
     return Limiter(table, rules, NullLock(), total_steps, n_actors)  # type: ignore[arg-type]
 
 
@@ -50,8 +57,8 @@ class Explorer:
         s = setting
         self.s = s
         self.rules = rules or [rule(r, s.starts, s.chunk * s.actors, s.extra) for r in s.ratios]
-        self.limiter = limiter(self.rules, s.total, s.actors)
-        self.table = self.limiter._table
+        self.table = new_table(len(self.rules), s.actors)
+        self.limiter = limiter(self.rules, s.total, s.actors, self.table)
         self.problems: set[str] = set()
         self.granted = self.drained = 0
 
@@ -95,7 +102,7 @@ class Explorer:
 
     def judge(self, progress: bool) -> None:
         totals = self.limiter.totals()
-        reserved = self.table[4:, 2 : 2 + len(self.rules)].sum(axis=0)
+        reserved = self.table[4:, 1 : 1 + len(self.rules)].sum(axis=0)
         for p, each in enumerate(self.rules):
             lead = (totals.inserts[p] - each.learning_starts) * each.updates_per_insert
             lead -= totals.updates[p]
@@ -323,10 +330,15 @@ def test_misuse_is_refused() -> None:
     assert shared.totals() == Totals(0, (0,), (0,), 4)
     with pytest.raises(ValueError, match="2 counts given for 1"):
         shared.reserve(1, [4, 4], 4)
+    with pytest.raises(ValueError, match=r"actor 1 asks for 9 .* policy 0 .* provides for 8"):
+        shared.reserve(1, [9], 4)
     with pytest.raises(ValueError, match="-1 updates"):
         shared.add_updates(0, -1)
-    with pytest.raises(ValueError, match="needs a table of"):
+    with pytest.raises(ValueError, match="needs a contiguous table of"):
         Limiter(np.zeros((2, 2), np.int64), shared.rules, NullLock(), 1, 2)  # type: ignore[arg-type]
+    strided = np.zeros((6, 6), np.int64)[:, ::2]
+    with pytest.raises(ValueError, match="needs a contiguous table of"):
+        Limiter(strided, shared.rules, NullLock(), 1, 2)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="attach its segment"):
         pickle.dumps(shared)
 

@@ -1,7 +1,8 @@
 """Acting: epsilon-greedy on a private copy of a network. The actors' hot path.
 
 A forward of one row differs in bits from the same row in a larger batch, so whoever needs equal
-bytes makes equal calls: one ``act`` per actor and vector step.
+bytes makes equal calls: one ``act`` per actor and vector step. On the CPU numpy computes the
+built-in MLP (``mlp_numpy``) and torch everything else: the network decides, never the schedule.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tuitrain.learning.flatten import FlatModule
+from tuitrain.learning.mlp_numpy import NumpyMlp
 from tuitrain.learning.weights import Bytes
 
 Actions = NDArray[np.int64]
@@ -40,6 +42,10 @@ class Policy:
         self._network = network.to(self._device).eval().requires_grad_(False)
         self._flat = FlatModule(self._network)
         self._cpu = self._device.type == "cpu"
+        self._mlp: NumpyMlp | None = None
+        if self._cpu and NumpyMlp.fits(self._network):
+            self._flat.to_bytes(self.buffer)
+            self._mlp = NumpyMlp(self._network, self._flat.layout, self.buffer)
         self._draws: NDArray[np.float64] = np.empty((2, 0))
 
     def act(self, stacked: NDArray[Any], epsilon: float, rng: np.random.Generator) -> Actions:
@@ -63,12 +69,16 @@ class Policy:
         rng.random(out=draws)
         if epsilon <= 0.0:
             return self.greedy(stacked)
-        random_actions: Actions = (draws[1] * self.n_actions).astype(np.int64)
         if epsilon >= 1.0:
-            return random_actions  # warm-up: a forward would change nothing
+            return self._random(draws[1])  # warm-up: a forward would change nothing
         explore = draws[0] < epsilon
         actions = self.greedy(stacked)
-        np.copyto(actions, random_actions, where=explore)
+        if np.count_nonzero(explore):
+            np.copyto(actions, self._random(draws[1]), where=explore)
+        return actions
+
+    def _random(self, draws: NDArray[np.float64]) -> Actions:
+        actions: Actions = (draws * self.n_actions).astype(np.int64)
         return actions
 
     def greedy(self, stacked: NDArray[Any]) -> Actions:
@@ -77,7 +87,9 @@ class Policy:
         return actions
 
     def values(self, stacked: NDArray[Any]) -> NDArray[np.float32]:
-        """Action values, float32 [B, n_actions]."""
+        """Action values, float32 [B, n_actions], valid until the next call."""
+        if self._mlp is not None:
+            return self._mlp.values(stacked)
         with torch.inference_mode():
             x = torch.from_numpy(stacked)
             if self._cpu:
@@ -93,10 +105,15 @@ class Policy:
             flat: uint8[layout.nbytes], as published; may be ``buffer``, which saves a copy.
             version: their publication number.
         """
-        self._flat.load_bytes(flat)
+        if self._mlp is None:
+            self._flat.load_bytes(flat)
+        elif flat is not self.buffer:
+            if flat.shape != self.buffer.shape:
+                raise ValueError(f"weights are uint8[{self.buffer.size}], got {list(flat.shape)}")
+            np.copyto(self.buffer, flat)
         self.version = version
 
     @property
     def buffer(self) -> Bytes:
-        """A vector to pull weights into before ``load``."""
+        """A vector to pull weights into before ``load``. Nothing may be acted with in between."""
         return self._flat.buffer

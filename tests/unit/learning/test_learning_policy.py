@@ -104,10 +104,12 @@ def test_load_changes_weights_and_version_and_keeps_evaluation_mode() -> None:
     assert policy.version == 17
     assert not np.array_equal(policy.values(x), before)
     with torch.inference_mode():
-        assert np.array_equal(policy.values(x), source(torch.from_numpy(x)).numpy())
+        np.testing.assert_allclose(policy.values(x), source(torch.from_numpy(x)).numpy(), atol=1e-6)
     policy.buffer[:] = out
     policy.load(policy.buffer, 18)
     assert policy.version == 18
+    with pytest.raises(ValueError, match=r"weights are uint8\[\d+\], got \[1\]"):
+        policy.load(out[:1], 19)
     bad = Policy(nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Identity()), 6)
     assert np.array_equal(bad.values(x[:, :, :].astype(np.float32)), x.reshape(5, 6))
 

@@ -7,7 +7,7 @@ ARGS   ?=
 # Tests that start processes of their own want a core each.
 JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$((n / 2)) || echo 2)
 
-.PHONY: help env run test learn stress check format bench
+.PHONY: help env run test learn stress check format bench bench-peers
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -44,3 +44,15 @@ format: env ## let ruff put the code in order
 
 bench: env ## measure speed as ratios; figures go into benchmarks/README.md
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+bench-peers: .venv-peers/.installed ## make .venv-peers with the libraries that we measure against
+
+.venv-peers/.installed: benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	@# all at once; where one of them cannot be had, the others one by one
+	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/peers.txt \
+	|| for one in $$(grep -v '^#' benchmarks/peers.txt); do \
+	  .venv-peers/bin/python -m pip install --quiet --constraint benchmarks/peers.txt $$one \
+	  || echo "bench-peers: $$one cannot be installed here; its arms are left out"; done
+	.venv-peers/bin/python -m pip install --quiet --no-deps --editable .
+	@touch $@

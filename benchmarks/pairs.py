@@ -14,7 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,6 +158,17 @@ def machine() -> dict[str, object]:
         **{name: version(name) for name in ("torch", "numpy", "gymnasium")},
         "commit": _commit(),
     }
+
+
+def peers() -> dict[str, str]:
+    """Versions of the libraries we measure against, as installed here."""
+    found = {}
+    for name in ("stable-baselines3", "cpprb", "torchrl", "tianshou"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def _commit() -> str:

@@ -8,16 +8,23 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from benchmarks.pairs import PAIRS, machine
+from benchmarks.pairs import PAIRS, machine, peers
 
 SUBJECTS = {
     "learner": "updates/s of async's learner over a bare update loop",
     "actor": "actor steps/s over a bare loop of environment and inference",
     "schedules": "wall clock of async and lockstep over sequential",
     "micro": "single operations over the least they could cost",
+    "replay": "append and sample in one process over a bare gather and over other libraries",
+    "pipeline": "a writer and a reader at once, and weights from process to process",
+    "cartpole": "wall clock until CartPole is solved over a plain loop and stable-baselines3",
 }
+WITH_PEERS = ("replay", "pipeline", "cartpole")
+"""Measured against the libraries of `make bench-peers`, in their environment if there is one."""
+PEERS = Path(__file__).parent.parent / ".venv-peers"
 
 
 def main() -> int:
@@ -29,18 +36,25 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUBJECTS)}")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="rounds (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, help="runs of each arm of `cartpole` (default: 10)")
     parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     given = parser.parse_args()
     if unknown := set(given.names) - SUBJECTS.keys():
         parser.error(f"no subject {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}")
+    names = given.names or list(SUBJECTS)
+    if any(name in WITH_PEERS for name in names):
+        _go_to_peers()
     # as in a worker: before anything imports torch
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     found: dict[str, Any] = {"machine": machine()}
+    if any(name in WITH_PEERS for name in names):
+        found["machine"] |= peers()
     print("  ".join(f"{key}: {value}" for key, value in found["machine"].items()))
-    for name in given.names or SUBJECTS:
+    for name in names:
         print(f"\n{name}: {SUBJECTS[name]}; {given.pairs} pairs, median [95 % interval]")
         start = time.monotonic()
-        figures = importlib.import_module(f"benchmarks.{name}").measure(given.pairs)
+        more = {"seeds": given.seeds} if name == "cartpole" and given.seeds else {}
+        figures = importlib.import_module(f"benchmarks.{name}").measure(given.pairs, **more)
         show(figures)
         print(f"  ({time.monotonic() - start:.0f} s, load now {os.getloadavg()[0]:.1f})")
         found[name] = figures
@@ -48,6 +62,17 @@ def main() -> int:
         with open(given.json, "w") as file:
             json.dump(found, file, indent=1, default=vars)
     return 0
+
+
+def _go_to_peers() -> None:
+    """Become the same command in the peers' environment, so that all arms share one."""
+    python = PEERS / "bin" / "python"
+    if Path(sys.prefix).resolve() == PEERS.resolve():
+        return
+    if not python.exists():
+        print("no .venv-peers (make bench-peers): arms of other libraries are left out")
+        return
+    os.execv(python, [str(python), "-m", "benchmarks.run", *sys.argv[1:]])
 
 
 def show(figures: dict[str, Any]) -> None:

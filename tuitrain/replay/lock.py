@@ -4,7 +4,7 @@ POSIX record locks on one file of the run: the kernel releases them when their h
 however it dies. Each resource has two bytes of the file. The *gate* byte is taken exclusively by
 everyone on entry and given up once the *data* byte is held, shared by readers and exclusively by
 the writer. A waiting writer stands in the gate, so no new reader passes it and overlapping readers
-cannot starve it (a turnstile).
+cannot starve it. The steps are listed in ``turnstile``, which the tests model-check.
 
 What record locks do not do by themselves, and what is done about it here:
 
@@ -12,7 +12,12 @@ What record locks do not do by themselves, and what is done about it here:
 - Closing *any* descriptor of the file drops all of the process's locks: a file is opened once per
   process, here; nothing else may open it, not even to read or hash it.
 - A forked child does not inherit them but believes it has: the objects are poisoned in it.
-- A blocking request cannot be given a deadline: requests do not block and are repeated.
+- A blocking request cannot be given a deadline: requests do not block and are repeated. Time in
+  which the waiting process did not run (it was stopped, or its container paused) does not count:
+  the holder, paused with it, gets its chance first.
+- An exception raised by a signal handler may come after any call. While a thread waits or moves
+  through the gate everything is given back; right at ``__exit__`` nothing can be done in Python,
+  and the lock stays with the process until it ends. So such handlers must not raise here.
 
 Locks protect short moves of indices, never copies. Knows nothing of what it protects.
 """
@@ -24,15 +29,20 @@ import os
 import struct
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from fcntl import F_GETLK, F_RDLCK, F_SETLK, F_UNLCK, F_WRLCK, fcntl
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn
 
+from tuitrain.replay.turnstile import BLAME, BYTES, READ, WRITE, Place, Request, Want
+
 _FLOCK = struct.Struct("hhqqi4x")  # type, whence, start, len, pid: Linux, 64 bit
+_KIND: Final = {Want.FREE: F_UNLCK, Want.SHARED: F_RDLCK, Want.EXCLUSIVE: F_WRLCK}
 _FIRST_SLEEP_S: Final = 20e-6
 _LONGEST_SLEEP_S: Final = 1e-3
+_LONGEST_LOOK_S: Final = 0.1
 _CLOSED, _FORKED = -1, -2
 
 _open_files: dict[tuple[int, int], LockFile] = {}
@@ -44,7 +54,7 @@ class LockTimeout(Exception):
 
     Attributes:
         resource: name of the resource.
-        waited_s: how long was waited.
+        waited_s: how long was waited, not counting time in which this process did not run.
         holder_pid: the process that holds it, None if it could not be told.
     """
 
@@ -53,13 +63,13 @@ class LockTimeout(Exception):
         self.waited_s = waited_s
         self.holder_pid = holder_pid
         who = "a holder that could not be identified"
-        if holder_pid == os.getpid():
-            who = f"another thread of this process ({holder_pid})"
-        elif holder_pid is not None:
+        if holder_pid is not None:
             who = f"process {holder_pid}"
+        who += ", which is stopped or stuck; ending that process frees the lock"
+        if holder_pid == os.getpid():
+            who = f"this process itself ({holder_pid}), in another thread or twice in this one"
         super().__init__(
-            f"lock {resource!r} was not free within {waited_s:.2f} s: it is held by {who}, which "
-            "is stopped or stuck; ending that process frees the lock"
+            f"lock {resource!r} was not free within {waited_s:.2f} s: it is held by {who}"
         )
 
 
@@ -144,7 +154,10 @@ class LockFile:
             return lock
 
     def close(self) -> None:
-        """Close the file, which releases every lock of this process. May be called twice."""
+        """Close the file, which releases every lock of this process. May be called twice.
+
+        A thread that waits for a lock of it gets ``LockUnusable``; none may be just entering one.
+        """
         with _registry_lock:
             fd, self._fd = self._fd, _CLOSED if self._fd != _FORKED else _FORKED
             for lock in self._locks.values():
@@ -154,6 +167,11 @@ class LockFile:
                 _open_files.pop(self._key, None)
 
     def _poison(self) -> None:
+        # The child's own descriptor: closing it drops no lock of the parent, and leaves nothing
+        # through which a thread caught in mid-acquisition could take a lock as the child.
+        if self._fd >= 0:
+            with suppress(OSError):
+                os.close(self._fd)
         self._fd = _FORKED
         for lock in self._locks.values():
             lock._fd = _FORKED
@@ -175,13 +193,20 @@ class RWLock:
         self._fd = file._fd
         self._path = file.path
         self._thread = threading.Lock()
-        gate, data = 2 * resource, 2 * resource + 1
-        self._take_gate = _request(F_WRLCK, gate)
-        self._free_gate = _request(F_UNLCK, gate)
-        self._free_data = _request(F_UNLCK, data)
-        self._take_write = _request(F_WRLCK, data)
-        self._read = _Held(self, _request(F_RDLCK, data))
-        self._write = _Held(self, self._take_write)
+        self._waiting = False  # whether the thread that holds _thread waits for a process
+
+        def request(of: Request | None) -> bytes:
+            assert of is not None
+            return _FLOCK.pack(
+                _KIND[of.want], os.SEEK_SET, BYTES * resource + of.first, of.length, 0
+            )
+
+        self._take_gate = request(WRITE[Place.AT_GATE].request)
+        self._free_gate = request(WRITE[Place.THROUGH].request)
+        self._free_all = request(WRITE[Place.LEAVING].request)
+        self._read = _Held(self, request(READ[Place.AT_DATA].request))
+        self._write = _Held(self, request(WRITE[Place.AT_DATA].request))
+        self._blame = tuple(request(of) for of in BLAME)
         self._acquisitions = 0
         self._waits = 0
         self._waited_s = 0.0
@@ -203,59 +228,77 @@ class RWLock:
         fd = self._fd
         if fd < 0:
             raise self._unusable()
-        started: float | None = None
+        wait: _Wait | None = None
         if not self._thread.acquire(False):
-            started = time.monotonic()
-            if not self._thread.acquire(timeout=self.deadline_s):
-                raise self._timeout(started, os.getpid())
+            wait = self._wait_for_thread()
         try:
             if not _set(fd, self._take_gate):
-                started = self._wait(fd, self._take_gate, started)
-            try:
-                if not _set(fd, take_data):
-                    started = self._wait(fd, take_data, started)
-            finally:
-                fcntl(fd, F_SETLK, self._free_gate)
+                wait = self._wait_for(self._take_gate, wait)
+            if not _set(fd, take_data):
+                wait = self._wait_for(take_data, wait)
+            fcntl(fd, F_SETLK, self._free_gate)
         except BaseException:
             self._release()
             raise
         self._acquisitions += 1
-        if started is not None:
-            waited = time.monotonic() - started
-            self._waits += 1
-            self._waited_s += waited
-            self._worst_s = max(self._worst_s, waited)
+        if wait is not None:
+            self._count(wait)
 
     def _release(self) -> None:
         try:
-            if self._fd >= 0:  # else close() has released it
-                fcntl(self._fd, F_SETLK, self._free_data)
+            if self._fd >= 0:  # else close() has released it, or it is the parent's
+                fcntl(self._fd, F_SETLK, self._free_all)
         finally:
             self._thread.release()
 
-    def _wait(self, fd: int, request: bytes, started: float | None) -> float:
-        """Repeat a request until it is granted; returns when the acquisition began to wait."""
-        if started is None:
-            started = time.monotonic()
+    def _wait_for_thread(self) -> _Wait:
+        wait = _Wait(self.deadline_s)
+        while not self._thread.acquire(timeout=min(self.deadline_s, _LONGEST_LOOK_S)):
+            if self._fd < 0:
+                raise self._unusable()
+            if wait.over():
+                self._count(wait)
+                # The thread that is in the way may itself wait for another process.
+                pid = self._holder(self._fd) if self._waiting else os.getpid()
+                raise LockTimeout(self.name, wait.waited_s, pid)
+        if self._fd < 0:
+            self._thread.release()
+            raise self._unusable()
+        return wait
+
+    def _wait_for(self, request: bytes, wait: _Wait | None) -> _Wait:
+        """Repeat a request that was refused until it is granted."""
+        wait = wait or _Wait(self.deadline_s)
         sleep_s = _FIRST_SLEEP_S
-        while True:
-            time.sleep(sleep_s)
-            if _set(fd, request):
-                return started
-            if time.monotonic() - started >= self.deadline_s:
-                raise self._timeout(started, self._holder(fd))
-            sleep_s = min(2 * sleep_s, _LONGEST_SLEEP_S)
+        self._waiting = True
+        try:
+            while True:
+                time.sleep(sleep_s)
+                fd = self._fd
+                if fd < 0:
+                    raise self._unusable()
+                if _set(fd, request):
+                    return wait
+                if wait.over():
+                    self._count(wait)
+                    raise LockTimeout(self.name, wait.waited_s, self._holder(fd))
+                sleep_s = min(2 * sleep_s, _LONGEST_SLEEP_S)
+        finally:
+            self._waiting = False
 
     def _holder(self, fd: int) -> int | None:
-        """Who is to blame: whoever stands in the gate may itself wait for the data's holder."""
-        return _blocker(fd, self._take_write) or _blocker(fd, self._take_gate)
+        """The process to blame for a wait, None if it cannot be told."""
+        for request in self._blame:
+            pid = _blocker(fd, request)
+            if pid is not None:
+                return pid
+        return None
 
-    def _timeout(self, started: float, holder_pid: int | None) -> LockTimeout:
-        waited = time.monotonic() - started
+    def _count(self, wait: _Wait) -> None:
+        wait.over()
         self._waits += 1
-        self._waited_s += waited
-        self._worst_s = max(self._worst_s, waited)
-        return LockTimeout(self.name, waited, holder_pid)
+        self._waited_s += wait.waited_s
+        self._worst_s = max(self._worst_s, wait.waited_s)
 
     def _unusable(self) -> LockUnusable:
         if self._fd == _FORKED:
@@ -270,6 +313,25 @@ class RWLock:
             "an RWLock cannot be pickled: send the lock file's path and resource number and call "
             "LockFile.open(path).rwlock(resource, name, deadline_s)"
         )
+
+
+class _Wait:
+    """How long an acquisition has waited, looked at every now and then."""
+
+    __slots__ = ("_deadline_s", "_looked_s", "waited_s")
+
+    def __init__(self, deadline_s: float) -> None:
+        self.waited_s = 0.0
+        self._deadline_s = deadline_s
+        self._looked_s = time.monotonic()
+
+    def over(self) -> bool:
+        """Look at the clock; whether the deadline has passed."""
+        now = time.monotonic()
+        # Between two looks at most a nap is taken: a longer gap means that nobody ran.
+        self.waited_s += min(now - self._looked_s, _LONGEST_LOOK_S)
+        self._looked_s = now
+        return self.waited_s >= self._deadline_s
 
 
 class _Held:
@@ -291,10 +353,6 @@ class _Held:
         traceback: TracebackType | None,
     ) -> None:
         self._lock._release()
-
-
-def _request(kind: int, byte: int) -> bytes:
-    return _FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0)
 
 
 def _set(fd: int, request: bytes) -> bool:

@@ -316,7 +316,7 @@ def test_threads_exclude_each_other(file: LockFile) -> None:
     thread = threading.Thread(target=hold)
     thread.start()
     assert entered.wait(LONG_S)
-    with pytest.raises(LockTimeout, match="another thread of this process") as error:
+    with pytest.raises(LockTimeout, match="by this process itself") as error:
         use(lock, "write")
     assert error.value.holder_pid == os.getpid()
     leave.set()

@@ -99,7 +99,7 @@ def build_env(env_config: EnvConfig) -> Any:
             raise EnvError(_build_failed(env_id, kwargs, error)) from error
     else:
         try:
-            # StrictEnv checks what matters; gymnasium's checker would warn and cost time.
+            # The lanes check what matters; gymnasium's checker would warn and cost time.
             env = gymnasium.make(env_id, disable_env_checker=True, **kwargs)
         except Exception as error:
             raise EnvError(_build_failed(env_id, kwargs, error)) from error

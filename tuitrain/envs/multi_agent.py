@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from tuitrain.envs.spaces import (
     EnvError,
     action_count,
-    check_actions,
     check_observation,
     check_reward,
+    checked_actions,
     observation_form,
 )
 from tuitrain.envs.spec import EnvSpec, PolicySpec
-from tuitrain.envs.vector import LaneStep, checked_seeds
+from tuitrain.envs.vector import LaneStep, checked_seeds, empty_step
 
 _POLICY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Policy names become parts of names of files and shared-memory segments."""
@@ -129,30 +129,37 @@ class ParallelLanes:
         # The environment's own agent objects: names need not be strings.
         self._agents = {str(agent): agent for agent in self._envs[0].possible_agents}
         self._done = np.zeros(self.n_envs, np.bool_)
-        self._out = {
-            name: _empty(policy, self.n_envs) for name, policy in self.spec.policies.items()
+        self._own = {
+            name: empty_step(policy, self.n_envs) for name, policy in self.spec.policies.items()
         }
 
     def reset(self, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
         """See ``Lanes.reset``."""
         for index, seed in enumerate(checked_seeds(seeds, self.n_envs)):
-            self._reset_one(index, seed)
-        return {name: out.observation for name, out in self._out.items()}
+            self._reset_one(index, seed, self._own)
+        return {name: own.observation for name, own in self._own.items()}
 
-    def step(self, actions: Mapping[str, NDArray[np.int64]]) -> dict[str, LaneStep]:
+    def step(
+        self, actions: Mapping[str, NDArray[np.int64]], out: Mapping[str, LaneStep] | None = None
+    ) -> Mapping[str, LaneStep]:
         """See ``Lanes.step``.
 
         Raises:
             EnvError: agents are missing, or the episode ended for some of them only.
         """
-        for name, policy in self.spec.policies.items():
-            check_actions(actions[name], self.n_envs * len(policy.agents), policy.n_actions, name)
+        chosen = {
+            name: checked_actions(
+                actions[name], self.n_envs * len(policy.agents), policy.n_actions, name
+            )
+            for name, policy in self.spec.policies.items()
+        }
+        into = self._own if out is None else out
         for index in range(self.n_envs):
             if self._done[index]:
-                self._reset_one(index, None)
+                self._reset_one(index, None, into)
             else:
-                self._step_one(index, actions)
-        return dict(self._out)
+                self._step_one(index, chosen, into)
+        return into
 
     def close(self) -> None:
         """See ``Lanes.close``."""
@@ -162,35 +169,37 @@ class ParallelLanes:
                 close()
         self._envs = []
 
-    def _reset_one(self, index: int, seed: int | None) -> None:
+    def _reset_one(self, index: int, seed: int | None, into: Mapping[str, LaneStep]) -> None:
         result = self._envs[index].reset(seed=seed, options=None)
         if not isinstance(result, tuple) or len(result) != 2:
             raise EnvError(f"{self._where}: reset() must return (observations, infos).")
         self._done[index] = False
-        self._store_observations(index, result[0], "reset()")
+        self._store_observations(index, result[0], "reset()", into)
         for name, policy in self.spec.policies.items():
             lanes = _lanes_of(index, policy)
-            self._out[name].reward[lanes] = 0.0
-            self._out[name].terminated[lanes] = False
-            self._out[name].truncated[lanes] = False
+            into[name].reward[lanes] = 0.0
+            into[name].terminated[lanes] = False
+            into[name].truncated[lanes] = False
 
-    def _step_one(self, index: int, actions: Mapping[str, NDArray[np.int64]]) -> None:
-        chosen: dict[Any, int] = {}
+    def _step_one(
+        self, index: int, chosen: Mapping[str, list[int]], into: Mapping[str, LaneStep]
+    ) -> None:
+        actions: dict[Any, int] = {}
         for name, policy in self.spec.policies.items():
             first = index * len(policy.agents)
             for offset, agent in enumerate(policy.agents):
-                chosen[self._agents[agent]] = int(actions[name][first + offset])
-        result = self._envs[index].step(chosen)
+                actions[self._agents[agent]] = chosen[name][first + offset]
+        result = self._envs[index].step(actions)
         if not isinstance(result, tuple) or len(result) != 5:
             raise EnvError(
                 f"{self._where}: step() must return (observations, rewards, terminations, "
                 "truncations, infos)."
             )
         observations, rewards, terminations, truncations, _ = result
-        self._store_observations(index, observations, "step()")
+        self._store_observations(index, observations, "step()", into)
         ended: list[str] = []
         for name, policy in self.spec.policies.items():
-            out, first = self._out[name], index * len(policy.agents)
+            out, first = into[name], index * len(policy.agents)
             for offset, agent in enumerate(policy.agents):
                 lane, key = first + offset, self._agents[agent]
                 try:
@@ -213,7 +222,9 @@ class ParallelLanes:
             )
         self._done[index] = bool(ended)
 
-    def _store_observations(self, index: int, observations: Any, call: str) -> None:
+    def _store_observations(
+        self, index: int, observations: Any, call: str, into: Mapping[str, LaneStep]
+    ) -> None:
         for name, policy in self.spec.policies.items():
             first = index * len(policy.agents)
             for offset, agent in enumerate(policy.agents):
@@ -223,7 +234,7 @@ class ParallelLanes:
                 except KeyError:
                     raise EnvError(f"{where}: gave no observation. {_TOGETHER}") from None
                 check_observation(observation, policy.observation_shape, policy.dtype, where)
-                self._out[name].observation[first + offset] = observation
+                into[name].observation[first + offset] = observation
 
 
 _TOGETHER = "All agents must be present until the episode ends for all of them in one step."
@@ -231,13 +242,3 @@ _TOGETHER = "All agents must be present until the episode ends for all of them i
 
 def _lanes_of(index: int, policy: PolicySpec) -> slice:
     return slice(index * len(policy.agents), (index + 1) * len(policy.agents))
-
-
-def _empty(policy: PolicySpec, n_envs: int) -> LaneStep:
-    lanes = n_envs * len(policy.agents)
-    return LaneStep(
-        np.zeros((lanes, *policy.observation_shape), policy.dtype),
-        np.zeros(lanes, np.float32),
-        np.zeros(lanes, np.bool_),
-        np.zeros(lanes, np.bool_),
-    )

@@ -118,8 +118,8 @@ def check_reward(reward: Any, where: str) -> float:
     return value
 
 
-def check_actions(actions: Any, lanes: int, n_actions: int, policy: str) -> None:
-    """Refuse actions that are not ``int64[lanes]`` in 0 … n_actions-1.
+def checked_actions(actions: Any, lanes: int, n_actions: int, policy: str) -> list[int]:
+    """Actions as plain ints. Refuses what is not ``int64[lanes]`` in 0 … n_actions-1.
 
     Raises:
         ValueError: wrong type, shape, dtype or range.
@@ -135,11 +135,13 @@ def check_actions(actions: Any, lanes: int, n_actions: int, policy: str) -> None
             else type(actions).__name__
         )
         raise ValueError(f"actions of policy {policy!r} must be int64[{lanes}], not {got}")
-    if actions.min() < 0 or actions.max() >= n_actions:
+    chosen: list[int] = actions.tolist()
+    if min(chosen) < 0 or max(chosen) >= n_actions:
         raise ValueError(
             f"actions of policy {policy!r} must lie in 0 … {n_actions - 1}, "
-            f"not {actions.min()} … {actions.max()}"
+            f"not {min(chosen)} … {max(chosen)}"
         )
+    return chosen
 
 
 def _name(space: Any) -> str:

@@ -1,10 +1,11 @@
 """Many copies of one environment stepped together: one row on every lane in every vector step.
 
-The rule that everything rests on is gymnasium's NEXT_STEP autoreset, asked for explicitly: the
-step after an episode's end ignores its action, gives reward 0, neither terminates nor truncates,
-and returns the first observation of the next episode. So vector steps and replay rows map 1:1,
-the final observation of an episode is the observation of a boundary row, and no lane ever skips.
-Knows nothing of replay, networks or processes.
+The rule that everything rests on is gymnasium's NEXT_STEP autoreset: the step after an episode's
+end ignores its action, gives reward 0, neither terminates nor truncates, and returns the first
+observation of the next episode. So vector steps and replay rows map 1:1, the final observation of
+an episode is the observation of a boundary row, and no lane ever skips. The loop is ours and not
+gymnasium's ``SyncVectorEnv``, so that what an environment returns is checked and written once,
+where it is to stay. Knows nothing of replay, networks or processes.
 """
 
 from __future__ import annotations
@@ -14,15 +15,14 @@ from typing import Any, NamedTuple, Protocol
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
 from tuitrain.envs.spaces import (
     EnvError,
     action_count,
-    check_actions,
     check_observation,
     check_reward,
+    checked_actions,
     observation_form,
 )
 from tuitrain.envs.spec import EnvSpec, PolicySpec
@@ -32,7 +32,7 @@ DEFAULT_POLICY = "default"
 
 
 class LaneStep(NamedTuple):
-    """What one vector step gave one policy. The arrays are valid until the next call.
+    """What one vector step gave one policy.
 
     Attributes:
         observation: ``[lanes, *shape]`` of the spec's dtype; what the *next* row observes.
@@ -68,8 +68,18 @@ class Lanes(Protocol):
         """
         ...
 
-    def step(self, actions: Mapping[str, NDArray[np.int64]]) -> dict[str, LaneStep]:
-        """One vector step. Actions are ``int64[lanes]`` per policy; NEXT_STEP autoreset."""
+    def step(
+        self, actions: Mapping[str, NDArray[np.int64]], out: Mapping[str, LaneStep] | None = None
+    ) -> Mapping[str, LaneStep]:
+        """One vector step; NEXT_STEP autoreset.
+
+        Args:
+            actions: ``int64[lanes]`` per policy.
+            out: per policy, arrays of exactly these shapes and dtypes to write into.
+
+        Returns:
+            `out`, or arrays of the lanes' own that the next call overwrites.
+        """
         ...
 
     def close(self) -> None:
@@ -77,53 +87,12 @@ class Lanes(Protocol):
         ...
 
 
-class StrictEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Holds a gymnasium environment to its API and drops the infos.
-
-    ``SyncVectorEnv`` would cast a float64 observation silently, and collecting infos costs more
-    than stepping a small environment. (Infos of one environment may also be incompatible with
-    those of its copies.)
-    """
-
-    def __init__(self, env: gymnasium.Env[Any, Any], env_id: str) -> None:
-        """Wrap `env`; `env_id` names it in errors.
-
-        Raises:
-            UnsupportedSpace: its spaces are not supported.
-        """
-        super().__init__(env)
-        self._where = f"environment {env_id!r}"
-        self._shape, dtype = observation_form(env.observation_space, self._where)
-        self._dtype = np.dtype(dtype)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """As gymnasium's; raises ``EnvError`` when the result is not (observation, info)."""
-        result = self.env.reset(seed=seed, options=options)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise EnvError(f"{self._where}: reset() must return (observation, info).")
-        check_observation(result[0], self._shape, self._dtype, f"{self._where}, reset()")
-        return result[0], {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """As gymnasium's; raises ``EnvError`` when the result has not its five parts."""
-        result = self.env.step(int(action))
-        if not isinstance(result, tuple) or len(result) != 5:
-            n = len(result) if isinstance(result, tuple) else 1
-            raise EnvError(
-                f"{self._where}: step() returned {n} values; gymnasium's step returns "
-                "(observation, reward, terminated, truncated, info)."
-            )
-        observation, reward, terminated, truncated, _ = result
-        where = f"{self._where}, step()"
-        check_observation(observation, self._shape, self._dtype, where)
-        value = check_reward(reward, where)
-        return observation, value, bool(terminated), bool(truncated), {}
-
-
 class GymLanes:
-    """``Lanes`` over copies of a single-agent gymnasium environment, stepped in turn."""
+    """``Lanes`` over copies of a single-agent gymnasium environment, stepped in turn.
+
+    Infos are dropped: collecting them costs more than stepping a small environment, and those of
+    one copy may be incompatible with those of another.
+    """
 
     def __init__(
         self,
@@ -138,45 +107,95 @@ class GymLanes:
             EnvError: two calls of the factory gave the same object, or copies differ in spaces.
         """
         where = f"environment {env_id!r}"
-        envs: list[StrictEnv] = []
+        self._in_reset, self._in_step = f"{where}, reset()", f"{where}, step()"
+        self._envs: list[gymnasium.Env[Any, Any]] = []
         try:
             for factory in factories:
-                envs.append(_strict(factory(), env_id))
-                _refuse_shared(envs, where)
-                _refuse_differing(envs, where)
-            shape, dtype = observation_form(envs[0].observation_space, where)
-            n_actions = action_count(envs[0].action_space, where)
+                env = factory()
+                self._envs.append(env)
+                _refuse_shared(self._envs, where)
+                _refuse_differing(self._envs, where)
+                form = observation_form(env.observation_space, where)
+                policy = PolicySpec(*form, action_count(env.action_space, where), (DEFAULT_POLICY,))
         except BaseException:
-            for env in envs:
-                env.close()
+            self.close()
             raise
-        self._envs: SyncVectorEnv[Any, Any] = SyncVectorEnv(
-            [lambda env=env: env for env in envs],  # type: ignore[misc]
-            copy=False,
-            autoreset_mode=AutoresetMode.NEXT_STEP,
-        )
-        policy = PolicySpec(shape, dtype, n_actions, (DEFAULT_POLICY,))
         self.spec = EnvSpec(env_id, n_frames, {DEFAULT_POLICY: policy})
-        self.n_envs = len(envs)
-        self._n_actions = n_actions
-        self._reward = np.zeros(len(envs), np.float32)
+        self.n_envs = len(self._envs)
+        self._n_actions = policy.n_actions
+        self._shape, self._dtype = policy.observation_shape, policy.dtype
+        self._own = {DEFAULT_POLICY: empty_step(policy, self.n_envs)}
+        self._over = [False] * self.n_envs
 
     def reset(self, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
         """See ``Lanes.reset``."""
-        observation, _ = self._envs.reset(seed=list(checked_seeds(seeds, self.n_envs)))
+        observation = self._own[DEFAULT_POLICY].observation
+        for lane, seed in enumerate(checked_seeds(seeds, self.n_envs)):
+            observation[lane] = self._reset_one(lane, seed)
         return {DEFAULT_POLICY: observation}
 
-    def step(self, actions: Mapping[str, NDArray[np.int64]]) -> dict[str, LaneStep]:
-        """See ``Lanes.step``."""
-        mine = actions[DEFAULT_POLICY]
-        check_actions(mine, self.n_envs, self._n_actions, DEFAULT_POLICY)
-        observation, reward, terminated, truncated, _ = self._envs.step(mine)
-        np.copyto(self._reward, reward, casting="same_kind")
-        return {DEFAULT_POLICY: LaneStep(observation, self._reward, terminated, truncated)}
+    def step(
+        self, actions: Mapping[str, NDArray[np.int64]], out: Mapping[str, LaneStep] | None = None
+    ) -> Mapping[str, LaneStep]:
+        """See ``Lanes.step``.
+
+        Raises:
+            EnvError: an environment's ``step`` or ``reset`` did not return what it must.
+        """
+        given = actions[DEFAULT_POLICY]
+        chosen = checked_actions(given, self.n_envs, self._n_actions, DEFAULT_POLICY)
+        into = self._own if out is None else out
+        observations, rewards, terminated, truncated = into[DEFAULT_POLICY]
+        terminated.fill(False)
+        truncated.fill(False)
+        over = self._over
+        for lane, env in enumerate(self._envs):
+            if over[lane]:
+                observations[lane] = self._reset_one(lane, None)
+                rewards[lane] = 0.0
+                continue
+            result = env.step(chosen[lane])
+            if not isinstance(result, tuple) or len(result) != 5:
+                raise self._not_a_step(result)
+            observation, reward, ends, cut, _ = result
+            check_observation(observation, self._shape, self._dtype, self._in_step)
+            observations[lane] = observation
+            rewards[lane] = check_reward(reward, self._in_step)
+            if ends or cut:
+                terminated[lane], truncated[lane], over[lane] = ends, cut, True
+        return into
 
     def close(self) -> None:
         """See ``Lanes.close``."""
-        self._envs.close()
+        envs, self._envs = self._envs, []
+        for env in envs:
+            env.close()
+
+    def _reset_one(self, lane: int, seed: int | None) -> Any:
+        result = self._envs[lane].reset(seed=seed, options=None)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise EnvError(f"{self._in_reset} must return (observation, info).")
+        check_observation(result[0], self._shape, self._dtype, self._in_reset)
+        self._over[lane] = False
+        return result[0]
+
+    def _not_a_step(self, result: Any) -> EnvError:
+        n = len(result) if isinstance(result, tuple) else 1
+        return EnvError(
+            f"{self._in_step} returned {n} values; gymnasium's step returns "
+            "(observation, reward, terminated, truncated, info)."
+        )
+
+
+def empty_step(policy: PolicySpec, n_envs: int) -> LaneStep:
+    """Arrays for the vector steps of `n_envs` environments under one policy."""
+    lanes = n_envs * len(policy.agents)
+    return LaneStep(
+        np.zeros((lanes, *policy.observation_shape), policy.dtype),
+        np.zeros(lanes, np.float32),
+        np.zeros(lanes, np.bool_),
+        np.zeros(lanes, np.bool_),
+    )
 
 
 def checked_seeds(seeds: Sequence[int], n_envs: int) -> list[int]:
@@ -186,15 +205,7 @@ def checked_seeds(seeds: Sequence[int], n_envs: int) -> list[int]:
     return [int(seed) for seed in seeds]
 
 
-def _strict(env: gymnasium.Env[Any, Any], env_id: str) -> StrictEnv:
-    try:
-        return StrictEnv(env, env_id)
-    except BaseException:
-        env.close()
-        raise
-
-
-def _refuse_shared(envs: Sequence[StrictEnv], where: str) -> None:
+def _refuse_shared(envs: Sequence[gymnasium.Env[Any, Any]], where: str) -> None:
     """Two lanes over one object would reset and step each other's episodes."""
     if any(env.unwrapped is envs[-1].unwrapped for env in envs[:-1]):
         raise EnvError(
@@ -203,7 +214,7 @@ def _refuse_shared(envs: Sequence[StrictEnv], where: str) -> None:
         )
 
 
-def _refuse_differing(envs: Sequence[StrictEnv], where: str) -> None:
+def _refuse_differing(envs: Sequence[gymnasium.Env[Any, Any]], where: str) -> None:
     first, last = envs[0], envs[-1]
     if first.observation_space != last.observation_space or first.action_space != last.action_space:
         raise EnvError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from tests.envs import SequenceEnv, decode
 from tuitrain.config.schema import EnvConfig
-from tuitrain.envs.make import make_lanes
-from tuitrain.envs.vector import GymLanes, Lanes
+from tuitrain.envs.make import build_env, make_lanes
+from tuitrain.envs.vector import GymLanes, Lanes, empty_step
 
 SEEDS = [11, 2**24 - 1, 5]
 STEPS = 300
@@ -98,14 +99,85 @@ def test_rows_equal_a_hand_simulation(image: bool) -> None:
     assert all(any(row.boundary for row in lane) for lane in rows)
 
 
+class SameStepLanes(GymLanes):
+    """The other usage: the step that ends an episode returns the next one's first observation."""
+
+    def step(self, actions: Any, out: Any = None) -> Any:
+        result = super().step(actions, out)
+        for lane in np.flatnonzero(self._over):
+            result["default"].observation[lane] = self._reset_one(int(lane), None)
+        return result
+
+
 def test_hand_simulation_catches_another_autoreset_mode() -> None:
-    lanes = make_lanes(EnvConfig(id="tests.envs:SequenceEnv"), 3)
-    assert isinstance(lanes, GymLanes)
-    lanes._envs = SyncVectorEnv(
-        [SequenceEnv] * 3, copy=False, autoreset_mode=AutoresetMode.SAME_STEP
-    )
+    lanes = SameStepLanes([SequenceEnv] * 3, "SequenceEnv", 1)
     with pytest.raises(AssertionError):
         check_against_hand(lanes, image=False)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "kwargs"),
+    [
+        ("CartPole-v1", {"max_episode_steps": 20}),
+        ("Acrobot-v1", {"max_episode_steps": 30}),
+        ("tests.envs:SequenceEnv", {"image": True}),
+        ("tests.envs:Catch", {}),
+    ],
+)
+@pytest.mark.parametrize("in_place", [False, True])
+def test_every_step_is_that_of_gymnasiums_vector(
+    env_id: str, kwargs: dict[str, Any], in_place: bool
+) -> None:
+    config = EnvConfig(id=env_id, kwargs=kwargs)
+    lanes = make_lanes(config, 3)
+    theirs: SyncVectorEnv[Any, Any] = SyncVectorEnv(
+        [lambda: build_env(config)] * 3, autoreset_mode=AutoresetMode.NEXT_STEP
+    )
+    wanted, _ = theirs.reset(seed=SEEDS)
+    np.testing.assert_array_equal(lanes.reset(SEEDS)["default"], wanted)
+    policy = lanes.spec.policies["default"]
+    out = {"default": empty_step(policy, 3)} if in_place else None
+    rng, ends = np.random.default_rng(3), 0
+    for _ in range(STEPS):
+        if out:
+            for array in out["default"]:
+                array.fill(1)  # what a slot of the ring held before
+        actions = rng.integers(policy.n_actions, size=3)
+        got = lanes.step({"default": actions}, out)
+        if out:
+            assert got is out
+        observation, reward, terminated, truncated, _ = theirs.step(actions)
+        for mine, their in zip(
+            got["default"],
+            (observation, reward.astype(np.float32), terminated, truncated),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(mine, their, strict=True)
+        ends += int((terminated | truncated).sum())
+    assert ends > 10
+    lanes.close()
+    theirs.close()
+
+
+class OneBuffer(SequenceEnv):
+    """Returns the same array from every step of every copy, as some emulators do."""
+
+    shared: ClassVar[np.ndarray] = np.empty(3, np.float32)
+
+    def step(self, action: int) -> Any:
+        observation, *rest = super().step(action)
+        self.shared[:] = observation
+        return (self.shared, *rest)
+
+
+def test_an_environment_may_use_its_observation_again() -> None:
+    config = EnvConfig(id="tests.envs:SequenceEnv")
+    actions = np.random.default_rng(0).integers(3, size=(STEPS, 3))
+    honest = rows_by_lanes(make_lanes(config, 3), actions)
+    for got, wanted in zip(
+        rows_by_lanes(GymLanes([OneBuffer] * 3, "OneBuffer", 1), actions), honest, strict=True
+    ):
+        assert [r.observation.tolist() for r in got] == [r.observation.tolist() for r in wanted]
 
 
 def test_boundary_row_holds_the_final_observation_and_the_next_row_starts_anew() -> None:

@@ -10,6 +10,7 @@ from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.make import EnvError, UnsupportedSpace, inspect, make_lanes
 from tuitrain.envs.multi_agent import policies_of
 from tuitrain.envs.spec import PolicySpec
+from tuitrain.envs.vector import empty_step
 
 SEEDS = [7, 8]
 
@@ -69,6 +70,26 @@ def test_lanes_equal_a_hand_simulation(policies: dict[str, str]) -> None:
                     assert results[name].truncated[lane] == cuts[agent]
         pending = {name: result.observation.copy() for name, result in results.items()}
     assert resets > 10
+
+
+def test_arrays_handed_in_are_filled_and_the_lanes_own_stay() -> None:
+    lanes, other = (make_lanes(config(p_terminate=0.3), 2) for _ in range(2))
+    first = lanes.reset(SEEDS)
+    other.reset(SEEDS)
+    kept = {name: array.copy() for name, array in first.items()}
+    out = {name: empty_step(policy, 2) for name, policy in lanes.spec.policies.items()}
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        for step in out.values():
+            for array in step:
+                array.fill(1)  # what a slot of the ring held before
+        actions = {name: rng.integers(5, size=2) for name in "abc"}
+        assert lanes.step(actions, out) is out
+        for name, result in other.step(actions).items():
+            for mine, own in zip(out[name], result, strict=True):
+                np.testing.assert_array_equal(mine, own, strict=True)
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, kept[name])
 
 
 def test_actions_reach_the_agent_of_their_lane() -> None:

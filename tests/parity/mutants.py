@@ -6,7 +6,6 @@ sequential version. They are entry functions for ``Fleet.run(entries=...)``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -163,39 +162,71 @@ def no_fence(args: ChildArgs, link: Link) -> None:
 # ---- windows that are not the round's ----------------------------------------------------------
 
 
-class WindowTooLong(Learner):
+class _LooksAhead(Learner):
+    """Its readers take rows past the shards' heads for committed."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        for learner in self.policies.values():
+            index = learner.reader._index
+            index.advance = self._ahead(index.advance)  # type: ignore[method-assign]
+
+    def _ahead(self, advance: Any) -> Any:
+        return lambda low, head: advance(low, head + np.where(head > 0, self.rows_ahead(), 0))
+
+    def rows_ahead(self) -> int:
+        raise NotImplementedError
+
+
+class WindowTooLong(_LooksAhead):
     """Windows one row too long: the pending row counts as committed."""
 
-    def open_windows(self, inserts: Sequence[int]) -> None:
-        super().open_windows(inserts)
-        for learner in self.policies.values():
-            assert learner.window is not None
-            head = learner.window.head + (learner.window.head > 0)
-            ends = np.cumsum((head - learner.window.low) * learner.window.lanes)
-            learner.window = replace(learner.window, head=head, ends=ends)
+    def rows_ahead(self) -> int:
+        return 1
 
 
 def window_too_long(args: ChildArgs, link: Link) -> None:
     _learner(WindowTooLong, args, link)
 
 
-class SamplesPastWindow(Learner):
-    """Looks at the shards' heads anew before each update, as a reader without a window would."""
+class SamplesPastWindow(_LooksAhead):
+    """Reads what the actors have reserved of this round, committed or not."""
 
-    def step(self, policy: str, phases: Any = None, *, sure: int = 1) -> None:
-        learner = self.policies[policy]
-        assert learner.window is not None
-        pinned = learner.window
-        # what the actors have reserved of this round, committed or not
-        head = pinned.head + self.blueprint.config.actors.chunk_steps
-        ends = np.cumsum((head - pinned.low) * pinned.lanes)
-        learner.window = replace(pinned, head=head, ends=ends)
-        super().step(policy, phases, sure=sure)
-        learner.window = pinned
+    def rows_ahead(self) -> int:
+        return self.blueprint.config.actors.chunk_steps
 
 
 def samples_past_window(args: ChildArgs, link: Link) -> None:
     _learner(SamplesPastWindow, args, link)
+
+
+# ---- priorities that are not what was learned ---------------------------------------------------
+
+
+class LatePriorities(Learner):
+    """Tells the TD errors of an update only after the next one."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        for learner in self.policies.values():
+            learner.reader.write_priorities = _late(  # type: ignore[method-assign]
+                learner.reader.write_priorities
+            )
+
+
+def _late(write: Any) -> Any:
+    kept: list[Any] = []
+
+    def later(*given: Any) -> None:
+        kept.append([array.copy() for array in given])
+        if len(kept) > 1:
+            write(*kept.pop(0))
+
+    return later
+
+
+def late_priorities(args: ChildArgs, link: Link) -> None:
+    _learner(LatePriorities, args, link)
 
 
 # ---- no fault: the harness itself must not break parity ----------------------------------------

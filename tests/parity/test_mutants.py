@@ -42,6 +42,14 @@ def test_the_doubles_themselves_do_not(fleet: Fleet, sequential: dict[str, dict[
     assert fleet.run(_config("lockstep"), entries=entries).fingerprint == sequential
 
 
+def test_late_priorities_break_parity(fleet: Fleet) -> None:
+    replay = {"prioritized": True}
+    honest = fleet.run(config("cartpole", "sequential", replay=replay)).fingerprint
+    entries = {"learner": "tests.parity.mutants:late_priorities"}
+    late = fleet.run(config("cartpole", "lockstep", replay=replay), entries=entries).fingerprint
+    assert late != honest
+
+
 def test_unfenced_global_random_state_breaks_parity(fleet: Fleet) -> None:
     cases = {s: config("global-random", s) for s in ("sequential", "lockstep")}
     honest = fleet.run(cases["sequential"]).fingerprint

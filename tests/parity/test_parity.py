@@ -50,6 +50,27 @@ def test_lockstep_is_sequential(
     assert len(one.evaluations()) >= 2
 
 
+@pytest.mark.parametrize("environment", ["cartpole", "two-policies"])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_prioritized_replay_keeps_parity(
+    fleet: Fleet, environment: str, window: tuple[int, int]
+) -> None:
+    """Draws then depend on every earlier TD error, so one different bit would spread."""
+    prints = {}
+    for schedule in ("sequential", "lockstep"):
+        for prioritized in (True, False):
+            case = config(
+                environment,
+                schedule,
+                n_frames=window[0],
+                n_step=window[1],
+                replay={"prioritized": prioritized},
+            )
+            prints[schedule, prioritized] = fleet.run(case).fingerprint
+    assert prints["sequential", True] == prints["lockstep", True]
+    assert prints["sequential", True] != prints["sequential", False]
+
+
 def test_another_seed_gives_other_bytes(fleet: Fleet) -> None:
     prints = [
         fleet.run(config("cartpole", "sequential", seed=seed)).fingerprint["default"]

@@ -73,10 +73,10 @@ def test_every_sample_is_one_environments_own_past(
     seen: list[tuple[int, int, set[int]]] = []
 
     def look(shared: Stores) -> None:
-        reader = shared.replays["default"].reader(0)
+        reader = shared.replays["default"].reader(0, GAMMA)
         window = reader.pin()
         assert (window.low > 0).any(), "no ring has wrapped"
-        batch = reader.sample(window, 1500, np.random.default_rng(0), N_STEP, GAMMA)
+        batch = reader.sample(window, 1500, np.random.default_rng(0))
         instances = {decode(frames[-1])[0] for frames in batch.state}
         seen.append((*_check(batch), instances))
         reader.unpin()
@@ -95,9 +95,9 @@ def test_a_stack_across_episodes_would_be_seen(fleet: Fleet) -> None:
     def look(shared: Stores) -> None:
         replay = shared.replays["default"]
         replay.columns.age[:] = 100
-        reader = replay.reader(0)
+        reader = replay.reader(0, GAMMA)
         window = reader.pin()
-        batch = reader.sample(window, 1500, np.random.default_rng(0), N_STEP, GAMMA)
+        batch = reader.sample(window, 1500, np.random.default_rng(0))
         with pytest.raises(AssertionError):
             _check(batch)
 

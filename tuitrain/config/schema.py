@@ -188,6 +188,28 @@ class ReplayConfig(Table):
         description="`async`: how far actors may run ahead of the learner, in chunks of all "
         "actors. More absorbs jitter, less bounds policy lag.",
     )
+    prioritized: bool = Field(
+        False,
+        description="Draw transitions in proportion to their TD errors (Schaul et al. 2016) "
+        "instead of uniformly.",
+    )
+    priority_alpha: float = Field(
+        0.6, ge=0, le=1, description="Exponent of the priorities; 0 draws uniformly."
+    )
+    priority_beta: float = Field(
+        0.4,
+        ge=0,
+        le=1,
+        description="Exponent of the importance weights at update 0; it grows linearly to 1 over "
+        "the updates of the run.",
+    )
+    priority_eps: float = Field(
+        1e-6,
+        gt=0,
+        le=1,
+        json_schema_extra=_unit("TD error"),
+        description="Added to each TD error, so that every transition can be drawn again.",
+    )
 
 
 class LearnerConfig(Table):

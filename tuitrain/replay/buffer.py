@@ -1,7 +1,8 @@
 """The replay of one policy: its shards, who writes them, who reads them, what they hold.
 
-This is the room's front door; it only assembles. Writers are in ``shard``, sampling in
-``reader``, the arithmetic of rows in ``window``.
+This is the room's front door; it only assembles. Writers are in ``shard``, sampling in ``reader``
+(what may be drawn in ``index``, what is drawn more often in ``priority``), the arithmetic of rows
+in ``window``.
 """
 
 from __future__ import annotations
@@ -12,23 +13,20 @@ from typing import NoReturn, Protocol
 
 import numpy as np
 
+from tuitrain.replay.index import pieces
 from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL, Columns, ReplayLayout
 from tuitrain.replay.lock import RWLock
-from tuitrain.replay.reader import (
-    Batch,
-    DrawStats,
-    NothingToSample,
-    ReplayReader,
-    Window,
-    pieces,
-)
+from tuitrain.replay.priority import PriorityRule
+from tuitrain.replay.reader import Batch, DrawStats, NothingToSample, Origin, ReplayReader, Window
 from tuitrain.replay.shard import ShardWriter
 
 __all__ = [
     "Batch",
     "DrawStats",
     "NothingToSample",
+    "Origin",
     "PolicyReplay",
+    "PriorityRule",
     "ReplayReader",
     "Window",
 ]
@@ -68,9 +66,16 @@ class PolicyReplay:
         """The writer of an actor's shard; there must be no other one alive."""
         return ShardWriter(self.columns, actor, self._locks[actor], agents=self.layout.spec.agents)
 
-    def reader(self, reader_index: int) -> ReplayReader:
-        """A sampler with its own pin slot; there must be no other one alive with this index."""
-        return ReplayReader(self.layout, self.columns, self._locks, reader_index)
+    def reader(
+        self, reader_index: int, gamma: float, priority: PriorityRule | None = None
+    ) -> ReplayReader:
+        """A sampler with its own pin slot; there must be no other one alive with this index.
+
+        Args:
+            gamma: discount per step of the returns it gives.
+            priority: how to draw by priority; None is uniformly.
+        """
+        return ReplayReader(self.layout, self.columns, self._locks, reader_index, gamma, priority)
 
     def release(self, reader_index: int) -> None:
         """Drop the pins of a reader that is dead and reaped, so that writers go on."""

@@ -24,7 +24,8 @@ from tuitrain.learning.dqn import DQN
 from tuitrain.learning.flatten import FlatModule
 from tuitrain.learning.weights import WeightStore, sha256
 from tuitrain.metrics.counters import UNTIMED, Phases
-from tuitrain.replay.buffer import Batch, ReplayReader, Window
+from tuitrain.replay.buffer import Batch, PolicyReplay, PriorityRule, Window
+from tuitrain.replay.window import Int
 from tuitrain.seeding import generator, integers, stream
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import network_for
@@ -46,12 +47,13 @@ class PolicyLearner:
     """Everything the learner holds for one policy."""
 
     def __init__(
-        self, blueprint: Blueprint, name: str, reader: ReplayReader, store: WeightStore
+        self, blueprint: Blueprint, name: str, replay: PolicyReplay, store: WeightStore
     ) -> None:
         config = blueprint.config.learner
         index = blueprint.policies.index(name)
         network = network_for(blueprint.config, blueprint.spec, name)
         target = network_for(blueprint.config, blueprint.spec, name)
+        planned = planned_updates(blueprint.config, len(blueprint.spec.policies[name].agents))
         self.name = name
         self.config = config
         self.dqn = DQN(
@@ -61,14 +63,18 @@ class PolicyLearner:
             blueprint.spec.policies[name].n_actions,
             config.device,
             # open only where agents share policies: each then makes a number of its own
-            config.lr_schedule_updates
-            or planned_updates(blueprint.config, len(blueprint.spec.policies[name].agents)),
+            config.lr_schedule_updates or planned,
         )
-        self.reader = reader
+        self._planned_updates = planned
+        how = blueprint.config.replay
+        self._priority: PriorityRule | None = None
+        if how.prioritized:
+            self._priority = PriorityRule(how.priority_alpha, how.priority_beta, how.priority_eps)
+        self.reader = replay.reader(0, config.gamma, self._priority)
         self.store = store
         self.window: Window | None = None
         self.rng = generator(blueprint.config.run.seed, "learner", index, blueprint.base.session)
-        self._capacity = blueprint.config.replay.capacity
+        self._capacity = how.capacity
         self._flat = FlatModule(self.dqn.online)
         self._bytes = np.empty(store.layout.nbytes, np.uint8)
         self._rows = config.batch_size * config.grad_accumulation
@@ -77,8 +83,8 @@ class PolicyLearner:
         self._at_once = max(1, min(DRAWN_UPDATES, DRAWN_BYTES // (self._rows * row_bytes)))
         self._last: Batch | None = None
         self._drawn: deque[TensorBatch] = deque()
-        self.sampleable = 0
-        """Transitions that may be sampled, counted with each record."""
+        self._drawn_rows: deque[tuple[Int, Int]] = deque()
+        """Cells and rows of each of them, if their TD errors become priorities."""
         self.measured_updates = 0
         """`dqn.updates` when ``measure`` was called last."""
 
@@ -98,16 +104,29 @@ class PolicyLearner:
         They are copies: the window can be let go.
         """
         phases.enter("sample")
-        config = self.config
-        rows = self._rows * min(updates, self._at_once)
-        self._last = self.reader.sample(window, rows, self.rng, config.n_step, config.gamma)
+        config, rule = self.config, self._priority
+        batches = config.grad_accumulation * min(updates, self._at_once)
+        beta = rule.beta(self.dqn.updates, self._planned_updates) if rule else 1.0
+        batch = self.reader.sample(window, config.batch_size, self.rng, batches=batches, beta=beta)
+        self._last = batch
+        if rule is not None:
+            halves = (np.split(batch.cells, batches), np.split(batch.rows, batches))
+            self._drawn_rows.extend(zip(*halves, strict=True))
         phases.enter("copy")
-        self._drawn.extend(split(to_device(self._last, self.dqn.device), config.batch_size))
+        drawn = to_device(batch, self.dqn.device, batch.weights)
+        self._drawn.extend(split(drawn, config.batch_size))
 
     def update(self, phases: Phases = UNTIMED) -> None:
         """One gradient step on batches that have been drawn."""
         phases.enter("update")
-        self.dqn.update([self._drawn.popleft() for _ in range(self.config.grad_accumulation)])
+        batches = [self._drawn.popleft() for _ in range(self.config.grad_accumulation)]
+        stats = self.dqn.update(batches)
+        if self._priority is None:
+            return
+        phases.enter("priorities")
+        cells, rows = zip(*(self._drawn_rows.popleft() for _ in batches), strict=True)
+        td_error = stats.td_error().cpu().numpy()
+        self.reader.write_priorities(np.concatenate(cells), np.concatenate(rows), td_error)
 
     def publish(self, steps: int) -> int:
         """Hand the online network to the actors; returns the new version."""
@@ -126,18 +145,16 @@ class PolicyLearner:
 
     def measure(self, inserts: int) -> dict[str, float]:
         """Fields of a `learner` record: the update's statistics and the last batch's ages."""
-        if self.window is None:
-            self.sampleable = self.reader.sampleable(self.pin(inserts))
-            self.reader.unpin()
         self.measured_updates = self.dqn.updates
         out: dict[str, float] = dict(self.dqn.stats())
         out["target_updates"] = self.dqn.target_updates
         batch = self._last
         if batch is not None:
             # rows acted with weights of before this session have no known update count
-            acted = self.store.updates_at_version(batch.version)
+            origin = self.reader.origin(batch)
+            acted = self.store.updates_at_version(origin.version)
             lag = self.dqn.updates - acted[acted >= 0]
-            age = inserts - batch.stamp
+            age = inserts - origin.stamp
             if len(lag):
                 out["lag_updates_p50"] = float(np.percentile(lag, 50))
                 out["lag_updates_p95"] = float(np.percentile(lag, 95))
@@ -158,9 +175,7 @@ class Learner:
         )
         torch.manual_seed(torch_seed)
         self.policies = {
-            name: PolicyLearner(
-                blueprint, name, stores.replays[name].reader(0), stores.weights[name]
-            )
+            name: PolicyLearner(blueprint, name, stores.replays[name], stores.weights[name])
             for name in blueprint.policies
         }
         self._folder = Path(blueprint.run_dir) / "checkpoints"
@@ -229,7 +244,8 @@ class Learner:
                 f"inserts/{name}": totals.inserts[i],
                 f"draws/{name}": draws,
                 f"rejects/{name}": rejects,
-                f"sampleable/{name}": learner.sampleable,
+                f"sampleable/{name}": learner.reader.sampleable,
+                f"stale_priorities/{name}": learner.reader.stale_priorities,
             }
         return out
 

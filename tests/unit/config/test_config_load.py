@@ -162,7 +162,8 @@ def test_a_wrong_value_says_what_is_allowed(
         (
             {"replay": {"zzz": 1}},
             "replay.zzz",
-            "Known here: capacity, learning_starts, max_lead.",
+            "Known here: capacity, learning_starts, max_lead, prioritized, priority_alpha, "
+            "priority_beta, priority_eps.",
         ),
     ],
 )

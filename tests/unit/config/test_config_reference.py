@@ -33,6 +33,8 @@ def test_every_number_has_a_unit_or_is_a_pure_number() -> None:
     pure = {
         "run.seed",
         "exploration.ladder_alpha",
+        "replay.priority_alpha",
+        "replay.priority_beta",
         "learner.lr",
         "learner.lr_end",
         "learner.adam_eps",

@@ -85,13 +85,13 @@ def test_no_row_is_torn_while_writers_run_at_full_speed(place: Place) -> None:
     for shard in range(SHAPE.n_actors):
         place.start("write", shard, "honour")
     until(lambda: min(heads(store)) > SHAPE.ring_rows)
-    reader, rng = store.reader(0), np.random.default_rng(0)
+    reader, rng = store.reader(0, GAMMA), np.random.default_rng(0)
     began = heads(store)
     pins = 0
     while pins < 300 or min(heads(store)) < min(began) + 20 * SHAPE.ring_rows:
         window = reader.pin()
         for _ in range(3):
-            assert crossings(reader.sample(window, 64, rng, 2, GAMMA), 2) == 0
+            assert crossings(reader, reader.sample(window, 64, rng), 2) == 0
         reader.unpin()
         pins += 1
 
@@ -100,18 +100,19 @@ def test_a_writer_that_passes_pins_is_caught(place: Place) -> None:
     store = store_at(place)
     place.start("write", 0, "ignore")
     until(lambda: heads(store)[0] > SHAPE.ring_rows)
-    reader, rng = store.reader(0), np.random.default_rng(0)
+    reader, rng = store.reader(0, GAMMA), np.random.default_rng(0)
     window = reader.pin()
     until(lambda: heads(store)[0] > window.head[0] + 2 * SHAPE.ring_rows)
-    assert crossings(reader.sample(window, 64, rng, 2, GAMMA), 2) > 0
+    assert crossings(reader, reader.sample(window, 64, rng), 2) > 0
 
 
 def test_a_pinned_window_outlasts_writers_that_are_killed(place: Place) -> None:
     """Killed at whatever store they are at, many times: only whole rows can be read."""
     store = store_at(place)
-    reader, rng = store.reader(0), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for attempt in range(10):
         store.initialise()
+        reader = store.reader(0, GAMMA)
         writers = [place.start("write", shard, "honour") for shard in range(SHAPE.n_actors)]
         goal = SHAPE.ring_rows + int(rng.integers(1, 4 * SHAPE.ring_rows))
         until(lambda goal=goal: min(heads(store)) > goal)  # type: ignore[misc]
@@ -123,7 +124,7 @@ def test_a_pinned_window_outlasts_writers_that_are_killed(place: Place) -> None:
         if not attempt % 2:
             window = reader.pin()
         for _ in range(10):
-            assert crossings(reader.sample(window, 64, rng, 2, GAMMA), 2) == 0
+            assert crossings(reader, reader.sample(window, 64, rng), 2) == 0
         reader.unpin()
         assert len(store.column_digest()) == 64
 

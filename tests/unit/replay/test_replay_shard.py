@@ -226,8 +226,8 @@ def succeeded(mark: bool) -> tuple[list[int], int]:
         second.writer._cut_at = -1
     second.writer.put_observation(4, second.observation(), second.step, 0)
     second.write_chunk(4)
-    reader = store.reader(0)
-    batch = reader.sample(reader.pin(), 200, rng, 2, 0.9)
+    reader = store.reader(0, 0.9)
+    batch = reader.sample(reader.pin(), 200, rng)
     return sorted(set(batch.rows.tolist())), second.writer.columns.flags[0, 4, 0]
 
 

@@ -1,4 +1,4 @@
-"""The lock between real processes, and a model check of the requests it makes."""
+"""The lock between real processes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from fcntl import F_RDLCK, F_UNLCK, F_WRLCK
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -430,114 +428,3 @@ def test_nothing_can_be_pickled(file: LockFile) -> None:
     for thing in (file, mine(file)):
         with pytest.raises(TypeError, match=r"LockFile\.open"):
             pickle.dumps(thing)
-
-
-# ---- the protocol, exhaustively ----------------------------------------------------------------
-
-Step = tuple[int, int]  # kind of request, byte
-INSIDE = (-1, -1)
-
-
-def recorded(file: LockFile, mode: str, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
-    """The requests one acquisition really makes, with the protected moment marked."""
-    steps: list[Step] = []
-    true = lock_module.fcntl
-
-    def note(fd: int, command: int, request: bytes) -> Any:
-        kind, _, start, _, _ = lock_module._FLOCK.unpack(request)
-        steps.append((kind, start))
-        return true(fd, command, request)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(lock_module, "fcntl", note)
-        with getattr(mine(file), mode)():
-            steps.append(INSIDE)
-    return steps
-
-
-def check(programs: list[list[Step]]) -> tuple[set[str], int]:
-    """Every interleaving of processes that repeat their programs and may be killed anywhere.
-
-    Record locks as the kernel keeps them; a request that conflicts is simply not possible yet,
-    which is what repeating it amounts to.
-    """
-    problems: set[str] = set()
-    dead = -1
-    start = tuple(0 for _ in programs)
-    seen, stack = {start}, [start]
-
-    def locks(p: int, at: int) -> dict[int, int]:
-        held: dict[int, int] = {}
-        for kind, byte in programs[p][: max(at, 0)]:
-            if kind == F_UNLCK:
-                held.pop(byte, None)
-            elif kind != INSIDE[0]:
-                held[byte] = kind
-        return held
-
-    def possible(state: tuple[int, ...], p: int) -> bool:
-        kind, byte = programs[p][state[p]]
-        if kind in (F_UNLCK, INSIDE[0]):
-            return True
-        others = [locks(q, at).get(byte) for q, at in enumerate(state) if q != p and at != dead]
-        return all(o is None or (o == F_RDLCK and kind == F_RDLCK) for o in others)
-
-    def inside(p: int, at: int) -> bool:
-        return at != dead and programs[p][at] == INSIDE
-
-    writes = [any(kind == F_WRLCK and byte == 1 for kind, byte in prog) for prog in programs]
-    while stack:
-        state = stack.pop()
-        within = [p for p, at in enumerate(state) if inside(p, at)]
-        if any(writes[p] for p in within) and len(within) > 1:
-            problems.add("a writer is not alone")
-        alive = [p for p, at in enumerate(state) if at != dead]
-        moves = [p for p in alive if possible(state, p)]
-        if alive and not moves:
-            problems.add("deadlock")
-        for p in moves:
-            nxt = (state[p] + 1) % len(programs[p])
-            after = (*state[:p], nxt, *state[p + 1 :])
-            # a writer whose next request is for the data has been let through the gate: from
-            # here on nobody may newly get hold of the data before it
-            waits = [q for q in alive if writes[q] and programs[q][state[q]] == (F_WRLCK, 1)]
-            gets_data = programs[p][state[p]][1] == 1 and programs[p][state[p]][0] != F_UNLCK
-            if gets_data and any(q != p for q in waits):
-                problems.add("a waiting writer is overtaken")
-            if after not in seen:
-                seen.add(after)
-                stack.append(after)
-        for p in alive:
-            after = (*state[:p], dead, *state[p + 1 :])
-            if after not in seen:
-                seen.add(after)
-                stack.append(after)
-    return problems, len(seen)
-
-
-def test_every_interleaving_is_exclusive_alive_and_fair(
-    file: LockFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reader, writer = (recorded(file, mode, monkeypatch) for mode in ("read", "write"))
-    for programs in ([reader, reader, writer], [reader, writer, writer], [reader] * 3 + [writer]):
-        problems, states = check(programs)
-        assert problems == set()
-        assert states > 50
-
-
-def test_the_model_check_catches_other_protocols(
-    file: LockFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reader, writer = (recorded(file, mode, monkeypatch) for mode in ("read", "write"))
-
-    def without_gate(program: list[Step]) -> list[Step]:
-        return [step for step in program if step[1] != 0]
-
-    assert check([without_gate(reader)] * 2 + [without_gate(writer)])[0] == {
-        "a waiting writer is overtaken"
-    }
-    shared = [(F_RDLCK if step == (F_WRLCK, 1) else step[0], step[1]) for step in writer]
-    writes_shared = [*shared[:1], (F_WRLCK, 1), *shared[1:]]  # upgrades down again: no exclusion
-    assert "a writer is not alone" in check([reader, writes_shared])[0]
-    crossed = [writer[1], writer[0], *writer[2:]]  # data before gate
-    assert "deadlock" in check([reader, crossed])[0]

@@ -103,7 +103,7 @@ class SumTree:
             here = sums.take(node, axis=0)
             # What is left of the mass may be rounded up to the node's sum, where no child is.
             np.minimum(mass, np.nextafter(here[:, -1], 0.0), out=mass)
-            child = (here[:, 1:] <= mass[:, None]).sum(1)
+            child = (here[:, 1:] > mass[:, None]).argmax(1)
             mass -= here[np.arange(len(child)), child]
             node = node * _FAN_OUT + child
         return node

@@ -54,7 +54,8 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
             # a burst: never more than is due, never longer than until the next publication
             burst = min(counts[index], every)
             for made in range(burst):
-                learner.step(name, link.counters.phases, sure=burst - made)
+                # all that is due will be made, in this burst or a later one
+                learner.step(name, link.counters.phases, sure=counts[index] - made)
                 link.advance()
             if burst:
                 limiter.add_updates(index, burst)
@@ -103,18 +104,19 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
     # Weights are published before the learner is ready, but the learner may start after us.
     wait(lambda: all(s.published() for s in stores.weights.values()), "the first weights")
     try:
-        while True:
-            if not reserved():
-                wait(reserved, "the learner: replay ratio reached")
-            assert ticket is not None
-            actor.pull()
-            actor.begin(ticket, rows, wait)
-            actor.rollout(rows, link.advance, link.counters.phases)
-            committed = actor.commit()
-            limiter.commit(actor.index, committed.inserts, committed.steps)
-            if board.learner_waits:
-                link.ring(["learner"])
-            desk.reporter.episodes(ticket.step_base)
+        with actor.random:  # nobody else works here, and entering at every chunk would cost
+            while True:
+                if not reserved():
+                    wait(reserved, "the learner: replay ratio reached")
+                assert ticket is not None
+                actor.pull()
+                actor.begin(ticket, rows, wait)
+                actor.rollout(rows, link.advance, link.counters.phases)
+                committed = actor.commit()
+                limiter.commit(actor.index, committed.inserts, committed.steps)
+                if board.learner_waits:
+                    link.ring(["learner"])
+                desk.reporter.episodes(ticket.step_base)
     except InsertsEnded:
         board.actor_waits[actor.index] = 0
         limiter.retire(actor.index)

@@ -24,13 +24,13 @@ LEARNED = 0.9
 NOT_LEARNED = 0.5
 
 
-def catch(schedule: str) -> Config:
+def catch(schedule: str, **replay: Any) -> Config:
     tables: dict[str, dict[str, Any]] = {
         "run": {"schedule": schedule, "total_steps": 12_000, "seed": 3},
         "env": {"id": "tests.envs:Catch", "kwargs": {"size": 5}},
         "actors": {"count": 2, "envs_per_actor": 4, "chunk_steps": 8},
         "exploration": {"epsilon_decay_steps": 4_000, "epsilon_end": 0.05},
-        "replay": {"capacity": 10_000, "learning_starts": 500},
+        "replay": {"capacity": 10_000, "learning_starts": 500} | replay,
         "learner": {
             "network_kwargs": {"hidden": [64]},
             "replay_ratio": 0.125,
@@ -52,6 +52,16 @@ def final_return(outcome: Outcome) -> float:
 def test_learns_the_optimum(fleet: Fleet, schedule: str) -> None:
     outcome = fleet.run(catch(schedule))
     assert LEARNED <= final_return(outcome) <= OPTIMUM
+
+
+def test_learns_with_prioritized_replay(fleet: Fleet) -> None:
+    outcome = fleet.run(catch("async", prioritized=True))
+    assert LEARNED <= final_return(outcome) <= OPTIMUM
+    control = fleet.run(
+        catch("async", prioritized=True),
+        entries={"learner": "tests.learning.doubles:rewards_shuffled"},
+    )
+    assert final_return(control) < NOT_LEARNED
 
 
 @pytest.mark.parametrize("control", CONTROLS)

@@ -300,7 +300,7 @@ class WeightStore:
             np.copyto(out, self._slots[slot])
             updates, steps, time_ns, _ = self._records[slot].tolist()
         finally:
-            self._pins[reader] = _NO_PIN
+            self._pins[reader] = _NO_PIN  # without the lock: it can only make a slot free
         return Published(word >> _SLOT_BITS, updates, steps, time_ns / 1e9)
 
     def updates_at_version(self, versions: Int64) -> Int64:
@@ -341,16 +341,19 @@ class WeightStore:
         self._history[:, version % HISTORY_VERSIONS] = (updates, time_ns)
 
     def _move(self, slot: int, version: int) -> None:
+        # One aligned word is one store of the machine: it is made or it is not, and whoever reads
+        # it without the lock (``version``) gets the old one or the new one.
         self._header[_CURRENT] = (version << _SLOT_BITS) | slot
 
     # ---- helpers -------------------------------------------------------------------------------
 
     def _remembered(self, row: int, versions: Int64) -> Int64:
+        # The publisher may be at work meanwhile. What it publishes after this may be missing below,
+        newest = self.version()
         found = self._history[row].take(versions % HISTORY_VERSIONS)
-        current = self.version()
-        # The place of version current+1 may be half written, and held current+1-HISTORY before.
-        oldest = max(int(self._header[_BASE]), current + 1 - HISTORY_VERSIONS) + 1
-        result: Int64 = np.where((versions >= oldest) & (versions <= current), found, -1)
+        # and the place of the version it is at now was that of the one HISTORY_VERSIONS before.
+        oldest = max(int(self._header[_BASE]), self.version() + 1 - HISTORY_VERSIONS) + 1
+        result: Int64 = np.where((versions >= oldest) & (versions <= newest), found, -1)
         return result
 
     def _check(self, flat: Bytes) -> None:

@@ -1,0 +1,289 @@
+"""What replay is measured with: workloads, a stream of experience, our buffer and the bare limit.
+
+A *store* is a buffer behind three calls: append a chunk, sample a batch, sample and write
+priorities. A sample counts only as what a learner could use at once: stacked state and next state,
+n-step return, discount (or done), action and, if prioritized, weights, as torch tensors.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tuitrain.envs.spec import PolicySpec
+from tuitrain.learning.batch import to_device
+from tuitrain.replay import segment
+from tuitrain.replay.buffer import PolicyReplay, PriorityRule, Window
+from tuitrain.replay.layout import BOUNDARY, ReplayLayout
+from tuitrain.replay.lock import LockFile
+
+LANES = 8
+"""Environments whose experience is appended, one vector step after the other."""
+PERIOD = 256
+"""Vector steps of the stream, which is repeated; each lane ends one episode in it."""
+LARGEST_CHUNK = 256
+GAMMA = 0.99
+ACTIONS = 6
+ALPHA, BETA, EPSILON = 0.6, 0.4, 1e-4
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is stored; `capacity` counts transitions."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    frames: int
+    capacity: int
+    n_step: int = 1
+
+    @property
+    def spec(self) -> PolicySpec:
+        """The same in tuitrain's words."""
+        return PolicySpec(self.shape, self.dtype, ACTIONS, ("agent",))
+
+
+VECTORS = Workload("vectors [4]", (4,), "float32", 1, 100_000)
+PIXELS = Workload("84x84x4", (84, 84), "uint8", 4, 50_000)
+
+
+class Stream:
+    """`PERIOD` vector steps of `LANES` environments, made beforehand: nobody pays for making them.
+
+    Attributes:
+        observation: [PERIOD + 1, LANES, *shape]; the last is the first again.
+        action, reward, terminated, truncated, done: [PERIOD, LANES].
+    """
+
+    def __init__(self, work: Workload) -> None:
+        rng = np.random.default_rng(0)
+        shape = (PERIOD, LANES, *work.shape)
+        if work.dtype == "uint8":
+            observation = rng.integers(0, 255, shape, np.uint8)
+        else:
+            observation = rng.standard_normal(shape, np.float32)
+        self.observation: NDArray[Any] = np.concatenate([observation, observation[:1]])
+        self.action = rng.integers(0, ACTIONS, (PERIOD, LANES))
+        self.reward = np.ones((PERIOD, LANES), np.float32)
+        step, lane = np.indices((PERIOD, LANES))
+        self.done = (step + lane * (PERIOD // LANES)) % PERIOD == PERIOD - 1
+        self.truncated = self.done & (lane % 2 == 1)
+        self.terminated = self.done & (lane % 2 == 0)
+        self._frames = work.frames
+
+    @cached_property
+    def stacked(self) -> NDArray[Any]:
+        """[PERIOD + 1, LANES, frames, *shape], for buffers whose users stack before they store."""
+        frames = self._frames
+        if frames == 1:
+            return self.observation
+        back = [(np.arange(PERIOD + 1) - k) % PERIOD for k in range(frames - 1, -1, -1)]
+        return np.stack([self.observation[rows] for rows in back], axis=2)
+
+
+class Store(Protocol):
+    """A buffer with its work done as its users would do it."""
+
+    name: str
+
+    def append(self, steps: int) -> None:
+        """The next `steps` vector steps of the stream."""
+
+    def sample(self, size: int) -> tuple[Any, ...]:
+        """A batch as tensors: state, next state, return, discount or done, action, (weights)."""
+
+    def sample_and_update(self, size: int) -> None:
+        """A prioritized batch, and new priorities for it."""
+
+
+@contextmanager
+def shared_memory() -> Iterator[tuple[Path, Callable[[int, str], Any]]]:
+    """A lock file's path and a maker of segments; all removed on the way out, also by Ctrl-C."""
+    prefix = f"tuitrain-bench{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix="tuitrain-bench-") as folder:
+        try:
+            yield (
+                Path(folder) / "lock",
+                lambda nbytes, name: segment.create(prefix + name, nbytes, b"b" * 32),
+            )
+        finally:
+            for name in segment.list_names(prefix):
+                segment.unlink(name)
+
+
+def layout_of(work: Workload) -> ReplayLayout:
+    """One shard of `LANES` lanes."""
+    return ReplayLayout(
+        *("default", work.spec, work.frames, work.n_step, 1, LANES, LARGEST_CHUNK),
+        *(work.capacity, 1000, 1000, 1),
+    )
+
+
+class Ours:
+    """tuitrain's replay: one shard, its writer and its reader."""
+
+    name = "tuitrain"
+
+    def __init__(
+        self,
+        work: Workload,
+        stream: Stream,
+        replay: PolicyReplay,
+        *,
+        prioritized: bool = False,
+    ) -> None:
+        self.work, self.stream = work, stream
+        self.writer = replay.writer(0)
+        rule = PriorityRule(ALPHA, BETA, EPSILON) if prioritized else None
+        self.reader = replay.reader(0, GAMMA, rule)
+        self.rng = np.random.default_rng(0)
+        self.row = 0
+        self._window: Window | None = None
+        # The step after an episode's end is its boundary row, and the one after that begins anew.
+        boundary = np.roll(stream.done, 1, axis=0)
+        self._flags = (boundary * BOUNDARY).astype(np.uint8)
+        since = np.arange(PERIOD)[:, None] - (boundary.argmax(0) + 1)
+        self._age = since % PERIOD
+        self.writer.begin(1)
+        self._observe(0)
+
+    def append(self, steps: int, wait: Any = None) -> None:
+        """Rows in, then one commit."""
+        stream, row = self.stream, self.row
+        self.writer.begin(steps, wait)
+        for _ in range(steps):
+            at = row % PERIOD
+            self.writer.put_outcome(
+                row,
+                stream.action[at],
+                stream.reward[at],
+                stream.terminated[at],
+                stream.truncated[at],
+                0,
+                row * LANES,
+            )
+            row += 1
+            self._observe(row)
+        self.writer.commit(row)
+        self.row = row
+
+    def _observe(self, row: int) -> None:
+        at = row % PERIOD
+        self.writer.put_observation(
+            row, self.stream.observation[at], self._age[at], self._flags[at]
+        )
+
+    def open(self) -> None:
+        """Pin a window for the samples until ``close``, as a round's learner does."""
+        self._window = self.reader.pin(max(0, self.row * LANES - self.work.capacity))
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._window = None
+        self.reader.unpin()
+
+    def sample(self, size: int, batches: int = 1) -> tuple[Any, ...]:
+        """Draw from the open window."""
+        assert self._window is not None
+        self.batch = self.reader.sample(self._window, size, self.rng, batches=batches, beta=BETA)
+        got = to_device(self.batch, "cpu", self.batch.weights)
+        return got.state, got.next_state, got.returns, got.discount, got.action, got.weights
+
+    def pin_and_sample(self, size: int) -> None:
+        """Pin, draw once, let go."""
+        self.open()
+        self.sample(size)
+        self.close()
+
+    def sample_and_update(self, size: int) -> None:
+        """As the learner does it, with TD errors of its own making."""
+        self.sample(size)
+        self.reader.write_priorities(self.batch.cells, self.batch.rows, td_errors(size))
+
+
+@contextmanager
+def ours(work: Workload, stream: Stream, *, prioritized: bool = False) -> Iterator[Ours]:
+    """Our store in shared memory, empty."""
+    layout = layout_of(work)
+    with shared_memory() as (lock_path, make):
+        locks = LockFile.create(lock_path)
+        try:
+            replay = PolicyReplay(
+                layout, make(layout.nbytes, "replay"), [locks.rwlock(0, "shard", 5.0)]
+            )
+            replay.initialise()
+            yield Ours(work, stream, replay, prioritized=prioritized)
+        finally:
+            locks.close()
+
+
+def bare_gather(store: Ours, size: int) -> Callable[[], object]:
+    """The least a sample can cost: the same bytes taken into arrays that are there already.
+
+    Observations (each frame that state and next state share is taken once, as ours does with
+    one-step returns), action, return, discount, at positions drawn beforehand.
+    """
+    work, columns = store.work, store.writer.columns
+    frames = work.frames + 1 if work.n_step == 1 else 2 * work.frames
+    rng = np.random.default_rng(1)
+    cells = [rng.integers(0, work.capacity, (size, frames)) for _ in range(32)]
+    out = np.zeros((size, frames, *work.shape), work.dtype)
+    scalars = [np.zeros(work.capacity, kind) for kind in (np.int64, np.float32, np.float32)]
+    outs = [np.zeros(size, column.dtype) for column in scalars]
+
+    def gather() -> None:
+        index = cells.pop()
+        cells.insert(0, index)
+        columns.flat_observation.take(index, axis=0, out=out, mode="clip")
+        first = index[:, 0]
+        for column, into in zip(scalars, outs, strict=True):
+            column.take(first, out=into, mode="clip")
+
+    return gather
+
+
+_TD: dict[int, list[NDArray[np.float32]]] = {}
+
+
+def td_errors(size: int) -> NDArray[np.float32]:
+    """Random TD errors of either sign, drawn beforehand."""
+    if size not in _TD:
+        rng = np.random.default_rng(2)
+        _TD[size] = [rng.standard_normal(size, np.float32) for _ in range(16)]
+    ring = _TD[size]
+    ring.append(ring.pop(0))
+    return ring[-1]
+
+
+def check(store: Store, work: Workload, size: int) -> None:
+    """A sample is what it is meant to be; else its speed says nothing.
+
+    Raises:
+        RuntimeError: something is missing or of another size, or a return is not possible.
+    """
+    state, next_state, returns, _, action, *_ = store.sample(size)
+    want = size * work.frames * int(np.prod(work.shape))
+    for name, tensor, count in (
+        ("state", state, want),
+        ("next state", next_state, want),
+        ("return", returns, size),
+        ("action", action, size),
+    ):
+        if not isinstance(tensor, torch.Tensor) or tensor.numel() != count:
+            raise RuntimeError(f"{store.name}: {name} is {type(tensor)}, not {count} numbers")
+    if state.dtype != next_state.dtype or str(state.dtype) != f"torch.{work.dtype}":
+        raise RuntimeError(f"{store.name}: states are {state.dtype} and {next_state.dtype}")
+    full = sum(GAMMA**k for k in range(work.n_step))
+    if abs(float(returns.max()) - full) > 1e-4:
+        raise RuntimeError(f"{store.name}: greatest return {float(returns.max())}, not {full}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ class ReplayMachine(RuleBasedStateMachine):
     """The rules. ``writer_type`` may be one that breaks the protocol."""
 
     writer_type: type[ShardWriter] = ShardWriter
-    seen: Counter[str] = Counter()
+    seen: ClassVar[Counter[str]] = Counter()
     """What has happened in all runs, to know that it does."""
 
     @initialize(

@@ -7,19 +7,21 @@ they come from, and nothing of publishing, replay or processes.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 from tuitrain.config.schema import LearnerConfig
-from tuitrain.learning import losses
+from tuitrain.learning.adam import Adam
 from tuitrain.learning.batch import TensorBatch, to_device
-from tuitrain.learning.flatten import TensorTable
+from tuitrain.learning.flatten import TensorTable, rehome
+from tuitrain.learning.gradient import AutogradGradient, Gradient
 from tuitrain.learning.lr import lr_at
+from tuitrain.learning.mlp_gradient import MlpGradient, fits
 from tuitrain.learning.saved import (
     RestoreError,
     check_modules_fit,
@@ -27,6 +29,7 @@ from tuitrain.learning.saved import (
     digest,
     to_cpu,
 )
+from tuitrain.learning.spans import Spans
 from tuitrain.learning.target_rule import target_period
 
 __all__ = ["DQN", "RestoreError", "TensorBatch", "UpdateStats", "to_device"]
@@ -36,9 +39,6 @@ STATS_EVERY_UPDATES = 10
 
 STATS_KEPT = 16
 """At most so many of them are kept until ``stats()`` reduces them."""
-
-_BETAS = (0.9, 0.999)  # Adam's (Kingma & Ba 2015)
-_STATELESS = (nn.Linear, nn.Conv2d, nn.ReLU, nn.Flatten, nn.Sequential, nn.ModuleList, nn.Identity)
 
 
 class UpdateStats(NamedTuple):
@@ -78,6 +78,8 @@ class DQN:
 
     Attributes:
         online: the network that learns.
+        gradient: how its gradient is computed: "by hand" for a built-in MLP on the CPU
+            (``mlp_gradient``), "autograd" for every other network.
         updates: optimizer steps so far.
         target_updates: target updates so far, counted where they are done;
             ``target_rule.expected_target_updates`` says what it must be.
@@ -104,27 +106,17 @@ class DQN:
         self.online = network.to(self.device).train()
         self.target = target.to(self.device).eval().requires_grad_(False)
         self._target_period = target_period(config)
-        self._parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
-        if not self._parameters:
+        parameters = [p for p in network.parameters() if p.requires_grad]
+        if not parameters:
             raise ValueError("the network has no trainable parameters")
-        self._lr = lr_at(0, config, total_updates)
-        self._fused = self.device.type in ("cpu", "cuda")
-        self._optimizer = torch.optim.Adam(
-            self._parameters,
-            lr=self._lr,
-            betas=_BETAS,
-            eps=config.adam_eps,
-            fused=self._fused,
-        )
-        self._moments = self._collect_moments()
-        # Modules that behave differently in training (normalisation, dropout) must choose and
-        # value next actions as they would act; others are spared the walk through the tree.
-        self._modal = any(
-            not isinstance(m, _STATELESS) and not getattr(m, "stateless", False)
-            for m in network.modules()
-        )
+        for module in (self.online, self.target):
+            rehome(module)
         self._pairs = _Pairs(self.online, self.target)
         self._pairs.copy()
+        self._adam = Adam(parameters, config.adam_eps)
+        self.gradient = "by hand" if fits(self.online) else "autograd"
+        kind = MlpGradient if self.gradient == "by hand" else AutogradGradient
+        self._gradient: Gradient = kind(self.online, self.target, config, self._adam)
         self._recent: deque[UpdateStats] = deque(maxlen=STATS_KEPT)
 
     def update(self, batches: Sequence[TensorBatch]) -> UpdateStats:
@@ -139,19 +131,16 @@ class DQN:
         Returns:
             Tensors of this update; reading their values waits for the device.
         """
-        for parameter in self._parameters:
-            parameter.grad = None
-        share = 1.0 / len(batches)
-        seen = [self._accumulate(batch, share) for batch in batches]
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
-        grad_norm = self._clip(gradients)
-        self._set_lr()
-        self._step(gradients)
+        self._adam.settle()
+        seen = self._gradient(batches)
+        grad_norm = self._adam.clip(self.config.max_grad_norm)
+        lr = lr_at(self.updates, self.config, self.total_updates)
+        self._adam.step(lr)
         self.updates += 1
         if self.updates % self._target_period == 0:
             self._update_target()
         loss, q, q_taken, target = zip(*seen, strict=True)
-        stats = UpdateStats(loss, q, q_taken, target, grad_norm, self._lr)
+        stats = UpdateStats(loss, q, q_taken, target, grad_norm, lr)
         if self.updates % STATS_EVERY_UPDATES == 0 or not self._recent:
             self._recent.append(stats)
         return stats
@@ -182,89 +171,6 @@ class DQN:
         names = ("loss", "q_mean", "q_max_abs", "td_abs_mean", "td_p95", "grad_norm")
         return dict(zip(names, values, strict=True)) | {"lr": recent[-1].lr}
 
-    # ---- one update, in pieces -----------------------------------------------------------------
-
-    def _accumulate(
-        self, batch: TensorBatch, share: float
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        goal = self._goal(batch)
-        q = self.online(batch.state)
-        q_taken = losses.take_actions(q, batch.action)
-        if self.config.loss == "huber":
-            loss = losses.huber(q_taken, goal, self.config.huber_delta, batch.weights)
-        else:
-            loss = losses.mse(q_taken, goal, batch.weights)
-        torch.autograd.backward(loss if share == 1.0 else loss * share)
-        return loss.detach(), q.detach(), q_taken.detach(), goal
-
-    def _goal(self, batch: TensorBatch) -> Tensor:
-        with torch.no_grad():
-            next_q = self.target(batch.next_state)
-            if self.config.double:
-                if self._modal:
-                    self.online.eval()
-                online_next_q = self.online(batch.next_state)
-                if self._modal:
-                    self.online.train()
-                value = losses.double_dqn_next_value(online_next_q, next_q)
-            else:
-                value = losses.max_next_value(next_q)
-            return losses.td_target(batch.returns, batch.discount, value)
-
-    def _clip(self, gradients: list[Tensor]) -> Tensor:
-        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        limit = self.config.max_grad_norm
-        if limit > 0:
-            if self.device.type == "cpu":  # reading the norm costs nothing here
-                value = norm.item()
-                if value > limit:
-                    torch._foreach_mul_(gradients, limit / (value + 1e-6))
-            else:
-                torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp_(max=1.0))
-        return norm
-
-    def _set_lr(self) -> None:
-        lr = lr_at(self.updates, self.config, self.total_updates)
-        if lr != self._lr:
-            self._lr = lr
-            for group in self._optimizer.param_groups:
-                group["lr"] = lr
-
-    def _step(self, gradients: list[Tensor]) -> None:
-        if not self._moments or len(gradients) != len(self._parameters):
-            self._optimizer.step()
-            self._moments = self._collect_moments()
-            return
-        # What Optimizer.step() comes down to. Its bookkeeping (hooks, grouping, type checks) takes
-        # longer than the arithmetic of a small network: 60 µs of a 600 µs update.
-        mean, square, steps = self._moments
-        with torch.no_grad():
-            adam(
-                self._parameters,
-                gradients,
-                mean,
-                square,
-                [],
-                steps,
-                fused=self._fused,
-                amsgrad=False,
-                beta1=_BETAS[0],
-                beta2=_BETAS[1],
-                lr=self._lr,
-                weight_decay=0.0,
-                eps=self.config.adam_eps,
-                maximize=False,
-            )
-
-    def _collect_moments(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]] | None:
-        state = self._optimizer.state
-        if any(p not in state for p in self._parameters):
-            return None
-        mean, square, steps = (
-            [state[p][key] for p in self._parameters] for key in ("exp_avg", "exp_avg_sq", "step")
-        )
-        return mean, square, steps
-
     def _update_target(self) -> None:
         self.target_updates += 1
         if self.config.tau is None:
@@ -276,11 +182,10 @@ class DQN:
 
     def state_dict(self) -> dict[str, Any]:
         """A CPU snapshot of networks, optimizer and counters that later updates do not change."""
-        moments = self._optimizer.state_dict()["state"]
         unit: dict[str, Any] = {
             "online": to_cpu(dict(self.online.state_dict())),
             "target": to_cpu(dict(self.target.state_dict())),
-            "optimizer": to_cpu(moments),
+            "optimizer": to_cpu(self._adam.state()),
             "updates": self.updates,
             "target_updates": self.target_updates,
         }
@@ -305,12 +210,10 @@ class DQN:
             )
         for name, module in (("online", self.online), ("target", self.target)):
             check_modules_fit(name, module.state_dict(), state[name])
-        check_moments_fit(self._parameters, state["optimizer"])
+        check_moments_fit(self._adam.parameters, state["optimizer"])
         self.online.load_state_dict(state["online"])
         self.target.load_state_dict(state["target"])
-        groups = self._optimizer.state_dict()["param_groups"]  # these are not restored
-        self._optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
-        self._moments = self._collect_moments()
+        self._adam.load_state(state["optimizer"])
         self.updates = int(state["updates"])
         self.target_updates = int(state["target_updates"])
         self._recent.clear()
@@ -320,32 +223,45 @@ class _Pairs:
     """The tensors of the online network beside those of the target."""
 
     def __init__(self, online: nn.Module, target: nn.Module) -> None:
-        self._online, self._target = TensorTable(online), TensorTable(target)
+        modules = online, target
+        self._tables = [TensorTable(module) for module in modules]
         shapes = [
             {name: tuple(t.shape) for name, t in zip(table.names, table.tensors(), strict=True)}
-            for table in (self._online, self._target)
+            for table in self._tables
         ]
-        if shapes[0] != shapes[1]:
+        parameters = [dict(module.named_parameters()) for module in modules]
+        if shapes[0] != shapes[1] or parameters[0].keys() != parameters[1].keys():
             raise ValueError("online and target network have different parameters or buffers")
+        self._spans = [Spans(list(found.values())) for found in parameters]
+        # networks of one factory lie alike in memory, unless it is an odd one
+        lengths = [[len(tensor) for tensor in spans.tensors] for spans in self._spans]
+        self._online, self._target = (
+            spans.tensors if lengths[0] == lengths[1] else spans.views(spans.tensors)
+            for spans in self._spans
+        )
         names = {name for name, _ in online.named_parameters(remove_duplicate=False)}
-        self._is_parameter = [name in names for name in self._online.names]
+        self._is_buffer = [name not in names for name in self._tables[0].names]
 
     @torch.no_grad()
     def copy(self) -> None:
-        torch._foreach_copy_(self._target.tensors(), self._online.tensors())
+        self._recall()
+        torch._foreach_copy_(self._target, self._online)
+        self._copy_buffers()
 
     @torch.no_grad()
     def blend(self, tau: float) -> None:
         """Parameters move by tau; buffers (statistics, counters) are copied."""
-        online, target = self._online.tensors(), self._target.tensors()
-        kinds = self._is_parameter
-        torch._foreach_lerp_(
-            [t for t, is_parameter in zip(target, kinds, strict=True) if is_parameter],
-            [t for t, is_parameter in zip(online, kinds, strict=True) if is_parameter],
-            tau,
-        )
-        if not all(kinds):
-            torch._foreach_copy_(
-                [t for t, is_parameter in zip(target, kinds, strict=True) if not is_parameter],
-                [t for t, is_parameter in zip(online, kinds, strict=True) if not is_parameter],
+        self._recall()
+        torch._foreach_lerp_(self._target, self._online, tau)
+        self._copy_buffers()
+
+    def _recall(self) -> None:
+        for spans in self._spans:
+            spans.recall()
+
+    def _copy_buffers(self) -> None:
+        if any(self._is_buffer):
+            online, target = (
+                list(itertools.compress(table.tensors(), self._is_buffer)) for table in self._tables
             )
+            torch._foreach_copy_(target, online)

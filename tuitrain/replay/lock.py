@@ -156,7 +156,7 @@ class LockFile:
     def close(self) -> None:
         """Close the file, which releases every lock of this process. May be called twice.
 
-        A thread that waits for a lock of it gets ``LockUnusable``; none may be just entering one.
+        A thread that waits for a lock of it gets ``LockUnusable``.
         """
         with _registry_lock:
             fd, self._fd = self._fd, _CLOSED if self._fd != _FORKED else _FORKED
@@ -237,8 +237,10 @@ class RWLock:
             if not _set(fd, take_data):
                 wait = self._wait_for(take_data, wait)
             fcntl(fd, F_SETLK, self._free_gate)
-        except BaseException:
+        except BaseException as error:
             self._release()
+            if isinstance(error, OSError) and self._fd < 0:  # closed while this was on its way
+                raise self._unusable() from None
             raise
         self._acquisitions += 1
         if wait is not None:

@@ -32,10 +32,9 @@ class PublishingFrozen(PolicyLearner):
     def publish(self, steps: int) -> int:
         if not hasattr(self, "_frozen"):
             version = super().publish(steps)
-            self._frozen = self._bytes.copy()
+            self._frozen = self.store.newest().copy()
             return version
-        self._bytes[:] = self._frozen
-        return self.store.publish(self._bytes, self.dqn.updates, steps)
+        return self.store.publish(self._frozen, self.dqn.updates, steps)
 
 
 class RewardsShuffled(PolicyLearner):

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tuitrain.learning.flatten import FlatModule
+from tuitrain.learning.flatten import FlatModule, rehome
 from tuitrain.learning.mlp_numpy import NumpyMlp
 from tuitrain.learning.weights import Bytes
 
@@ -40,6 +40,7 @@ class Policy:
         self.version = -1
         self._device = torch.device(device)
         self._network = network.to(self._device).eval().requires_grad_(False)
+        rehome(self._network)
         self._flat = FlatModule(self._network)
         self._cpu = self._device.type == "cpu"
         self._mlp: NumpyMlp | None = None

@@ -303,6 +303,17 @@ class WeightStore:
             self._pins[reader] = _NO_PIN  # without the lock: it can only make a slot free
         return Published(word >> _SLOT_BITS, updates, steps, time_ns / 1e9)
 
+    def newest(self) -> Bytes:
+        """What was published last, read-only and where it lies; all zeros before.
+
+        For the publishing process alone: its own next but one publication may overwrite it, and
+        to anybody else that can happen at any time.
+        """
+        slot = int(self._header[_CURRENT]) & _NO_SLOT
+        flat = np.zeros(self.layout.nbytes, np.uint8) if slot == _NO_SLOT else self._slots[slot][:]
+        flat.flags.writeable = False
+        return flat
+
     def updates_at_version(self, versions: Int64) -> Int64:
         """Update counts of the versions that rows were acted with, for policy lag in updates.
 

@@ -77,7 +77,6 @@ class PolicyLearner:
         self.rng = generator(blueprint.config.run.seed, "learner", index, blueprint.base.session)
         self._capacity = how.capacity
         self._flat = FlatModule(self.dqn.online)
-        self._bytes = np.empty(store.layout.nbytes, np.uint8)
         self._rows = config.batch_size * config.grad_accumulation
         part = blueprint.spec.policies[name]
         row_bytes = 2 * blueprint.spec.n_frames * part.dtype.itemsize * prod(part.observation_shape)
@@ -131,18 +130,15 @@ class PolicyLearner:
 
     def publish(self, steps: int) -> int:
         """Hand the online network to the actors; returns the new version."""
-        self._flat.to_bytes(self._bytes)
-        return self.store.publish(self._bytes, self.dqn.updates, steps)
+        return self.store.publish(self._flat.read(), self.dqn.updates, steps)
 
     def weights_hash(self) -> str:
         """SHA-256 of the bytes published last."""
-        return sha256(self._bytes)
+        return sha256(self.store.newest())
 
     def online_hash(self) -> str:
         """SHA-256 of the online network as it is now."""
-        flat = np.empty_like(self._bytes)
-        self._flat.to_bytes(flat)
-        return sha256(flat)
+        return sha256(self._flat.read())
 
     def measure(self, inserts: int) -> dict[str, float]:
         """Fields of a `learner` record: the update's statistics and the last batch's ages."""

@@ -12,13 +12,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.unit.learning.weights_doubles import Memory, TurnLock
 from tuitrain.config.schema import LearnerConfig
 from tuitrain.learning.adam import Adam
 from tuitrain.learning.batch import TensorBatch, to_device
 from tuitrain.learning.dqn import DQN
 from tuitrain.learning.flatten import FlatModule, layout_of, rehome
 from tuitrain.learning.networks import build_network
+from tuitrain.learning.policy import Policy
 from tuitrain.learning.spans import Spans
+from tuitrain.learning.weights import WeightStore
 
 
 @pytest.fixture(autouse=True)
@@ -198,6 +201,38 @@ def test_a_saved_state_does_not_hold_the_whole_vector_with_each_tensor() -> None
     other = DQN(mlp(3), mlp(4), LearnerConfig(), 2, "cpu", 50)
     other.load_state_dict(torch.load(file, weights_only=True))
     assert (FlatModule(other.online).read() == FlatModule(dqn.online).read()).all()
+
+
+# ---- published -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [mlp, normalised])
+def test_published_in_one_copy_each_way(make: Callable[[], nn.Module]) -> None:
+    """From the learner's own memory to the slot, from the slot to the acting network's."""
+    dqn = DQN(make(), make(), LearnerConfig(), 2, "cpu", 50)
+    flat = FlatModule(dqn.online)
+    store = WeightStore(flat.layout, Memory(1, flat.layout), TurnLock(), 1)
+    store.initialise()
+    assert not store.newest().any()
+    acting = make()
+    policy = Policy(acting, 2)
+    for i in range(3):
+        dqn.update([batch(i)])
+        store.publish(flat.read(), dqn.updates)
+        sent = flat.read().copy()
+        dqn.update([batch(i + 10)])  # what is published stands still
+        assert (store.newest() == sent).all()
+        assert not (flat.read() == sent).all()
+        policy.load(policy.buffer, store.pull(0, policy.buffer).version)
+        assert (FlatModule(acting).read() == sent).all()
+    with pytest.raises(ValueError, match="read-only"):
+        store.newest()[0] = 1
+    parameter = next(acting.parameters())
+    assert parameter.data_ptr() == policy.buffer.ctypes.data
+    other = make()
+    FlatModule(other).load_bytes(store.newest().copy())
+    x = batch(0).state.numpy()
+    assert (Policy(other, 2).values(x) == policy.values(x)).all()
 
 
 # ---- learning ------------------------------------------------------------------------------------

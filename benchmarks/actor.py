@@ -1,11 +1,13 @@
 """Actor steps per second with no learner to wait for, over environment and inference alone.
 
-Inside real actor processes two arms take turns of a fraction of a second:
+Inside real actor processes three arms take turns of a fraction of a second:
 
 - `actor`: `async`'s own loop: reserve, stack frames out of the shard, act, step, write rows, keep
   episode statistics, heartbeat, commit. A published version is pulled once, at the start.
 - `bare`: environments of its own stepped as a vector, with the same network on the same number of
   rows, the observation going straight from one to the other, nothing kept.
+- `gymnasium`: the same work as a user would write it: `gymnasium.vector.SyncVectorEnv` (NEXT_STEP),
+  the same network called by torch in inference mode, epsilon-greedy with numpy, nothing kept.
 
 Updates are credited with the clock stopped, so nobody ever waits for a learner. Measured with one
 actor alone, and with as many at once as the machine would be given.
@@ -56,9 +58,12 @@ def measure(pairs: int = PAIRS) -> dict[str, Any]:
         for clock, second in enumerate(("s", "cpu s")):
             found = {
                 arm: [rates[clock] for one in got for rates in one["found"][arm]]
-                for arm in ("actor", "bare")
+                for arm in ("actor", "bare", "gymnasium")
             }
-            figures[f"steps/{second}, actor / bare, {label}"] = ratio(found["actor"], found["bare"])
+            for other in ("bare", "gymnasium"):
+                figures[f"steps/{second}, actor / {other}, {label}"] = ratio(
+                    found["actor"], found[other]
+                )
             figures[f"steps/{second} per actor, medians, {label}"] = {
                 arm: round(scale * median(rates)) for arm, rates in found.items()
             }
@@ -68,6 +73,9 @@ def measure(pairs: int = PAIRS) -> dict[str, Any]:
 
 def run_actor(args: ChildArgs, link: Link) -> None:
     """An actor process: `async`'s own loop, which now and then runs bare."""
+    import gymnasium
+    import torch
+
     from tuitrain.learning.flatten import FlatModule
     from tuitrain.schedules import asynchronous
     from tuitrain.schedules.acting import build_actor
@@ -103,6 +111,28 @@ def run_actor(args: ChildArgs, link: Link) -> None:
         link.tick()
         return rate
 
+    vector = gymnasium.vector.SyncVectorEnv(
+        [lambda: gymnasium.make(config.env.id, **config.env.kwargs) for _ in range(envs)],
+        autoreset_mode=gymnasium.vector.AutoresetMode.NEXT_STEP,
+    )
+    network = network_for(config, blueprint.spec, name)
+    seen, _ = vector.reset(seed=args.index)
+
+    def plain() -> Clock:
+        nonlocal seen
+        start = Clock.now()
+        for row in range((WARM + CHUNKS) * rows):
+            if row == WARM * rows:
+                start = Clock.now()
+            with torch.inference_mode():
+                actions = network(torch.from_numpy(seen[:, None])).argmax(1).numpy()
+            explore = rng.random(envs) < EPSILON
+            actions = np.where(explore, rng.integers(2, size=envs), actions)
+            seen, *_ = vector.step(actions)
+        rate = Clock.now().since(start).rate(CHUNKS)
+        link.tick()
+        return rate
+
     phases: dict[str, float] = {}
 
     def on_stretch(begins: bool) -> None:
@@ -113,7 +143,12 @@ def run_actor(args: ChildArgs, link: Link) -> None:
             stores.limiter.add_updates(0, stores.limiter.updates_due(0))
 
     turns = Turns(
-        "actor", CHUNKS, WARM, {"bare": bare}, supervised.options(args)["pairs"], on_stretch
+        "actor",
+        CHUNKS,
+        WARM,
+        {"bare": bare, "gymnasium": plain},
+        supervised.options(args)["pairs"],
+        on_stretch,
     )
     begin = actor.begin
 

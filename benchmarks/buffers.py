@@ -24,7 +24,7 @@ from tuitrain.envs.spec import PolicySpec
 from tuitrain.learning.batch import to_device
 from tuitrain.replay import segment
 from tuitrain.replay.buffer import PolicyReplay, PriorityRule, Window
-from tuitrain.replay.layout import BOUNDARY, ReplayLayout
+from tuitrain.replay.layout import BOUNDARY, HEADER_HEAD, ReplayLayout
 from tuitrain.replay.lock import LockFile
 
 LANES = 8
@@ -35,6 +35,8 @@ LARGEST_CHUNK = 256
 GAMMA = 0.99
 ACTIONS = 6
 ALPHA, BETA, EPSILON = 0.6, 0.4, 1e-4
+HASH = b"b" * 32
+"""Of every segment's layout: there is no other code that could disagree."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def shared_memory() -> Iterator[tuple[Path, Callable[[int, str], Any]]]:
         try:
             yield (
                 Path(folder) / "lock",
-                lambda nbytes, name: segment.create(prefix + name, nbytes, b"b" * 32),
+                lambda nbytes, name: segment.create(prefix + name, nbytes, HASH),
             )
         finally:
             for name in segment.list_names(prefix):
@@ -131,7 +133,12 @@ def layout_of(work: Workload) -> ReplayLayout:
 
 
 class Ours:
-    """tuitrain's replay: one shard, its writer and its reader."""
+    """tuitrain's replay: one shard, its writer and its reader.
+
+    Args:
+        replay: attached, with nobody else in a role that is asked for.
+        writes, reads: the roles of this process.
+    """
 
     name = "tuitrain"
 
@@ -142,11 +149,14 @@ class Ours:
         replay: PolicyReplay,
         *,
         prioritized: bool = False,
+        writes: bool = True,
+        reads: bool = True,
     ) -> None:
         self.work, self.stream = work, stream
-        self.writer = replay.writer(0)
-        rule = PriorityRule(ALPHA, BETA, EPSILON) if prioritized else None
-        self.reader = replay.reader(0, GAMMA, rule)
+        self.columns = replay.columns
+        if reads:
+            rule = PriorityRule(ALPHA, BETA, EPSILON) if prioritized else None
+            self.reader = replay.reader(0, GAMMA, rule)
         self.rng = np.random.default_rng(0)
         self.row = 0
         self._window: Window | None = None
@@ -155,8 +165,10 @@ class Ours:
         self._flags = (boundary * BOUNDARY).astype(np.uint8)
         since = np.arange(PERIOD)[:, None] - (boundary.argmax(0) + 1)
         self._age = since % PERIOD
-        self.writer.begin(1)
-        self._observe(0)
+        if writes:
+            self.writer = replay.writer(0)
+            self.writer.begin(1)
+            self._observe(0)
 
     def append(self, steps: int, wait: Any = None) -> None:
         """Rows in, then one commit."""
@@ -186,7 +198,8 @@ class Ours:
 
     def open(self) -> None:
         """Pin a window for the samples until ``close``, as a round's learner does."""
-        self._window = self.reader.pin(max(0, self.row * LANES - self.work.capacity))
+        inserts = int(self.columns.header[0, HEADER_HEAD]) * LANES
+        self._window = self.reader.pin(max(0, inserts - self.work.capacity))
 
     def close(self) -> None:
         """Let go of it."""
@@ -212,6 +225,36 @@ class Ours:
         self.reader.write_priorities(self.batch.cells, self.batch.rows, td_errors(size))
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where our replay is, for other processes: segment and lock file."""
+
+    work: Workload
+    segment: str
+    lock: Path
+
+    def attach(self) -> PolicyReplay:
+        """The same replay in this process."""
+        layout = layout_of(self.work)
+        memory = segment.attach(self.segment, layout.nbytes, HASH)
+        return PolicyReplay(layout, memory, [LockFile.open(self.lock).rwlock(0, "shard", 5.0)])
+
+
+@contextmanager
+def shared_replay(work: Workload) -> Iterator[Place]:
+    """An empty replay that other processes may attach; this one keeps no end of it."""
+    layout = layout_of(work)
+    with shared_memory() as (lock_path, make):
+        memory = make(layout.nbytes, "replay")
+        locks = LockFile.create(lock_path)
+        try:
+            PolicyReplay(layout, memory, [locks.rwlock(0, "shard", 5.0)]).initialise()
+            yield Place(work, memory.name, lock_path)
+        finally:
+            locks.close()
+            memory.close()
+
+
 @contextmanager
 def ours(work: Workload, stream: Stream, *, prioritized: bool = False) -> Iterator[Ours]:
     """Our store in shared memory, empty."""
@@ -234,7 +277,7 @@ def bare_gather(store: Ours, size: int) -> Callable[[], object]:
     Observations (each frame that state and next state share is taken once, as ours does with
     one-step returns), action, return, discount, at positions drawn beforehand.
     """
-    work, columns = store.work, store.writer.columns
+    work, columns = store.work, store.columns
     frames = work.frames + 1 if work.n_step == 1 else 2 * work.frames
     rng = np.random.default_rng(1)
     cells = [rng.integers(0, work.capacity, (size, frames)) for _ in range(32)]

@@ -15,8 +15,7 @@ which is why every figure is also given per second of the learner's own processo
 
 from __future__ import annotations
 
-import copy
-from dataclasses import fields
+from dataclasses import fields, replace
 from statistics import median
 from typing import Any
 
@@ -78,15 +77,12 @@ def run_learner(args: ChildArgs, link: Link) -> None:
     )
 
     def fixed_batch() -> Any:
-        window = part.reader.pin()
-        batch = part.reader.sample(
-            window, config.learner.batch_size, part.rng, config.learner.n_step, config.learner.gamma
-        )
+        window = part.pin(stores.limiter.totals().inserts[0])
+        batch = part.reader.sample(window, config.learner.batch_size, part.rng)
         part.reader.unpin()
-        own = copy.copy(batch)
-        for field in fields(batch):
-            setattr(own, field.name, getattr(batch, field.name).copy())
-        return to_device(own, config.learner.device)
+        own = {field.name: getattr(batch, field.name) for field in fields(batch)}
+        own = {name: array.copy() for name, array in own.items() if array is not None}
+        return to_device(replace(batch, **own), config.learner.device)
 
     def credit() -> None:
         """What `every` updates mean to the others."""

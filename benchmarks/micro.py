@@ -1,7 +1,8 @@
 """Single operations over the least that the same work could cost.
 
 Every line is a pair: ours, and the bare system calls, copies or tensor operations that remain when
-everything around them is taken away. One process, nobody else at the shared memory.
+everything around them is taken away. One process, nobody else at the shared memory. Sampling is the
+subject `replay`'s.
 """
 
 from __future__ import annotations
@@ -121,8 +122,8 @@ def _memory() -> Iterator[_Memory]:
 def _pairs(memory: _Memory) -> dict[str, Pair]:
     return {
         **_locking(memory),
-        **_replay(memory, "vectors [4]", VECTOR, 1, 50_000, (32, 128, 256)),
-        **_replay(memory, "frames 84x84x4", IMAGE, 4, 20_000, (32, 128, 256)),
+        **_replay(memory, "vectors [4]", VECTOR, 1, 50_000),
+        **_replay(memory, "frames 84x84x4", IMAGE, 4, 20_000),
         **_learning(memory),
     }
 
@@ -175,15 +176,14 @@ def _tenth() -> Any:
 
 
 def _replay(
-    memory: _Memory, what: str, spec: PolicySpec, frames: int, capacity: int, sizes: tuple[int, ...]
+    memory: _Memory, what: str, spec: PolicySpec, frames: int, capacity: int
 ) -> dict[str, Pair]:
     lanes, rows = 8, 16
     layout = ReplayLayout("default", spec, frames, 1, 1, lanes, rows, capacity, 1000, 1000, 1)
     lock = memory.locks.rwlock(10 + len(what), what, 1.0)
     replay = PolicyReplay(layout, memory.make(layout.nbytes), [lock])
     replay.initialise()
-    writer, reader = replay.writer(0), replay.reader(0)
-    rng = np.random.default_rng(0)
+    writer = replay.writer(0)
     observation = np.zeros((lanes, *spec.observation_shape), spec.dtype)
     action = np.zeros(lanes, np.int64)
     reward, no = np.zeros(lanes, np.float32), np.zeros(lanes, np.bool_)
@@ -212,38 +212,11 @@ def _replay(
         slot = (slot + 1) % len(target)
         np.copyto(target[slot], chunk)
 
-    pairs = {
+    return {
         f"append {rows} rows of {lanes}, {what}": Pair(
             append, copy_chunk, "one copy of the observations"
         )
     }
-    window = reader.pin()
-    reader.unpin()  # nothing is appended any more
-    columns = replay.columns
-    scalars = (
-        columns.flat_action,
-        columns.flat_reward,
-        columns.flat_terminated,
-        columns.flat_truncated,
-    )
-    for size in sizes:
-
-        def sample(size: int = size) -> None:
-            reader.sample(window, size, rng, 1, 0.99)
-
-        cells = [rng.integers(0, capacity // 2, (2, size, frames)) for _ in range(32)]
-        images = np.zeros((2, size, frames, *spec.observation_shape), spec.dtype)
-        outs = [np.zeros(size, column.dtype) for column in scalars]
-
-        def gather(cells: Any = cells, images: Any = images, outs: Any = outs) -> None:
-            index = cells.pop()
-            cells.insert(0, index)
-            columns.flat_observation.take(index, axis=0, out=images, mode="clip")
-            for column, out in zip(scalars, outs, strict=True):
-                column.take(index[0, :, 0], out=out, mode="clip")
-
-        pairs[f"sample {size}, {what}"] = Pair(sample, gather, "gathering 5 columns")
-    return pairs
 
 
 def _learning(memory: _Memory) -> dict[str, Pair]:

@@ -16,13 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 PAIRS = 20
 """Rounds by default."""
 
-Rounds = dict[str, list[float]]
-"""By arm, one value per round."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,12 @@ def ratio(over: Sequence[float], under: Sequence[float], resamples: int = 4000) 
     return Ratio(statistics.median(quotients), low, high, len(quotients))
 
 
-def interleave(arms: Mapping[str, Callable[[], float]], rounds: int, seed: int = 0) -> Rounds:
-    """Call every arm once per round, in an order drawn anew each round."""
+def interleave(
+    arms: Mapping[str, Callable[[], T]], rounds: int, seed: int = 0
+) -> dict[str, list[T]]:
+    """Call every arm once per round, in an order drawn anew each round; by arm, one value each."""
     rng = random.Random(seed)
-    found: Rounds = {name: [] for name in arms}
+    found: dict[str, list[T]] = {name: [] for name in arms}
     for _ in range(rounds):
         for name in rng.sample(sorted(arms), len(arms)):
             found[name].append(arms[name]())

@@ -10,7 +10,7 @@ has pinned. Knows nothing of what is sampled, or of who waits for whom.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -40,22 +40,8 @@ class ShardBlocked(RuntimeError):
     """A reader pins rows that are to be overwritten, and the caller gave no way to wait."""
 
 
-class Row(NamedTuple):
-    """A reserved row as it lies in the shard, to be filled in place. Columns as in ``Columns``."""
-
-    observation: npt.NDArray[Any]
-    reward: npt.NDArray[np.float32]
-    terminated: npt.NDArray[np.bool_]
-    truncated: npt.NDArray[np.bool_]
-    age: npt.NDArray[np.uint16]
-    flags: npt.NDArray[np.uint8]
-
-
 class ShardWriter:
-    """The one writer of a shard.
-
-    A row is either ``put_observation``, later ``put_outcome``, which check and copy arrays of the
-    caller's; or it is filled where it lies: ``open`` and, once it has its outcome, ``complete``.
+    """The one writer of a shard. A row is its observation, its marks, and later its outcome.
 
     The observation of a row is written before its action is known: the row at ``head`` is
     *pending*. So ``begin(L)`` reserves L + 1 slots, and the last of them stays pending after the
@@ -63,7 +49,7 @@ class ShardWriter:
 
     A writer made for a shard that has rows is the successor of one that died: it goes on at
     ``head`` (what its predecessor had not committed is written over) and must begin with the
-    first observations of new episodes.
+    first observations of new episodes: ``put_observation`` for the first row.
 
     Attributes:
         columns, ring, shard: where the rows lie, for ``window.gather_stack``.
@@ -143,43 +129,17 @@ class ShardWriter:
             wait(lambda: self._unpinned(tail), reason)
         self._reserved_to = last
 
-    def open(self, row: int) -> Row:
-        """A reserved row, the pending one included, to be filled in place.
+    def observations(self, row: int, rows: int) -> list[npt.NDArray[Any]]:
+        """Where the observations of ``rows`` reserved rows from ``row`` on lie, to be filled there.
 
-        It has no flags yet, except CUT where it is the first row of a writer that finds rows in its
-        shard. Everything else holds what the slot held before.
-
-        Raises:
-            RowRefused: the row is not reserved.
-        """
-        if not self._head <= row <= self._reserved_to:
-            raise self._outside(row, self._reserved_to)
-        slot = row % self._rows
-        flags = self._flags[slot]
-        flags.fill(CUT if row == self._cut_at else 0)
-        return Row(
-            self._observation[slot],
-            self._reward[slot],
-            self._terminated[slot],
-            self._truncated[slot],
-            self._age[slot],
-            flags,
-        )
-
-    def complete(
-        self, row: int, action: npt.NDArray[np.integer[Any]], version: int, stamp: int
-    ) -> None:
-        """The last that is written of a row; see ``put_outcome`` for the arguments.
+        Each is [lanes, *observation_shape] in ``observation_dtype``, and its own memory until the
+        row after the next ``begin`` is overwritten.
 
         Raises:
-            RowRefused: the row is not reserved, or is the last and stays pending.
+            RowRefused: a row is not reserved.
         """
-        if not self._head <= row < self._reserved_to:
-            raise self._outside(row, self._reserved_to - 1)
-        slot = row % self._rows
-        self._action[slot] = action
-        self._version[slot] = version
-        self._stamp[slot] = stamp
+        self._check(row, rows, self._reserved_to)
+        return [self._observation[r % self._rows] for r in range(row, row + rows)]
 
     def put_observation(
         self,
@@ -194,8 +154,7 @@ class ShardWriter:
             row: a reserved row, the pending one at ``head`` + rows included.
             observation: [lanes, *observation_shape] in ``observation_dtype``.
             age: integers [lanes], steps since the episode began; saturates.
-            flags: uint8 [lanes] or one for all lanes, see ``layout``. CUT is added to the first
-                row of a writer that finds rows in its shard.
+            flags: uint8 [lanes] or one for all lanes, see ``put_marks``.
 
         Raises:
             RowRefused: another shape or dtype, or a row that is not reserved.
@@ -204,12 +163,36 @@ class ShardWriter:
             raise self._refused("observation", observation, self._row_shape, self.observation_dtype)
         if age.shape != self._lanes_shape:
             raise self._refused("age", age, self._lanes_shape, self._age.dtype)
-        if not self._head <= row <= self._reserved_to:
-            raise self._outside(row, self._reserved_to)
-        slot = row % self._rows
-        self._observation[slot] = observation
-        self._age[slot] = np.minimum(age, MAX_AGE)
-        self._flags[slot] = flags if row != self._cut_at else flags | np.uint8(CUT)
+        self._check(row, 1, self._reserved_to)
+        self._observation[row % self._rows] = observation
+        self.put_marks(row, age, flags)
+
+    def put_marks(
+        self,
+        row: int,
+        age: npt.NDArray[np.integer[Any]],
+        flags: npt.NDArray[np.integer[Any]] | int,
+    ) -> None:
+        """Write what else is known of a row, or of k rows, besides the observation.
+
+        Args:
+            row: the (first) reserved row, the pending one at ``head`` + rows included.
+            age: integers [lanes] or [k, lanes], steps since the episode began; saturates.
+            flags: of the same shape or one for all, see ``layout``. CUT is added to the first row
+                of a writer that finds rows in its shard.
+
+        Raises:
+            RowRefused: another shape, or a row that is not reserved.
+        """
+        rows = len(age) if age.ndim == 2 else 1
+        if age.shape[-1:] != self._lanes_shape or age.ndim > 2:
+            raise self._refused("age", age, self._lanes_shape, self._age.dtype)
+        self._check(row, rows, self._reserved_to)
+        at = self._slots(row, rows, age.ndim)
+        self._age[at] = np.minimum(age, MAX_AGE)
+        self._flags[at] = flags
+        if row <= self._cut_at < row + rows:
+            self._flags[self._cut_at % self._rows] |= CUT
 
     def put_outcome(
         self,
@@ -218,39 +201,41 @@ class ShardWriter:
         reward: npt.NDArray[np.float32],
         terminated: npt.NDArray[np.bool_],
         truncated: npt.NDArray[np.bool_],
-        version: int,
-        stamp: int,
+        version: int | npt.NDArray[np.int64],
+        stamp: int | npt.NDArray[np.int64],
     ) -> None:
-        """Write what is known of a row after its step; it must have its observation already.
+        """Write what is known of a row, or of k rows, after the step; observations come first.
 
         Args:
-            row: a reserved row, not the last.
-            action: integers [lanes].
-            reward: float32 [lanes].
-            terminated: bool [lanes].
-            truncated: bool [lanes].
-            version: weights version the action was chosen with.
-            stamp: policy-wide count of inserts when the row was made; must not fall.
+            row: the (first) reserved row, not the last.
+            action: integers [lanes] or [k, lanes], as the next three.
+            reward: float32.
+            terminated: bool.
+            truncated: bool.
+            version: weights version the action was chosen with; one or [k].
+            stamp: policy-wide count of inserts when the row was made; must not fall. One or [k].
 
         Raises:
             RowRefused: another shape or dtype, or a row that is not reserved.
         """
-        shape = self._lanes_shape
+        rows = len(action) if action.ndim == 2 else 1
+        shape = (rows, *self._lanes_shape) if action.ndim == 2 else self._lanes_shape
         if action.shape != shape or action.dtype.kind not in "iu":
-            raise self._refused("action", action, shape, self._action.dtype)
+            raise self._refused("action", action, self._lanes_shape, self._action.dtype)
         if reward.shape != shape or reward.dtype != _REWARD:
-            raise self._refused("reward", reward, shape, _REWARD)
+            raise self._refused("reward", reward, self._lanes_shape, _REWARD)
         if terminated.shape != shape or terminated.dtype != _BOOL:
-            raise self._refused("terminated", terminated, shape, _BOOL)
+            raise self._refused("terminated", terminated, self._lanes_shape, _BOOL)
         if truncated.shape != shape or truncated.dtype != _BOOL:
-            raise self._refused("truncated", truncated, shape, _BOOL)
-        if not self._head <= row < self._reserved_to:
-            raise self._outside(row, self._reserved_to - 1)
-        slot = row % self._rows
-        self._reward[slot] = reward
-        self._terminated[slot] = terminated
-        self._truncated[slot] = truncated
-        self.complete(row, action, version, stamp)
+            raise self._refused("truncated", truncated, self._lanes_shape, _BOOL)
+        self._check(row, rows, self._reserved_to - 1)
+        at = self._slots(row, rows, action.ndim)
+        self._action[at] = action
+        self._reward[at] = reward
+        self._terminated[at] = terminated
+        self._truncated[at] = truncated
+        self._version[at] = version
+        self._stamp[at] = stamp
 
     def commit(self, head: int) -> None:
         """Make all rows before ``head`` readable.
@@ -258,8 +243,7 @@ class ShardWriter:
         Raises:
             RowRefused: ``head`` falls, or is past the rows that were reserved.
         """
-        if not self._head <= head <= self._reserved_to:
-            raise self._outside(head, self._reserved_to)
+        self._check(head, 1, self._reserved_to)
         with self._lock.write():
             self._header[HEADER_HEAD] = head
         self._head = head
@@ -291,11 +275,23 @@ class ShardWriter:
             f"spec wants {shape} of {dtype} (first axis: lanes)"
         )
 
-    def _outside(self, row: int, last: int) -> RowRefused:
-        return RowRefused(
-            f"row {row} of shard {self.shard} is not reserved: rows {self._head} to {last} are; "
-            "call begin() first"
-        )
+    def _check(self, row: int, rows: int, last: int) -> None:
+        """Refuse rows before ``head`` or after ``last``."""
+        if not self._head <= row <= last - rows + 1:
+            outside = row if not self._head <= row <= last else row + rows - 1
+            raise RowRefused(
+                f"row {outside} of shard {self.shard} is not reserved: rows {self._head} to {last} "
+                "are; call begin() first"
+            )
+
+    def _slots(self, row: int, rows: int, axes: int) -> Any:
+        """Index of one row's slot, or of those of ``rows`` rows if there is an axis for them."""
+        slot = row % self._rows
+        if axes == 1:
+            return slot
+        if slot + rows <= self._rows:
+            return slice(slot, slot + rows)
+        return np.arange(row, row + rows) % self._rows
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -19,14 +19,15 @@ from tuitrain.envs.vector import Lanes, LaneStep
 from tuitrain.learning.exploration import actor_epsilon, epsilon_at
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import WeightStore, sha256
-from tuitrain.metrics.counters import UNTIMED, EpisodeStats, Phases
-from tuitrain.replay.layout import BOUNDARY, MAX_AGE
+from tuitrain.metrics.counters import UNTIMED, Phases
+from tuitrain.replay.layout import BOUNDARY
 from tuitrain.replay.limiter import Ticket
-from tuitrain.replay.shard import Row, ShardWriter
+from tuitrain.replay.shard import ShardWriter
 from tuitrain.replay.window import gather_stack
 from tuitrain.seeding import GlobalRandom, stream
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import close_lanes
+from tuitrain.workers.episodes import Episodes
 from tuitrain.workers.stores import Stores
 
 Wait = Callable[[Callable[[], bool], str], None]
@@ -41,7 +42,12 @@ class Committed:
 
 
 class _PolicyLanes:
-    """The lanes of one policy in this actor: their shard, their weights, their episodes."""
+    """The lanes of one policy in this actor: their shard, their weights, their episodes.
+
+    Observations are written where they lie in the shard, step by step. Whatever else a row holds is
+    kept in [L, lanes] arrays of this object's and *settled* many rows at once: at the end of the
+    chunk, or before frames are stacked, which needs ages.
+    """
 
     def __init__(
         self,
@@ -57,7 +63,6 @@ class _PolicyLanes:
         self.policy = policy
         self.writer = writer
         self.n_agents = n_agents
-        self.stats = EpisodeStats()
         self.inserts = 0
         self.updates_held = 0
         self._store = store
@@ -71,13 +76,9 @@ class _PolicyLanes:
         self._stacked = np.empty(
             (lanes, n_frames, *writer.observation_shape), writer.observation_dtype
         )
-        self._age = np.zeros(lanes, np.int64)
-        self._over = np.zeros(lanes, bool)
-        """Lanes whose episode has ended: their pending row is a boundary row."""
-        self._n_over = 0
-        self._return = np.zeros(lanes, np.float64)
-        self._here: Row
-        self._next: Row
+        self._episodes = Episodes(lanes)
+        self.stats = self._episodes.stats
+        self._reserve(0)
 
     def pull(self) -> None:
         """Take the newest weights if they are not the ones held."""
@@ -90,10 +91,25 @@ class _PolicyLanes:
         """SHA-256 of the weights held, as they were pulled."""
         return sha256(self._weights)
 
+    def put_first(self, row: int, observation: NDArray[np.generic]) -> None:
+        """The observations after reset become the first pending row; a wrong form is refused."""
+        self.writer.put_observation(row, observation, np.zeros(len(self._lane_ids), np.int64), 0)
+
+    def begin(self, row: int, rows: int, stamp: int) -> None:
+        """The next `rows` rows from `row` on are reserved, and the pending one after them."""
+        if rows > len(self._action):
+            self._reserve(rows)
+        self._settled = row
+        self._first = row
+        self._stamp = stamp
+        self._observations = self.writer.observations(row, rows + 1)
+
     def choose(self, row: int, epsilon: float) -> NDArray[np.int64]:
         """Actions for the pending row, from the frames in the shard."""
         if self._n_frames == 1:
-            return self.policy.act(self._here.observation[:, None], epsilon, self._rng)
+            newest = self._observations[row - self._first]
+            return self.policy.act(newest[:, None], epsilon, self._rng)
+        self.settle(row)
         self._rows[:] = row
         gather_stack(
             self.writer.columns,
@@ -106,35 +122,35 @@ class _PolicyLanes:
         )
         return self.policy.act(self._stacked, epsilon, self._rng)
 
-    def put_first(self, row: int, observation: NDArray[np.generic]) -> None:
-        """The observations after reset become the first pending row; a wrong form is refused."""
-        self._here = self.writer.open(row)
-        self.writer.put_observation(row, observation, self._age, 0)
+    def outcome(self, row: int, action: NDArray[np.int64]) -> LaneStep:
+        """Where the step of `row` with `action` is to be written: its outcome, the next row."""
+        k = row - self._first
+        self._action[k] = action
+        self._version[k] = self.policy.version  # a resync by hand changes it within a chunk
+        return LaneStep(self._observations[k + 1], *self._outcomes[k])
 
-    def outcome(self, row: int) -> LaneStep:
-        """Where the step of `row` is to be written: its outcome, and the next pending row."""
-        here = self._here
-        self._next = self.writer.open(row + 1)
-        return LaneStep(self._next.observation, here.reward, here.terminated, here.truncated)
+    def settle(self, head: int) -> None:
+        """Write what rows before `head` still lack, and the marks of the pending row at `head`."""
+        at = slice(self._settled - self._first, head - self._first)
+        if at.start == at.stop:
+            return
+        outcome = self._reward[at], self._terminated[at], self._truncated[at]
+        after = self._episodes.follow(*outcome)
+        self.writer.put_outcome(
+            self._settled, self._action[at], *outcome, self._version[at], self._stamp
+        )
+        self.writer.put_marks(self._settled + 1, after.age, after.over * np.uint8(BOUNDARY))
+        self.inserts += after.transitions
+        self._settled = head
 
-    def put(self, row: int, action: NDArray[np.int64], stamp: int) -> None:
-        """Complete `row` and the next pending row, once its step is written."""
-        here, pending, over, age = self._here, self._next, self._over, self._age
-        self.writer.complete(row, action, self.policy.version, stamp)
-        self.inserts += len(over) - self._n_over
-        age += 1
-        if self._n_over:
-            age[over] = 0
-        np.minimum(age, MAX_AGE, out=pending.age, casting="unsafe")
-        self._return += here.reward
-        np.logical_or(here.terminated, here.truncated, out=over)
-        self._n_over = int(np.count_nonzero(over))
-        if self._n_over:
-            for lane in np.flatnonzero(over):
-                self.stats.add(float(self._return[lane]), int(age[lane]))
-            self._return[over] = 0.0
-            pending.flags[over] |= BOUNDARY
-        self._here = pending
+    def _reserve(self, rows: int) -> None:
+        shape = (rows, len(self._lane_ids))
+        self._action = np.empty(shape, np.int64)
+        self._version = np.empty(rows, np.int64)
+        self._reward = np.empty(shape, np.float32)
+        self._terminated = np.empty(shape, np.bool_)
+        self._truncated = np.empty(shape, np.bool_)
+        self._outcomes = list(zip(self._reward, self._terminated, self._truncated, strict=True))
 
 
 class Actor:
@@ -160,7 +176,8 @@ class Actor:
         self.index = index
         self.epsilon = float("nan")
         self.steps = 0
-        self._blueprint = blueprint
+        self._exploration = blueprint.config.exploration
+        self._n_actors, self._envs_total = blueprint.n_actors, blueprint.envs_total
         chooser, env_seeds, globals_seed = stream(
             blueprint.config.run.seed, "actor", index, blueprint.base.session
         ).spawn(3)
@@ -201,27 +218,28 @@ class Actor:
             ticket: the counts that epsilon and row stamps start from.
             wait: how to wait for a reader that pins rows to be overwritten.
         """
-        for part in self.parts.values():
+        parts = self.parts
+        for part in parts.values():
             part.writer.begin(rows, wait)
         if not self._started:
-            for name, part in self.parts.items():
+            for name, part in parts.items():
                 part.put_first(self._row, self._first[name])
             self._started = True
+        for part, stamp in zip(parts.values(), ticket.stamp_base, strict=True):
+            part.begin(self._row, rows, stamp)
         self._ticket = ticket
         self._in_chunk = 0
-        self._inserts_before = [part.inserts for part in self.parts.values()]
+        self._inserts_before = [part.inserts for part in parts.values()]
 
     def step(self, phases: Phases = UNTIMED) -> None:
-        """One step of every environment: stack, act, step, write."""
-        enter, row = phases.enter, self._row
-        enter("act")
+        """One step of every environment: stack, act, step."""
+        row, parts = self._row, self.parts
+        phases.enter("act")
         self.epsilon = epsilon = self.planned_epsilon()
-        actions = {name: part.choose(row, epsilon) for name, part in self.parts.items()}
-        enter("env")
-        self._lanes.step(actions, {name: part.outcome(row) for name, part in self.parts.items()})
-        enter("write")
-        for (name, part), stamp in zip(self.parts.items(), self._ticket.stamp_base, strict=True):
-            part.put(row, actions[name], stamp)
+        actions = {name: part.choose(row, epsilon) for name, part in parts.items()}
+        out = {name: part.outcome(row, actions[name]) for name, part in parts.items()}
+        phases.enter("env")
+        self._lanes.step(actions, out)
         self._row += 1
         self._in_chunk += 1
 
@@ -231,11 +249,13 @@ class Actor:
             for _ in range(rows):
                 self.step(phases)
                 tick()
+        phases.enter("write")
 
     def commit(self) -> Committed:
         """Make the steps since ``begin`` readable."""
         parts = list(self.parts.values())
         for part in parts:
+            part.settle(self._row)
             part.writer.commit(self._row)
         inserts = tuple(
             part.inserts - before for part, before in zip(parts, self._inserts_before, strict=True)
@@ -247,14 +267,9 @@ class Actor:
 
     def planned_epsilon(self) -> float:
         """Epsilon of the next step: a pure function of the global step count and this actor."""
-        done = self._ticket.step_base + self._in_chunk * self._blueprint.envs_total
-        exploration = self._blueprint.config.exploration
-        return actor_epsilon(
-            epsilon_at(done, exploration),
-            self.index,
-            self._blueprint.n_actors,
-            exploration.ladder_alpha,
-        )
+        done = self._ticket.step_base + self._in_chunk * self._envs_total
+        epsilon = epsilon_at(done, self._exploration)
+        return actor_epsilon(epsilon, self.index, self._n_actors, self._exploration.ladder_alpha)
 
     def close(self) -> None:
         """Close the environments, which may write their last files then."""

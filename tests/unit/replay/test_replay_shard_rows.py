@@ -1,0 +1,116 @@
+"""Many rows at once, and observations written in place, against one row at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unit.replay.helpers import layout, replay
+from tuitrain.replay.layout import BOUNDARY, CUT, MAX_AGE
+from tuitrain.replay.shard import RowRefused, ShardWriter
+
+LAYOUT = layout(n_actors=1, envs_per_actor=2, capacity=12, learning_starts=0, max_lead_inserts=2)
+ROWS = 4
+
+
+def rows_of(rng: np.random.Generator) -> dict[str, Any]:
+    """What a chunk holds: outcomes of its rows, observations and marks of the rows after each."""
+    cell = (ROWS, 2)
+    return {
+        "observation": rng.standard_normal((ROWS, 2, 4)).astype(np.float32),
+        "action": rng.integers(0, 5, cell),
+        "reward": rng.standard_normal(cell).astype(np.float32),
+        "terminated": rng.random(cell) < 0.3,
+        "truncated": rng.random(cell) < 0.3,
+        "version": rng.integers(0, 9, ROWS),
+        "age": rng.integers(0, MAX_AGE * 2, cell),
+        "flags": (rng.random(cell) < 0.3).astype(np.uint8) * BOUNDARY,
+    }
+
+
+OUTCOME = ("action", "reward", "terminated", "truncated", "version")
+
+
+def at_once(writer: ShardWriter, row: int, chunk: dict[str, Any]) -> None:
+    for place, observation in zip(
+        writer.observations(row + 1, ROWS), chunk["observation"], strict=True
+    ):
+        place[:] = observation
+    writer.put_outcome(row, *(chunk[name] for name in OUTCOME), row)
+    writer.put_marks(row + 1, chunk["age"], chunk["flags"])
+
+
+def one_by_one(writer: ShardWriter, row: int, chunk: dict[str, Any]) -> None:
+    for k in range(ROWS):
+        writer.put_outcome(row + k, *(chunk[name][k] for name in OUTCOME), row)
+        writer.put_observation(
+            row + k + 1, chunk["observation"][k], chunk["age"][k], chunk["flags"][k]
+        )
+
+
+def test_rows_at_once_are_the_rows_one_by_one_around_the_ring() -> None:
+    digests = []
+    for write in (at_once, one_by_one):
+        writer, rng = replay(LAYOUT).writer(0), np.random.default_rng(0)
+        for chunk in range(15):
+            writer.begin(ROWS)
+            if chunk == 0:
+                writer.put_observation(0, np.zeros((2, 4), np.float32), np.zeros(2, int), 0)
+            write(writer, writer.head, rows_of(rng))
+            writer.commit(writer.head + ROWS)
+        assert writer.head > 2 * writer.ring.rows
+        assert writer.ring.rows % ROWS, "no chunk lay across the end of the ring"
+        digests.append([(name, array.tobytes()) for name, array in writer.columns.data()])
+    assert digests[0] == digests[1]
+
+
+def test_marks_of_a_successors_first_row_are_cut() -> None:
+    store = replay(LAYOUT)
+    first = store.writer(0)
+    first.begin(2)
+    at = np.zeros((2, 2), np.int64)
+    first.commit(2)
+    second = store.writer(0)
+    second.begin(2)
+    second.put_marks(2, at, BOUNDARY)
+    flags = store.columns.flags[0]
+    assert flags[2].tolist() == [BOUNDARY | CUT] * 2
+    assert flags[3].tolist() == [BOUNDARY] * 2
+    second.put_marks(3, at[0], 0)
+    assert flags[2].tolist() == [BOUNDARY | CUT] * 2
+
+
+@pytest.mark.parametrize(
+    ("what", "bad"),
+    [
+        ("action", np.zeros((ROWS, 1), np.int64)),
+        ("action", np.zeros((ROWS, 2), np.float32)),
+        ("action", np.zeros((ROWS, 2, 1), np.int64)),
+        ("reward", np.zeros((ROWS - 1, 2), np.float32)),
+        ("reward", np.zeros((ROWS, 2), np.float64)),
+        ("terminated", np.zeros(2, np.bool_)),
+        ("truncated", np.zeros((ROWS, 2), np.uint8)),
+        ("age", np.zeros((ROWS, 1), np.int64)),
+        ("age", np.zeros((1, ROWS, 2), np.int64)),
+    ],
+)
+def test_rows_of_other_shapes_and_dtypes_are_refused(what: str, bad: np.ndarray[Any, Any]) -> None:
+    writer = replay(LAYOUT).writer(0)
+    writer.begin(ROWS)
+    with pytest.raises(RowRefused, match=rf"^{what} for shard 0 .*spec wants \(2,\)"):
+        at_once(writer, 0, rows_of(np.random.default_rng(0)) | {what: bad})
+
+
+def test_rows_that_are_not_reserved_are_refused() -> None:
+    writer, chunk = replay(LAYOUT).writer(0), rows_of(np.random.default_rng(0))
+    writer.begin(ROWS)
+    with pytest.raises(RowRefused, match=rf"row {ROWS + 1} .*rows 0 to {ROWS} are"):
+        writer.observations(2, ROWS)
+    with pytest.raises(RowRefused, match=rf"row {ROWS} .*rows 0 to {ROWS - 1} are"):
+        writer.put_outcome(1, *(chunk[name] for name in OUTCOME), 0)
+    with pytest.raises(RowRefused, match=rf"row {ROWS + 1} .*rows 0 to {ROWS} are"):
+        writer.put_marks(2, chunk["age"], 0)
+    with pytest.raises(RowRefused, match="row -1"):
+        writer.observations(-1, 2)

@@ -292,8 +292,13 @@ def _difference(expected: bytes, found: bytes, file_bytes: int) -> str | None:
         return f"its format is version {version}, expected {want_version}"
     if nbytes != want_nbytes or file_bytes < HEADER_BYTES + nbytes:  # macOS rounds sizes up
         return f"it holds {nbytes} bytes in a file of {file_bytes}, expected {want_nbytes}"
-    if layout_hash != want_hash:
-        return f"its layout hash is {layout_hash.hex()[:16]}…, expected {want_hash.hex()[:16]}…"
+    shown = 8
+    if layout_hash[:shown] != want_hash[:shown]:
+        found_hash, wanted = layout_hash[:shown].hex(), want_hash[:shown].hex()
+        return f"its layout hash is {found_hash}…, expected {wanted}…"
+    for at, (have, want) in enumerate(zip(found, expected, strict=True)):
+        if have != want:  # other layouts differ above: this is no layout but damage
+            return f"byte {at} of its header is {have:#04x}, expected {want:#04x}"
     return None
 
 

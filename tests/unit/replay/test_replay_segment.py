@@ -120,6 +120,28 @@ def test_a_doctored_header_is_refused(name: str, position: int, value: int, mess
         segment.attach(name, 100, HASH)
 
 
+def test_any_flipped_bit_of_the_header_is_noticed(name: str) -> None:
+    segment.create(name, 100, HASH).close()
+    whole = (SHM / name).read_bytes()
+    with (SHM / name).open("r+b", buffering=0) as file:
+        for byte in range(segment.HEADER_BYTES):
+            for bit in range(8):
+                os.pwrite(file.fileno(), bytes([whole[byte] ^ 1 << bit]), byte)
+                with pytest.raises(segment.SegmentMismatch):
+                    segment.attach(name, 100, HASH)
+            os.pwrite(file.fileno(), whole[byte : byte + 1], byte)
+    segment.attach(name, 100, HASH).close()
+
+
+def test_damage_that_no_field_tells_is_named_by_its_byte(name: str) -> None:
+    segment.create(name, 100, HASH).close()
+    with (SHM / name).open("r+b") as file:
+        file.seek(24 + 31)  # the layout hash's last byte
+        file.write(b"\x60")
+    with pytest.raises(segment.SegmentMismatch, match=r"byte 55 of its header is 0x60.* 0x1f"):
+        segment.attach(name, 100, HASH)
+
+
 def test_another_layout_or_size_is_refused(name: str) -> None:
     segment.create(name, 100, HASH).close()
     with pytest.raises(segment.SegmentMismatch, match="layout hash is 00010203"):

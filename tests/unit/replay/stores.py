@@ -36,6 +36,12 @@ def die_for_real() -> NoReturn:
     raise AssertionError("SIGKILL returned")
 
 
+def stand_still() -> NoReturn:
+    """Stop the writer's process as Ctrl-Z would, with whatever locks it holds."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+    raise AssertionError("SIGCONT came")
+
+
 class Stores:
     """Every store into one buffer, counted from 0.
 

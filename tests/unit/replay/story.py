@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from tuitrain.replay.buffer import NothingToSample, ReplayReader, Window
-from tuitrain.replay.layout import ABSENT, BOUNDARY, CUT, HEADER_HEAD, HEADER_TAIL, Columns
+from tuitrain.replay.layout import (
+    ABSENT,
+    BOUNDARY,
+    CUT,
+    HEADER_HEAD,
+    HEADER_TAIL,
+    Columns,
+)
 from tuitrain.replay.shard import ShardWriter, Wait
 
 TAGS = 5  # shard, lane, episode, step, row
@@ -83,6 +90,9 @@ class Scribe:
     """A writer of random episodes that notes in its story what it hands to the shard.
 
     Made for a story that has rows already, it is the successor of a writer that died.
+
+    Args:
+        in_place: write as actors do: observations where they lie, the rest for all rows at once.
     """
 
     def __init__(
@@ -93,6 +103,7 @@ class Scribe:
         *,
         end_chance: float = 0.25,
         absent_chance: float = 0.1,
+        in_place: bool = False,
     ) -> None:
         lanes = writer.ring.lanes
         assert writer.head == story.head
@@ -100,6 +111,7 @@ class Scribe:
         self.story = story
         self._rng = rng
         self._chances = end_chance, absent_chance
+        self._in_place = in_place
         self._row = story.head
         self._fresh = True
         self._episode = np.array([self._new_episode() for _ in range(lanes)])
@@ -109,50 +121,65 @@ class Scribe:
 
     def write(self, rows: int, stamp: int, version: int, wait: Wait | None = None) -> int:
         """Write and commit a chunk; how many transitions it added."""
-        writer, over = self.writer, self._over
+        writer, first = self.writer, self._row
         writer.begin(rows, wait)
         if self._fresh:
-            self._put_observation()
+            writer.put_observation(first, self._observation(), self._step, self._flags)
             self._fresh = False
-        inserts = 0
-        end_chance, absent_chance = self._chances
-        for _ in range(rows):
-            over = self._over
-            lanes = len(over)
-            ends = ~over & (self._rng.random(lanes) < end_chance)
-            terminated = ends & (self._rng.random(lanes) < 0.5)
-            truncated = ends & ~terminated
-            action = self._rng.integers(0, 5, lanes)
-            reward = np.where(over, 0, self._rng.normal(size=lanes)).astype(np.float32)
-            self.story.draft.append(
-                [
-                    Line(
-                        tuple(self._tags()[lane].tolist()),
-                        int(action[lane]),
-                        float(reward[lane]),
-                        bool(terminated[lane]),
-                        bool(truncated[lane]),
-                        bool(over[lane]),
-                        bool(self._flags[lane] & ABSENT),
-                        version,
-                        stamp,
-                    )
-                    for lane in range(lanes)
-                ]
-            )
-            writer.put_outcome(self._row, action, reward, terminated, truncated, version, stamp)
-            inserts += int((~over).sum())
-            self._row += 1
-            for lane in np.flatnonzero(over):
-                self._episode[lane] = self._new_episode()
-            self._step = np.where(over, 0, self._step + 1)
-            self._over = ends
-            absent = ~ends & (self._rng.random(lanes) < absent_chance)
-            self._flags = (BOUNDARY * ends + ABSENT * absent).astype(np.uint8)
-            self._put_observation()
+        inserts = int((~self._over).sum())
+        places = writer.observations(first, rows + 1) if self._in_place else []
+        outcomes, marks = [], []
+        for k in range(rows):
+            outcome = self._act(stamp, version)
+            if self._in_place:
+                places[k + 1][:] = self._observation()
+            else:
+                writer.put_outcome(first + k, *outcome, version, stamp)
+                writer.put_observation(first + k + 1, self._observation(), self._step, self._flags)
+            outcomes.append(outcome)
+            marks.append((self._step, self._flags))
+            inserts += int((~self._over).sum()) if k < rows - 1 else 0
+        if self._in_place:
+            columns = (np.stack(column) for column in zip(*outcomes, strict=True))
+            writer.put_outcome(first, *columns, version, stamp)
+            writer.put_marks(first + 1, *(np.stack(mark) for mark in zip(*marks, strict=True)))
         writer.commit(self._row)
         self.story.settle(self._row)
         return inserts
+
+    def _act(self, stamp: int, version: int) -> tuple[Any, Any, Any, Any]:
+        """Invent the outcome of the pending row and go on to the next; note the line."""
+        end_chance, absent_chance = self._chances
+        over, lanes = self._over, len(self._over)
+        ends = ~over & (self._rng.random(lanes) < end_chance)
+        terminated = ends & (self._rng.random(lanes) < 0.5)
+        truncated = ends & ~terminated
+        action = self._rng.integers(0, 5, lanes)
+        reward = np.where(over, 0, self._rng.normal(size=lanes)).astype(np.float32)
+        self.story.draft.append(
+            [
+                Line(
+                    tuple(tags),
+                    int(action[lane]),
+                    float(reward[lane]),
+                    bool(terminated[lane]),
+                    bool(truncated[lane]),
+                    bool(over[lane]),
+                    bool(self._flags[lane] & ABSENT),
+                    version,
+                    stamp,
+                )
+                for lane, tags in enumerate(self._tags().tolist())
+            ]
+        )
+        self._row += 1
+        for lane in np.flatnonzero(over):
+            self._episode[lane] = self._new_episode()
+        self._step = np.where(over, 0, self._step + 1)
+        self._over = ends
+        absent = ~ends & (self._rng.random(lanes) < absent_chance)
+        self._flags = (BOUNDARY * ends + ABSENT * absent).astype(np.uint8)
+        return action, reward, terminated, truncated
 
     def _new_episode(self) -> int:
         self.story.episodes += 1
@@ -163,9 +190,8 @@ class Scribe:
         shard, row = np.full(lanes, self.writer.shard), np.full(lanes, self._row)
         return np.stack([shard, np.arange(lanes), self._episode, self._step, row], axis=1)
 
-    def _put_observation(self) -> None:
-        observation = self._tags().astype(self.writer.observation_dtype)
-        self.writer.put_observation(self._row, observation, self._step, self._flags)
+    def _observation(self) -> np.ndarray[Any, Any]:
+        return self._tags().astype(self.writer.observation_dtype)
 
 
 # ---- what is in the memory ---------------------------------------------------------------------

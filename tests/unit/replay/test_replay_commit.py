@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from tests.unit.replay import commit_worker
-from tests.unit.replay.commit_worker import DEADLINE_S, ROWS, SHAPE, begin_story
+from tests.unit.replay.commit_worker import ROWS, SHAPE, begin_story
 from tests.unit.replay.faulty import HeadFirst, HidesTheCut, PassesPins, TailStays
 from tests.unit.replay.helpers import Memory, NullLock
 from tests.unit.replay.stores import Died, Stores
@@ -29,14 +29,14 @@ from tests.unit.replay.story import Expected, Scribe, cut_rows, torn_rows
 from tuitrain.replay import segment
 from tuitrain.replay.buffer import PolicyReplay, ReplayReader, Window
 from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL
-from tuitrain.replay.lock import LockFile
+from tuitrain.replay.lock import LockFile, LockTimeout
 from tuitrain.replay.shard import ShardWriter
 
 GAMMA = 0.9
 CHUNKS = range(2 * SHAPE.ring_rows // ROWS)
 """Chunks written before the one that is interrupted: the ring is empty, part full, wraps in that
 chunk at each of its rows, has wrapped."""
-SOME = (0, 1, SHAPE.ring_rows // ROWS - 1, SHAPE.ring_rows // ROWS, CHUNKS[-1])
+SOME = (0, 1, SHAPE.ring_rows // ROWS, CHUNKS[-1])
 
 MakeWriter = Callable[[Any, int, Any], ShardWriter]
 
@@ -51,28 +51,44 @@ class Scene:
     reader: ReplayReader
     window: Window | None
     make: MakeWriter
+    in_place: bool
     lock: Any = field(default_factory=NullLock)
 
     def successor(self) -> Scribe:
         """The next writer of the shard."""
         writer = self.make(self.store.columns, 0, self.lock)
-        return Scribe(writer, self.scribe.story, np.random.default_rng(99), end_chance=0.1)
+        rng = np.random.default_rng(99)
+        return Scribe(writer, self.scribe.story, rng, end_chance=0.1, in_place=self.in_place)
 
 
-def scene(chunks: int, *, pinned: bool, succeeds: bool, make: MakeWriter) -> Scene:
-    """Up to the chunk in which the writer is to die."""
+def scene(
+    chunks: int,
+    *,
+    pinned: bool = False,
+    succeeds: bool = False,
+    in_place: bool = True,
+    make: MakeWriter = ShardWriter,
+) -> Scene:
+    """Up to the chunk in which the writer is to die.
+
+    Args:
+        pinned: a reader has pinned a window.
+        succeeds: the writer that is to die is itself the successor of one that died.
+        in_place: it fills rows where they lie.
+        make: the writer's class.
+    """
     memory = Memory(SHAPE.nbytes)
     store = PolicyReplay(SHAPE, memory, [NullLock()] * SHAPE.n_actors)  # type: ignore[list-item]
     store.initialise()
     stores = Stores(memory.buf)
     columns = stores.watch(store.columns)
-    scribe = begin_story(make(columns, 0, NullLock()), chunks)
-    if succeeds:  # the writer that dies is the successor of one that died
-        rng = np.random.default_rng(98)
-        scribe = Scribe(make(columns, 0, NullLock()), scribe.story, rng, end_chance=0.1)
+    scribe = begin_story(make(columns, 0, NullLock()), chunks, in_place=in_place)
+    if succeeds:
+        rng, writer = np.random.default_rng(98), make(columns, 0, NullLock())
+        scribe = Scribe(writer, scribe.story, rng, end_chance=0.1, in_place=in_place)
     reader = store.reader(0, GAMMA)
     window = reader.pin() if pinned else None
-    return Scene(store, stores, scribe, reader, window, make)
+    return Scene(store, stores, scribe, reader, window, make, in_place)
 
 
 def count_stores(chunks: int, **kind: Any) -> int:
@@ -157,9 +173,10 @@ def expected(place: Scene, window: Window) -> Expected:
 
 
 KINDS = [
-    pytest.param({"pinned": False, "succeeds": False}, id="alone"),
-    pytest.param({"pinned": True, "succeeds": False}, id="pinned"),
-    pytest.param({"pinned": False, "succeeds": True}, id="successor"),
+    pytest.param({"in_place": False}, id="copied"),
+    pytest.param({}, id="in-place"),
+    pytest.param({"pinned": True}, id="pinned"),
+    pytest.param({"succeeds": True}, id="successor"),
 ]
 
 
@@ -171,73 +188,123 @@ KINDS = [
 def test_a_writer_that_dies_at_any_store_leaves_whole_rows_and_a_successor_goes_on(
     chunks: int, kind: dict[str, bool]
 ) -> None:
-    count = count_stores(chunks, make=ShardWriter, **kind)
-    assert count > 5 * ROWS, "hardly a store was counted"
+    count = count_stores(chunks, **kind)
+    assert count > 8 + ROWS, "hardly a store was counted"
     for store in range(count):
         for half in (False, True):
-            found = faults(chunks, store, half, make=ShardWriter, **kind)
+            found = faults(chunks, store, half, **kind)
             assert not found, (store, half)
 
 
-STORES = count_stores(CHUNKS[-1], make=ShardWriter, pinned=True, succeeds=False)
+STORES = count_stores(CHUNKS[-1])
+
+
+class Shared:
+    """A replay in shared memory with locks between processes, and one process that writes it.
+
+    ``twin`` is the same past in private memory: it says what that process writes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.twin = scene(CHUNKS[-1])
+        self.before = self.twin.store.columns.header[0].copy()
+        self.name = f"tuitrain-test-{uuid.uuid4().hex[:12]}"
+        self.file = LockFile.create(folder / "locks")
+        memory = segment.create(self.name, SHAPE.nbytes, SHAPE.layout_hash())
+        # nobody but the process that is to die ever holds one for long
+        self.locks = [self.file.rwlock(a, f"shard {a}", 0.2) for a in range(SHAPE.n_actors)]
+        self.store = PolicyReplay(SHAPE, memory, self.locks)
+        self.store.initialise()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def write_until(self, store: int, how: str) -> int:
+        """Let a process write until it is killed or stopped at a store; its wait status."""
+        args = [self.file.path, self.name, CHUNKS[-1], store, how]
+        self.process = subprocess.Popen(
+            [sys.executable, commit_worker.__file__, *map(str, args)],
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        )
+        _, status = os.waitpid(self.process.pid, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            self.process.returncode = os.waitstatus_to_exitcode(status)
+        return status
+
+    def faults(self, store: int) -> list[str]:
+        """What is wrong with what the process has left, and with what its successor writes."""
+        with pytest.raises(Died), self.twin.stores.counting(store):
+            self.twin.scribe.write(ROWS, stamp=99, version=99)
+        reader = self.store.reader(0, GAMMA)
+        place = Scene(
+            self.store, self.twin.stores, self.twin.scribe, reader, None, ShardWriter, True,
+            self.locks[0],
+        )  # fmt: skip
+        return what_is_left(place, self.before) + what_follows(place)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+            self.process.wait()
+        self.file.close()
+        segment.unlink(self.name)
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Shared]:
+    made = Shared(tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize(
-    ("store", "half"),
+    ("store", "how"),
     [
         pytest.param(
             store,
-            half,
+            how,
             # by default: holding the lock at the tail's move and at the head's, and in the middle
             marks=[]
-            if (store, half) in ((0, True), (STORES // 2, True), (STORES - 1, False))
+            if (store, how) in ((0, "half"), (STORES // 2, "half"), (STORES - 1, "before"))
             else pytest.mark.long,
-            id=f"{store}{'half' if half else ''}",
         )
         for store in range(STORES)
-        for half in (False, True)
+        for how in ("before", "half")
     ],
 )
 def test_a_process_that_is_killed_at_any_store_leaves_whole_rows_and_free_locks(
-    store: int, half: bool, tmp_path: Path
+    shared: Shared, store: int, how: str
 ) -> None:
-    name = f"tuitrain-test-{uuid.uuid4().hex[:12]}"
-    chunks = CHUNKS[-1]
-    twin = scene(chunks, make=ShardWriter, pinned=True, succeeds=False)  # what it will write
-    before = twin.store.columns.header[0].copy()
-    file = LockFile.create(tmp_path / "locks")
-    memory = segment.create(name, SHAPE.nbytes, SHAPE.layout_hash())
-    try:
-        locks = [file.rwlock(a, f"shard {a}", DEADLINE_S) for a in range(SHAPE.n_actors)]
-        left = PolicyReplay(SHAPE, memory, locks)
-        left.initialise()
-        killed = subprocess.run(
-            [sys.executable, commit_worker.__file__, file.path, name]
-            + [str(part) for part in (chunks, store, "half" if half else "")],
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-            timeout=DEADLINE_S,
-            check=False,
-        )
-        assert killed.returncode == -signal.SIGKILL
-        with pytest.raises(Died), twin.stores.counting(store):
-            twin.scribe.write(ROWS, stamp=99, version=99)
-        reader = left.reader(0, GAMMA)
-        place = Scene(left, twin.stores, twin.scribe, reader, None, ShardWriter, locks[0])
-        assert not what_is_left(place, before)
-        assert not what_follows(place)
-    finally:
-        file.close()
-        memory.close()
-        segment.unlink(name)
+    status = shared.write_until(store, how)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert not shared.faults(store)
+
+
+@pytest.mark.parametrize("store", [0, STORES // 2])
+def test_a_process_that_is_stopped_is_named_and_its_end_frees_the_shard(
+    shared: Shared, store: int
+) -> None:
+    """At the tail's move it holds the shard's lock; later it holds nothing that others need."""
+    assert os.WIFSTOPPED(shared.write_until(store, "stop"))
+    assert shared.process is not None
+    reader = shared.store.reader(1, GAMMA)
+    if store == 0:
+        with pytest.raises(LockTimeout) as error:
+            reader.pin()
+        assert error.value.holder_pid == shared.process.pid
+    else:
+        assert reader.pin().sampleable > 0
+    shared.process.kill()
+    shared.process.wait()
+    assert not shared.faults(store)
 
 
 @pytest.mark.parametrize(
     ("mutant", "kind"),
     [
-        (TailStays, {"pinned": False, "succeeds": False}),
-        (PassesPins, {"pinned": True, "succeeds": False}),
-        (HeadFirst, {"pinned": False, "succeeds": False}),
-        (HidesTheCut, {"pinned": False, "succeeds": True}),
+        (TailStays, {}),
+        (PassesPins, {"pinned": True}),
+        (HeadFirst, {}),
+        (HidesTheCut, {"succeeds": True}),
     ],
 )
 def test_a_writer_that_breaks_the_protocol_is_caught(
@@ -254,13 +321,13 @@ def test_a_writer_that_breaks_the_protocol_is_caught(
 
 
 def test_a_store_past_the_count_is_noticed() -> None:
-    place = scene(1, pinned=False, succeeds=False, make=ShardWriter)
+    place = scene(1)
     with pytest.raises(AssertionError, match="not counted"), place.stores.counting():
         place.store.columns.reward[0, 0] = 7
 
 
 def test_stores_of_every_form_are_counted() -> None:
-    place = scene(1, pinned=False, succeeds=False, make=ShardWriter)
+    place = scene(1)
     columns = place.scribe.writer.columns
     reward = columns.reward[0, 0]
     with place.stores.counting():

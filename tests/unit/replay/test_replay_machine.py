@@ -113,7 +113,8 @@ class ReplayMachine(RuleBasedStateMachine):
 
     def scribe(self, shard: int) -> Scribe:
         writer = self.writer_type(self.watched, shard, NullLock())  # type: ignore[arg-type]
-        return Scribe(writer, self.past[shard], self.rng)
+        in_place = bool(self.rng.random() < 0.5)
+        return Scribe(writer, self.past[shard], self.rng, in_place=in_place)
 
     def reading(self, index: int) -> Reading:
         return Reading(self.store.reader(index, GAMMA), [0] * self.shape.n_actors)

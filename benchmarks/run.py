@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -88,4 +89,8 @@ def show(figures: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # processes and memory are cleaned up
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.unit.learning.weights_doubles import Memory, TurnLock
 from tuitrain.learning import flatten
-from tuitrain.learning.flatten import FlatModule, TensorTable
+from tuitrain.learning.flatten import FlatModule, TensorTable, rehome
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import ITEM_BYTES, WeightStore
 
@@ -91,13 +91,18 @@ def held(network: nn.Module) -> dict[str, bytes]:
     }
 
 
-def not_arrived(source: nn.Module, sink: nn.Module) -> set[str]:
-    """Publish one network, load it in the other; the names of tensors that differ then."""
+def not_arrived(source: nn.Module, sink: nn.Module, *, at_home: bool = True) -> set[str]:
+    """Publish one network, load it in the other; the names of tensors that differ then.
+
+    Args:
+        at_home: whether the learner's parameters live in the vector that is published.
+    """
+    if at_home:
+        rehome(source)
     flat = FlatModule(source)
     store = WeightStore(flat.layout, Memory(1, flat.layout), TurnLock(), 1)
     store.initialise()
-    flat.to_bytes(flat.buffer)
-    store.publish(flat.buffer, 3)
+    store.publish(flat.read(), 3)
     policy = Policy(sink, 4)
     assert store.pull(0, policy.buffer).version == 1
     policy.load(policy.buffer, 1)
@@ -106,11 +111,12 @@ def not_arrived(source: nn.Module, sink: nn.Module) -> set[str]:
     return {name for name in sent if sent[name] != arrived[name]}
 
 
-def test_every_tensor_arrives() -> None:
+@pytest.mark.parametrize("at_home", [True, False])
+def test_every_tensor_arrives(at_home: bool) -> None:
     source, sink = trained(), Network()
     before = held(sink)
     assert {n for n, value in held(source).items() if value == before[n]} == {"empty", "specials"}
-    assert not_arrived(source, sink) == set()
+    assert not_arrived(source, sink, at_home=at_home) == set()
     assert int(sink.again.num_batches_tracked) == int(sink.noisy.draws) == 3
     assert sink.last.weight is sink.first.weight
     x = torch.randn(2, 1, 4)

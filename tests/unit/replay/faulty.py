@@ -1,10 +1,15 @@
-"""Writers that break the commit protocol, one rule each. The tests must catch every one."""
+"""Writers that break one rule each: of the commit protocol, or of what a row says.
+
+The tests must catch every one.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tuitrain.replay.layout import HEADER_HEAD
+import numpy as np
+
+from tuitrain.replay.layout import BOUNDARY, HEADER_HEAD
 from tuitrain.replay.shard import ShardWriter
 
 
@@ -36,3 +41,37 @@ class HidesTheCut(ShardWriter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._cut_at = -1
+
+
+class EndsLate(ShardWriter):
+    """Writes one row late that an episode is over."""
+
+    def put_outcome(self, row: int, *columns: Any) -> None:
+        action, reward, terminated, truncated, version, stamp = columns
+        none = np.zeros_like(terminated)
+        late = getattr(self, "_late", (none, none))
+        self._late = terminated.copy(), truncated.copy()
+        super().put_outcome(row, action, reward, *late, version, stamp)
+
+
+class TruncatesAsIfTerminated(ShardWriter):
+    """Has one word for both ends, as old environments had."""
+
+    def put_outcome(self, row: int, *columns: Any) -> None:
+        action, reward, terminated, truncated, version, stamp = columns
+        both = terminated | truncated
+        super().put_outcome(row, action, reward, both, truncated, version, stamp)
+
+
+class NoBoundaries(ShardWriter):
+    """Does not say which rows hold the last observation of an episode."""
+
+    def put_marks(self, row: int, age: Any, flags: Any) -> None:
+        super().put_marks(row, age, flags & ~np.uint8(BOUNDARY))
+
+
+class AgesGoOn(ShardWriter):
+    """Does not notice that an episode has begun."""
+
+    def put_marks(self, row: int, age: Any, flags: Any) -> None:
+        super().put_marks(row, age + row, flags)

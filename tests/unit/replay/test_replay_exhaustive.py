@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.unit.replay.faulty import AgesGoOn, EndsLate, NoBoundaries, TruncatesAsIfTerminated
 from tests.unit.replay.helpers import Memory, NullLock, layout
 from tests.unit.replay.story import TAGS, Expected, Scribe, stories
 from tuitrain.envs.spec import PolicySpec
@@ -123,4 +124,12 @@ def _n_step_of(n: int = 0, gamma: float = 1.0, head: int = 0) -> Any:
 )
 def test_a_faulty_index_is_caught(name: str, mutant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_module, name, mutant)
+    assert wrong(11, 3, 2, seed=0)[0]
+
+
+@pytest.mark.parametrize("mutant", [EndsLate, TruncatesAsIfTerminated, NoBoundaries, AgesGoOn])
+def test_a_writer_that_says_the_wrong_of_episodes_is_caught(
+    mutant: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuitrain.replay.buffer.ShardWriter", mutant)
     assert wrong(11, 3, 2, seed=0)[0]

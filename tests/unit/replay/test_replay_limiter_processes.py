@@ -94,7 +94,7 @@ def test_the_ratio_is_kept_though_actors_are_killed(make_place: Any, kills: int)
         assert totals.inserts[0] == totals.steps // STEPS * INSERTS
         assert totals.reserved_steps <= STEPS * ACTORS
         if deaths < kills and totals.steps >= goal:
-            deaths, goal = deaths + 1, totals.steps + per_kill
+            deaths, goal = deaths + 1, goal + per_kill
             actor = int(rng.integers(ACTORS))
             place.kill(actor)
             shared.cancel(actor)

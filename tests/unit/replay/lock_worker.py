@@ -7,6 +7,7 @@ of the table. There it does as the next command says:
 - ``go``: make the request.
 - ``late``: the deadline passes, then make the request.
 - ``before``, ``after``: an exception comes up before or after the request.
+- ``fork``: say how a child fares that is forked here and makes the request; ask again.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Steps:
     def __init__(self) -> None:
         self.channels: dict[int, Channel] = {}
         self._thread_lock = threading.Lock()
+        self._tell_parent: int | None = None  # in a forked child, the pipe
         self._own = threading.local()  # the clock of each thread
 
     def install(self, lock: RWLock) -> None:
@@ -100,15 +102,40 @@ class Steps:
         return getattr(self._own, "now_s", 0.0)
 
     def _ask(self, want: Want, first: int, length: int) -> str:
+        if self._tell_parent is not None:
+            return "go"
         channel = self.channels[threading.get_ident()]
         channel.say(f"asks {int(want)} {first} {length}")
         what = channel.hear()
         if what == "late":
             self._own.now_s = self._now_s() + 1.0
+        if what == "fork":
+            read_end, write_end = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                self._tell_parent = write_end
+                return "go"
+            channel.say(_told(pid, read_end, write_end))
+            return self._ask(want, first, length)
         return what
 
+    def end_child(self, how: str) -> None:
+        """In a child forked on the way in, tell its parent how it ended, and go."""
+        if self._tell_parent is not None:
+            os.write(self._tell_parent, how.encode())
+            os._exit(0)
 
-def serve(channel: Channel, file: LockFile, lock: RWLock) -> None:
+
+def _told(pid: int, read_end: int, write_end: int) -> str:
+    """What a child writes to a pipe until it ends."""
+    os.close(write_end)
+    with os.fdopen(read_end) as said:
+        text = said.read()
+    os.waitpid(pid, 0)
+    return text
+
+
+def serve(channel: Channel, file: LockFile, lock: RWLock, steps: Steps) -> None:
     """Do as the channel says, for ever."""
     while True:
         command = channel.hear()
@@ -121,6 +148,7 @@ def serve(channel: Channel, file: LockFile, lock: RWLock) -> None:
                 channel.say("done")
                 continue
             with getattr(lock, command.removeprefix("enter "))():
+                steps.end_child("inside")
                 channel.say("inside")
                 while (command := channel.hear()) != "leave":
                     if command == "spawn":
@@ -133,6 +161,9 @@ def serve(channel: Channel, file: LockFile, lock: RWLock) -> None:
             channel.say(f"outside timeout {error.holder_pid}")
         except Broken:
             channel.say("outside broken")
+        except LockUnusable as error:
+            steps.end_child(str(error))
+            raise
         except ChildLeaves:
             os._exit(0)
 
@@ -196,7 +227,7 @@ def work(path: str, deadline_s: float, by_steps: bool, fds: list[int]) -> None:
 
     def thread(fd: int) -> None:
         steps.channels[threading.get_ident()] = channel = Channel(fd)
-        serve(channel, file, lock)
+        serve(channel, file, lock, steps)
 
     for fd in fds[1:]:
         threading.Thread(target=thread, args=(fd,), daemon=True).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import threading
@@ -234,6 +235,44 @@ def test_closing_tells_a_thread_that_waits(file: LockFile, start: Start, behind:
     if behind == "thread":
         holder.join()
     assert len(told) == 1
+
+
+def test_closed_while_it_asks(file: LockFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = mine(file)
+
+    def closed(*_: object) -> bool:
+        file.close()
+        raise OSError(errno.EBADF, "closed")
+
+    monkeypatch.setattr(lock_module, "_set", closed)
+    with pytest.raises(LockUnusable, match="has been closed"):
+        use(lock, "read")
+
+
+def test_closed_while_it_waits_for_a_thread(
+    file: LockFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for nothing with the number of a descriptor that is gone."""
+    lock = mine(file)
+
+    class Thread:
+        held = True
+
+        def acquire(self, blocking: bool = True, timeout: float = -1.0) -> bool:
+            if not blocking:
+                return False
+            file.close()
+            return True
+
+        def release(self) -> None:
+            self.held = False
+
+    thread = Thread()
+    monkeypatch.setattr(lock, "_thread", thread)
+    monkeypatch.setattr(lock_module, "fcntl", None)
+    with pytest.raises(LockUnusable, match="has been closed"):
+        use(lock, "read")
+    assert not thread.held
 
 
 def test_one_lock_per_resource(file: LockFile) -> None:

@@ -148,6 +148,12 @@ def test_a_thread_behind_a_waiting_thread_names_who_that_waits_for(
     assert second.do("enter read") == where(READ, Place.AT_THREAD)
     assert second.do("go") == where(READ, Place.AT_THREAD)
     assert second.do("late") == f"outside timeout {holder.pid}"
+    holder.kill()
+    while first.do("go") != "inside":
+        pass
+    assert second.do("enter read") == where(READ, Place.AT_THREAD)
+    assert second.do("go") == where(READ, Place.AT_THREAD)
+    assert second.do("late") == f"outside timeout {behind.pid}", "the first waits no more"
 
 
 @pytest.mark.parametrize("mode", MODES)

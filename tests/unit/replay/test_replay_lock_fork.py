@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.replay.lock_processes import SHORT_S, Start, Worker, mine, use
+from tests.unit.replay.lock_processes import SHORT_S, Start, Worker, mine, use, where
 from tuitrain.replay.lock import LockFile, LockTimeout
+from tuitrain.replay.turnstile import WRITE, Place
 
 
 @pytest.fixture(params=["read", "write"])
@@ -73,3 +74,17 @@ def test_a_child_of_another_thread_is_told_too(file: LockFile, start: Start) -> 
     assert second.do("fork enter").startswith("lock 'thing' was opened before this process")
     assert first.do("leave") == "outside"
     assert second.do("enter write") == "inside"
+
+
+@pytest.mark.parametrize("place", [Place.AT_GATE, Place.AT_DATA, Place.THROUGH])
+def test_a_child_forked_on_the_way_in_takes_nothing(
+    file: LockFile, start: Start, place: Place
+) -> None:
+    """As by a signal handler: it goes on with the parent's call, and with no descriptor."""
+    parent = start(by_steps=True)
+    parent.channels[0].go_to(place, WRITE)
+    told = parent.do("fork")
+    assert told.startswith("lock 'thing' was opened before this process was forked")
+    assert parent.channels[0].hear() == where(WRITE, place)
+    parent.kill()
+    use(mine(file), "write")

@@ -58,13 +58,13 @@ class EpisodeStats:
     return_max: float = float("-inf")
     length_sum: int = 0
 
-    def add(self, episode_return: float, length: int) -> None:
-        """Count one finished episode; `length` in environment steps."""
-        self.episodes += 1
-        self.return_sum += episode_return
-        self.return_min = min(self.return_min, episode_return)
-        self.return_max = max(self.return_max, episode_return)
-        self.length_sum += length
+    def add(self, returns: list[float], lengths: list[int]) -> None:
+        """Count episodes that have finished; `lengths` in environment steps."""
+        self.episodes += len(returns)
+        self.return_sum += sum(returns)
+        self.return_min = min(self.return_min, *returns)
+        self.return_max = max(self.return_max, *returns)
+        self.length_sum += sum(lengths)
 
     def take(self) -> dict[str, float]:
         """The fields of a `train` record, and start anew. Only call with `episodes` > 0."""

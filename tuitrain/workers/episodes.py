@@ -48,7 +48,8 @@ class Episodes:
         truncated: NDArray[np.bool_],
     ) -> After:
         """Take in the outcomes of the next k rows, [k, n] each, k at least 1."""
-        number = np.arange(1, len(reward) + 1)[:, None]  # of the row after each, from 1
+        rows = len(reward)
+        number = np.arange(1, rows + 1)[:, None]  # of the row after each
         over = terminated | truncated
         boundary = np.empty_like(over)
         boundary[0] = self._over
@@ -57,23 +58,16 @@ class Episodes:
         # row after began: not positive where that was before these rows.
         began = np.maximum.accumulate(np.where(boundary, number, -self._age), axis=0)
         age = number - began
-        total = np.cumsum(reward, axis=0, dtype=np.float64)
+        # Row k: the rewards of the k rows before it. What an episode has brought since it began is
+        # a difference; row 0 stands for all beginnings before these rows.
+        total = np.empty((rows + 1, len(self._lanes)))
+        np.negative(self._return, out=total[0])
+        np.add.accumulate(reward, axis=0, out=total[1:])
+        began = np.maximum(began, 0)
         if over.any():
             k, lanes = np.nonzero(over)
-            returns = total[k, lanes] - self._before(began[k, lanes], total, lanes)
-            for value, length in zip(returns.tolist(), age[k, lanes].tolist(), strict=True):
-                self.stats.add(value, length)
-        self._return = total[-1] - self._before(began[-1], total, self._lanes)
+            returns = total[k + 1, lanes] - total[began[k, lanes], lanes]
+            self.stats.add(returns.tolist(), age[k, lanes].tolist())
+        self._return = total[-1] - total[began[-1], self._lanes]
         self._age, self._over = age[-1], over[-1]
         return After(age, over, boundary.size - int(np.count_nonzero(boundary)))
-
-    def _before(
-        self, began: NDArray[np.int64], total: NDArray[np.float64], lanes: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """What `total` holds of rewards before episodes that began in row `began`.
-
-        Negative where they began before these rows: their return so far is missing in it.
-        """
-        inside = total[np.maximum(began - 1, 0), lanes]  # row began - 1 is a boundary row: reward 0
-        before: NDArray[np.float64] = np.where(began > 0, inside, -self._return[lanes])
-        return before

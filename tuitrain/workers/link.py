@@ -39,6 +39,10 @@ MAX_PENDING = 1000
 """Records and notices kept while the supervisor does not read; older ones are dropped, counted."""
 
 
+LOOK_S = 0.001
+"""How long ``advance`` goes on without a look at the pipes: units may take a tenth of that."""
+
+
 class StopRequested(Exception):
     """The supervisor asked this worker to end; everything it had to save is saved."""
 
@@ -75,6 +79,7 @@ class Link:
         self._paused = False
         self._finished = False
         self._beat_due = 0.0
+        self._look_due = 0.0
         os.set_blocking(self._doorbell_fd, False)
         for peer in self._peers.values():
             os.set_blocking(peer.fileno(), False)
@@ -110,9 +115,16 @@ class Link:
             self._beat(now, "running", None)
 
     def advance(self) -> None:
-        """A unit of work is done: count it as progress, then ``tick``."""
+        """A unit of work is done: count it as progress, and ``tick`` every ``LOOK_S``.
+
+        Raises:
+            StopRequested: see ``tick``.
+        """
         self.counters.progress += 1
-        self.tick()
+        now = time.monotonic()
+        if now >= self._look_due:
+            self._look_due = now + LOOK_S
+            self.tick()
 
     def wait(self, ready: Callable[[], bool], reason: str) -> None:
         """Return once ``ready()`` holds. Woken by doorbells; otherwise sleeps between heartbeats.

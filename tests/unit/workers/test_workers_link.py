@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 import pytest
 
 from tuitrain.workers import messages
-from tuitrain.workers.link import Link, StopRequested
+from tuitrain.workers.link import LOOK_S, Link, StopRequested
 
 HEARTBEAT_S = 0.02
 
@@ -75,3 +75,16 @@ def test_advance_counts_a_unit_of_work_and_beats() -> None:
     assert isinstance(beat, messages.Heartbeat)
     assert beat.progress == 1
     assert ends.link.counters.progress == 2
+
+
+def test_advance_looks_at_the_pipes_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("tuitrain.workers.link.time.monotonic", lambda: now)
+    ends = Ends()
+    looks: list[float] = []
+    monkeypatch.setattr(ends.link, "tick", lambda: looks.append(now))
+    for _ in range(10):
+        ends.link.advance()
+        now += 0.4 * LOOK_S
+    assert looks == pytest.approx([100 + i * 0.4 * LOOK_S for i in (0, 3, 6, 9)])
+    assert ends.link.counters.progress == 10

@@ -43,6 +43,10 @@ class Adam:
         self._mean, self._square = self._spans.zeros(), self._spans.zeros()
         self._steps = [torch.zeros((), device=value.device) for value in self._values]
         self.gradients = self._spans.views(self._gradients)
+        self._pairs = list(zip(self.parameters, self.gradients, strict=True))
+        # one call for each: a fused call takes tensors of one dtype
+        columns = (self._values, self._gradients, self._mean, self._square, self._steps)
+        self._lists = [tuple([item] for item in row) for row in zip(*columns, strict=True)]
 
     def settle(self) -> None:
         """See that the parameters and their ``.grad`` lie where this object works on them.
@@ -51,17 +55,15 @@ class Adam:
             RuntimeError: see ``Spans.recall``.
         """
         self._spans.recall()
-        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
+        for parameter, gradient in self._pairs:
             if parameter.grad is not gradient:
                 parameter.grad = gradient
 
-    @torch.no_grad()
     def zero_gradients(self) -> None:
         """Set the gradient to zero."""
         for gradient in self._gradients:
             gradient.zero_()
 
-    @torch.no_grad()
     def clip(self, limit: float) -> Tensor:
         """Scale the gradient down to a norm of `limit` if it is longer; 0 is no limit.
 
@@ -82,20 +84,17 @@ class Adam:
                 torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp_(max=1.0))
         return norm
 
-    @torch.no_grad()
     def step(self, lr: float) -> None:
         """One step with learning rate `lr`."""
-        torch._foreach_add_(self._steps, 1)
-        for value, gradient, mean, square, steps in zip(
-            self._values, self._gradients, self._mean, self._square, self._steps, strict=True
-        ):
+        for value, gradient, mean, square, steps in self._lists:
+            steps[0].add_(1)
             torch._fused_adam_(
-                [value],
-                [gradient],
-                [mean],
-                [square],
+                value,
+                gradient,
+                mean,
+                square,
                 [],
-                [steps],
+                steps,
                 lr=lr,
                 beta1=_BETA1,
                 beta2=_BETA2,
@@ -115,7 +114,6 @@ class Adam:
             for index, (mean, square) in enumerate(self._moments())
         }
 
-    @torch.no_grad()
     def load_state(self, state: dict[int, dict[str, Any]]) -> None:
         """Restore what ``state`` returned; a parameter that is not in it starts anew."""
         steps = max((float(saved["step"]) for saved in state.values()), default=0.0)

@@ -61,7 +61,7 @@ class MlpGradient:
         gradients = dict(zip(map(id, adam.parameters), adam.gradients, strict=True))
         self._online = _Network(online.body, gradients)
         self._target = _Network(target.body, {})
-        self._rows = -1
+        self._shape = torch.Size()
 
     @torch.inference_mode()  # half the price of no_grad: views and versions are not kept
     def __call__(self, batches: Sequence[TensorBatch]) -> list[Seen]:
@@ -70,11 +70,12 @@ class MlpGradient:
         return [self._add(batch, share, index > 0) for index, batch in enumerate(batches)]
 
     def _add(self, batch: TensorBatch, share: float, add: bool) -> Seen:
-        rows = len(batch.action)
-        if rows != self._rows:
-            self._resize(rows, batch.state.numel() // rows)
+        shape = batch.state.shape
+        if shape != self._shape:
+            self._resize(shape)
+        rows = shape[0]
         self._read(batch)
-        next_q = self._target.forward(self._next_input)
+        next_q = self._target.forward(self._next_state)
         online_q = self._online.forward(self._input)
         if self._double:
             best = online_q[rows:].argmax(1).add_(self._first_of_row)
@@ -93,17 +94,17 @@ class MlpGradient:
 
     def _read(self, batch: TensorBatch) -> None:
         """Copy states and next states, whatever their strides and dtype, as ``QNetwork`` would."""
-        for own, given in ((self._state, batch.state), (self._next_state, batch.next_state)):
-            own.view(given.shape).copy_(given)
+        for own, given in zip(self._unflattened, batch[:2], strict=True):
+            own.copy_(given)
             if given.dtype == torch.uint8:
                 own.div_(self._scale)
 
-    def _resize(self, rows: int, width: int) -> None:
-        self._rows = rows
-        both = torch.empty(2 * rows, width)
-        self._state, self._next_state = both[:rows], both[rows:]
-        self._input = both if self._double else self._state
-        self._next_input = self._next_state
+    def _resize(self, shape: torch.Size) -> None:
+        self._shape, rows = shape, shape[0]
+        both = torch.empty(2 * rows, *shape[1:])
+        self._unflattened = both[:rows], both[rows:]
+        self._state, self._next_state = (half.flatten(1) for half in self._unflattened)
+        self._input = both.flatten(1) if self._double else self._state
         self._online.resize(len(self._input), rows)
         self._target.resize(rows, 0)
         self._first_of_row = torch.arange(rows) * self._target.n_actions

@@ -195,6 +195,8 @@ class Convolutional(nn.Module):
             x = x.permute(0, 1, 4, 2, 3)
         if self._order != "none":
             x = x.flatten(1, 2)
+        # planes last in memory: a quarter less time for Nature's gradient on a CPU
+        x = x.contiguous(memory_format=torch.channels_last)
         for layer in self.convolutions:
             x = functional.relu(layer(x), inplace=True)
         q: Tensor = self.heads(x.flatten(1))

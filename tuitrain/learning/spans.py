@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, no_grad, zeros_like
+from torch import Tensor, zeros_like
 
 from tuitrain.learning.weights import ENTRY_ALIGN_BYTES
 
@@ -18,7 +18,8 @@ class Spans:
     """Parameters that lie side by side in memory, seen as one tensor.
 
     Args:
-        parameters: any, in order. They should stay where they are; see ``recall``.
+        parameters: any, in order. They should stay where they are; see ``recall``. One with gaps
+            in its memory, or that repeats itself, is made contiguous.
 
     Attributes:
         tensors: 1-D, without gradient; together they cover all parameters and the padding between
@@ -32,6 +33,8 @@ class Spans:
         starts: list[Tensor] = []
         lengths: list[int] = []
         for parameter in self._parameters:
+            if not _dense(parameter):
+                parameter.data = parameter.data.contiguous()
             data = parameter.data
             if starts and (at := _distance(starts[-1], data, lengths[-1])) is not None:
                 lengths[-1] = at + data.numel()
@@ -58,17 +61,16 @@ class Spans:
             for p, (span, at) in zip(self._parameters, self._places, strict=True)
         ]
 
-    @no_grad()
     def recall(self) -> None:
         """Bring back parameters whose ``.data`` has been replaced, with the values they have now.
 
         Raises:
             RuntimeError: one has another shape now.
         """
-        for parameter, home, address in zip(
-            self._parameters, self._homes, self._addresses, strict=True
-        ):
-            if parameter.data_ptr() != address:
+        if [p.data_ptr() for p in self._parameters] == self._addresses:
+            return
+        for parameter, home in zip(self._parameters, self._homes, strict=True):
+            if parameter.data_ptr() != home.data_ptr():
                 if parameter.shape != home.shape or parameter.dtype != home.dtype:
                     raise RuntimeError(
                         f"a parameter was {home.dtype}{list(home.shape)} when learning began and "
@@ -76,6 +78,16 @@ class Spans:
                     )
                 home.copy_(parameter.data)
                 parameter.data = home
+
+
+def _dense(tensor: Tensor) -> bool:
+    """Whether it covers its memory once and without gaps, in whatever order."""
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1 and stride != expected:
+            return False
+        expected *= size
+    return True
 
 
 def _distance(start: Tensor, tensor: Tensor, length: int) -> int | None:

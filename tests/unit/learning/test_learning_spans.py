@@ -95,6 +95,17 @@ class Strided(nn.Module):
         return x.flatten(1) @ self.weight.t()
 
 
+class Gaps(nn.Module):
+    """A parameter that is a part of a larger tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(2, 7)[:, :4])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.weight.t()
+
+
 MODULES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "mlp": (mlp, 1),
     "normalised": (normalised, 2),
@@ -102,6 +113,7 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "mixed": (Mixed, 2),
     "shared": (Shared, 2),
     "strided": (Strided, 1),
+    "gaps": (Gaps, 1),
 }
 """What must learn as with torch's own optimizer, and in how many pieces it lies."""
 

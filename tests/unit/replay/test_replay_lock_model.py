@@ -45,6 +45,9 @@ def model(who: str, read: Table = READ, write: Table = WRITE, **options: Any) ->
         ("RR W", True, 500),
         ("R R R W", False, 1000),
         ("RW RW", False, 1000),
+        pytest.param("R R R W", True, 90_000, marks=pytest.mark.long),
+        pytest.param("R W W W", True, 70_000, marks=pytest.mark.long),
+        pytest.param("RW R W", True, 10_000, marks=pytest.mark.long),
     ],
 )
 def test_every_state_is_right(who: str, stops: bool, states: int) -> None:

@@ -66,6 +66,7 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
         desk.reporter.updates()
         # last, because all of the above may have let go of what an actor waits for
         desk.ring_waiting_actors()
+    desk.ring_waiting_actors()  # that all steps are made or reserved ends their wait
     desk.publish(final=True)
     desk.finish()
 
@@ -114,7 +115,8 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
                 actor.rollout(rows, link.advance, link.counters.phases)
                 committed = actor.commit()
                 limiter.commit(actor.index, committed.inserts, committed.steps)
-                if board.learner_waits:
+                # in warm-up, and at a small ratio, most chunks make nothing due
+                if board.learner_waits and any(map(limiter.updates_due, range(len(inserts)))):
                     link.ring(["learner"])
                 desk.reporter.episodes(ticket.step_base)
     except InsertsEnded:

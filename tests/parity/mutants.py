@@ -109,7 +109,7 @@ class OlderWeights(Actor):
     def pull(self) -> None:
         for part in self.parts.values():
             kept = getattr(part, "kept", None)
-            fresh = np.empty_like(part._weights)
+            fresh = np.empty_like(part.policy.buffer)
             published = part._store.pull(part._reader, fresh)
             part.policy.load(fresh if kept is None else kept, published.version)
             part.kept = fresh  # type: ignore[attr-defined]

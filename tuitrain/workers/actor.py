@@ -69,7 +69,6 @@ class _PolicyLanes:
         self._reader = reader
         self._rng = rng
         self._n_frames = n_frames
-        self._weights = np.empty(store.layout.nbytes, np.uint8)
         self._lane_ids = np.arange(lanes)
         self._shard_ids = np.full(lanes, writer.shard)
         self._rows = np.zeros(lanes, np.int64)
@@ -83,13 +82,13 @@ class _PolicyLanes:
     def pull(self) -> None:
         """Take the newest weights if they are not the ones held."""
         if self._store.version() != self.policy.version:
-            published = self._store.pull(self._reader, self._weights)
-            self.policy.load(self._weights, published.version)
+            published = self._store.pull(self._reader, self.policy.buffer)
+            self.policy.load(self.policy.buffer, published.version)
             self.updates_held = published.updates
 
     def weights_hash(self) -> str:
         """SHA-256 of the weights held, as they were pulled."""
-        return sha256(self._weights)
+        return sha256(self.policy.buffer)
 
     def put_first(self, row: int, observation: NDArray[np.generic]) -> None:
         """The observations after reset become the first pending row; a wrong form is refused."""

@@ -63,7 +63,6 @@ class Evaluator:
         self.spec = spec
         self.held: dict[str, Published] = {}
         self._session = session
-        self._weights: dict[str, np.ndarray[Any, np.dtype[np.uint8]]] = {}
         self.n_envs = min(config.eval.episodes, MAX_ENVS)
         (seed,) = stream(config.run.seed, "evaluator", 0, session).spawn(1)
         with GlobalRandom(seed):
@@ -72,15 +71,13 @@ class Evaluator:
     def pull(self, stores: Stores, reader: int) -> None:
         """Take the newest published weights of every policy."""
         for name, policy in self.policies.items():
-            store = stores.weights[name]
-            flat = self._weights.setdefault(name, np.empty(store.layout.nbytes, np.uint8))
-            self.held[name] = store.pull(reader, flat)
-            policy.load(flat, self.held[name].version)
+            self.held[name] = stores.weights[name].pull(reader, policy.buffer)
+            policy.load(policy.buffer, self.held[name].version)
 
     def holdings(self) -> dict[str, Any]:
         """Version and hash of the weights held: the answer to a resync."""
         return {
-            name: {"version": held.version, "sha256": sha256(self._weights[name])}
+            name: {"version": held.version, "sha256": sha256(self.policies[name].buffer)}
             for name, held in self.held.items()
         }
 

@@ -148,7 +148,7 @@ class GymLanes:
         observations, rewards, terminated, truncated = into[DEFAULT_POLICY]
         terminated.fill(False)
         truncated.fill(False)
-        over = self._over
+        over, shape, dtype, where = self._over, self._shape, self._dtype, self._in_step
         for lane, env in enumerate(self._envs):
             if over[lane]:
                 observations[lane] = self._reset_one(lane, None)
@@ -158,9 +158,9 @@ class GymLanes:
             if not isinstance(result, tuple) or len(result) != 5:
                 raise self._not_a_step(result)
             observation, reward, ends, cut, _ = result
-            check_observation(observation, self._shape, self._dtype, self._in_step)
+            check_observation(observation, shape, dtype, where)
             observations[lane] = observation
-            rewards[lane] = check_reward(reward, self._in_step)
+            rewards[lane] = check_reward(reward, where)
             if ends or cut:
                 terminated[lane], truncated[lane], over[lane] = ends, cut, True
         return into

@@ -260,8 +260,7 @@ class ShardWriter:
         return True
 
     def _unpinned(self, tail: int) -> bool:
-        pins = self._pins
-        return not bool(((pins >= 0) & (pins < tail)).any())
+        return not any(0 <= pin < tail for pin in self._pins.tolist())
 
     def _oldest_pin(self) -> int:
         return min((int(pin) for pin in self._pins if pin >= 0), default=-1)

@@ -232,11 +232,13 @@ class Actor:
 
     def step(self, phases: Phases = UNTIMED) -> None:
         """One step of every environment: stack, act, step."""
-        row, parts = self._row, self.parts
+        row = self._row
         phases.enter("act")
         self.epsilon = epsilon = self.planned_epsilon()
-        actions = {name: part.choose(row, epsilon) for name, part in parts.items()}
-        out = {name: part.outcome(row, actions[name]) for name, part in parts.items()}
+        actions, out = {}, {}
+        for name, part in self.parts.items():
+            actions[name] = action = part.choose(row, epsilon)
+            out[name] = part.outcome(row, action)
         phases.enter("env")
         self._lanes.step(actions, out)
         self._row += 1

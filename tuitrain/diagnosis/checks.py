@@ -16,6 +16,9 @@ BEAT_WARN_S = 5.0
 
 PROGRESS_WARN_S = 30.0
 
+WARM_UP_WARN_S = 600.0
+"""So long until the first update is worth a warning, once the speed is known."""
+
 RATIO_TOLERANCE = 0.01
 """The achieved replay ratio must be this close (relative) once the band is below it."""
 
@@ -212,18 +215,25 @@ def warm_up(snapshot: Snapshot) -> CheckView:
         if p.ratio_updates > 0 and p.warm_up_transitions < p.learning_starts
     ]
     value = f"{done}/{policy.learning_starts}"
+    state: CheckState = "ok"
+    advice = ""
     if done < policy.learning_starts and snapshot.steps_per_s:
         per_step = policy.transitions / snapshot.steps if snapshot.steps else 1.0
         if per_step > 0:
             left_s = (policy.learning_starts - done) / (snapshot.steps_per_s * per_step)
             value += f" ETA {left_s:.0f}s"
+            if left_s > WARM_UP_WARN_S and snapshot.elapsed_s > PROGRESS_WARN_S:
+                state = "warn"
+                advice = f"{policy.name}: lower replay.learning_starts, or add actors"
+    if early:
+        state, advice = "fail", f"{', '.join(early)} updated before learning_starts"
     return CheckView(
         id="warm_up",
         name="warm-up",
         value=value,
         limit="no update before",
-        state="fail" if early else "ok",
-        advice=f"{', '.join(early)} updated before learning_starts" if early else "",
+        state=state,
+        advice=advice,
         catalogue_id="5.1, 12.1",
     )
 

@@ -140,6 +140,29 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
     assert states(change(path, value))[check] == "n/a"
 
 
+@pytest.mark.parametrize(
+    ("steps_per_s", "elapsed_s", "state", "value"),
+    [
+        (2.0, 31.0, "ok", "500/1000 ETA 500s"),
+        (0.5, 31.0, "warn", "500/1000 ETA 2000s"),
+        (0.5, 1.0, "ok", "500/1000 ETA 2000s"),  # too early to know the speed
+        (0.0, 31.0, "ok", "500/1000"),  # paused, say; whoever is stuck shows as no progress
+        (None, 31.0, "ok", "500/1000"),
+    ],
+)
+def test_warm_up_says_how_long_it_will_take_and_warns_if_that_is_long(
+    steps_per_s: float | None, elapsed_s: float, state: str, value: str
+) -> None:
+    out = change("policies.0.warm_up_transitions", 500)
+    policy = out.policies[0]
+    policy.ratio_updates, policy.ratio_achieved = 0, None
+    policy.transitions = out.steps = 500
+    out.steps_per_s, out.elapsed_s = steps_per_s, elapsed_s
+    (row,) = [row for row in all_checks(out) if row.id == "warm_up"]
+    assert (row.state, row.value) == (state, value)
+    assert ("learning_starts" in row.advice) == (state == "warn")
+
+
 def test_waiting_without_progress_is_healthy() -> None:
     out = change("processes.1.progress_age_s", 5000.0)
     out.processes[1].state = "waiting"

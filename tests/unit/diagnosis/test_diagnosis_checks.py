@@ -143,9 +143,9 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
 @pytest.mark.parametrize(
     ("steps_per_s", "elapsed_s", "state", "value"),
     [
-        (2.0, 31.0, "ok", "500/1000 ETA 500s"),
-        (0.5, 31.0, "warn", "500/1000 ETA 2000s"),
-        (0.5, 1.0, "ok", "500/1000 ETA 2000s"),  # too early to know the speed
+        (2.0, 31.0, "ok", "500/1000 ETA 250s"),
+        (0.5, 31.0, "warn", "500/1000 ETA 1000s"),
+        (0.5, 1.0, "ok", "500/1000 ETA 1000s"),  # too early to know the speed
         (0.0, 31.0, "ok", "500/1000"),  # paused, say; whoever is stuck shows as no progress
         (None, 31.0, "ok", "500/1000"),
     ],

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,7 @@ class Field:
         self.store = PolicyReplay(SHAPE, memory, locks)
         self.store.initialise()
         self.processes: list[subprocess.Popen[str]] = []
+        self.successors = 0
 
     def start(self, role: str, *args: object) -> subprocess.Popen[str]:
         command = [sys.executable, shard_worker.__file__, role, self.file.path, self.name, *args]
@@ -51,27 +53,49 @@ class Field:
         return process
 
     def run(
-        self, kind: str, *, windows: int, rows: int, seconds: float = 0.0
+        self, kind: str, *, windows: int, rows: int, seconds: float = 0.0, kill_every: int = 0
     ) -> list[dict[str, Any]]:
-        """What the readers say of writers of one kind, which are killed when the readers end."""
+        """What the readers say of writers of one kind, which are killed when the readers end.
+
+        Args:
+            kill_every: rows after which a writer is killed, wherever it is, and another one takes
+                its place; 0 is never.
+        """
         writers = [self.start("write", shard, kind) for shard in range(SHAPE.n_actors)]
         readers = [
             self.start("read", index, windows, rows, seconds) for index in range(SHAPE.n_readers)
         ]
-        said = [reader.communicate(timeout=DEADLINE_S + 2 * seconds)[0] for reader in readers]
+        deadline = time.monotonic() + DEADLINE_S + 2 * seconds
+        ends = [kill_every] * len(writers)
+        while kill_every and any(reader.poll() is None for reader in readers):
+            assert time.monotonic() < deadline
+            os.sched_yield()
+            for shard, writer in enumerate(writers):
+                if self.head(shard) >= ends[shard]:
+                    self.end(writer)
+                    ends[shard] = self.head(shard) + kill_every
+                    writers[shard] = self.start("write", shard, kind)
+                    self.successors += 1
+        said = [reader.communicate(timeout=deadline - time.monotonic())[0] for reader in readers]
         assert [reader.returncode for reader in readers] == [0] * len(readers)
         for writer in writers:
             assert writer.poll() is None, "a writer has ended by itself"
-            writer.kill()
-            writer.wait()
+            self.end(writer)
         return [json.loads(text) for text in said]
 
+    def head(self, shard: int) -> int:
+        return int(self.store.columns.header[shard, HEADER_HEAD])
+
+    def end(self, process: subprocess.Popen[str]) -> None:
+        process.kill()
+        process.wait()
+        assert process.stdout
+        process.stdout.close()
+        self.processes.remove(process)
+
     def close(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-            assert process.stdout
-            process.stdout.close()
+        for process in list(self.processes):
+            self.end(process)
         self.file.close()
         segment.unlink(self.name)
 
@@ -83,8 +107,8 @@ def field(tmp_path: Path) -> Iterator[Field]:
     made.close()
 
 
-def no_fault(field: Field, *, windows: int, rows: int, seconds: float = 0.0) -> None:
-    for said in field.run("ShardWriter", windows=windows, rows=rows, seconds=seconds):
+def no_fault(field: Field, *, windows: int, rows: int, **how: Any) -> None:
+    for said in field.run("ShardWriter", windows=windows, rows=rows, **how):
         print(said)
         assert said["faults"] == []
         assert said["windows"] >= windows
@@ -92,26 +116,37 @@ def no_fault(field: Field, *, windows: int, rows: int, seconds: float = 0.0) -> 
         assert said["sampled"] >= windows
     # killed wherever they were: what they leave is whole
     for shard in range(SHAPE.n_actors):
-        tail, head = (
-            int(field.store.columns.header[shard, at]) for at in (HEADER_TAIL, HEADER_HEAD)
-        )
+        tail, head = int(field.store.columns.header[shard, HEADER_TAIL]), field.head(shard)
         assert head - tail > SHAPE.ring_rows // 2
         assert torn(field.store.columns, shard, tail, head) == []
 
 
 def test_full_speed(field: Field) -> None:
-    no_fault(field, windows=100, rows=20 * SHAPE.ring_rows)
+    no_fault(field, windows=60, rows=10 * SHAPE.ring_rows)
+
+
+def test_successors_of_killed_writers(field: Field) -> None:
+    no_fault(field, windows=50, rows=6 * SHAPE.ring_rows, kill_every=2 * SHAPE.ring_rows)
+    assert field.successors >= 4
 
 
 @pytest.mark.long
 @pytest.mark.timeout(2 * LONG_S + 300)
 def test_full_speed_for_long(field: Field) -> None:
-    no_fault(field, windows=1000, rows=20 * SHAPE.ring_rows, seconds=LONG_S)
+    """With a successor now and then."""
+    rows = 20 * SHAPE.ring_rows
+    no_fault(field, windows=1000, rows=rows, seconds=LONG_S, kill_every=5 * rows)
+    print(f"{field.successors} successors")
 
 
 @pytest.mark.parametrize("kind", ["TailStays", "PassesPins", "HeadFirst"])
 def test_a_writer_that_breaks_the_protocol_is_caught(field: Field, kind: str) -> None:
     said = field.run(kind, windows=10**9, rows=0)  # until a fault is found, both of them
+    assert all(one["faults"] for one in said)
+
+
+def test_a_successor_that_hides_the_cut_is_caught(field: Field) -> None:
+    said = field.run("HidesTheCut", windows=10**9, rows=0, kill_every=2 * SHAPE.ring_rows)
     assert all(one["faults"] for one in said)
 
 

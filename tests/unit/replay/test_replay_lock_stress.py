@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.unit.replay.lock_jobs import READERS, Pair, Relay, page, without_gate
-from tests.unit.replay.lock_processes import SHORT_S, Start, Worker, mine, until, use
+from tests.unit.replay.lock_processes import Start, Worker, mine, until, use
 from tuitrain.replay.lock import LockFile, LockTimeout
+
+SEATS = range(4)
+STOPPED_FOR_S = 0.5
+"""Long enough that, behind somebody who is stopped, all others have come to rest."""
 
 
 @pytest.fixture
@@ -71,38 +75,38 @@ def test_without_a_gate_they_do(
 # ---- killed at random ---------------------------------------------------------------------------
 
 
-def shoot(start: Start, words: memoryview, path: Path, kills: int) -> list[Worker]:
-    """Four processes that read and write; one of them is killed again and again, and replaced."""
-    draw = random.Random(1)
-    seeds = iter(range(1_000_000))
-
-    def fresh() -> Worker:
-        worker = start(60.0)
-        worker.channels[0].say(f"job mix gate {next(seeds)} {path}")
-        return worker
-
-    team = [fresh() for _ in range(4)]
-    for _ in range(kills):
-        enough = words[Pair.WRITES] + draw.randrange(1, 30)
-        until(lambda: words[Pair.WRITES] >= enough or words[Pair.TORN] > 0)  # noqa: B023
-        victim = draw.randrange(len(team))
-        team[victim].close()
-        team[victim] = fresh()
-    return team
-
-
-@pytest.mark.parametrize("kills", [60, pytest.param(15_000, marks=pytest.mark.long)])
-def test_killed_at_random_nobody_keeps_it_and_nobody_reads_halves(
-    file: LockFile, start: Start, words: memoryview, tmp_path: Path, kills: int
+@pytest.mark.parametrize(
+    ("kills", "stops"), [(60, 5), pytest.param(15_000, 200, marks=pytest.mark.long)]
+)
+def test_killed_and_stopped_at_random_nobody_keeps_it_and_nobody_reads_halves(
+    file: LockFile, start: Start, words: memoryview, tmp_path: Path, kills: int, stops: int
 ) -> None:
-    team = shoot(start, words, tmp_path / "page", kills)
+    """Four processes read and write; one is killed, or stopped first, and another comes instead."""
+    draw = random.Random(1)
+    lock = mine(file, STOPPED_FOR_S)
+    team: list[Worker] = []
+    named: list[tuple[int | None, int]] = []
+    for shot in range(len(SEATS) + kills):
+        if shot >= len(SEATS):
+            enough = words[Pair.WRITES] + draw.randrange(1, 30)
+            until(lambda: words[Pair.WRITES] >= enough or words[Pair.TORN] > 0)  # noqa: B023
+            victim = team.pop(draw.choice(SEATS))
+            if shot % (kills // stops) == 0:
+                victim.stop()
+                try:
+                    use(lock, "write")
+                except LockTimeout as error:
+                    named.append((error.holder_pid, victim.pid))
+            victim.close()
+        team.append(start(60.0))
+        team[-1].channels[0].say(f"job mix gate {shot} {tmp_path / 'page'}")
     words[Pair.STOP] = 1
-    assert [worker.channels[0].hear() for worker in team] == ["done"] * 4
+    assert [worker.channels[0].hear() for worker in team] == ["done"] * len(SEATS)
     assert words[Pair.TORN] == 0
     assert words[Pair.READS] > kills
     assert words[Pair.WRITES] > kills
-    with mine(file, SHORT_S).write():
-        pass
+    use(lock, "write")
+    assert [told for told, _ in named] == [stopped for _, stopped in named]
 
 
 def test_without_a_lock_halves_are_read(

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -132,6 +132,17 @@ def layout_of(work: Workload) -> ReplayLayout:
     )
 
 
+class Outcome(NamedTuple):
+    """Columns of a chunk besides the observations, [steps, LANES] each."""
+
+    action: NDArray[np.int64]
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    age: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+
+
 class Ours:
     """tuitrain's replay: one shard, its writer and its reader.
 
@@ -165,36 +176,56 @@ class Ours:
         self._flags = (boundary * BOUNDARY).astype(np.uint8)
         since = np.arange(PERIOD)[:, None] - (boundary.argmax(0) + 1)
         self._age = since % PERIOD
+        self._chunks: dict[int, Outcome] = {}
         if writes:
             self.writer = replay.writer(0)
             self.writer.begin(1)
-            self._observe(0)
+            self.writer.put_observation(0, stream.observation[0], self._age[0], self._flags[0])
 
     def append(self, steps: int, wait: Any = None) -> None:
-        """Rows in, then one commit."""
-        stream, row = self.stream, self.row
-        self.writer.begin(steps, wait)
-        for _ in range(steps):
-            at = row % PERIOD
-            self.writer.put_outcome(
-                row,
-                stream.action[at],
-                stream.reward[at],
-                stream.terminated[at],
-                stream.truncated[at],
-                0,
-                row * LANES,
-            )
-            row += 1
-            self._observe(row)
-        self.writer.commit(row)
-        self.row = row
+        """As the actor does it, then one commit.
 
-    def _observe(self, row: int) -> None:
-        at = row % PERIOD
-        self.writer.put_observation(
-            row, self.stream.observation[at], self._age[at], self._flags[at]
+        Observations go where they stay; outcomes are collected and written together, or, where
+        the actor must stack frames out of the shard before it can act, one vector step at a time.
+        """
+        stream, writer, first = self.stream, self.writer, self.row
+        writer.begin(steps, wait)
+        places = writer.observations(first, steps + 1)
+        outcome = self._outcomes(steps)
+        settled = 0
+        for step in range(steps):
+            at = (first + step) % PERIOD
+            outcome.action[step] = stream.action[at]
+            outcome.reward[step] = stream.reward[at]
+            outcome.terminated[step] = stream.terminated[at]
+            outcome.truncated[step] = stream.truncated[at]
+            after = (at + 1) % PERIOD
+            places[step + 1][:] = stream.observation[after]
+            outcome.age[step], outcome.flags[step] = self._age[after], self._flags[after]
+            if self.work.frames > 1 or step == steps - 1:
+                self._settle(outcome, settled, step + 1)
+                settled = step + 1
+        self.row += steps
+        writer.commit(self.row)
+
+    def _settle(self, outcome: Outcome, start: int, stop: int) -> None:
+        rows, row = slice(start, stop), self.row + start
+        self.writer.put_outcome(
+            *(row, outcome.action[rows], outcome.reward[rows]),
+            *(outcome.terminated[rows], outcome.truncated[rows]),
+            *(0, np.arange(row, row + stop - start) * LANES),
         )
+        self.writer.put_marks(row + 1, outcome.age[rows], outcome.flags[rows])
+
+    def _outcomes(self, steps: int) -> Outcome:
+        if steps not in self._chunks:
+            shape = (steps, LANES)
+            self._chunks[steps] = Outcome(
+                *(np.zeros(shape, np.int64), np.zeros(shape, np.float32)),
+                *(np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)),
+                *(np.zeros(shape, np.int64), np.zeros(shape, np.uint8)),
+            )
+        return self._chunks[steps]
 
     def open(self) -> None:
         """Pin a window for the samples until ``close``, as a round's learner does."""

@@ -28,7 +28,7 @@ from tuitrain.config.resolve import resolve
 from tuitrain.envs.spec import PolicySpec
 from tuitrain.learning.batch import to_device
 from tuitrain.learning.dqn import DQN
-from tuitrain.learning.flatten import FlatModule, layout_of
+from tuitrain.learning.flatten import FlatModule, layout_of, rehome
 from tuitrain.learning.networks import build_network
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import WeightStore
@@ -227,7 +227,10 @@ def _learning(memory: _Memory) -> dict[str, Pair]:
         return build_network("mlp", (1, 4), "float32", 2, False, {"hidden": list(hidden)}, 0)
 
     big = network((256, 400))  # 110k parameters
-    flat, other = FlatModule(big), FlatModule(network((256, 400)))
+    pulled = network((256, 400))
+    for module in (big, pulled):
+        rehome(module)  # as learner and actor do
+    flat, other = FlatModule(big), FlatModule(pulled)
     layout = layout_of(big)
     store = WeightStore(
         layout,
@@ -239,8 +242,7 @@ def _learning(memory: _Memory) -> dict[str, Pair]:
     bytes_ = np.zeros(layout.nbytes, np.uint8)
 
     def publish() -> None:
-        flat.to_bytes(bytes_)
-        store.publish(bytes_, 0)
+        store.publish(flat.read(), 0)
 
     def publish_and_pull() -> None:
         publish()
@@ -250,7 +252,7 @@ def _learning(memory: _Memory) -> dict[str, Pair]:
     spare = np.zeros_like(bytes_)
 
     def copies() -> None:
-        for _ in range(4):
+        for _ in range(2):
             np.copyto(spare, bytes_)
 
     policy = Policy(network((120, 84)), 2)
@@ -300,7 +302,7 @@ def _learning(memory: _Memory) -> dict[str, Pair]:
         adam.step()
 
     return {
-        "publish + pull, 110k parameters": Pair(publish_and_pull, copies, "4 copies"),
+        "publish + pull, 110k parameters": Pair(publish_and_pull, copies, "2 copies"),
         "Policy.act, 8 rows": Pair(
             lambda: policy.act(stacked, 0.04, rng), forward, "forward and argmax"
         ),

@@ -263,43 +263,58 @@ class Tianshou:
 
 
 class TorchRL:
-    """torchrl: a tensor storage of whole transitions, stacked and n-step before they are stored."""
+    """torchrl: a tensor storage of whole transitions, stacked and n-step before they are stored.
+
+    Vector steps are collected into a tensordict of a chunk, as its collectors do; copying them
+    there is part of the work, and as cheap as it can be.
+    """
 
     name = "torchrl"
 
     def __init__(self, work: Workload, stream: Stream) -> None:
-        from tensordict import TensorDict
         from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 
         self._buffer = TensorDictReplayBuffer(storage=LazyTensorStorage(work.capacity))
-        obs = torch.from_numpy(stream.stacked)
-        n, count = work.n_step, PERIOD * LANES
-        full = sum(GAMMA**k for k in range(n))
-        self._pool = TensorDict(
-            {
-                "observation": obs[:-1].reshape(count, *obs.shape[2:]),
-                "action": torch.from_numpy(stream.action).reshape(-1),
-                "next": {
-                    "observation": obs[1:].reshape(count, *obs.shape[2:]),
-                    "reward": torch.full((count, 1), full),
-                    "terminated": torch.from_numpy(stream.terminated).reshape(-1, 1),
-                    "done": torch.from_numpy(stream.done).reshape(-1, 1),
-                },
-            },
-            [count],
-        )
+        self._full = sum(GAMMA**k for k in range(work.n_step))
+        self._stream = stream
         self._at = 0
-        self._chunks: dict[tuple[int, int], Any] = {}
+        self._chunks: dict[int, tuple[list[Any], Any]] = {}
 
     def append(self, steps: int) -> None:
-        """`extend` with a tensordict as its collectors make it."""
-        if self._at + steps > PERIOD:
-            self._at = 0
-        key = (self._at, steps)
-        if key not in self._chunks:
-            self._chunks[key] = self._pool[self._at * LANES : (self._at + steps) * LANES]
-        self._buffer.extend(self._chunks[key])
-        self._at += steps
+        """Collect, then `extend` once."""
+        if steps not in self._chunks:
+            self._chunks[steps] = self._chunk(steps)
+        columns, chunk = self._chunks[steps]
+        s = self._stream
+        for step in range(steps):
+            at = self._at
+            rows = slice(step * LANES, (step + 1) * LANES)
+            for column, new in zip(
+                columns,
+                (s.stacked[at], s.stacked[at + 1], s.action[at], s.terminated[at], s.done[at]),
+                strict=True,
+            ):
+                column[rows] = new
+            self._at = (at + 1) % PERIOD
+        self._buffer.extend(chunk)
+
+    def _chunk(self, steps: int) -> tuple[list[Any], Any]:
+        """Columns to fill, and the tensordict that looks at them."""
+        from tensordict import TensorDict
+
+        n, s = steps * LANES, self._stream
+        columns = [
+            np.zeros((n, *like.shape[2:]), like.dtype)
+            for like in (s.stacked, s.stacked, s.action, s.terminated, s.done)
+        ]
+        obs, next_obs, action, terminated, done = (torch.from_numpy(c) for c in columns)
+        after = {
+            "observation": next_obs,
+            "reward": torch.full((n, 1), self._full),
+            "terminated": terminated[:, None],
+            "done": done[:, None],
+        }
+        return columns, TensorDict({"observation": obs, "action": action, "next": after}, [n])
 
     def sample(self, size: int) -> tuple[Any, ...]:
         """A tensordict's tensors."""

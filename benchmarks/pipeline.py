@@ -37,7 +37,7 @@ from benchmarks.buffers import (
 )
 from benchmarks.pairs import PAIRS, interleave, ratio
 from benchmarks.sides import Make, rates, sides
-from tuitrain.learning.flatten import FlatModule, layout_of
+from tuitrain.learning.flatten import FlatModule, layout_of, rehome
 from tuitrain.learning.networks import build_network
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import WeightStore
@@ -315,6 +315,7 @@ NETWORKS = {"MLP": _mlp, "CNN": _cnn}
 
 def _weights(name: str, network: Callable[[], torch.nn.Module], pairs: int) -> Figures:
     module = network()
+    rehome(module)  # as the learner's optimizer does
     count = sum(parameter.numel() for parameter in module.parameters())
     label = f"{name}, {count:,} parameters"
     flat, layout = FlatModule(module), layout_of(module)
@@ -325,12 +326,10 @@ def _weights(name: str, network: Callable[[], torch.nn.Module], pairs: int) -> F
         try:
             store = WeightStore(layout, memory, locks.rwlock(0, "weights", 5.0), 2)
             store.initialise()
-            bytes_ = np.zeros(layout.nbytes, np.uint8)
-            spare = np.zeros_like(bytes_)
+            bytes_, spare = np.ones((2, layout.nbytes), np.uint8)
 
             def publish() -> None:
-                flat.to_bytes(bytes_)
-                store.publish(bytes_, 0)
+                store.publish(flat.read(), 0)
 
             def pull() -> None:
                 policy.load(policy.buffer, store.pull(0, policy.buffer).version)

@@ -36,7 +36,7 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
     desk = LearnerDesk(blueprint, stores, learner, link, one_version=False)
     desk.start()
     desk.ring_waiting_actors()  # there are weights now
-    unpublished = 0
+    unpublished = [0] * len(policies)
 
     def due() -> list[int]:
         return [limiter.updates_due(i) for i in range(len(policies))]
@@ -52,17 +52,17 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
             continue
         for index, name in enumerate(policies):
             # a burst: never more than is due, never longer than until the next publication
-            burst = min(counts[index], every)
+            burst = min(counts[index], every - unpublished[index])
             for made in range(burst):
                 # all that is due will be made, in this burst or a later one
                 learner.step(name, link.counters.phases, sure=counts[index] - made)
                 link.advance()
             if burst:
                 limiter.add_updates(index, burst)
-                unpublished += burst
-        if unpublished >= every * len(policies):
+                unpublished[index] += burst
+        if max(unpublished) == every:
             desk.publish()
-            unpublished = 0
+            unpublished = [0] * len(policies)
         desk.reporter.updates()
         # last, because all of the above may have let go of what an actor waits for
         desk.ring_waiting_actors()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ from tuitrain.workers.board import Board
 CHUNK = 4
 STARTS = 10
 RATIO = Fraction(1, 2)
+EVERY = 3
 
 
 class Run:
@@ -35,11 +37,12 @@ class Run:
         self.limiter = limiter([rule(RATIO, STARTS, CHUNK)] * n, total_steps, 1)
         board = Board(np.zeros(Board.size(n, 1), np.int64), n, 1)
         self.stores: Any = SimpleNamespace(board=board, limiter=self.limiter)
-        config = SimpleNamespace(learner=SimpleNamespace(publish_every_updates=3))
+        config = SimpleNamespace(learner=SimpleNamespace(publish_every_updates=EVERY))
         self.blueprint: Any = SimpleNamespace(config=config)
         self.made = dict.fromkeys("abc"[:n], 0)
         self.learner: Any = SimpleNamespace(policies=self.made, step=self.step)
         self.counters = SimpleNamespace(phases=None)
+        self.published = [dict(self.made)]
         self.finished = False
 
     def step(self, policy: str, phases: object, sure: int) -> None:
@@ -64,13 +67,16 @@ class Run:
         def nothing(**_: object) -> None:
             pass
 
+        def publish(**_: object) -> None:
+            self.published.append(dict(self.made))
+
         def finish() -> None:
             self.finished = True
 
         desk = SimpleNamespace(
             start=nothing,
             ring_waiting_actors=nothing,
-            publish=nothing,
+            publish=publish,
             finish=finish,
             reporter=SimpleNamespace(updates=nothing),
         )
@@ -92,6 +98,22 @@ def test_no_policy_waits_for_another(
     totals = run.limiter.totals()
     assert totals.steps == 200
     assert list(run.made.values()) == list(totals.updates) == [earned(n) for n in totals.inserts]
+
+
+@pytest.mark.parametrize("brings", [(4,), (4, 0), (4, 1), (3, 0, 2)])
+def test_weights_are_published_every_so_many_updates_whoever_is_absent(
+    brings: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(brings, 200)
+    run.learn(monkeypatch)
+    *regular, last = [
+        max(after[name] - before[name] for name in run.made)
+        for before, after in pairwise(run.published)
+    ]
+    assert len(regular) > 20
+    assert set(regular) == {EVERY}
+    assert last <= EVERY
+    assert run.published[-1] == run.made
 
 
 def test_a_learner_that_waits_for_all_policies_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ writes. What a reader hands out is compared with what follows from the lists.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,8 @@ from tuitrain.replay.layout import (
 from tuitrain.replay.shard import ShardWriter, Wait
 
 TAGS = 5  # shard, lane, episode, step, row
+BETA = 0.5
+"""Exponent of importance weights."""
 
 Cell = tuple[int, int, int]
 """Shard, row and lane."""
@@ -321,16 +323,25 @@ class Expected:
         }
 
     def draw(
-        self, reader: ReplayReader, window: Window, rng: np.random.Generator, *, size: int = 0
+        self,
+        reader: ReplayReader,
+        window: Window,
+        rng: np.random.Generator,
+        *,
+        size: int = 0,
+        priorities: Mapping[Cell, float] | None = None,
     ) -> list[str]:
         """Draw from a pinned window; what about the batch is not as it must be, empty if all is.
 
         Args:
             size: how much to draw; 0 is so much that every transition must come.
+            priorities: of every transition, if they are drawn in proportion to these.
         """
         every = int(len(self.cells) * (np.log(max(1, len(self.cells))) + 23)) + 1
+        if priorities:  # the least likely one must come too
+            every = int(every * max(priorities.values()) / min(priorities.values())) + 1
         try:
-            batch = reader.sample(window, size or every, rng)
+            batch = reader.sample(window, size or every, rng, beta=BETA)
         except NothingToSample:
             return [f"{cell} is not offered" for cell in self.cells]
         if not self.cells:
@@ -349,5 +360,10 @@ class Expected:
             for name, column in self._columns.items()
             if not np.array_equal(got[name], column[at])
         ]
+        if priorities is not None:
+            mean = sum(priorities.values()) / len(priorities)
+            weights = np.array([(priorities[cell] / mean) ** -BETA for cell in drawn])
+            if not np.allclose(batch.weights, weights / weights.max(), rtol=1e-5):
+                wrong.append("a weight is wrong")
         missing = set(self.cells) - set(drawn) if not size else set()  # a chance of 1 in 10^10
         return wrong + [f"{cell} is never drawn" for cell in sorted(missing)]

@@ -7,6 +7,7 @@ and whatever the lists say may be drawn is.
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -27,15 +28,19 @@ from hypothesis.stateful import (
 from tests.unit.replay.faulty import HeadFirst, HidesTheCut, PassesPins, TailStays
 from tests.unit.replay.helpers import Memory, NullLock, layout
 from tests.unit.replay.stores import Died, Stores
-from tests.unit.replay.story import TAGS, Expected, Scribe, stories, torn_rows
+from tests.unit.replay.story import BETA, TAGS, Cell, Expected, Scribe, stories, torn_rows
 from tuitrain.envs.spec import PolicySpec
 from tuitrain.replay import reader as reader_module
-from tuitrain.replay.buffer import PolicyReplay, ReplayReader, Window
-from tuitrain.replay.index import TransitionIndex
+from tuitrain.replay.buffer import Batch, PolicyReplay, ReplayReader, Window
+from tuitrain.replay.index import Moved, TransitionIndex
 from tuitrain.replay.layout import HEADER_TAIL
+from tuitrain.replay.priority import Priorities, PriorityRule
 from tuitrain.replay.shard import ShardBlocked, ShardWriter
 
 READERS = 2
+BY_PRIORITY = 1
+"""The reader that draws by priority."""
+RULE = PriorityRule(alpha=0.6, beta_start=BETA, epsilon=0.01)
 GAMMA = 0.9
 
 
@@ -50,6 +55,11 @@ class Reading:
     window: Window | None = None
     expected: Expected | None = None
     pins: list[int] = field(default_factory=list)
+    priorities: dict[Cell, float] | None = None
+    """Of every transition it may draw, if it draws by them."""
+    greatest: float = 1.0
+    learned: tuple[Batch, list[Cell]] | None = None
+    """What it has drawn and not told the priorities of yet."""
 
 
 class ReplayMachine(RuleBasedStateMachine):
@@ -117,7 +127,10 @@ class ReplayMachine(RuleBasedStateMachine):
         return Scribe(writer, self.past[shard], self.rng, in_place=in_place)
 
     def reading(self, index: int) -> Reading:
-        return Reading(self.store.reader(index, GAMMA), [0] * self.shape.n_actors)
+        low = [0] * self.shape.n_actors
+        if index == BY_PRIORITY:
+            return Reading(self.store.reader(index, GAMMA, RULE), low, priorities={})
+        return Reading(self.store.reader(index, GAMMA), low)
 
     # ---- writers -------------------------------------------------------------------------------
 
@@ -193,6 +206,11 @@ class ReplayMachine(RuleBasedStateMachine):
             gamma=GAMMA,
         )
         assert reading.window.sampleable == len(reading.expected.cells)
+        if reading.priorities is not None:
+            old = reading.priorities
+            reading.priorities = {
+                cell: old.get(cell, reading.greatest) for cell in reading.expected.cells
+            }
         reading.pins = self.store.columns.pins[:, index].tolist()
         for shard, pin in enumerate(reading.pins):
             assert tails[shard] <= pin <= reading.expected.oldest[shard]
@@ -205,8 +223,44 @@ class ReplayMachine(RuleBasedStateMachine):
         self.seen["sampled" if reading.expected.cells else "nothing to sample"] += 1
         past = [story.head for story in self.past]
         self.seen["sampled while written"] += past != reading.window.head.tolist()
-        wrong = reading.expected.draw(reading.reader, reading.window, self.rng, size=size)
+        wrong = reading.expected.draw(
+            reading.reader, reading.window, self.rng, size=size, priorities=reading.priorities
+        )
         assert not wrong
+
+    @rule(size=st.integers(1, 7))
+    def learn(self, size: int) -> None:
+        """Draw by priority; what the errors were is told later."""
+        reading = self.readings[BY_PRIORITY]
+        if reading.window is not None and reading.window.sampleable:
+            batch = copy.deepcopy(reading.reader.sample(reading.window, size, self.rng))
+            origin = reading.reader.origin(batch)
+            columns = origin.shard.tolist(), batch.rows.tolist(), origin.lane.tolist()
+            reading.learned = batch, list(zip(*columns, strict=True))
+
+    @rule()
+    def tell_priorities(self) -> None:
+        """Perhaps of rows that are gone by now, or whose place another row has taken."""
+        reading = self.readings[BY_PRIORITY]
+        if reading.learned is None:
+            return
+        batch, cells = reading.learned
+        errors = self.rng.uniform(-1.5, 1.5, len(cells)).astype(np.float32)
+        before = reading.reader.stale_priorities
+        reading.reader.write_priorities(batch.cells, batch.rows, errors)
+        assert reading.priorities is not None
+        late = 0
+        for cell, error in zip(cells, errors.tolist(), strict=True):
+            if cell in reading.priorities:
+                priority = (abs(error) + RULE.epsilon) ** RULE.alpha
+                reading.priorities[cell] = priority
+                reading.greatest = max(reading.greatest, priority)
+            else:
+                late += 1
+        assert reading.reader.stale_priorities - before == late
+        self.seen["late priorities"] += late
+        self.seen["priorities"] += len(cells) - late
+        reading.learned = None
 
     @rule(index=st.integers(0, READERS - 1))
     def unpin(self, index: int) -> None:
@@ -226,6 +280,19 @@ class ReplayMachine(RuleBasedStateMachine):
                     self.write(shard, self.shape.chunk_steps)
         self.readings[index] = self.reading(index)
         assert (self.store.columns.pins[:, index] == -1).all()
+
+    @rule(chunks=st.integers(1, 12), younger=st.integers(0, 40))
+    def learn_while_others_write(self, chunks: int, younger: int) -> None:
+        """And be late: what was learned from is overwritten meanwhile."""
+        for index in range(READERS):
+            self.unpin(index)
+        self.pin(BY_PRIORITY, younger)
+        self.learn(7)
+        self.unpin(BY_PRIORITY)
+        for shard in range(self.shape.n_actors):
+            self.write_much(shard, chunks)
+        self.pin(BY_PRIORITY, younger)
+        self.tell_priorities()
 
     # ---- both ----------------------------------------------------------------------------------
 
@@ -281,8 +348,8 @@ def explore(machine: type[ReplayMachine], examples: int, *, steps: int = 30, **h
 
 def test_replay_agrees_with_the_lists() -> None:
     ReplayMachine.seen.clear()
-    explore(ReplayMachine, 100, steps=40, derandomize=True)
-    rare = "died, committed", "nothing to sample"
+    explore(ReplayMachine, 40, derandomize=True)
+    rare = "died, committed", "nothing to sample", "late priorities", "priorities"
     often = "blocked", "died", "sampled", "sampled while written", "loaded", "wrapped twice"
     for what in rare + often:
         assert ReplayMachine.seen[what] >= (1 if what in rare else 10), ReplayMachine.seen
@@ -291,7 +358,7 @@ def test_replay_agrees_with_the_lists() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_replay_agrees_with_the_lists_for_long() -> None:
-    explore(ReplayMachine, 1500, steps=60)
+    explore(ReplayMachine, 600, steps=50)
 
 
 def caught(machine: type[ReplayMachine]) -> None:
@@ -358,4 +425,26 @@ def test_a_faulty_index_is_caught(
     mutant: type[TransitionIndex], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader_module, "TransitionIndex", mutant)
+    caught(ReplayMachine)
+
+
+class AcceptsLate(Priorities):
+    """Gives the priority of a row that is gone to the one that has taken its place."""
+
+    def write(self, drawn: Any, rows: Any, td_error: Any) -> None:
+        super().write(drawn, self._row.take(drawn), td_error)
+
+
+class KeepsWhatLeft(Priorities):
+    """Goes on drawing rows that the window has left behind."""
+
+    def move(self, moved: Moved) -> None:
+        super().move(moved._replace(left=[]))
+
+
+@pytest.mark.parametrize("mutant", [AcceptsLate, KeepsWhatLeft])
+def test_faulty_priorities_are_caught(
+    mutant: type[Priorities], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "Priorities", mutant)
     caught(ReplayMachine)

@@ -5,7 +5,8 @@ A policy's weights are one byte vector described by a ``WeightsLayout``. The sto
 free for the publisher. The publisher fills a free slot without the lock and then moves one aligned
 64-bit word (version and slot together) under the write lock; a reader pins the current slot under
 the read lock, copies without it and unpins. Whoever dies, at whatever point, leaves the others a
-whole published version.
+whole published version; whoever stops while it copies costs its slot. Only one that stops in the
+few instructions under the lock is waited for, until the lock's deadline, which names it.
 
 This module is numpy only: it must not import torch (the supervisor creates the store) and knows
 neither networks nor processes; the lock and the memory are handed in.

@@ -19,7 +19,7 @@ from tests.unit.learning.weights_doubles import number_of, vector
 from tests.unit.learning.weights_worker import DEADLINE_S, HASH, LAST, PUBLISHERS, layout_of
 from tuitrain.learning.weights import WeightStore
 from tuitrain.replay import segment
-from tuitrain.replay.lock import LockFile
+from tuitrain.replay.lock import LockFile, LockTimeout
 
 ROOT = Path(__file__).parents[3]
 READERS = 4
@@ -30,13 +30,13 @@ BASE = 65_000  # soon more than 16 bits
 class Place:
     """Lock file, memory, and a process that forks publishers and readers on them."""
 
-    def __init__(self, folder: Path, numbers: int, kind: str) -> None:
+    def __init__(self, folder: Path, numbers: int, kind: str, deadline_s: float) -> None:
         self.layout = layout_of(numbers)
         self.name = f"tuitrain-test-{uuid.uuid4().hex[:12]}"
         size = WeightStore.segment_bytes(self.layout, READERS)
         self.file = LockFile.create(folder / "locks")
         self.memory = segment.create(self.name, size, HASH)
-        lock = self.file.rwlock(0, "weights", DEADLINE_S)
+        lock = self.file.rwlock(0, "weights", deadline_s)
         store_type = getattr(weights_faults, kind, WeightStore)
         self.store: WeightStore = store_type(self.layout, self.memory, lock, READERS)
         self.store.initialise(BASE)
@@ -105,10 +105,10 @@ class Place:
 def make_place(tmp_path: Path) -> Iterator[Callable[..., Place]]:
     places: list[Place] = []
 
-    def make(numbers: int = 64, kind: str = "WeightStore") -> Place:
+    def make(numbers: int = 64, kind: str = "WeightStore", deadline_s: float = DEADLINE_S) -> Place:
         folder = tmp_path / str(len(places))
         folder.mkdir()
-        places.append(Place(folder, numbers, kind))
+        places.append(Place(folder, numbers, kind, deadline_s))
         return places[-1]
 
     yield make
@@ -207,6 +207,26 @@ def test_readers_that_stop_in_a_copy_block_nobody(make_place: Callable[..., Plac
         version = place.publish()
         assert place.pull(reader) // PUBLISHERS == version
     assert (place.store._pins == -1).all()
+
+
+@pytest.mark.parametrize("ends", [signal.SIGCONT, signal.SIGKILL])
+def test_a_reader_that_stops_with_the_lock_is_named_and_nothing_is_half_done(
+    make_place: Callable[..., Place], ends: signal.Signals
+) -> None:
+    """The one place where a publisher depends on a reader: for the lock's deadline at most."""
+    place = make_place(deadline_s=0.1)
+    before = place.publish()
+    stopped = place.start("hold")
+    assert place.wait(stopped) == "stopped"
+    for _ in range(2):
+        with pytest.raises(LockTimeout) as failed:
+            place.publish()
+        assert failed.value.holder_pid == stopped
+        assert place.store.version() == before
+    os.kill(stopped, ends)
+    place.wait(stopped)
+    assert place.publish() == before + 1
+    assert place.pull() // PUBLISHERS == before + 1
 
 
 def test_a_stopped_copy_notices_that_its_slot_was_used(make_place: Callable[..., Place]) -> None:

@@ -92,6 +92,11 @@ class Child:
         whole = number is not None and got.version == number // PUBLISHERS
         say(f"stall {reader} {'whole' if whole else 'mixed'} {got.version}")
 
+    def hold(self) -> None:
+        """Stop in the few instructions for which a reader holds the lock."""
+        with self.store._lock.read():
+            os.kill(os.getpid(), signal.SIGSTOP)
+
     def toggle(self, first: int, second: int) -> None:
         """Move the current word between two values for ever."""
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -67,9 +68,9 @@ class Field:
         ]
         deadline = time.monotonic() + DEADLINE_S + 2 * seconds
         ends = [kill_every] * len(writers)
-        while kill_every and any(reader.poll() is None for reader in readers):
+        while kill_every and (reading := [r.stdout for r in readers if r.poll() is None]):
             assert time.monotonic() < deadline
-            os.sched_yield()
+            select.select(reading, [], [], 0.005)
             for shard, writer in enumerate(writers):
                 if self.head(shard) >= ends[shard]:
                     self.end(writer)
@@ -126,8 +127,8 @@ def test_full_speed(field: Field) -> None:
 
 
 def test_successors_of_killed_writers(field: Field) -> None:
-    no_fault(field, windows=50, rows=6 * SHAPE.ring_rows, kill_every=2 * SHAPE.ring_rows)
-    assert field.successors >= 4
+    no_fault(field, windows=20, rows=4 * SHAPE.ring_rows, kill_every=2 * SHAPE.ring_rows)
+    assert field.successors >= 2
 
 
 @pytest.mark.long
@@ -139,7 +140,9 @@ def test_full_speed_for_long(field: Field) -> None:
     print(f"{field.successors} successors")
 
 
-@pytest.mark.parametrize("kind", ["TailStays", "PassesPins", "HeadFirst"])
+@pytest.mark.parametrize(
+    "kind", ["TailStays", "HeadFirst", pytest.param("PassesPins", marks=pytest.mark.long)]
+)
 def test_a_writer_that_breaks_the_protocol_is_caught(field: Field, kind: str) -> None:
     said = field.run(kind, windows=10**9, rows=0)  # until a fault is found, both of them
     assert all(one["faults"] for one in said)

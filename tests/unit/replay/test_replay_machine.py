@@ -358,7 +358,7 @@ def test_replay_agrees_with_the_lists() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_replay_agrees_with_the_lists_for_long() -> None:
-    explore(ReplayMachine, 600, steps=50)
+    explore(ReplayMachine, 1500, steps=50)
 
 
 def caught(machine: type[ReplayMachine]) -> None:

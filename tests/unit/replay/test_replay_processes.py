@@ -1,13 +1,12 @@
-"""Replay and limiter with real writers in other processes, some of which are killed."""
+"""The limiter's counts between real processes. For shards see `tests/stress`."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,17 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.replay.helpers import layout
 from tests.unit.replay.replay_worker import HASH
-from tests.unit.replay.test_replay_sampling import GAMMA, crossings
 from tuitrain.replay import segment
-from tuitrain.replay.buffer import PolicyReplay
-from tuitrain.replay.layout import HEADER_HEAD
 from tuitrain.replay.limiter import Limiter, LimiterRule
 from tuitrain.replay.lock import LockFile
 
 WORKER = Path(__file__).with_name("replay_worker.py")
-SHAPE = layout()
 
 
 @dataclass
@@ -59,74 +53,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
         process.stdout.close()
     made.file.close()
     segment.unlink(made.name)
-
-
-def store_at(place: Place) -> PolicyReplay:
-    memory = segment.create(place.name, SHAPE.nbytes, SHAPE.layout_hash())
-    locks = [place.file.rwlock(a, f"shard {a}", 60.0) for a in range(SHAPE.n_actors)]
-    store = PolicyReplay(SHAPE, memory, locks)
-    store.initialise()
-    return store
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60.0
-    while not condition():
-        assert time.monotonic() < deadline
-        os.sched_yield()
-
-
-def heads(store: PolicyReplay) -> list[int]:
-    return [int(head) for head in store.columns.header[:, HEADER_HEAD]]
-
-
-def test_no_row_is_torn_while_writers_run_at_full_speed(place: Place) -> None:
-    store = store_at(place)
-    for shard in range(SHAPE.n_actors):
-        place.start("write", shard, "honour")
-    until(lambda: min(heads(store)) > SHAPE.ring_rows)
-    reader, rng = store.reader(0, GAMMA), np.random.default_rng(0)
-    began = heads(store)
-    pins = 0
-    while pins < 300 or min(heads(store)) < min(began) + 20 * SHAPE.ring_rows:
-        window = reader.pin()
-        for _ in range(3):
-            assert crossings(reader, reader.sample(window, 64, rng), 2) == 0
-        reader.unpin()
-        pins += 1
-
-
-def test_a_writer_that_passes_pins_is_caught(place: Place) -> None:
-    store = store_at(place)
-    place.start("write", 0, "ignore")
-    until(lambda: heads(store)[0] > SHAPE.ring_rows)
-    reader, rng = store.reader(0, GAMMA), np.random.default_rng(0)
-    window = reader.pin()
-    until(lambda: heads(store)[0] > window.head[0] + 2 * SHAPE.ring_rows)
-    assert crossings(reader, reader.sample(window, 64, rng), 2) > 0
-
-
-def test_a_pinned_window_outlasts_writers_that_are_killed(place: Place) -> None:
-    """Killed at whatever store they are at, many times: only whole rows can be read."""
-    store = store_at(place)
-    rng = np.random.default_rng(0)
-    for attempt in range(10):
-        store.initialise()
-        reader = store.reader(0, GAMMA)
-        writers = [place.start("write", shard, "honour") for shard in range(SHAPE.n_actors)]
-        goal = SHAPE.ring_rows + int(rng.integers(1, 4 * SHAPE.ring_rows))
-        until(lambda goal=goal: min(heads(store)) > goal)  # type: ignore[misc]
-        if attempt % 2:
-            window = reader.pin()
-        for writer in writers:
-            writer.kill()
-            writer.wait()
-        if not attempt % 2:
-            window = reader.pin()
-        for _ in range(10):
-            assert crossings(reader, reader.sample(window, 64, rng), 2) == 0
-        reader.unpin()
-        assert len(store.column_digest()) == 64
 
 
 def test_no_count_is_lost_between_processes(place: Place) -> None:

@@ -62,6 +62,8 @@ class UpdateStats(NamedTuple):
 
     def td_error(self) -> Tensor:
         """target - q of all batches, in order. float32 [sum of B]."""
+        if len(self.target) == 1:
+            return self.target[0] - self.q_taken[0]
         return torch.cat(self.target) - torch.cat(self.q_taken)
 
 
@@ -79,7 +81,7 @@ class DQN:
     Attributes:
         online: the network that learns.
         gradient: how its gradient is computed: "by hand" for a built-in MLP on the CPU
-            (``mlp_gradient``), "autograd" for every other network.
+            (``mlp_gradient``), "by autograd" for every other network.
         updates: optimizer steps so far.
         target_updates: target updates so far, counted where they are done;
             ``target_rule.expected_target_updates`` says what it must be.
@@ -114,7 +116,7 @@ class DQN:
         self._pairs = _Pairs(self.online, self.target)
         self._pairs.copy()
         self._adam = Adam(parameters, config.adam_eps)
-        self.gradient = "by hand" if fits(self.online) else "autograd"
+        self.gradient = "by hand" if fits(self.online) else "by autograd"
         kind = MlpGradient if self.gradient == "by hand" else AutogradGradient
         self._gradient: Gradient = kind(self.online, self.target, config, self._adam)
         self._recent: deque[UpdateStats] = deque(maxlen=STATS_KEPT)

@@ -51,6 +51,7 @@ class LearnerDesk:
             spec_hash=self._blueprint.spec.spec_hash(),
             device=self._blueprint.config.learner.device,
         )
+        self._link.notice(self._learner.description())
 
     def publish(self, *, final: bool = False) -> None:
         """Publish, then ask for an evaluation if one is due or this is the last publication."""

@@ -113,6 +113,7 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
     link.on("evaluate", evaluate_soon)
     learner.publish(blueprint.base.steps)
     link.ready(spec_hash=blueprint.spec.spec_hash(), device=blueprint.config.learner.device)
+    link.notice(learner.description())
     going = True
     while going:
         going = trainer.round(link)

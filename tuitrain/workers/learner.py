@@ -270,6 +270,14 @@ class Learner:
             if learner.dqn.updates > learner.measured_updates
         ]
 
+    def description(self) -> str:
+        """Per policy, how much learns and how its gradient is computed."""
+        return "; ".join(
+            f"{name}: {sum(p.numel() for p in part.dqn.online.parameters()):,} parameters, "
+            f"gradient {part.dqn.gradient}"
+            for name, part in self.policies.items()
+        )
+
     def holdings(self) -> dict[str, Any]:
         """Version and hash of what was published last, per policy: the answer to a resync."""
         return {

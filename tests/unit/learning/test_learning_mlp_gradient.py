@@ -252,4 +252,4 @@ def test_the_path_is_told() -> None:
         return DQN(make(), make(), LearnerConfig(), 3, "cpu", 10)
 
     assert learner(mlp).gradient == "by hand"
-    assert learner(lambda: QNetwork(OwnMlp(SHAPE, 3, False), 1.0)).gradient == "autograd"
+    assert learner(lambda: QNetwork(OwnMlp(SHAPE, 3, False), 1.0)).gradient == "by autograd"

@@ -239,6 +239,9 @@ class Limiter:
     def commit(self, actor: int, inserts: Sequence[int], steps: int) -> None:
         """Count what a chunk has brought and return the rest of the reservation.
 
+        To be called when the rows can be read: who dies in between leaves one chunk of rows that
+        are sampled and not counted, but never a count without its rows.
+
         Without a reservation it only counts: schedules with rounds bound their actors otherwise.
 
         Raises:

@@ -19,6 +19,9 @@ from tuitrain.learning.weights import Bytes, WeightsLayout
 
 Floats = NDArray[np.float32]
 
+_ZERO = np.zeros((), np.float32)
+"""As an array, because a number would be turned into one at every call."""
+
 
 class _Layer(NamedTuple):
     """y = x @ weight + bias, then ReLU or not. weight is [inputs, outputs]."""
@@ -117,9 +120,9 @@ def _forward(x: Floats, layers: list[_Layer], outputs: list[Floats]) -> Floats:
     for (weight, bias, relu), out in zip(layers, outputs, strict=True):
         # not matmul: that one looks for overflows, which is slower, and warns of weights that have
         # diverged, which torch does not
-        np.dot(x, weight, out=out)
+        x.dot(weight, out=out)
         np.add(out, bias, out=out)
         if relu:
-            np.maximum(out, 0, out=out)
+            np.maximum(out, _ZERO, out=out)
         x = out
     return x

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from tuitrain.replay.layout import (
     CUT,
     HEADER_HEAD,
+    HEADER_INCARNATION,
     HEADER_TAIL,
     MAX_AGE,
     Columns,
@@ -38,6 +39,10 @@ class RowRefused(ValueError):
 
 class ShardBlocked(RuntimeError):
     """A reader pins rows that are to be overwritten, and the caller gave no way to wait."""
+
+
+class ShardTaken(RuntimeError):
+    """Another writer has been made for the shard: this one was taken for dead."""
 
 
 class ShardWriter:
@@ -88,6 +93,9 @@ class ShardWriter:
         self._lanes_shape = (lanes,)
         self._row_shape = (lanes, *shape)
         self._rows = rows
+        with lock.write():
+            self._header[HEADER_INCARNATION] += 1
+            self._incarnation = int(self._header[HEADER_INCARNATION])
         self._head = self.head
         self._reserved_to = self._head  # last slot that may be written, the pending row's
         # Rows are here already, so another writer made them and is dead. The first row of this
@@ -112,10 +120,12 @@ class ShardWriter:
 
         Raises:
             ShardBlocked: a pin is in the way and ``wait`` is None.
+            ShardTaken: there is another writer by now.
             ValueError: ``rows`` is not positive or does not fit in the ring.
         """
         if not 1 <= rows < self._rows:
             raise ValueError(f"{rows} rows cannot be reserved in a ring of {self._rows}")
+        self._refuse_a_second()
         self._head = self.head
         last = self._head + rows
         tail = last + 1 - self._rows
@@ -242,9 +252,11 @@ class ShardWriter:
 
         Raises:
             RowRefused: ``head`` falls, or is past the rows that were reserved.
+            ShardTaken: there is another writer by now; nothing is made readable.
         """
         self._check(head, 1, self._reserved_to)
         with self._lock.write():
+            self._refuse_a_second()
             self._header[HEADER_HEAD] = head
         self._head = head
 
@@ -258,6 +270,13 @@ class ShardWriter:
                 return False
             self._header[HEADER_TAIL] = tail
         return True
+
+    def _refuse_a_second(self) -> None:
+        if self._header[HEADER_INCARNATION] != self._incarnation:
+            raise ShardTaken(
+                f"another writer has taken over shard {self.shard} while this one was still alive; "
+                "rows of both may be mixed. A writer must be dead before it has a successor"
+            )
 
     def _unpinned(self, tail: int) -> bool:
         return not any(0 <= pin < tail for pin in self._pins.tolist())

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.replay.helpers import Feeder, layout, replay, stop_at
 from tuitrain.envs.spec import PolicySpec
 from tuitrain.replay.layout import CUT, MAX_AGE
-from tuitrain.replay.shard import RowRefused, ShardBlocked, ShardWriter
+from tuitrain.replay.shard import RowRefused, ShardBlocked, ShardTaken, ShardWriter
 
 SMALL = layout(n_actors=1, envs_per_actor=2, capacity=12, learning_starts=0, max_lead_inserts=2)
 
@@ -247,3 +247,21 @@ def test_nothing_that_writes_can_be_pickled() -> None:
 def test_there_is_no_shard_beyond_the_last() -> None:
     with pytest.raises((ValueError, IndexError)):
         replay(SMALL).writer(1)
+
+
+def test_a_writer_that_was_taken_for_dead_is_refused() -> None:
+    """Also where it has written its rows already: they are not made readable."""
+    store = replay(SMALL)
+    first = Feeder(store.writer(0), np.random.default_rng(0))
+    first.write_chunk(4)
+    first.writer.begin(4)
+    second = Feeder(store.writer(0), np.random.default_rng(1), row=4)
+    with pytest.raises(ShardTaken, match="another writer has taken over shard 0"):
+        first.writer.commit(8)
+    with pytest.raises(ShardTaken):
+        first.writer.begin(4)
+    assert second.writer.head == 4
+    second.writer.begin(4)
+    second.cut()
+    second.write_chunk(4)
+    assert second.writer.head == 8

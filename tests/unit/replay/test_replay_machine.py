@@ -348,8 +348,8 @@ def explore(machine: type[ReplayMachine], examples: int, *, steps: int = 30, **h
 
 def test_replay_agrees_with_the_lists() -> None:
     ReplayMachine.seen.clear()
-    explore(ReplayMachine, 40, derandomize=True)
-    rare = "died, committed", "nothing to sample", "late priorities", "priorities"
+    explore(ReplayMachine, 80, derandomize=True)
+    rare = "nothing to sample", "late priorities", "priorities"
     often = "blocked", "died", "sampled", "sampled while written", "loaded", "wrapped twice"
     for what in rare + often:
         assert ReplayMachine.seen[what] >= (1 if what in rare else 10), ReplayMachine.seen

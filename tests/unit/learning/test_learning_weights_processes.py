@@ -166,7 +166,7 @@ def long(*values: object) -> Any:
 
 @pytest.mark.parametrize(
     ("numbers", "publishers", "most"),
-    [(20_000, 1, 2_000), (64, 30, 100), long(200_000, 1, 100_000), long(64, 3_000, 1_000)],
+    [(20_000, 1, 2_000), (64, 30, 100), long(200_000, 1, 300_000), long(64, 1_500, 500)],
 )
 def test_readers_race_publishers_that_are_killed(
     make_place: Callable[..., Place], numbers: int, publishers: int, most: int

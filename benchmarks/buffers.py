@@ -310,21 +310,30 @@ def bare_gather(store: Ours, size: int) -> Callable[[], object]:
     """
     work, columns = store.work, store.columns
     frames = work.frames + 1 if work.n_step == 1 else 2 * work.frames
-    rng = np.random.default_rng(1)
-    cells = [rng.integers(0, work.capacity, (size, frames)) for _ in range(32)]
+    cells = drawn(work, (size, frames))
     out = np.zeros((size, frames, *work.shape), work.dtype)
     scalars = [np.zeros(work.capacity, kind) for kind in (np.int64, np.float32, np.float32)]
     outs = [np.zeros(size, column.dtype) for column in scalars]
 
+    turn = 0
+
     def gather() -> None:
-        index = cells.pop()
-        cells.insert(0, index)
+        nonlocal turn
+        turn = (turn + 1) % len(cells)
+        index = cells[turn]
         columns.flat_observation.take(index, axis=0, out=out, mode="clip")
         first = index[:, 0]
         for column, into in zip(scalars, outs, strict=True):
             column.take(first, out=into, mode="clip")
 
     return gather
+
+
+def drawn(work: Workload, shape: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    """Random positions of batches, so many that none is in a cache when it comes again."""
+    rng = np.random.default_rng(1)
+    count = max(32, 2 * work.capacity // shape[0])
+    return list(rng.integers(0, work.capacity, (count, *shape)))
 
 
 _TD: dict[int, list[NDArray[np.float32]]] = {}

@@ -1,13 +1,14 @@
-"""A writer and a reader in two processes at once, and weights on their way between processes.
+"""A writer and a reader in two processes at once; weights on their way between processes.
 
 Replay: each side's rate while the other works, too, over its rate alone, for ours, for cpprb's
-multi-process buffer and for torchrl's shared storage; the three spans (writer alone, reader alone,
-both) take turns of `SPAN_S`. The writer never rests, which no actor does: an unlimited writer of
-vectors goes once around the buffer several times a second. `bare` is the same with arrays of each
-side's own and nothing shared: what memory and caches leave of two processes that only copy.
+multi-process buffer and for torchrl's shared storage; spans of `SPAN_S` of both sides alone and
+together take turns. In `at once` the writer never rests, which no actor does: writing vectors it
+goes around the whole buffer several times a second, and the reader must take up every row once. In
+`at a ratio` it is held to one transition per `DRAWN` that the reader draws when it is alone, about
+what a rate limiter lets through. `bare` is the same with memory of each side's own and nothing
+shared: what memory, caches and other work on the machine leave of two processes that only copy.
 
-Weights: what learner and actors do, over one memory copy of the bytes. Publishing is timed alone
-and while another process pulls without a pause.
+Weights: see ``pipeline_weights``.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from benchmarks import pipeline_weights
 from benchmarks.buffers import (
     ACTIONS,
+    HASH,
     LANES,
     PIXELS,
     VECTORS,
@@ -32,21 +36,19 @@ from benchmarks.buffers import (
     Place,
     Stream,
     Workload,
+    drawn,
     shared_memory,
     shared_replay,
 )
 from benchmarks.pairs import PAIRS, interleave, ratio
 from benchmarks.sides import Make, rates, sides
-from tuitrain.learning.flatten import FlatModule, layout_of, rehome
-from tuitrain.learning.networks import build_network
-from tuitrain.learning.policy import Policy
-from tuitrain.learning.weights import WeightStore
 from tuitrain.replay import segment
-from tuitrain.replay.lock import LockFile
 
 SPAN_S = 0.2
 CASES = ((16, 32), (16, 256), (1, 256))
 """Vector steps appended at once, and transitions read."""
+DRAWN = 8
+"""Times that each transition is drawn: an update of 32 per 4 steps."""
 
 Figures = dict[str, Any]
 
@@ -59,12 +61,7 @@ def measure(pairs: int = PAIRS) -> Figures:
     for work in (VECTORS, PIXELS):
         for steps, batch in CASES:
             figures |= _replay(Case(work, steps, batch), pairs)
-    for name, network in NETWORKS.items():
-        figures |= _weights(name, network, pairs)
-    return figures
-
-
-# ---- replay --------------------------------------------------------------------------------------
+    return figures | pipeline_weights.measure(pairs)
 
 
 class Case(NamedTuple):
@@ -100,6 +97,10 @@ def _replay(case: Case, pairs: int) -> Figures:
             "read/s": f"{batch * median(read_alone):,.0f} -> {batch * median(reading):,.0f}",
             "write/s": f"{written * median(write_alone):,.0f} -> {written * median(writing):,.0f}",
         }
+        figures[f"at a ratio / alone, {name}, {label}"] = {
+            "reading": ratio([pair[0] for pair in found["ratio"]], read_alone),
+            "write/s": f"{written * median(pair[1] for pair in found['ratio']):,.0f}",
+        }
     for name in PACKAGES:
         if name in at_once:
             figures[f"at once, tuitrain / {name}, {label}"] = {
@@ -112,23 +113,28 @@ def _replay(case: Case, pairs: int) -> Figures:
 Found = dict[str, list[list[float]]]
 
 
-def _in_turns(reader: Make, writer: Make, pairs: int) -> Found:
-    """Rates of reader, writer and both (reader first)."""
+def _in_turns(case: Case, reader: Make, writer: Make, pairs: int) -> Found:
+    """Rates of reader, writer and both (reader first), unlimited and at a ratio."""
     with sides({"writer": writer, "reader": reader}) as made:
-        spans = {
-            "read": (made["reader"],),
-            "write": (made["writer"],),
-            "both": (made["reader"], made["writer"]),
+        read, write = made["reader"], made["writer"]
+        (alone,) = rates(SPAN_S, read)
+        pace = alone * case.batch / DRAWN / (case.steps * LANES)
+        arms = {
+            "read": partial(rates, SPAN_S, read),
+            "write": partial(rates, SPAN_S, write),
+            "both": partial(rates, SPAN_S, read, write),
+            "ratio": partial(rates, SPAN_S, read, write, last_per_s=pace),
         }
-        return interleave(
-            {name: partial(rates, SPAN_S, *working) for name, working in spans.items()}, pairs
-        )
+        return interleave(arms, pairs)
 
 
 def _ours(case: Case, pairs: int) -> Found:
     with shared_replay(case.work) as place:
         return _in_turns(
-            partial(_our_reader, place, case.batch), partial(_our_writer, place, case.steps), pairs
+            case,
+            partial(_our_reader, place, case.batch),
+            partial(_our_writer, place, case.steps),
+            pairs,
         )
 
 
@@ -150,35 +156,46 @@ def _our_reader(place: Place, batch: int) -> Callable[[], object]:
 
 
 def _bare(case: Case, pairs: int) -> Found:
-    return _in_turns(
-        partial(_bare_reader, case.work, case.batch),
-        partial(_bare_writer, case.work, case.steps),
-        pairs,
-    )
+    work = case.work
+    nbytes = work.capacity * int(np.prod(work.shape)) * np.dtype(work.dtype).itemsize
+    with shared_memory() as (_, make):  # the same kind of pages as ours
+        ring, rows = make(nbytes, "ring"), make(nbytes, "rows")
+        return _in_turns(
+            case,
+            partial(_bare_reader, case, rows.name, nbytes),
+            partial(_bare_writer, case, ring.name, nbytes),
+            pairs,
+        )
 
 
-def _bare_writer(work: Workload, steps: int) -> Callable[[], object]:
-    chunk = np.ones((steps * LANES, *work.shape), work.dtype)
-    ring = np.ones((work.capacity // len(chunk), *chunk.shape), work.dtype)
-    slot = 0
+def _bare_array(work: Workload, name: str, nbytes: int) -> NDArray[Any]:
+    memory = segment.attach(name, nbytes, HASH)
+    array = np.frombuffer(memory.buf, work.dtype).reshape(work.capacity, *work.shape)
+    array[:] = 1
+    return array
+
+
+def _bare_writer(case: Case, name: str, nbytes: int) -> Callable[[], object]:
+    ring, count, at = _bare_array(case.work, name, nbytes), case.steps * LANES, 0
+    chunk = np.ones((count, *case.work.shape), case.work.dtype)
 
     def write() -> None:
-        nonlocal slot
-        slot = (slot + 1) % len(ring)
-        np.copyto(ring[slot], chunk)
+        nonlocal at
+        np.copyto(ring[at : at + count], chunk)
+        at = (at + count) % (case.work.capacity - count)
 
     return write
 
 
-def _bare_reader(work: Workload, batch: int) -> Callable[[], object]:
-    rows = np.ones((work.capacity, *work.shape), work.dtype)
-    rng = np.random.default_rng(0)
-    cells = [rng.integers(0, work.capacity, (batch, work.frames + 1)) for _ in range(32)]
-    out = np.zeros((*cells[0].shape, *work.shape), work.dtype)
+def _bare_reader(case: Case, name: str, nbytes: int) -> Callable[[], object]:
+    rows, turn = _bare_array(case.work, name, nbytes), 0
+    cells = drawn(case.work, (case.batch, case.work.frames + 1))
+    out = np.zeros((*cells[0].shape, *case.work.shape), case.work.dtype)
 
     def read() -> None:
-        cells.append(cells.pop(0))
-        rows.take(cells[0], axis=0, out=out, mode="clip")
+        nonlocal turn
+        turn = (turn + 1) % len(cells)
+        rows.take(cells[turn], axis=0, out=out, mode="clip")
 
     return read
 
@@ -201,6 +218,7 @@ def _cpprb(case: Case, pairs: int) -> Found:
         ctx=multiprocessing.get_context("spawn"),
     )
     return _in_turns(
+        case,
         partial(_cpprb_reader, buffer, case.batch),
         partial(_cpprb_writer, buffer, work, case.steps),
         pairs,
@@ -252,6 +270,7 @@ def _torchrl(case: Case, pairs: int) -> Found:
         )
         buffer.extend(_tensordict(case.work, 16))  # this gives it its shape, before it is shared
         return _in_turns(
+            case,
             partial(_torchrl_reader, buffer, case.batch),
             partial(_torchrl_writer, buffer, case.work, case.steps),
             pairs,
@@ -297,91 +316,3 @@ KINDS: dict[str, Callable[[Case, int], Found]] = {
     "torchrl": _torchrl,
 }
 PACKAGES = {"cpprb": "cpprb", "torchrl": "torchrl"}
-
-
-# ---- weights -------------------------------------------------------------------------------------
-
-
-def _mlp() -> torch.nn.Module:
-    return build_network("mlp", (1, 4), "float32", 2, False, {"hidden": [256, 400]}, 0)
-
-
-def _cnn() -> torch.nn.Module:
-    return build_network("nature", (4, 84, 84), "uint8", ACTIONS)
-
-
-NETWORKS = {"MLP": _mlp, "CNN": _cnn}
-
-
-def _weights(name: str, network: Callable[[], torch.nn.Module], pairs: int) -> Figures:
-    module = network()
-    rehome(module)  # as the learner's optimizer does
-    count = sum(parameter.numel() for parameter in module.parameters())
-    label = f"{name}, {count:,} parameters"
-    flat, layout = FlatModule(module), layout_of(module)
-    policy = Policy(network(), ACTIONS)
-    with shared_memory() as (lock_path, make):
-        memory = make(WeightStore.segment_bytes(layout, 2), "weights")
-        locks = LockFile.create(lock_path)
-        try:
-            store = WeightStore(layout, memory, locks.rwlock(0, "weights", 5.0), 2)
-            store.initialise()
-            bytes_, spare = np.ones((2, layout.nbytes), np.uint8)
-
-            def publish() -> None:
-                store.publish(flat.read(), 0)
-
-            def pull() -> None:
-                policy.load(policy.buffer, store.pull(0, policy.buffer).version)
-
-            def both() -> None:
-                publish()
-                pull()
-
-            arms = {
-                "publish + pull": both,
-                "publish": publish,
-                "one copy": lambda: np.copyto(spare, bytes_),
-            }
-            timed = {arm: partial(_seconds, call) for arm, call in arms.items()}
-            found = interleave(timed, pairs)
-            puller = partial(_puller, network, memory.name, lock_path)
-            with sides({"reader": puller}) as made:
-
-                def pulled() -> float:
-                    start = time.monotonic()
-                    made["reader"].begin(start, start + 0.1)
-                    seconds = _seconds(publish)
-                    made["reader"].answer()
-                    return seconds
-
-                busy = interleave({"publish": timed["publish"], "pulled": pulled}, pairs)
-        finally:
-            locks.close()
-            memory.close()
-    return {
-        f"publish + pull / one copy, {label}": {
-            "µs": f"{median(found['publish + pull']) * 1e6:.1f}",
-            "one copy": f"{median(found['one copy']) * 1e6:.1f}",
-            "ratio": ratio(found["publish + pull"], found["one copy"]),
-            "publish alone": ratio(found["publish"], found["one copy"]),
-        },
-        f"publish while another pulls / alone, {label}": ratio(busy["pulled"], busy["publish"]),
-    }
-
-
-def _seconds(call: Callable[[], object], span_s: float = 0.02) -> float:
-    call()
-    start, count = time.perf_counter(), 0
-    while (took := time.perf_counter() - start) < span_s:
-        call()
-        count += 1
-    return took / count
-
-
-def _puller(network: Callable[[], torch.nn.Module], name: str, lock: Any) -> Callable[[], object]:
-    policy = Policy(network(), ACTIONS)
-    layout = layout_of(network())
-    memory = segment.attach(name, WeightStore.segment_bytes(layout, 2), b"b" * 32)
-    store = WeightStore(layout, memory, LockFile.open(lock).rwlock(0, "weights", 5.0), 2)
-    return lambda: policy.load(policy.buffer, store.pull(1, policy.buffer).version)

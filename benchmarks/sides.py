@@ -7,6 +7,7 @@ sides work in the same span. Knows no buffer.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import signal
 import time
@@ -32,9 +33,9 @@ class Side:
         self.process.start()
         theirs.close()
 
-    def begin(self, start: float, stop: float) -> None:
-        """Work from `start` to `stop` of the monotonic clock."""
-        self._pipe.send((start, stop))
+    def begin(self, start: float, stop: float, per_s: float = math.inf) -> None:
+        """Work from `start` to `stop` of the monotonic clock, at most `per_s` calls per second."""
+        self._pipe.send((start, stop, per_s))
 
     def answer(self) -> float:
         """Calls per second in the span that was begun.
@@ -73,11 +74,15 @@ def sides(makes: Mapping[str, Make]) -> Iterator[dict[str, Side]]:
             side.end()
 
 
-def rates(span_s: float, *working: Side) -> list[float]:
-    """Calls per second of these sides, working at the same time."""
+def rates(span_s: float, *working: Side, last_per_s: float = math.inf) -> list[float]:
+    """Calls per second of these sides, working at the same time.
+
+    Args:
+        last_per_s: what the last of them is held to.
+    """
     start = time.monotonic() + LEAD_S
     for side in working:
-        side.begin(start, start + span_s)
+        side.begin(start, start + span_s, last_per_s if side is working[-1] else math.inf)
     return [side.answer() for side in working]
 
 
@@ -90,19 +95,22 @@ def _work(make: Make, pipe: Connection) -> None:
     pipe.send(0.0)
     while True:
         try:
-            start, stop = pipe.recv()
+            start, stop, per_s = pipe.recv()
         except EOFError:
             return
         call()
         time.sleep(max(0.0, start - time.monotonic()))
-        pipe.send(_rate(call, stop))
+        pipe.send(_rate(call, stop, per_s))
 
 
-def _rate(call: Callable[[], object], stop: float) -> float:
+def _rate(call: Callable[[], object], stop: float, per_s: float) -> float:
     start = now = time.monotonic()
     count = 0
     while now < stop:
         call()
         count += 1
         now = time.monotonic()
+        if (ahead := min(start + count / per_s, stop) - now) > 0:
+            time.sleep(ahead)
+            now = time.monotonic()
     return count / (now - start)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.replay.helpers import layout, replay
+from tests.unit.replay.helpers import layout, replay, stop_at
 from tuitrain.replay.layout import BOUNDARY, CUT, MAX_AGE
 from tuitrain.replay.shard import RowRefused, ShardWriter
 
@@ -58,12 +58,50 @@ def test_rows_at_once_are_the_rows_one_by_one_around_the_ring() -> None:
             writer.begin(ROWS)
             if chunk == 0:
                 writer.put_observation(0, np.zeros((2, 4), np.float32), np.zeros(2, int), 0)
-            write(writer, writer.head, rows_of(rng))
+            rows = rows_of(rng)
+            write(writer, writer.head, rows)
             writer.commit(writer.head + ROWS)
         assert writer.head > 2 * writer.ring.rows
         assert writer.ring.rows % ROWS, "no chunk lay across the end of the ring"
+        pending = writer.columns.age[0, writer.head % writer.ring.rows]
+        assert pending.tolist() == np.minimum(rows["age"][-1], MAX_AGE).tolist()
         digests.append([(name, array.tobytes()) for name, array in writer.columns.data()])
     assert digests[0] == digests[1]
+
+
+def readable(writer: ShardWriter) -> dict[int, bytes]:
+    """Every row that may be read, with all that it holds."""
+    columns, t = writer.columns, writer.ring.rows
+    return {
+        row: b"".join(array[0, row % t].tobytes() for _, array in columns.data())
+        for row in range(writer.tail, writer.head)
+    }
+
+
+@pytest.mark.parametrize("reserves", [True, False], ids=["", "fault: keeps the tail"])
+def test_a_writer_that_dies_anywhere_in_a_chunk_leaves_only_whole_rows(reserves: bool) -> None:
+    torn = line = 0
+    stopped = True
+    while stopped:
+        line += 1
+        writer, rng = replay(LAYOUT).writer(0), np.random.default_rng(0)
+
+        def chunk(writer: ShardWriter = writer, rng: np.random.Generator = rng) -> None:
+            writer.begin(ROWS)
+            at_once(writer, writer.head, rows_of(rng))
+            writer.commit(writer.head + ROWS)
+
+        for _ in range(8):
+            chunk()
+        if not reserves:
+            writer._move_tail = lambda tail: True  # type: ignore[method-assign]
+        before, head = readable(writer), writer.head
+        stopped = stop_at(line, "replay/shard.py", chunk)
+        after = readable(writer)
+        torn += sum(after[row] != before[row] for row in after if row < head)
+        assert writer.head in (head, head + ROWS)
+    assert line > 40
+    assert (torn == 0) == reserves
 
 
 def test_marks_of_a_successors_first_row_are_cut() -> None:

@@ -13,55 +13,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.parity.cases import config
-from tuitrain.config.resolve import resolve
+from tests.unit.workers.one_actor import CHUNK_STEPS, N_FRAMES, Run, one_actor
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules.acting import build_actor
-from tuitrain.workers import stores
-from tuitrain.workers.blueprint import Blueprint
-from tuitrain.workers.learner import Learner
-from tuitrain.workers.probe import probe
-from tuitrain.workers.stores import Stores
 
-CHUNK_STEPS, CHUNKS, N_FRAMES = 5, 12, 4
+CHUNKS = 12
 
-Run = tuple[Blueprint, Stores]
 Place = tuple[int, int]
 """Row and lane."""
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    """Shared memory of a run with one actor, whose observations are all different."""
-    case = config(
-        "cartpole",
-        "sequential",
-        actors=1,
-        n_frames=N_FRAMES,
-        env={
-            "id": "tests.envs:SequenceEnv",
-            "kwargs": {"p_terminate": 0.1, "p_truncate": 0.1},
-            "n_frames": N_FRAMES,
-        },
-    )
-    case = resolve(case, cores=2)
-    blueprint = Blueprint.from_probe(
-        run_id=f"test-{tmp_path.name[-30:]}",
-        run_dir=str(tmp_path),
-        lock_path=str(tmp_path / "lock"),
-        config=case,
-        report=probe(case, tmp_path),
-    )
-    shared = stores.create(blueprint)
-    yield blueprint, shared
-    shared.close()
-    stores.unlink_all(blueprint.run_id)
+    with one_actor(tmp_path) as made:
+        yield made
 
 
 def disagreements(run: Run, fault: Any = None) -> tuple[int, int]:
     """Sampled stacks that are not what was acted on, and how many rows were compared."""
     blueprint, shared = run
-    Learner(blueprint, shared).publish(0)
     actor = build_actor(blueprint, shared, 0)
     (part,) = actor.parts.values()
     acted: dict[Place, bytes] = {}

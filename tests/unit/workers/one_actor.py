@@ -1,0 +1,51 @@
+"""A run of one actor in shared memory, all of whose observations are different, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.parity.cases import config
+from tuitrain.config.resolve import resolve
+from tuitrain.workers import stores
+from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.learner import Learner
+from tuitrain.workers.probe import probe
+from tuitrain.workers.stores import Stores
+
+CHUNK_STEPS, N_FRAMES = 5, 4
+
+Run = tuple[Blueprint, Stores]
+
+
+@contextmanager
+def one_actor(folder: Path) -> Iterator[Run]:
+    """Its memory, with the first weights published; every such run goes the same way."""
+    case = config(
+        "cartpole",
+        "sequential",
+        actors=1,
+        n_frames=N_FRAMES,
+        env={
+            "id": "tests.envs:SequenceEnv",
+            "kwargs": {"p_terminate": 0.1, "p_truncate": 0.1},
+            "n_frames": N_FRAMES,
+        },
+    )
+    case = resolve(case, cores=2)
+    assert case.actors.chunk_steps == CHUNK_STEPS
+    blueprint = Blueprint.from_probe(
+        run_id=f"test-{folder.parent.name[-15:]}-{folder.name[-20:]}",
+        run_dir=str(folder),
+        lock_path=str(folder / "lock"),
+        config=case,
+        report=probe(case, folder),
+    )
+    shared = stores.create(blueprint)
+    try:
+        Learner(blueprint, shared).publish(0)
+        yield blueprint, shared
+    finally:
+        shared.close()
+        stores.unlink_all(blueprint.run_id)

@@ -133,6 +133,7 @@ class DQN:
         Returns:
             Tensors of this update; reading their values waits for the device.
         """
+        self._pairs.recall()
         self._adam.settle()
         seen = self._gradient(batches)
         grad_norm = self._adam.clip(self.config.max_grad_norm)
@@ -246,18 +247,19 @@ class _Pairs:
 
     @torch.no_grad()
     def copy(self) -> None:
-        self._recall()
+        self.recall()
         torch._foreach_copy_(self._target, self._online)
         self._copy_buffers()
 
     @torch.no_grad()
     def blend(self, tau: float) -> None:
         """Parameters move by tau; buffers (statistics, counters) are copied."""
-        self._recall()
+        self.recall()
         torch._foreach_lerp_(self._target, self._online, tau)
         self._copy_buffers()
 
-    def _recall(self) -> None:
+    def recall(self) -> None:
+        """Bring parameters back whose memory somebody has replaced; see ``Spans.recall``."""
         for spans in self._spans:
             spans.recall()
 

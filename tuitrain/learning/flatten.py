@@ -96,10 +96,8 @@ def rehome(module: nn.Module) -> None:
     ):
         return
     vector = torch.zeros(layout.nbytes, dtype=torch.uint8, device=parameters[0].device)
-    moved = set()
     for tensor, view in zip(tensors, _views(vector, layout), strict=True):
-        if isinstance(tensor, nn.Parameter) and id(tensor) not in moved:
-            moved.add(id(tensor))
+        if isinstance(tensor, nn.Parameter):  # one of several names lives at the last of them
             view.copy_(tensor.data)
             tensor.data = view
     _VECTORS[module] = vector

@@ -73,7 +73,9 @@ class AutogradGradient:
         """Overwrite the gradient; returns what each batch showed."""
         self._adam.zero_gradients()
         share = 1.0 / len(batches)
-        return [self._add(batch, share) for batch in batches]
+        seen = [self._add(batch, share) for batch in batches]
+        self._adam.settle()  # a forward may replace its parameters' memory (to constrain them, say)
+        return seen
 
     def _add(self, batch: TensorBatch, share: float) -> Seen:
         goal = self._goal(batch)

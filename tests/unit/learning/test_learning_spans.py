@@ -106,6 +106,18 @@ class Gaps(nn.Module):
         return x.flatten(1) @ self.weight.t()
 
 
+class Constrained(nn.Module):
+    """Replaces the memory of its parameters at every call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.layer.weight.data = self.layer.weight.data.clamp(-0.3, 0.3)
+        return self.layer(x.flatten(1))  # type: ignore[no-any-return]
+
+
 MODULES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "mlp": (mlp, 1),
     "normalised": (normalised, 2),
@@ -114,6 +126,7 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "shared": (Shared, 2),
     "strided": (Strided, 1),
     "gaps": (Gaps, 1),
+    "constrained": (Constrained, 1),
 }
 """What must learn as with torch's own optimizer, and in how many pieces it lies."""
 
@@ -303,20 +316,24 @@ def test_learns_as_with_torchs_own_optimizer(name: str, tau: float | None) -> No
 @pytest.mark.parametrize("make", [mlp, normalised])
 def test_replaced_memory_is_brought_back(make: Callable[[], nn.Module]) -> None:
     """A parameter whose data or gradient somebody has replaced goes on learning."""
-    undisturbed, disturbed = (DQN(make(), make(), LearnerConfig(), 2, "cpu", 50) for _ in range(2))
+    config = LearnerConfig(tau=0.1)
+    undisturbed, disturbed = (DQN(make(), make(), config, 2, "cpu", 50) for _ in range(2))
     disturbed.online.load_state_dict(undisturbed.online.state_dict())
     disturbed._pairs.copy()
     undisturbed._pairs.copy()
     for i in range(6):
         for dqn in (undisturbed, disturbed):
             dqn.update([batch(i)])
-        for p in disturbed.online.parameters():
-            p.data = p.data.clone()
-            p.grad = None
-        for p in disturbed.target.parameters():
-            p.data = p.data.clone()
-    flats = [FlatModule(dqn.online).read() for dqn in (undisturbed, disturbed)]
-    assert (flats[0] == flats[1]).all()
+        for network in (undisturbed.online, undisturbed.target):
+            for p in network.parameters():
+                p.data.mul_(1.1)
+        for network in (disturbed.online, disturbed.target):
+            for p in network.parameters():
+                p.data = p.data * 1.1
+                p.grad = None
+    for network in ("online", "target"):
+        flats = [FlatModule(getattr(dqn, network)).read() for dqn in (undisturbed, disturbed)]
+        assert (flats[0] == flats[1]).all()
     parameter = next(disturbed.online.parameters())
     parameter.data = torch.zeros(1)
     with pytest.raises(RuntimeError, match=r"\[1\] now"):

@@ -19,7 +19,7 @@ from tests.stress.rows import GAMMA, SHAPE, Feed, crossed, torn
 from tests.unit.replay import faulty
 from tuitrain.replay import segment
 from tuitrain.replay.buffer import PolicyReplay
-from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL
+from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL, ReplayDamaged
 from tuitrain.replay.lock import LockFile, RWLock
 from tuitrain.replay.shard import ShardWriter
 
@@ -60,7 +60,11 @@ def read(path: str, name: str, index: int, windows: int, rows: int, seconds: flo
     faults: list[str] = []
     head = [0] * SHAPE.n_actors
     while not faults and (seen < windows or min(head) < rows or time.monotonic() < began + seconds):
-        window = reader.pin()
+        try:
+            window = reader.pin()
+        except ReplayDamaged as error:
+            faults.append(str(error))
+            break
         before, head = head, window.head.tolist()
         seen += min(now - then for now, then in zip(head, before, strict=True)) > 0
         for shard, end in enumerate(head):

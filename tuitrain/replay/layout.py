@@ -36,6 +36,11 @@ _HEADER_COLUMNS = 8
 _ALIGNMENT = 64
 _LAYOUT_VERSION = 1
 
+
+class ReplayDamaged(RuntimeError):
+    """A shard's header holds numbers that nobody can have written there."""
+
+
 Any_ = npt.NDArray[Any]
 
 
@@ -105,6 +110,19 @@ DATA_COLUMNS = (
     "age",
     "flags",
 )
+
+
+def check_header(shard: int, tail: int, head: int, rows: int) -> None:
+    """Refuse a ``tail`` and ``head`` that no writer leaves in a ring of ``rows`` rows.
+
+    Raises:
+        ReplayDamaged: with both numbers.
+    """
+    if not 0 <= tail <= head < tail + rows:
+        raise ReplayDamaged(
+            f"shard {shard} says that rows {tail} to {head} can be read, but its ring has {rows} "
+            "rows: shared memory is damaged"
+        )
 
 
 def _flat(array: Any_, axes: int) -> Any_:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuitrain.replay.index import TransitionIndex, overlap, pieces
-from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL, Columns, ReplayLayout
+from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL, Columns, ReplayLayout, check_header
 from tuitrain.replay.lock import RWLock
 from tuitrain.replay.priority import Priorities, PriorityRule
 from tuitrain.replay.window import Int
@@ -123,6 +123,9 @@ class ReplayReader:
 
         Args:
             min_stamp: rows with a smaller stamp are left out; must not fall from call to call.
+
+        Raises:
+            ReplayDamaged: a shard says what no writer can have written.
         """
         history = self._layout.n_frames - 1
         head, low = self._pin_all()
@@ -234,13 +237,15 @@ class ReplayReader:
 
     def _pin_all(self) -> tuple[Int, Int]:
         """Heads, and the first rows that stay readable, which are pinned."""
-        spare = self._layout.chunk_steps + 1 - self._layout.ring_rows
+        rows = self._layout.ring_rows
+        spare = self._layout.chunk_steps + 1 - rows
         header, pins = self._columns.header, self._pins
         head = np.empty(len(self._locks), np.int64)
         for shard, lock in enumerate(self._locks):
             with lock.read():
-                tail, end = header[shard, HEADER_TAIL], header[shard, HEADER_HEAD]
-                pins[shard] = max(int(tail), int(end) + spare, 0)
+                tail, end = int(header[shard, HEADER_TAIL]), int(header[shard, HEADER_HEAD])
+                check_header(shard, tail, end, rows)
+                pins[shard] = max(tail, end + spare, 0)
             head[shard] = end
         return head, pins.copy()
 

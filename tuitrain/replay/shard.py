@@ -22,6 +22,8 @@ from tuitrain.replay.layout import (
     HEADER_TAIL,
     MAX_AGE,
     Columns,
+    ReplayDamaged,
+    check_header,
 )
 from tuitrain.replay.lock import RWLock
 from tuitrain.replay.window import Ring
@@ -96,6 +98,7 @@ class ShardWriter:
         with lock.write():
             self._header[HEADER_INCARNATION] += 1
             self._incarnation = int(self._header[HEADER_INCARNATION])
+        check_header(shard, self.tail, self.head, rows)
         self._head = self.head
         self._reserved_to = self._head  # last slot that may be written, the pending row's
         # Rows are here already, so another writer made them and is dead. The first row of this
@@ -121,12 +124,17 @@ class ShardWriter:
         Raises:
             ShardBlocked: a pin is in the way and ``wait`` is None.
             ShardTaken: there is another writer by now.
+            ReplayDamaged: the head is not where this writer has left it.
             ValueError: ``rows`` is not positive or does not fit in the ring.
         """
         if not 1 <= rows < self._rows:
             raise ValueError(f"{rows} rows cannot be reserved in a ring of {self._rows}")
         self._refuse_a_second()
-        self._head = self.head
+        if self.head != self._head:
+            raise ReplayDamaged(
+                f"the head of shard {self.shard} is row {self.head}, but its writer left it at "
+                f"{self._head}: shared memory is damaged"
+            )
         last = self._head + rows
         tail = last + 1 - self._rows
         while not self._move_tail(tail):

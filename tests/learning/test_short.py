@@ -54,6 +54,42 @@ def test_learns_the_optimum(fleet: Fleet, schedule: str) -> None:
     assert LEARNED <= final_return(outcome) <= OPTIMUM
 
 
+ALGORITHMS: dict[str, dict[str, dict[str, Any]]] = {
+    "c51": {"algorithm": {"name": "c51", "v_min": -1.0, "v_max": 1.0, "atoms": 21}},
+    "qr-dqn": {"algorithm": {"name": "qr-dqn", "quantiles": 20}},
+    "iqn": {"algorithm": {"name": "iqn", "quantiles": 8, "target_quantiles": 8}},
+    "m-iqn": {
+        "algorithm": {"name": "iqn", "quantiles": 8, "target_quantiles": 8, "munchausen": True},
+    },
+    "rainbow": {
+        "algorithm": {"name": "c51", "v_min": -1.0, "v_max": 1.0, "atoms": 21, "noisy": True},
+        "exploration": {"epsilon_start": 0.0, "epsilon_end": 0.0},
+        "learner": {"n_step": 3, "dueling": True},
+        "replay": {"prioritized": True},
+    },
+}
+
+
+def with_algorithm(name: str, schedule: str) -> Config:
+    tables = catch(schedule).model_dump(mode="python")
+    for table, values in ALGORITHMS[name].items():
+        tables[table] |= values
+    return Config.model_validate(tables)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_algorithm_learns_the_optimum(fleet: Fleet, algorithm: str) -> None:
+    outcome = fleet.run(with_algorithm(algorithm, "async"))
+    assert LEARNED <= final_return(outcome) <= OPTIMUM
+
+
+@pytest.mark.parametrize("algorithm", ["iqn", "rainbow"])
+def test_no_algorithm_learns_from_shuffled_returns(fleet: Fleet, algorithm: str) -> None:
+    entries = {"learner": "tests.learning.doubles:rewards_shuffled"}
+    outcome = fleet.run(with_algorithm(algorithm, "async"), entries=entries)
+    assert final_return(outcome) < NOT_LEARNED
+
+
 def test_learns_with_prioritized_replay(fleet: Fleet) -> None:
     outcome = fleet.run(catch("async", prioritized=True))
     assert LEARNED <= final_return(outcome) <= OPTIMUM

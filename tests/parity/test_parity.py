@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -69,6 +70,24 @@ def test_prioritized_replay_keeps_parity(
             prints[schedule, prioritized] = fleet.run(case).fingerprint
     assert prints["sequential", True] == prints["lockstep", True]
     assert prints["sequential", True] != prints["sequential", False]
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"algorithm": {"name": "c51", "noisy": True}, "replay": {"prioritized": True}},
+        {"algorithm": {"name": "qr-dqn", "quantiles": 8}},
+        {"algorithm": {"name": "iqn", "noisy": True, "munchausen": True}},
+    ],
+    ids=["rainbow", "qr-dqn", "noisy-m-iqn"],
+)
+def test_every_algorithm_keeps_parity(fleet: Fleet, tables: dict[str, Any]) -> None:
+    """Fractions and noise are drawn from streams that belong to learner and actors."""
+    one, two = (
+        fleet.run(config("two-policies", schedule, **tables)).fingerprint
+        for schedule in ("sequential", "lockstep")
+    )
+    assert one == two
 
 
 def test_another_seed_gives_other_bytes(fleet: Fleet) -> None:

@@ -35,7 +35,7 @@ def evaluate(
     found = find(run, runs_dir)
     from tuitrain.checkpoint import CheckpointError
     from tuitrain.envs.spaces import EnvError
-    from tuitrain.learning.networks import NetworkError
+    from tuitrain.learning.bodies import NetworkError
     from tuitrain.loading import LoadError
     from tuitrain.workers.build import SpecMismatch
     from tuitrain.workers.trained import evaluate_run

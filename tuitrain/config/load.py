@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 
 from tuitrain.config.describe import known_keys, tables
 from tuitrain.config.emit import emit_document, emit_value
+from tuitrain.config.presets import apply_preset
 from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.rules import check
 from tuitrain.config.schema import Config
@@ -188,6 +189,7 @@ def _finish(
         problem = _apply(raw, override)
         if problem is not None:
             problems.append(problem)
+    apply_preset(raw)
     # Without the file, rules between keys would speak of defaults that nobody chose.
     config, found = _validate(raw, with_rules=readable)
     problems += found

@@ -225,6 +225,61 @@ def _dueling_is_ours(config: Config) -> Iterator[Problem]:
         )
 
 
+@_rule("algorithm.name", "learner.network")
+def _distribution_needs_our_heads(config: Config) -> Iterator[Problem]:
+    name, network = config.algorithm.name, config.learner.network
+    if name != "dqn" and ":" in network:
+        yield Problem(
+            "algorithm.name",
+            f'"{name}"',
+            f'needs learner.network = {", ".join(NETWORKS)}, not "{network}", which gives one '
+            "value per action.",
+        )
+
+
+@_rule("algorithm.noisy", "learner.network")
+def _noise_needs_our_heads(config: Config) -> Iterator[Problem]:
+    network = config.learner.network
+    if config.algorithm.noisy and ":" in network:
+        yield Problem(
+            "algorithm.noisy",
+            "true",
+            f'applies to {", ".join(NETWORKS)} only, not to learner.network = "{network}".',
+        )
+
+
+@_rule("algorithm.v_min", "algorithm.v_max")
+def _support_has_extent(config: Config) -> Iterator[Problem]:
+    how = config.algorithm
+    if how.v_min >= how.v_max:
+        yield Problem(
+            "algorithm.v_max", repr(how.v_max), f"must be more than algorithm.v_min = {how.v_min}."
+        )
+
+
+@_rule("algorithm.munchausen", "algorithm.name")
+def _munchausen_has_no_atoms(config: Config) -> Iterator[Problem]:
+    if config.algorithm.munchausen and config.algorithm.name == "c51":
+        yield Problem(
+            "algorithm.munchausen",
+            "true",
+            'goes with dqn, qr-dqn and iqn, not algorithm.name = "c51".',
+        )
+
+
+@_rule("algorithm.munchausen", "learner.n_step")
+def _munchausen_takes_one_step(config: Config) -> Iterator[Problem]:
+    n_step = config.learner.n_step
+    if config.algorithm.munchausen and n_step > 1:
+        yield Problem(
+            "algorithm.munchausen",
+            "true",
+            "adds the log-probability of one action to one reward, but learner.n_step = "
+            f"{n_step} sums several.",
+            "Set learner.n_step = 1.",
+        )
+
+
 @_rule("supervisor.heartbeat_s", "supervisor.progress_deadline_s")
 def _beats_before_deadline(config: Config) -> Iterator[Problem]:
     supervisor = config.supervisor

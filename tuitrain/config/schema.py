@@ -317,6 +317,92 @@ class LearnerConfig(Table):
         return Fraction(str(self.replay_ratio)).limit_denominator(1_000_000)
 
 
+class AlgorithmConfig(Table):
+    """`[algorithm]`: what is learned about returns. `learner.double`, `learner.dueling`,
+    `learner.n_step` and `replay.prioritized` go with each of them."""
+
+    preset: Literal["dqn", "ddqn", "c51", "qr-dqn", "iqn", "m-iqn", "rainbow"] | None = Field(
+        None,
+        description="Sets the defaults of this and other tables to a published algorithm's; keys "
+        "that are given win.",
+    )
+    name: Literal["dqn", "c51", "qr-dqn", "iqn"] = Field(
+        "dqn",
+        description="`dqn`: expected returns (Mnih et al. 2015); their distribution as `c51` "
+        "(Bellemare et al. 2017), `qr-dqn` (Dabney et al. 2018a) or `iqn` (Dabney et al. 2018b).",
+    )
+    noisy: bool = Field(
+        False,
+        description="Noisy layers in the heads instead of epsilon (Fortunato et al. 2018); set "
+        "`exploration.epsilon_start` and `epsilon_end` to 0 to explore by noise alone.",
+    )
+    noisy_sigma: float = Field(0.5, gt=0, le=10, description="Initial noise of noisy layers.")
+    atoms: int = Field(
+        51,
+        ge=2,
+        le=1001,
+        json_schema_extra=_unit("atoms"),
+        description="`c51`: returns that probabilities are given to.",
+    )
+    v_min: float = Field(
+        -10.0, json_schema_extra=_unit("return"), description="`c51`: the lowest of them."
+    )
+    v_max: float = Field(
+        10.0, json_schema_extra=_unit("return"), description="`c51`: the highest of them."
+    )
+    quantiles: int = Field(
+        64,
+        ge=1,
+        le=1024,
+        json_schema_extra=_unit("quantiles"),
+        description="`qr-dqn`: quantiles per action. `iqn`: fractions drawn for each state.",
+    )
+    target_quantiles: int = Field(
+        64,
+        ge=1,
+        le=1024,
+        json_schema_extra=_unit("quantiles"),
+        description="`iqn`: fractions drawn for each next state.",
+    )
+    acting_quantiles: int = Field(
+        32,
+        ge=1,
+        le=1024,
+        json_schema_extra=_unit("quantiles"),
+        description="`iqn`: evenly spaced fractions that actions are chosen by.",
+    )
+    cosines: int = Field(
+        64,
+        ge=1,
+        le=1024,
+        json_schema_extra=_unit("features"),
+        description="`iqn`: cosines that a fraction is described by.",
+    )
+    kappa: float = Field(
+        1.0,
+        gt=0,
+        json_schema_extra=_unit("TD error"),
+        description="`qr-dqn`, `iqn`: where the quantile Huber loss becomes linear.",
+    )
+    munchausen: bool = Field(
+        False,
+        description="Add the scaled log-probability of the action to the reward, and bootstrap "
+        "from a softmax policy (Vieillard et al. 2020); with `iqn` this is M-IQN.",
+    )
+    munchausen_scale: float = Field(
+        0.9, ge=0, le=1, description="Share of the log-probability that is added."
+    )
+    munchausen_temperature: float = Field(
+        0.03, gt=0, json_schema_extra=_unit("Q"), description="Temperature of the softmax policy."
+    )
+    munchausen_clip: float = Field(
+        -1.0,
+        le=0,
+        json_schema_extra=_unit("reward"),
+        description="The least that temperature times log-probability may be.",
+    )
+
+
 class EvalConfig(Table):
     """`[eval]`: the greedy evaluator, which never touches training."""
 
@@ -397,5 +483,6 @@ class Config(Table):
     exploration: ExplorationConfig = Field(default_factory=ExplorationConfig)
     replay: ReplayConfig = Field(default_factory=ReplayConfig)
     learner: LearnerConfig = Field(default_factory=LearnerConfig)
+    algorithm: AlgorithmConfig = Field(default_factory=AlgorithmConfig)
     eval: EvalConfig = Field(default_factory=EvalConfig)
     supervisor: SupervisorConfig = Field(default_factory=SupervisorConfig)

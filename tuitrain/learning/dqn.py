@@ -15,13 +15,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tuitrain.config.schema import LearnerConfig
+from tuitrain.config.schema import AlgorithmConfig, LearnerConfig
+from tuitrain.learning import noisy
 from tuitrain.learning.adam import Adam
 from tuitrain.learning.batch import TensorBatch, to_device
 from tuitrain.learning.flatten import TensorTable, rehome
 from tuitrain.learning.gradient import AutogradGradient, Gradient
 from tuitrain.learning.lr import lr_at
 from tuitrain.learning.mlp_gradient import MlpGradient, fits
+from tuitrain.learning.objectives import objective_for
 from tuitrain.learning.saved import (
     RestoreError,
     check_modules_fit,
@@ -49,6 +51,7 @@ class UpdateStats(NamedTuple):
         q: [B, A] online action values of each batch.
         q_taken: [B] values of the actions taken.
         target: [B] what they were moved towards.
+        error: [B] what priorities are made of, where that is not ``td_error``.
         grad_norm: scalar, before clipping.
         lr: learning rate used.
     """
@@ -57,6 +60,7 @@ class UpdateStats(NamedTuple):
     q: tuple[Tensor, ...]
     q_taken: tuple[Tensor, ...]
     target: tuple[Tensor, ...]
+    error: tuple[Tensor | None, ...]
     grad_norm: Tensor
     lr: float
 
@@ -65,6 +69,11 @@ class UpdateStats(NamedTuple):
         if len(self.target) == 1:
             return self.target[0] - self.q_taken[0]
         return torch.cat(self.target) - torch.cat(self.q_taken)
+
+    def priorities(self) -> Tensor:
+        """What priorities are made of, by the algorithm. float32 [sum of B]."""
+        given = [error for error in self.error if error is not None]
+        return torch.cat(given) if given else self.td_error()
 
 
 class DQN:
@@ -77,6 +86,7 @@ class DQN:
         n_actions: number of actions.
         device: where everything lives.
         total_updates: updates the run will make, for the learning-rate schedule.
+        algorithm: what is learned about returns, which the networks were built for; None is DQN.
 
     Attributes:
         online: the network that learns.
@@ -98,7 +108,9 @@ class DQN:
         n_actions: int,
         device: str | torch.device,
         total_updates: int,
+        algorithm: AlgorithmConfig | None = None,
     ) -> None:
+        algorithm = algorithm or AlgorithmConfig()
         self.device = torch.device(device)
         self.config = config
         self.n_actions = n_actions
@@ -116,9 +128,16 @@ class DQN:
         self._pairs = _Pairs(self.online, self.target)
         self._pairs.copy()
         self._adam = Adam(parameters, config.adam_eps)
-        self.gradient = "by hand" if fits(self.online) else "by autograd"
-        kind = MlpGradient if self.gradient == "by hand" else AutogradGradient
-        self._gradient: Gradient = kind(self.online, self.target, config, self._adam)
+        plain = algorithm.name == "dqn" and not algorithm.munchausen
+        self.gradient = "by hand" if plain and fits(self.online) else "by autograd"
+        self._gradient: Gradient
+        if self.gradient == "by hand":
+            self._gradient = MlpGradient(self.online, self.target, config, self._adam)
+        else:
+            objective = objective_for(self.online, self.target, config, algorithm)
+            self._gradient = AutogradGradient(objective, self._adam)
+        self._noisy = algorithm.noisy
+        noisy.switch_on(self.target)
         self._recent: deque[UpdateStats] = deque(maxlen=STATS_KEPT)
 
     def update(self, batches: Sequence[TensorBatch]) -> UpdateStats:
@@ -135,6 +154,9 @@ class DQN:
         """
         self._pairs.recall()
         self._adam.settle()
+        if self._noisy:
+            for network in (self.online, self.target):
+                noisy.resample(network)
         seen = self._gradient(batches)
         grad_norm = self._adam.clip(self.config.max_grad_norm)
         lr = lr_at(self.updates, self.config, self.total_updates)
@@ -142,8 +164,8 @@ class DQN:
         self.updates += 1
         if self.updates % self._target_period == 0:
             self._update_target()
-        loss, q, q_taken, target = zip(*seen, strict=True)
-        stats = UpdateStats(loss, q, q_taken, target, grad_norm, lr)
+        loss, q, q_taken, target, error = zip(*seen, strict=True)
+        stats = UpdateStats(loss, q, q_taken, target, error, grad_norm, lr)
         if self.updates % STATS_EVERY_UPDATES == 0 or not self._recent:
             self._recent.append(stats)
         return stats

@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from tuitrain.config.schema import LearnerConfig
 from tuitrain.learning.adam import Adam
 from tuitrain.learning.batch import TensorBatch
+from tuitrain.learning.bodies import Dense, Mlp
+from tuitrain.learning.distributions import QNetwork
 from tuitrain.learning.gradient import Seen
-from tuitrain.learning.networks import Dense, Mlp, QNetwork
+from tuitrain.learning.noisy import noisy_layers
 
 
 def fits(network: nn.Module) -> bool:
@@ -29,6 +31,7 @@ def fits(network: nn.Module) -> bool:
     return (
         type(network) is QNetwork
         and type(network.body) is Mlp
+        and not noisy_layers(network)
         and not any(
             m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
             for m in network.modules()

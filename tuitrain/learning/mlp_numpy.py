@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from tuitrain.learning.networks import Mlp, QNetwork
+from tuitrain.learning.bodies import Mlp
+from tuitrain.learning.distributions import QNetwork
+from tuitrain.learning.noisy import noisy_layers
 from tuitrain.learning.weights import Bytes, WeightsLayout
 
 Floats = NDArray[np.float32]
@@ -61,6 +63,7 @@ class NumpyMlp:
         return (
             type(network) is QNetwork
             and type(network.body) is Mlp
+            and not noisy_layers(network)
             and not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())
             and all(str(p.dtype) == "torch.float32" for p in network.parameters())
         )

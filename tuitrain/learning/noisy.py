@@ -8,10 +8,13 @@ and from which generator.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+Draw = Callable[[int], Tensor]
 
 
 class NoisyLinear(nn.Module):
@@ -25,6 +28,9 @@ class NoisyLinear(nn.Module):
         out_features: outputs.
         sigma: initial noise, divided by sqrt(in_features) (0.5 in the paper).
     """
+
+    stateless = True
+    """Not to be switched to evaluation for choosing next actions: those are chosen with noise."""
 
     noise_in: Tensor
     noise_out: Tensor
@@ -40,10 +46,10 @@ class NoisyLinear(nn.Module):
         self.register_buffer("noise_in", torch.zeros(in_features))
         self.register_buffer("noise_out", torch.zeros(out_features))
 
-    def resample(self, generator: torch.Generator | None = None) -> None:
-        """Draw new noise; from torch's global generator if none is given."""
+    def resample(self, draw: Draw) -> None:
+        """Draw new noise; ``draw(n)`` gives n Gaussian numbers."""
         for noise in (self.noise_in, self.noise_out):
-            drawn = torch.randn(noise.shape, generator=generator)
+            drawn = draw(len(noise))
             noise.copy_(drawn.sign() * drawn.abs().sqrt())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,9 +65,21 @@ class NoisyLinear(nn.Module):
         return f"{self.in_features}, {self.out_features}"
 
 
-def resample(module: nn.Module, generator: torch.Generator | None = None) -> int:
-    """Draw new noise for every noisy layer of a module, in its order; how many there are."""
-    layers = [layer for layer in module.modules() if isinstance(layer, NoisyLinear)]
-    for layer in layers:
-        layer.resample(generator)
-    return len(layers)
+def noisy_layers(module: nn.Module) -> list[NoisyLinear]:
+    """The noisy layers of a module, in its order."""
+    return [layer for layer in module.modules() if isinstance(layer, NoisyLinear)]
+
+
+def switch_on(module: nn.Module) -> None:
+    """Let noisy layers be noisy in a module that is otherwise in evaluation mode."""
+    for layer in noisy_layers(module):
+        layer.train()
+
+
+def resample(module: nn.Module, draw: Draw = torch.randn) -> None:
+    """Draw new noise for every noisy layer of a module; from torch's global generator by default.
+
+    ``draw(n)`` gives a float32 tensor of n Gaussian numbers, on the CPU.
+    """
+    for layer in noisy_layers(module):
+        layer.resample(draw)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from tuitrain.learning import noisy
 from tuitrain.learning.flatten import FlatModule, rehome
 from tuitrain.learning.mlp_numpy import NumpyMlp
 from tuitrain.learning.weights import Bytes
@@ -28,13 +29,20 @@ class Policy:
         network: used, not copied; set to evaluation mode, moved to `device`, gradients off.
         n_actions: number of actions.
         device: where the forward runs.
+        with_noise: whether noisy layers are noisy in ``act``; ``greedy`` and ``values`` then use
+            the noise drawn last.
 
     Attributes:
         version: of the weights in use; -1 before the first ``load``.
     """
 
     def __init__(
-        self, network: nn.Module, n_actions: int, device: str | torch.device = "cpu"
+        self,
+        network: nn.Module,
+        n_actions: int,
+        device: str | torch.device = "cpu",
+        *,
+        with_noise: bool = False,
     ) -> None:
         self.n_actions = n_actions
         self.version = -1
@@ -48,12 +56,15 @@ class Policy:
             self._flat.to_bytes(self.buffer)
             self._mlp = NumpyMlp(self._network, self._flat.layout, self.buffer)
         self._draws: NDArray[np.float64] = np.empty((2, 0))
+        self._with_noise = with_noise and bool(noisy.noisy_layers(self._network))
+        if self._with_noise:
+            noisy.switch_on(self._network)
 
     def act(self, stacked: NDArray[Any], epsilon: float, rng: np.random.Generator) -> Actions:
         """Epsilon-greedy actions.
 
-        Takes exactly 2·B doubles from `rng` whatever `epsilon` is, so a changed schedule does
-        not shift the numbers that come after.
+        Takes exactly 2·B doubles from `rng` whatever `epsilon` is, and with noise as many numbers
+        as that needs, so a changed schedule does not shift the numbers that come after.
 
         Args:
             stacked: [B, n_frames, *observation_shape] in the observation's dtype, C-contiguous.
@@ -68,6 +79,10 @@ class Policy:
             self._draws = np.empty((2, rows))
         draws = self._draws
         rng.random(out=draws)
+        if self._with_noise:
+            noisy.resample(
+                self._network, lambda n: torch.from_numpy(rng.standard_normal(n, np.float32))
+            )
         if epsilon <= 0.0:
             return self.greedy(stacked)
         if epsilon >= 1.0:

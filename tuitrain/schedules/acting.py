@@ -22,7 +22,7 @@ def build_actor(blueprint: Blueprint, stores: Stores, index: int) -> Actor:
         stores,
         index,
         lambda: checked_lanes(config, blueprint.spec, config.actors.envs_per_actor),
-        policies_for(config, blueprint.spec, config.actors.device),
+        policies_for(config, blueprint.spec, config.actors.device, with_noise=True),
     )
 
 

@@ -62,12 +62,19 @@ def network_for(config: Config, spec: EnvSpec, policy: str) -> nn.Module:
         config.learner.dueling,
         config.learner.network_kwargs,
         int(stream(config.run.seed, "network", index).generate_state(1)[0]),
+        config.algorithm,
     )
 
 
-def policies_for(config: Config, spec: EnvSpec, device: str) -> dict[str, Policy]:
-    """One acting policy per name, with initial weights (version -1 until some are pulled)."""
+def policies_for(
+    config: Config, spec: EnvSpec, device: str, *, with_noise: bool = False
+) -> dict[str, Policy]:
+    """One acting policy per name, with initial weights (version -1 until some are pulled).
+
+    Args:
+        with_noise: whether noisy layers explore: for actors, not for evaluation.
+    """
     return {
-        name: Policy(network_for(config, spec, name), part.n_actions, device)
+        name: Policy(network_for(config, spec, name), part.n_actions, device, with_noise=with_noise)
         for name, part in spec.policies.items()
     }

@@ -65,6 +65,7 @@ class PolicyLearner:
             config.device,
             # open only where agents share policies: each then makes a number of its own
             config.lr_schedule_updates or planned,
+            blueprint.config.algorithm,
         )
         self._planned_updates = planned
         how = blueprint.config.replay
@@ -125,8 +126,8 @@ class PolicyLearner:
             return
         phases.enter("priorities")
         cells, rows = zip(*(self._drawn_rows.popleft() for _ in batches), strict=True)
-        td_error = stats.td_error().cpu().numpy()
-        self.reader.write_priorities(np.concatenate(cells), np.concatenate(rows), td_error)
+        error = stats.priorities().cpu().numpy()
+        self.reader.write_priorities(np.concatenate(cells), np.concatenate(rows), error)
 
     def publish(self, steps: int) -> int:
         """Hand the online network to the actors; returns the new version."""

@@ -21,6 +21,7 @@ from tuitrain.config.load import (
     schema_json,
     to_toml,
 )
+from tuitrain.config.presets import PRESETS
 from tuitrain.config.schema import Config
 
 BAD = """\
@@ -322,3 +323,27 @@ def test_infinity_in_kwargs() -> None:
 def test_emitted_document_is_readable() -> None:
     text = emit_document({"table": {"a b": 1, "none": None, "list": (1, 2.5)}, "first": True})
     assert text == 'first = true\n\n[table]\n"a b" = 1\nlist = [1, 2.5]\n'
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_a_set_of_defaults(name: str) -> None:
+    config = config_from({"algorithm": {"preset": name}})
+    for table, values in PRESETS[name].items():
+        for key, value in values.items():
+            assert getattr(getattr(config, table), key) == value
+    assert parse_config(to_toml(config)) == config
+
+
+def test_what_is_given_wins_over_a_preset() -> None:
+    tables = {"algorithm": {"preset": "rainbow", "noisy": False}, "learner": {"n_step": 5}}
+    config = config_from(tables, ["replay.priority_alpha=0.7", "exploration.epsilon_start=1.0"])
+    assert config.learner.n_step == 5
+    assert config.learner.dueling
+    assert not config.algorithm.noisy
+    assert config.replay.prioritized
+    assert config.replay.priority_alpha == 0.7
+    assert (config.exploration.epsilon_start, config.exploration.epsilon_end) == (1.0, 0.0)
+
+
+def test_an_unknown_preset_is_one_problem() -> None:
+    assert set(problems_of({"algorithm": {"preset": "rainboww"}})) == {"algorithm.preset"}

@@ -38,6 +38,8 @@ def test_every_number_has_a_unit_or_is_a_pure_number() -> None:
         "learner.lr",
         "learner.lr_end",
         "learner.adam_eps",
+        "algorithm.noisy_sigma",
+        "algorithm.munchausen_scale",
     }
     without = {
         key

@@ -76,6 +76,31 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "applies to mlp, nature, minatar only",
     ),
     (
+        {"algorithm": {"name": "c51"}, "learner": {"network": "a:b"}},
+        "algorithm.name",
+        'not "a:b", which gives one value per action',
+    ),
+    (
+        {"algorithm": {"noisy": True}, "learner": {"network": "a:b"}},
+        "algorithm.noisy",
+        "applies to mlp, nature, minatar only",
+    ),
+    (
+        {"algorithm": {"v_min": 2.0, "v_max": 2.0}},
+        "algorithm.v_max",
+        "more than algorithm.v_min = 2.0",
+    ),
+    (
+        {"algorithm": {"name": "c51", "munchausen": True}},
+        "algorithm.munchausen",
+        'not algorithm.name = "c51"',
+    ),
+    (
+        {"algorithm": {"munchausen": True}, "learner": {"n_step": 2}},
+        "algorithm.munchausen",
+        "learner.n_step = 2 sums several",
+    ),
+    (
         {"supervisor": {"heartbeat_s": 10, "progress_deadline_s": 19}},
         "supervisor.progress_deadline_s",
         "at least twice supervisor.heartbeat_s = 10",
@@ -110,6 +135,8 @@ ALLOWED: list[dict[str, Any]] = [
     {"learner": {"lr": 0.1, "lr_end": 0.2}},
     {"learner": {"network": "natur.e:make"}},
     {"learner": {"dueling": True, "network": "nature"}},
+    {"algorithm": {"name": "iqn", "noisy": True, "munchausen": True}},
+    {"algorithm": {"name": "c51", "v_min": -1.0, "v_max": 1.0}, "learner": {"n_step": 3}},
     {"supervisor": {"heartbeat_s": 10, "progress_deadline_s": 20}},
     # two agents of one policy make two transitions per step
     {

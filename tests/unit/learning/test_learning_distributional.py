@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuitrain.learning import distributional as d
-from tuitrain.learning.noisy import NoisyLinear, resample
+from tuitrain.learning.noisy import Draw, NoisyLinear, resample
 
 # ---- C51 ---------------------------------------------------------------------------------------
 
@@ -159,6 +159,11 @@ def test_a_cold_soft_mixture_is_the_maximum() -> None:
 # ---- noisy layers ------------------------------------------------------------------------------
 
 
+def draw_from(seed: int) -> Draw:
+    generator = torch.Generator().manual_seed(seed)
+    return lambda n: torch.randn(n, generator=generator)
+
+
 def test_noisy_linear_by_hand() -> None:
     layer = NoisyLinear(2, 1)
     with torch.no_grad():
@@ -176,23 +181,22 @@ def test_noisy_linear_by_hand() -> None:
 def test_noise_has_the_papers_distribution_and_stays_until_it_is_drawn_anew() -> None:
     torch.manual_seed(0)
     layer = NoisyLinear(4000, 8)
-    generator = torch.Generator().manual_seed(7)
-    assert resample(torch.nn.Sequential(layer, torch.nn.ReLU(), NoisyLinear(8, 2)), generator) == 2
+    resample(torch.nn.Sequential(layer, torch.nn.ReLU(), NoisyLinear(8, 2)), draw_from(7))
     first = layer.noise_in.clone()
     # f(x)^2 = |x|, whose mean is sqrt(2 / pi); signs are even
     assert first.square().mean().item() == pytest.approx(math.sqrt(2 / math.pi), abs=0.05)
     assert first.sign().mean().item() == pytest.approx(0.0, abs=0.1)
     x = torch.ones(1, 4000)
     assert layer(x).tolist() == layer(x).tolist()
-    layer.resample(torch.Generator().manual_seed(7))
+    layer.resample(draw_from(7))
     assert (layer.noise_in == first).all(), "equal generators, equal noise"
-    layer.resample()
+    resample(layer)
     assert (layer.noise_in != first).any()
 
 
 def test_noise_learns() -> None:
     layer = NoisyLinear(3, 2)
-    layer.resample()
+    resample(layer)
     layer(torch.ones(4, 3)).sum().backward()
     for parameter in (layer.weight, layer.bias, layer.weight_sigma, layer.bias_sigma):
         assert parameter.grad is not None

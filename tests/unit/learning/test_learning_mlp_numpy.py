@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from tuitrain.learning.distributions import QNetwork
 from tuitrain.learning.flatten import FlatModule
 from tuitrain.learning.mlp_numpy import NumpyMlp
-from tuitrain.learning.networks import QNetwork, build_network
+from tuitrain.learning.networks import build_network
 from tuitrain.learning.policy import Policy
 
 SHAPE = (2, 5)

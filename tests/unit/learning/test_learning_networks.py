@@ -11,14 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from tuitrain.learning.networks import (
-    Convolutional,
-    NetworkError,
-    QNetwork,
-    build_network,
-    dueling_q,
-    image_layout,
-)
+from tuitrain.learning.bodies import Convolutional, NetworkError, dueling_q, image_layout
+from tuitrain.learning.distributions import QNetwork
+from tuitrain.learning.networks import build_network
 from tuitrain.loading import LoadError
 
 

@@ -2,11 +2,16 @@
 
 What learner and actor do, with networks that live in their vectors as theirs do: a publication
 copies the bytes into a slot, a pull copies them out, so two copies are the least it can be.
-Publishing is timed alone too, and while another process pulls without a pause: it waits for nobody.
+Publishing is timed alone too, while another process pulls without a pause (both move the same bytes
+between the cores then), and while that process is stopped somewhere within its pulls: publishing
+waits for no reader, except for one that is stopped in the few µs in which it has the lock.
 """
 
 from __future__ import annotations
 
+import math
+import os
+import signal
 import time
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +30,7 @@ from tuitrain.learning.networks import build_network
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import WeightStore
 from tuitrain.replay import segment
-from tuitrain.replay.lock import LockFile
+from tuitrain.replay.lock import LockFile, LockTimeout
 
 PULLS_S = 0.05
 """How long the other process pulls for each timed stretch of publications."""
@@ -63,7 +68,7 @@ def _weights(name: str, network: Network, pairs: int) -> dict[str, Any]:
         memory = make(WeightStore.segment_bytes(layout, 2), "weights")
         locks = LockFile.create(lock_path)
         try:
-            store = WeightStore(layout, memory, locks.rwlock(0, "weights", 5.0), 2)
+            store = WeightStore(layout, memory, locks.rwlock(0, "weights", 1.0), 2)
             store.initialise()
             bytes_, spare = np.ones((2, layout.nbytes), np.uint8)
 
@@ -77,7 +82,7 @@ def _weights(name: str, network: Network, pairs: int) -> dict[str, Any]:
                 publish()
                 pull()
 
-            arms = {
+            arms: dict[str, Callable[[], object]] = {
                 "publish + pull": both,
                 "publish": publish,
                 "one copy": lambda: np.copyto(spare, bytes_),
@@ -94,7 +99,21 @@ def _weights(name: str, network: Network, pairs: int) -> dict[str, Any]:
                     made["reader"].answer()
                     return seconds
 
-                busy = interleave({"publish": timed["publish"], "pulled": pulled}, pairs)
+                def stopped() -> float:
+                    start = time.monotonic()
+                    made["reader"].begin(start, start + PULLS_S)
+                    time.sleep(PULLS_S / 2)
+                    os.kill(made["reader"].process.pid or 0, signal.SIGSTOP)
+                    try:
+                        return _seconds(publish)
+                    except LockTimeout:  # it was stopped in the few µs in which it has the lock
+                        return math.nan
+                    finally:
+                        os.kill(made["reader"].process.pid or 0, signal.SIGCONT)
+                        made["reader"].answer()
+
+                around = {"publish": timed["publish"], "pulled": pulled, "stopped": stopped}
+                busy = interleave(around, pairs)
         finally:
             locks.close()
             memory.close()
@@ -106,6 +125,15 @@ def _weights(name: str, network: Network, pairs: int) -> dict[str, Any]:
             "publish alone": ratio(found["publish"], found["one copy"]),
         },
         f"publish while another pulls / alone, {label}": ratio(busy["pulled"], busy["publish"]),
+        f"publish while another is stopped within a pull / alone, {label}": _stopped(busy),
+    }
+
+
+def _stopped(busy: dict[str, list[float]]) -> dict[str, Any]:
+    free = [i for i, seconds in enumerate(busy["stopped"]) if not math.isnan(seconds)]
+    return {
+        "ratio": ratio(*([busy[arm][i] for i in free] for arm in ("stopped", "publish"))),
+        "stopped while it had the lock": len(busy["stopped"]) - len(free),
     }
 
 

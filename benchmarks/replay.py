@@ -75,8 +75,7 @@ def _workload(work: Workload, pairs: int) -> Figures:
             rounds[f"sample {size}"] |= _against_gather(store, size, 1, pairs)
             if work.frames == 1:
                 rounds[f"sample 10 x {size}"] = _against_gather(store, size, 10, pairs)
-        for name, by_rival in rounds.items():
-            figures[name] = _line(by_rival)
+        figures |= _lines(rounds)
         figures["ingest, per row"] = _ingest(store)
     with ours(work, stream, prioritized=True) as store:
         fill(store, work)
@@ -87,8 +86,7 @@ def _workload(work: Workload, pairs: int) -> Figures:
             {f"prioritized sample + update {size}": _update(size) for size in BATCHES},
             pairs,
         )
-        for name, by_rival in rounds.items():
-            figures[name] = _line(by_rival)
+        figures |= _lines(rounds)
     return figures
 
 
@@ -205,6 +203,11 @@ def _ingest(store: Ours) -> str:
             store.close()
     extra = median(took[True]) - median(took[False])
     return f"{extra / (16 * LANES) * 1e9:.0f} ns (pin alone: {median(took[False]) * 1e6:.1f} µs)"
+
+
+def _lines(rounds: dict[str, Rounds]) -> Figures:
+    """What has anything to be compared with."""
+    return {name: _line(by_rival) for name, by_rival in rounds.items() if by_rival}
 
 
 def _line(by_rival: Rounds) -> dict[str, str]:

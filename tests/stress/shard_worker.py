@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import select
 import sys
 import time
 from collections.abc import Callable
@@ -51,7 +52,8 @@ def write(path: str, name: str, shard: int, kind: str) -> None:
 
 
 def read(path: str, name: str, index: int, windows: int, rows: int, seconds: float) -> None:
-    """Pin and sample until there were so many windows and rows, and so much time has passed."""
+    """Pin and sample until there were so many windows and rows, so much time has passed, and
+    standard input is closed."""
     store, locks = attach(path, name)
     reader, rng = store.reader(index, GAMMA), np.random.default_rng(index)
     atexit.register(reader.unpin)  # also after an error: nobody shall wait for this one
@@ -59,7 +61,9 @@ def read(path: str, name: str, index: int, windows: int, rows: int, seconds: flo
     seen = checked = sampled = 0
     faults: list[str] = []
     head = [0] * SHAPE.n_actors
-    while not faults and (seen < windows or min(head) < rows or time.monotonic() < began + seconds):
+    while not faults and (
+        not may_end() or seen < windows or min(head) < rows or time.monotonic() < began + seconds
+    ):
         try:
             window = reader.pin()
         except ReplayDamaged as error:
@@ -81,6 +85,11 @@ def read(path: str, name: str, index: int, windows: int, rows: int, seconds: flo
     took = time.monotonic() - began
     said = {"windows": seen, "rows": checked, "sampled": sampled, "head": min(head), "took_s": took}
     print(json.dumps(said | {"faults": sorted(set(faults))}))
+
+
+def may_end() -> bool:
+    """Whether whoever started this process needs it no longer."""
+    return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
 def torn_under_the_lock(store: PolicyReplay, locks: list[RWLock]) -> list[str]:

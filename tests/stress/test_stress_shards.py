@@ -47,6 +47,7 @@ class Field:
         process = subprocess.Popen(
             [str(part) for part in command],
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -54,13 +55,21 @@ class Field:
         return process
 
     def run(
-        self, kind: str, *, windows: int, rows: int, seconds: float = 0.0, kill_every: int = 0
+        self,
+        kind: str,
+        *,
+        windows: int,
+        rows: int,
+        seconds: float = 0.0,
+        kill_every: int = 0,
+        kills: int = 0,
     ) -> list[dict[str, Any]]:
         """What the readers say of writers of one kind, which are killed when the readers end.
 
         Args:
             kill_every: rows after which a writer is killed, wherever it is, and another one takes
                 its place; 0 is never.
+            kills: the readers go on until there were so many, unless they have found a fault.
         """
         writers = [self.start("write", shard, kind) for shard in range(SHAPE.n_actors)]
         readers = [
@@ -71,12 +80,15 @@ class Field:
         while kill_every and (reading := [r.stdout for r in readers if r.poll() is None]):
             assert time.monotonic() < deadline
             select.select(reading, [], [], 0.005)
+            if self.successors >= kills:
+                self.let_end(readers)
             for shard, writer in enumerate(writers):
                 if self.head(shard) >= ends[shard]:
                     self.end(writer)
                     ends[shard] = self.head(shard) + kill_every
                     writers[shard] = self.start("write", shard, kind)
                     self.successors += 1
+        self.let_end(readers)
         said = [reader.communicate(timeout=deadline - time.monotonic())[0] for reader in readers]
         assert [reader.returncode for reader in readers] == [0] * len(readers)
         for writer in writers:
@@ -87,11 +99,18 @@ class Field:
     def head(self, shard: int) -> int:
         return int(self.store.columns.header[shard, HEADER_HEAD])
 
+    def let_end(self, readers: list[subprocess.Popen[str]]) -> None:
+        for reader in readers:
+            if reader.stdin:
+                reader.stdin.close()
+                reader.stdin = None
+
     def end(self, process: subprocess.Popen[str]) -> None:
         process.kill()
         process.wait()
-        assert process.stdout
-        process.stdout.close()
+        for stream in (process.stdin, process.stdout):
+            if stream:
+                stream.close()
         self.processes.remove(process)
 
     def close(self) -> None:
@@ -124,8 +143,8 @@ def no_fault(field: Field, *, windows: int, rows: int, **how: Any) -> None:
 
 def test_full_speed(field: Field) -> None:
     """With writers that are killed wherever they are, and their successors."""
-    no_fault(field, windows=50, rows=6 * SHAPE.ring_rows, kill_every=2 * SHAPE.ring_rows)
-    assert field.successors >= 4
+    t = SHAPE.ring_rows
+    no_fault(field, windows=50, rows=6 * t, kill_every=2 * t, kills=4)
 
 
 @pytest.mark.long

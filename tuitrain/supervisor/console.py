@@ -59,9 +59,10 @@ class Console:
         else:
             self._put(progress_line(snapshot))
 
-    def summary(self, summary: dict[str, Any]) -> None:
-        """How the run ended."""
+    def summary(self, summary: dict[str, Any], last: Snapshot) -> None:
+        """How the run ended. In JSON the last snapshot too: a short run may have shown none."""
         if self._as_json:
+            self._put(to_json(last.model_dump()))
             self._put(to_json({"kind": "summary", **summary}))
         else:
             for text in summary_lines(summary)[1:]:  # the last event has said how it ended

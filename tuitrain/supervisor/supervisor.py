@@ -343,7 +343,7 @@ class Supervisor(Run):
         await self.server.close()
         self.ready.failed(end.reason)
         if self.console is not None:
-            self.console.summary(summary)
+            self.console.summary(summary, self.snapshot())
         return end
 
     def _restore_config(self) -> None:

@@ -233,7 +233,9 @@ class ParallelLanes:
                     observation = observations[self._agents[agent]]
                 except KeyError:
                     raise EnvError(f"{where}: gave no observation. {_TOGETHER}") from None
-                check_observation(observation, policy.observation_shape, policy.dtype, where)
+                check_observation(
+                    observation, policy.observation_shape, policy.declared_dtype, where
+                )
                 into[name].observation[first + offset] = observation
 
 

@@ -2,7 +2,8 @@
 
 Everything later (shared-memory columns, networks, the spec hash) relies on an observation having
 exactly the declared shape and dtype, so an environment that breaks its own declaration is refused
-here, by name, instead of being cast or broadcast into something that trains on the wrong numbers.
+here, by name, instead of being broadcast or cast into something that trains on the wrong numbers.
+What is *declared* bool or float64 is kept as uint8 and float32 (see ``spec.STORED_DTYPES``).
 Knows nothing of how environments are built or stepped.
 """
 
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from tuitrain.envs.spec import STORED_DTYPES
+
 SUPPORTED = (
-    "supported: Box observations of dtype uint8 or float32 with 1 dimension (vector) or 2 to 3 "
-    "dimensions (image), and Discrete actions starting at 0"
+    f"supported: Box observations of dtype {', '.join(STORED_DTYPES)} with 1 dimension (vector) "
+    "or 2 to 3 dimensions (image), and Discrete actions starting at 0"
 )
 
 
@@ -32,21 +35,21 @@ class BadObservation(EnvError):
 
 
 def observation_form(space: Any, where: str) -> tuple[tuple[int, ...], str]:
-    """Shape and dtype name of a supported observation space.
+    """Shape and declared dtype name of a supported observation space.
 
     Args:
         space: the declared observation space.
         where: whose space it is, for the error.
 
     Raises:
-        UnsupportedSpace: anything but a Box of uint8 or float32 with 1 to 3 dimensions, none
-            of them empty. float64 is refused too, not narrowed silently: which observations a
-            network sees should be visible in the environment's own declaration.
+        UnsupportedSpace: anything but a Box of a dtype in ``STORED_DTYPES`` with 1 to 3
+            dimensions, none of them empty. Integers are refused: whether they are to be levels
+            (uint8) or numbers (float32) is for a wrapper to say.
     """
     if not isinstance(space, spaces.Box):
         raise UnsupportedSpace(f"{where}: its observation space is {_name(space)}; {SUPPORTED}.")
     shape, dtype = tuple(int(n) for n in space.shape), np.dtype(space.dtype)
-    if dtype not in (np.dtype(np.uint8), np.dtype(np.float32)):
+    if dtype.name not in STORED_DTYPES:
         raise UnsupportedSpace(
             f"{where}: its observations are Box{list(shape)} of dtype {dtype}; {SUPPORTED}. "
             "A factory that wraps it in gymnasium.wrappers.DtypeObservation(env, numpy.float32) "
@@ -81,13 +84,20 @@ def check_observation(
 ) -> None:
     """Refuse an observation that is not an array of exactly the declared shape and dtype.
 
+    float32 where float64 is declared passes, since float32 is what is kept.
+
+    Args:
+        dtype: the declared one.
+
     Raises:
         BadObservation: the message shows both shapes and dtypes.
     """
     if (
         isinstance(observation, np.ndarray)
         and observation.shape == shape
-        and observation.dtype == dtype
+        and (
+            observation.dtype == dtype or (dtype == np.float64 and observation.dtype == np.float32)
+        )
     ):
         return
     if isinstance(observation, np.ndarray | np.generic):

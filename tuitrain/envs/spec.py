@@ -14,6 +14,14 @@ from typing import Any
 
 import numpy as np
 
+STORED_DTYPES = {"uint8": "uint8", "bool": "uint8", "float32": "float32", "float64": "float32"}
+"""Declared dtypes that are supported, and what they are kept and learned from as."""
+
+
+def stored_dtype(declared: str | np.dtype[Any]) -> np.dtype[Any]:
+    """How observations of a declared dtype are kept: see ``STORED_DTYPES``."""
+    return np.dtype(STORED_DTYPES[np.dtype(declared).name])
+
 
 @dataclass(frozen=True)
 class PolicySpec:
@@ -21,7 +29,7 @@ class PolicySpec:
 
     Attributes:
         observation_shape: shape of a single observation, without frames and batch.
-        observation_dtype: ``"uint8"`` or ``"float32"``.
+        observation_dtype: as the environment declares it, a key of ``STORED_DTYPES``.
         n_actions: number of discrete actions, 0 … n_actions-1.
         agents: agents of one environment that act under this policy, in lane order.
     """
@@ -33,7 +41,12 @@ class PolicySpec:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The observation dtype as numpy's."""
+        """What observations are kept as: uint8 (0 and 1 for declared bool) or float32."""
+        return stored_dtype(self.observation_dtype)
+
+    @property
+    def declared_dtype(self) -> np.dtype[Any]:
+        """What the environment must return."""
         return np.dtype(self.observation_dtype)
 
 

@@ -123,7 +123,7 @@ class GymLanes:
         self.spec = EnvSpec(env_id, n_frames, {DEFAULT_POLICY: policy})
         self.n_envs = len(self._envs)
         self._n_actions = policy.n_actions
-        self._shape, self._dtype = policy.observation_shape, policy.dtype
+        self._shape, self._dtype = policy.observation_shape, policy.declared_dtype
         self._own = {DEFAULT_POLICY: empty_step(policy, self.n_envs)}
         self._over = [False] * self.n_envs
 

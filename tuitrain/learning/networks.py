@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tuitrain.config.schema import AlgorithmConfig
+from tuitrain.envs.spec import stored_dtype
 from tuitrain.learning.bodies import Convolutional, HeadForm, Mlp, NetworkError, Shape
 from tuitrain.learning.distributions import QNetwork, outputs_per_action, wrap
 from tuitrain.loading import is_reference, load_object
@@ -48,7 +49,8 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 """Built-in networks; each takes (input_shape, form, **kwargs)."""
 
 DEFAULT_INPUT_SCALE = {"minatar": 1.0}
-"""uint8 inputs are divided by this, 255 where nothing is said. MinAtar's are 0 and 1."""
+"""uint8 inputs are divided by this, 255 where nothing is said. MinAtar's are 0 and 1, and so are
+those that an environment declares bool: 1 for every network."""
 
 
 def build_network(
@@ -68,7 +70,8 @@ def build_network(
     Args:
         name: a key of ``NETWORKS`` or a reference (see ``tuitrain.loading``).
         input_shape: (n_frames, *observation_shape).
-        obs_dtype: "uint8" or "float32". uint8 is divided by ``input_scale`` (255) first.
+        obs_dtype: as declared, see ``PolicySpec``. uint8 is divided by ``input_scale`` (255; bool,
+            which comes as uint8, by 1) first.
         n_actions: number of actions.
         dueling: dueling heads; built-in networks only.
         kwargs: passed on, except that built-in networks take ``input_scale`` too. A module of a
@@ -83,9 +86,11 @@ def build_network(
         LoadError: the reference cannot be followed.
     """
     shape, kwargs = tuple(input_shape), dict(kwargs or {})
+    is_bool = np.dtype(obs_dtype) == np.bool_
+    default_scale = 1.0 if is_bool else DEFAULT_INPUT_SCALE.get(name, 255.0)
     with GlobalRandom(np.random.SeedSequence(seed)):
         if name in NETWORKS:
-            scale = float(kwargs.pop("input_scale", DEFAULT_INPUT_SCALE.get(name, 255.0)))
+            scale = float(kwargs.pop("input_scale", default_scale))
             form = HeadForm(
                 n_actions,
                 dueling,
@@ -105,7 +110,7 @@ def build_network(
                     f"{', '.join(NETWORKS)}; {name} gives one value per action"
                 )
             body = _call(name, load_object(name), (shape, n_actions), kwargs)
-            scale = float(getattr(body, "input_scale", 255.0))
+            scale = float(getattr(body, "input_scale", default_scale))
         else:
             raise NetworkError(
                 f"no network is called {name!r}; there are {', '.join(NETWORKS)}, "
@@ -114,7 +119,7 @@ def build_network(
         if not scale > 0 or not math.isfinite(scale):
             raise NetworkError(f"{name}: input_scale must be positive, got {scale}")
         network = wrap(body, scale, algorithm)
-        _try(name, network, shape, np.dtype(obs_dtype), n_actions)
+        _try(name, network, shape, stored_dtype(obs_dtype), n_actions)
     return network
 
 

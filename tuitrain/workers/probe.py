@@ -28,6 +28,12 @@ def run(args: ChildArgs, link: Link) -> None:
     report = probe(args.config, Path(args.run_dir))
     for reason in report.pop("skipped"):
         link.notice(f"a checkpoint was not used: {reason}", "warning")
+    for name, part in report["spec"]["policies"].items():
+        if part["observation_dtype"] == "float64":
+            link.notice(
+                f"{name}: observations are declared float64; they are kept, and learned from, as "
+                "float32"
+            )
     # a file, because the table of a large network's weights does not fit a message
     (Path(args.run_dir) / REPORT_NAME).write_text(json.dumps(report))
     link.ready(device=report["device"], data={"report": REPORT_NAME})

@@ -33,6 +33,7 @@ SPACES: dict[str, spaces.Space] = {
     "image": spaces.Box(0, 255, (3, 8, 8), np.uint8),
     "float64": spaces.Box(-1, 1, (4,), np.float64),
     "bool": spaces.Box(0, 1, (4,), np.bool_),
+    "int64": spaces.Box(-1, 1, (4,), np.int64),
     "scalar": spaces.Box(-1, 1, (), np.float32),
     "video": spaces.Box(0, 255, (2, 8, 8, 3), np.uint8),
     "empty": spaces.Box(-1, 1, (0,), np.float32),
@@ -49,6 +50,7 @@ OBSERVATIONS: dict[str, Any] = {
     "row": np.zeros((1, 4), np.float32),
     "column": np.zeros((4, 1), np.float32),
     "float64": np.zeros(4, np.float64),
+    "bool": np.zeros(4, np.bool_),
     "list": [0.0, 0.0, 0.0, 0.0],
 }
 

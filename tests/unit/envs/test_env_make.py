@@ -57,8 +57,7 @@ def test_image_observations(layout: str) -> None:
 @pytest.mark.parametrize(
     ("space", "found"),
     [
-        ("float64", "dtype float64"),
-        ("bool", "dtype bool"),
+        ("int64", "dtype int64"),
         ("scalar", r"shape \(\)"),
         ("video", r"shape \(2, 8, 8, 3\)"),
         ("empty", r"shape \(0,\)"),
@@ -72,6 +71,38 @@ def test_observation_spaces_refused_by_name(space: str, found: str) -> None:
         inspect(bad(space=space))
     assert SUPPORTED in str(error.value)
     assert BAD in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("space", "given", "stored"),
+    [
+        ("bool", np.array([True, False, True, True]), np.array([1, 0, 1, 1], np.uint8)),
+        ("float64", np.array([0.1, -1.0, 1 / 3, 1e-300]), np.array([0.1, -1, 1 / 3, 0], "f4")),
+        ("float64", np.full(4, 0.1, np.float32), np.full(4, 0.1, np.float32)),
+    ],
+)
+def test_bool_and_float64_are_kept_as_uint8_and_float32(
+    space: str, given: np.ndarray, stored: np.ndarray
+) -> None:
+    lanes = make_lanes(bad(space=space), 2)
+    spec = lanes.spec.policies["default"]
+    assert spec.observation_dtype == space
+    assert spec.dtype == stored.dtype
+    for env in load_object(f"{BAD}:built")[-2:]:
+        env._observation = given
+    first = lanes.reset([0, 1])["default"]
+    assert first.dtype == stored.dtype
+    assert first.tolist() == [stored.tolist()] * 2
+    later = lanes.step({"default": np.zeros(2, np.int64)})["default"].observation
+    assert later.tolist() == [stored.tolist()] * 2
+
+
+@pytest.mark.parametrize(
+    ("space", "observation"), [("bool", "right"), ("float64", "list"), ("vector", "float64")]
+)
+def test_what_is_cast_must_still_be_as_declared(space: str, observation: str) -> None:
+    with pytest.raises(BadObservation):
+        inspect(bad(space=space, observation=observation))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +189,7 @@ def test_what_was_built_is_closed_when_the_rest_fails() -> None:
     built = load_object(f"{BAD}:built")
     built.clear()
     with pytest.raises(UnsupportedSpace):
-        make_lanes(bad(space="float64"), 3)
+        make_lanes(bad(space="int64"), 3)
     assert [env.closed for env in built] == [True]
 
 

@@ -121,6 +121,9 @@ def test_uint8_is_divided_by_255_and_minatar_by_nothing(factory) -> None:  # typ
     assert build_network("minatar", (1, 5, 5), "uint8", 2).input_scale == 1.0
     assert build_network("mlp", (1, 5), "uint8", 2, kwargs={"input_scale": 2}).input_scale == 2.0
     assert x.tolist() == [[[0, 255]], [[51, 102]]], "the input was changed"
+    for name in ("mlp", "minatar", ref):  # 0 and 1, whichever network looks at them
+        kwargs = {"scale": None} if name == ref else {}
+        assert build_network(name, (1, 5, 5), "bool", 2, kwargs=kwargs).input_scale == 1.0
 
 
 def test_dueling_algebra() -> None:

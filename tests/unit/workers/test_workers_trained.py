@@ -25,9 +25,13 @@ class SilentLink:
 
     def __init__(self) -> None:
         self.said: dict[str, Any] = {}
+        self.notices: list[str] = []
 
     def ready(self, **fields: Any) -> None:
         self.said = fields
+
+    def notice(self, text: str, level: str = "info") -> None:
+        self.notices.append(text)
 
 
 def chain(**kwargs: Any) -> Config:
@@ -47,6 +51,19 @@ def test_a_report_too_long_for_a_message_still_arrives(tmp_path: Path) -> None:
     assert len(written) > MAX_MESSAGE_BYTES
     assert len(json.dumps(link.said)) < MAX_MESSAGE_BYTES
     assert json.loads(written)["device"] == "cpu"
+
+
+@pytest.mark.parametrize(("space", "told"), [("float64", 1), ("bool", 0), ("vector", 0)])
+def test_float64_observations_are_told_of_once(space: str, told: int, tmp_path: Path) -> None:
+    reference = str(Path(__file__).parents[1] / "envs" / "bad_envs.py:make")
+    observation = "right" if space == "vector" else space
+    tables: Any = {"env": {"id": reference, "kwargs": {"space": space, "observation": observation}}}
+    config = resolve(Config.model_validate(tables), cores=2)
+    link = SilentLink()
+    args: Any = SimpleNamespace(config=config, run_dir=str(tmp_path))
+    probe.run(args, link)  # type: ignore[arg-type]
+    assert len(link.notices) == told
+    assert all("declared float64; they are kept" in text for text in link.notices)
 
 
 def test_eval_refuses_an_environment_that_has_changed(

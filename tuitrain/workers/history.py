@@ -39,9 +39,7 @@ class FrameHistory:
         self._row = -1
         self._age = np.zeros(layout.lanes, np.int64)
         self._lanes = np.arange(layout.lanes)
-        self._stacked = np.empty(
-            (layout.lanes, n_frames, *spec.observation_shape), spec.observation_dtype
-        )
+        self._stacked = np.empty((layout.lanes, n_frames, *spec.observation_shape), spec.dtype)
 
     def push(self, observation: NDArray[Any], first: NDArray[np.bool_] | bool) -> NDArray[Any]:
         """Add one observation per lane and return the stacks [lanes, n_frames, *shape].

@@ -176,7 +176,7 @@ def _quantities(policy: PolicyView) -> list[tuple[str, str]]:
         ("age of sampled rows p95", f"{count(policy.sample_age_p95)} tr"
          if policy.sample_age_p95 is not None else NA),
         ("policy lag p50 / p95", f"{lag50} / {lag95} u"),
-        ("window rejects", count(policy.window_rejects)),
+        ("rows that begin no transition", count(policy.window_rejects)),
         ("weights version", f"v{policy.version}"),
         ("published", f"{published} ago" if published != NA else NA),
     ]  # fmt: skip

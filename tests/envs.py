@@ -2,7 +2,8 @@
 
 Each exists for one purpose: a known optimum that is learned in seconds (``Chain``, ``Catch``,
 ``TwoPolicies``), observations that say exactly where they come from (``SequenceEnv``,
-``SequenceAgents``), hidden global randomness (``GlobalRandomEnv``), dying (``FailingEnv``).
+``SequenceAgents``, ``TurnTags``), hidden global randomness (``GlobalRandomEnv``), dying
+(``FailingEnv``).
 Imports gymnasium and numpy only, so that it works as a file outside the repository too.
 """
 
@@ -13,8 +14,9 @@ import os
 import random
 import signal
 import threading
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -391,6 +393,92 @@ class SequenceAgents:
             agent: np.array([self.instance, self.episode, self.steps, number], np.float32)
             for number, agent in enumerate(self.possible_agents)
         }
+
+
+class TurnTags:
+    """Agents `a`, `b`, `c` take turns; an observation says whose it is, and what went before it.
+
+    Observation: float32[5], see ``TurnTag``. Episodes end at random, by termination, truncation or
+    both. What happened is kept in ``TurnTags.log``, by (instance, episode).
+
+    Args:
+        p_end: chance of each at the end of a turn.
+        order: of the turns.
+    """
+
+    log: dict[tuple[int, int], TurnEpisode] = {}  # noqa: RUF012
+
+    def __init__(self, p_end: float = 0.1, order: str = "abc"):
+        self.possible_agents = tuple(order)
+        self.p_end = p_end
+        self.instance = 0
+        self.episode = -1
+        self.turn = 0
+        self.moves = 0
+        self.began = 0
+        self._rng = np.random.default_rng()
+
+    def observation_space(self, agent: str) -> spaces.Box:
+        return spaces.Box(0.0, 2.0**24, (5,), np.float32)
+
+    def action_space(self, agent: str) -> spaces.Discrete:
+        return spaces.Discrete(5)
+
+    def reset(self, seed: int | None = None) -> None:
+        if seed is not None:
+            self.instance, self.episode = seed % 2**24, -1
+            self._rng = np.random.default_rng(seed)
+        self.episode += 1
+        self.turn = self.moves = self.began = 0
+        self.log[self.instance, self.episode] = TurnEpisode()
+
+    def begin_turn(self) -> None:
+        assert self.began == self.turn, "the turn before has not been ended"
+        self.began += 1
+
+    def pov(self, agent: str) -> np.ndarray:
+        number = self.possible_agents.index(agent)
+        return np.array([self.instance, self.episode, self.turn, number, self.moves], np.float32)
+
+    def act(self, agent: str, action: int) -> float:
+        number = self.possible_agents.index(agent)
+        assert self.moves == 3 * self.turn + number, "it is not this agent's turn"
+        self.moves += 1
+        reward = turn_reward(self.episode, self.turn, number, action)
+        self.log[self.instance, self.episode].rewards[number].append(reward)
+        return reward
+
+    def end_turn(self) -> tuple[bool, bool]:
+        assert self.began == self.turn + 1, "the turn has not begun"
+        self.turn += 1
+        terminated, truncated = (bool(draw < self.p_end) for draw in self._rng.random(2))
+        self.log[self.instance, self.episode].terminated = terminated
+        return terminated, truncated
+
+
+class TurnTag(NamedTuple):
+    """What an observation of ``TurnTags`` says; `moves` counts those of all agents before it."""
+
+    instance: int
+    episode: int
+    turn: int
+    number: int
+    moves: int
+
+
+@dataclass
+class TurnEpisode:
+    """Rewards by agent and turn, and how it ended."""
+
+    rewards: tuple[list[float], list[float], list[float]] = field(
+        default_factory=lambda: ([], [], [])
+    )
+    terminated: bool = False
+
+
+def turn_reward(episode: int, turn: int, number: int, action: int) -> float:
+    """Reward of an agent for `action` in `turn`; exact in float32."""
+    return float(episode % 64 * 8192 + turn % 128 * 32 + number * 8 + action)
 
 
 class ClosingEnv(Chain):

@@ -3,7 +3,8 @@
 An id is a factory reference when what follows its last colon is a Python name
 (``package.module:factory``, ``file.py:factory``); anything else goes to ``gymnasium.make``, so
 gymnasium's own ``module:Id-v0`` form keeps working. What a factory returns decides how it is
-stepped: a ``gymnasium.Env`` alone, a parallel multi-agent environment by its agents.
+stepped: a ``gymnasium.Env`` alone, a parallel multi-agent environment by its agents, a turn-taking
+world agent by agent, and what has a method ``make_lanes`` as it likes (see ``turns.ManyWorlds``).
 Knows nothing of processes, replay or networks.
 """
 
@@ -13,12 +14,21 @@ import copy
 from typing import Any
 
 import gymnasium
+import numpy as np
 
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.multi_agent import ParallelLanes, is_parallel
 from tuitrain.envs.spaces import BadObservation, EnvError, UnsupportedSpace
 from tuitrain.envs.spec import EnvSpec
-from tuitrain.envs.vector import GymLanes, Lanes
+from tuitrain.envs.turns import (
+    AnyLanes,
+    TurnLanes,
+    WorldLanes,
+    empty_row,
+    has_lanes,
+    is_turn_world,
+)
+from tuitrain.envs.vector import GymLanes
 from tuitrain.loading import LoadError, is_reference, load_object
 
 __all__ = [
@@ -31,7 +41,7 @@ __all__ = [
 ]
 
 
-def make_lanes(env_config: EnvConfig, n_envs: int) -> Lanes:
+def make_lanes(env_config: EnvConfig, n_envs: int) -> AnyLanes:
     """Build `n_envs` copies of an environment.
 
     Raises:
@@ -40,20 +50,24 @@ def make_lanes(env_config: EnvConfig, n_envs: int) -> Lanes:
     """
     if n_envs < 1:
         raise ValueError(f"n_envs must be at least 1, not {n_envs}")
-    first: list[Any] = [build_env(env_config)]
-
+    env = build_env(env_config)
+    of_several = env_config.id, env_config.n_frames, env_config.agent_policies
+    if has_lanes(env):
+        return env.make_lanes(n_envs, *of_several)
     # The first copy was built to see what kind it is; it is used, not thrown away, because
     # building an environment can be slow.
+    first: list[Any] = [env]
+
     def factory() -> Any:
         return first.pop() if first else build_env(env_config)
 
     factories = [factory] * n_envs
-    if is_parallel(first[0]):
-        return ParallelLanes(
-            factories, env_config.id, env_config.n_frames, env_config.agent_policies
-        )
+    if is_turn_world(env):
+        return WorldLanes(factories, *of_several)
+    if is_parallel(env):
+        return ParallelLanes(factories, *of_several)
     if env_config.agent_policies:
-        first[0].close()
+        env.close()
         raise EnvError(
             f"environment {env_config.id!r} has one agent, but env.agent_policies names "
             f"{', '.join(sorted(env_config.agent_policies))}. Remove that table."
@@ -62,7 +76,9 @@ def make_lanes(env_config: EnvConfig, n_envs: int) -> Lanes:
 
 
 def inspect(env_config: EnvConfig) -> EnvSpec:
-    """Build one copy, reset it once to see that it keeps to its declared spaces, and close it.
+    """Build one copy, see that its first observations are as it declares, and close it.
+
+    A turn-taking world is played for a turn, all of whose actions are 0.
 
     Raises:
         EnvError: see ``make_lanes``; ``BadObservation`` if the first observation is not as
@@ -71,6 +87,9 @@ def inspect(env_config: EnvConfig) -> EnvSpec:
     lanes = make_lanes(env_config, 1)
     try:
         lanes.reset([0])
+        if isinstance(lanes, TurnLanes):
+            rows = {name: empty_row(policy, 1) for name, policy in lanes.spec.policies.items()}
+            lanes.turn(lambda policy, index: np.zeros(1, np.int64), rows)
         return lanes.spec
     finally:
         lanes.close()
@@ -103,7 +122,7 @@ def build_env(env_config: EnvConfig) -> Any:
             env = gymnasium.make(env_id, disable_env_checker=True, **kwargs)
         except Exception as error:
             raise EnvError(_build_failed(env_id, kwargs, error)) from error
-    if isinstance(env, gymnasium.Env) or is_parallel(env):
+    if isinstance(env, gymnasium.Env) or has_lanes(env) or is_turn_world(env) or is_parallel(env):
         return env
     hint = ""
     if hasattr(env, "agent_iter"):
@@ -112,7 +131,8 @@ def build_env(env_config: EnvConfig) -> Any:
         hint = " Return a single environment: tuitrain makes the vector itself."
     raise EnvError(
         f"environment {env_id!r} is a {type(env).__module__}.{type(env).__qualname__}; supported: "
-        f"gymnasium.Env and parallel multi-agent environments (PettingZoo's parallel API).{hint}"
+        "gymnasium.Env, parallel multi-agent environments (PettingZoo's parallel API) and "
+        f"turn-taking worlds (tuitrain.envs.turns.TurnWorld).{hint}"
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuitrain.envs.turns import AnyLanes, TurnLanes, TurnRow
 from tuitrain.envs.vector import Lanes, LaneStep
 from tuitrain.learning.exploration import actor_epsilon, epsilon_at
 from tuitrain.learning.policy import Policy
@@ -31,6 +32,8 @@ from tuitrain.workers.episodes import Episodes
 from tuitrain.workers.stores import Stores
 
 Wait = Callable[[Callable[[], bool], str], None]
+
+_ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,16 @@ class _PolicyLanes:
         """SHA-256 of the weights held, as they were pulled."""
         return sha256(self.policy.buffer)
 
-    def put_first(self, row: int, observation: NDArray[np.generic]) -> None:
-        """The observations after reset become the first pending row; a wrong form is refused."""
-        self.writer.put_observation(row, observation, np.zeros(len(self._lane_ids), np.int64), 0)
+    def put_first(self, row: int, observation: NDArray[np.generic] | None) -> None:
+        """The observations after reset become the first pending row; a wrong form is refused.
+
+        Where agents take turns there are none yet: each comes in its agent's turn.
+        """
+        age = np.zeros(len(self._lane_ids), np.int64)
+        if observation is None:
+            self.writer.put_marks(row, age, 0)
+        else:
+            self.writer.put_observation(row, observation, age, 0)
 
     def begin(self, row: int, rows: int, stamp: int) -> None:
         """The next `rows` rows from `row` on are reserved, and the pending one after them."""
@@ -103,23 +113,31 @@ class _PolicyLanes:
         self._stamp = stamp
         self._observations = self.writer.observations(row, rows + 1)
 
-    def choose(self, row: int, epsilon: float) -> NDArray[np.int64]:
-        """Actions for the pending row, from the frames in the shard."""
+    def choose(self, row: int, epsilon: float, lanes: slice = _ALL) -> NDArray[np.int64]:
+        """Actions of these lanes for the pending row, from the frames in the shard."""
         if self._n_frames == 1:
-            newest = self._observations[row - self._first]
+            newest = np.ascontiguousarray(self._observations[row - self._first][lanes])
             return self.policy.act(newest[:, None], epsilon, self._rng)
         self.settle(row)
         self._rows[:] = row
-        gather_stack(
+        ids = self._lane_ids[lanes]
+        stacked = gather_stack(
             self.writer.columns,
             self.writer.ring,
-            self._shard_ids,
-            self._rows,
-            self._lane_ids,
+            self._shard_ids[lanes],
+            self._rows[lanes],
+            ids,
             self._n_frames,
-            self._stacked,
+            self._stacked[: len(ids)],
         )
-        return self.policy.act(self._stacked, epsilon, self._rng)
+        return self.policy.act(stacked, epsilon, self._rng)
+
+    def choose_in_turn(self, row: int, epsilon: float, index: int) -> NDArray[np.int64]:
+        """What the agent of this index does in every environment; it is noted in the row."""
+        lanes = slice(index, None, self.n_agents)
+        action = self.choose(row, epsilon, lanes)
+        self._action[row - self._first, lanes] = action
+        return action
 
     def outcome(self, row: int, action: NDArray[np.int64]) -> LaneStep:
         """Where the step of `row` with `action` is to be written: its outcome, the next row."""
@@ -127,6 +145,12 @@ class _PolicyLanes:
         self._action[k] = action
         self._version[k] = self.policy.version  # a resync by hand changes it within a chunk
         return LaneStep(self._observations[k + 1], *self._outcomes[k])
+
+    def turn(self, row: int) -> TurnRow:
+        """Where the turn of `row` is to be written: what is seen in it, and its outcome."""
+        k = row - self._first
+        self._version[k] = self.policy.version
+        return TurnRow(self._observations[k], *self._outcomes[k])
 
     def settle(self, head: int) -> None:
         """Write what rows before `head` still lack, and the marks of the pending row at `head`."""
@@ -169,7 +193,7 @@ class Actor:
         blueprint: Blueprint,
         stores: Stores,
         index: int,
-        make: Callable[[], Lanes],
+        make: Callable[[], AnyLanes],
         policies: dict[str, Policy],
     ) -> None:
         self.index = index
@@ -183,9 +207,13 @@ class Actor:
         self.random: AbstractContextManager[Any] = GlobalRandom(globals_seed)
         """This actor's global random state; who runs nothing else in the process stays inside."""
         with self.random:
-            self._lanes = make()
+            self._lanes: AnyLanes = make()
             seeds = env_seeds.generate_state(self._lanes.n_envs)
-            self._first = self._lanes.reset([int(s) for s in seeds])
+            self._first = self._lanes.reset([int(s) for s in seeds]) or {}
+        # Told apart once: to look for a protocol in an object takes longer than a small step.
+        lanes = self._lanes
+        self._turning = lanes if isinstance(lanes, TurnLanes) else None
+        self._stepping = None if isinstance(lanes, TurnLanes) else lanes
         generators = chooser.spawn(len(blueprint.policies))
         self.parts = {
             name: _PolicyLanes(
@@ -222,7 +250,7 @@ class Actor:
             part.writer.begin(rows, wait)
         if not self._started:
             for name, part in parts.items():
-                part.put_first(self._row, self._first[name])
+                part.put_first(self._row, self._first.get(name))
             self._started = True
         for part, stamp in zip(parts.values(), ticket.stamp_base, strict=True):
             part.begin(self._row, rows, stamp)
@@ -231,18 +259,36 @@ class Actor:
         self._inserts_before = [part.inserts for part in parts.values()]
 
     def step(self, phases: Phases = UNTIMED) -> None:
-        """One step of every environment: stack, act, step."""
-        row = self._row
+        """One step of every environment: stack, act, step; where agents take turns, one turn."""
         phases.enter("act")
-        self.epsilon = epsilon = self.planned_epsilon()
+        self.epsilon = self.planned_epsilon()
+        if self._turning is not None:
+            self._take_turn(self._turning, phases)
+        elif self._stepping is not None:
+            self._step_together(self._stepping, phases)
+        self._row += 1
+        self._in_chunk += 1
+
+    def _step_together(self, lanes: Lanes, phases: Phases) -> None:
+        row, epsilon = self._row, self.epsilon
         actions, out = {}, {}
         for name, part in self.parts.items():
             actions[name] = action = part.choose(row, epsilon)
             out[name] = part.outcome(row, action)
         phases.enter("env")
-        self._lanes.step(actions, out)
-        self._row += 1
-        self._in_chunk += 1
+        lanes.step(actions, out)
+
+    def _take_turn(self, lanes: TurnLanes, phases: Phases) -> None:
+        row, epsilon = self._row, self.epsilon
+
+        def choose(policy: str, index: int) -> NDArray[np.int64]:
+            phases.enter("act")
+            action = self.parts[policy].choose_in_turn(row, epsilon, index)
+            phases.enter("env")
+            return action
+
+        phases.enter("env")
+        lanes.turn(choose, {name: part.turn(row) for name, part in self.parts.items()})
 
     def rollout(self, rows: int, tick: Callable[[], None], phases: Phases = UNTIMED) -> None:
         """`rows` steps under this actor's own global random state; `tick` between them."""

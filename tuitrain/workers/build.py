@@ -13,7 +13,7 @@ from torch import nn
 from tuitrain.config.schema import Config
 from tuitrain.envs.make import make_lanes
 from tuitrain.envs.spec import EnvSpec
-from tuitrain.envs.vector import Lanes
+from tuitrain.envs.turns import AnyLanes
 from tuitrain.learning.networks import build_network
 from tuitrain.learning.policy import Policy
 from tuitrain.seeding import stream
@@ -23,7 +23,7 @@ class SpecMismatch(RuntimeError):
     """This process sees another environment than the probe did."""
 
 
-def checked_lanes(config: Config, spec: EnvSpec, n_envs: int) -> Lanes:
+def checked_lanes(config: Config, spec: EnvSpec, n_envs: int) -> AnyLanes:
     """Build `n_envs` environments and compare their spec with the run's.
 
     Raises:
@@ -39,7 +39,7 @@ def checked_lanes(config: Config, spec: EnvSpec, n_envs: int) -> Lanes:
     return lanes
 
 
-def close_lanes(lanes: Lanes) -> None:
+def close_lanes(lanes: AnyLanes) -> None:
     """Close environments. One that fails at it is told of in the worker's log: its work is done."""
     try:
         lanes.close()

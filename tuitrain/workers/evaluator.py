@@ -7,15 +7,17 @@ training; the same numbered evaluation of the same weights gives the same return
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec
-from tuitrain.envs.vector import Lanes
+from tuitrain.envs.turns import AnyLanes, TurnLanes, TurnRow, empty_row
+from tuitrain.envs.vector import Lanes, LaneStep
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import Published, sha256
 from tuitrain.metrics.intervals import mean_ci95
@@ -55,7 +57,7 @@ class Evaluator:
         config: Config,
         spec: EnvSpec,
         policies: dict[str, Policy],
-        make: Callable[[int], Lanes],
+        make: Callable[[int], AnyLanes],
         session: int = 0,
     ) -> None:
         self.policies = policies
@@ -66,7 +68,7 @@ class Evaluator:
         self.n_envs = min(config.eval.episodes, MAX_ENVS)
         (seed,) = stream(config.run.seed, "evaluator", 0, session).spawn(1)
         with GlobalRandom(seed):
-            self._lanes = make(self.n_envs)
+            self._lanes: AnyLanes = make(self.n_envs)
 
     def pull(self, stores: Stores, reader: int) -> None:
         """Take the newest published weights of every policy."""
@@ -115,25 +117,25 @@ class Evaluator:
         tick: Callable[[], None],
     ) -> list[EvalResult]:
         limits = self.config.eval
+
+        def act(policy: str, stacked: NDArray[Any]) -> NDArray[np.int64]:
+            return self.policies[policy].act(stacked, limits.epsilon, rng)
+
+        lanes = self._lanes
+        game = _Turns(lanes, act) if isinstance(lanes, TurnLanes) else _Steps(lanes, act)
+        game.start(seeds)
         plays = {
-            name: _Play(FrameHistory(part, self.spec.n_frames, self.n_envs), len(part.agents))
-            for name, part in self.spec.policies.items()
+            name: _Play(self.n_envs, len(part.agents)) for name, part in self.spec.policies.items()
         }
-        for name, observation in self._lanes.reset(seeds).items():
-            plays[name].start(observation, self.n_envs)
         episodes_done = np.zeros(self.n_envs, np.int64)
         length = np.zeros(self.n_envs, np.int64)
         over = np.zeros(self.n_envs, bool)
         while (episodes_done < quota).any():
-            actions = {
-                name: self.policies[name].act(play.stacked, limits.epsilon, rng)
-                for name, play in plays.items()
-            }
-            results = self._lanes.step(actions)
+            results = game.advance(over)
             counted = ~over & (episodes_done < quota)
             length[~over] += 1
             for name, play in plays.items():
-                ended = play.add(results[name], over, self.n_envs)
+                ended = play.add(results[name], over)
             cut = ~over & ~ended & (length >= limits.max_episode_steps)
             finished = counted & (ended | cut)
             for env in np.flatnonzero(finished):
@@ -152,27 +154,79 @@ class Evaluator:
         close_lanes(self._lanes)
 
 
-class _Play:
-    """One policy's side of an evaluation: frames in, returns out."""
+Act = Callable[[str, NDArray[Any]], NDArray[np.int64]]
+"""Actions of a policy for a stack of frames."""
 
-    def __init__(self, history: FrameHistory, n_agents: int) -> None:
-        self._history = history
-        self._n_agents = n_agents
+
+class _Steps:
+    """Environments whose agents act together, step by step."""
+
+    def __init__(self, lanes: Lanes, act: Act) -> None:
+        self._lanes, self._act = lanes, act
+        self._histories = _histories(lanes)
+
+    def start(self, seeds: list[int]) -> None:
+        """Episodes begin everywhere."""
+        first = self._lanes.reset(seeds)
+        self._stacked = {n: h.push(first[n], True) for n, h in self._histories.items()}
+
+    def advance(self, over: NDArray[np.bool_]) -> Mapping[str, LaneStep]:
+        """One step; `over` says where the one before ended an episode."""
+        results = self._lanes.step({n: self._act(n, s) for n, s in self._stacked.items()})
+        for name, history in self._histories.items():
+            step = results[name]
+            first = np.repeat(over, len(step.reward) // len(over))
+            self._stacked[name] = history.push(step.observation, first)
+        return results
+
+
+class _Turns:
+    """Worlds whose agents take turns, turn by turn."""
+
+    def __init__(self, lanes: TurnLanes, act: Act) -> None:
+        self._lanes, self._act = lanes, act
+        self._histories = _histories(lanes)
+        self._rows = {n: empty_row(p, lanes.n_envs) for n, p in lanes.spec.policies.items()}
+
+    def start(self, seeds: list[int]) -> None:
+        """Episodes begin everywhere."""
+        self._lanes.reset(seeds)
+        self._begins = np.ones(self._lanes.n_envs, np.bool_)
+
+    def advance(self, over: NDArray[np.bool_]) -> Mapping[str, TurnRow]:
+        """One turn; `over` says where the one before ended an episode, and this one shows it."""
+        for name, history in self._histories.items():
+            row = self._rows[name]
+            first = np.repeat(self._begins, len(row.reward) // len(over))
+            self._rows[name] = row._replace(observation=history.begin(first))
+        self._lanes.turn(self._choose, self._rows)
+        self._begins = over
+        return self._rows
+
+    def _choose(self, policy: str, index: int) -> NDArray[np.int64]:
+        lanes = slice(index, None, len(self._lanes.spec.policies[policy].agents))
+        return self._act(policy, self._histories[policy].stack(lanes))
+
+
+def _histories(lanes: AnyLanes) -> dict[str, FrameHistory]:
+    spec = lanes.spec
+    return {n: FrameHistory(p, spec.n_frames, lanes.n_envs) for n, p in spec.policies.items()}
+
+
+class _Play:
+    """One policy's side of an evaluation: what its episodes returned."""
+
+    def __init__(self, n_envs: int, n_agents: int) -> None:
+        self._sum = np.zeros((n_envs, n_agents))
         self._returns: list[float] = []
         self._lengths: list[int] = []
 
-    def start(self, observation: Any, n_envs: int) -> None:
-        self.stacked = self._history.push(observation, True)
-        self._sum = np.zeros((n_envs, self._n_agents))
-
-    def add(self, result: Any, over: Any, n_envs: int) -> Any:
+    def add(self, result: LaneStep | TurnRow, over: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Take in a step; returns which environments' episodes it ended."""
-        shape = (n_envs, self._n_agents)
         self._sum[over] = 0.0
-        self._sum += result.reward.reshape(shape)
-        first = np.repeat(over, self._n_agents)
-        self.stacked = self._history.push(result.observation, first)
-        return (result.terminated | result.truncated).reshape(shape)[:, 0].copy()
+        self._sum += result.reward.reshape(self._sum.shape)
+        ended = (result.terminated | result.truncated).reshape(self._sum.shape)
+        return ended[:, 0].copy()
 
     def finish(self, env: int, length: int) -> None:
         self._returns.append(float(self._sum[env].mean()))

@@ -51,17 +51,35 @@ class FrameHistory:
         Returns:
             An array that the next call overwrites.
         """
+        self.begin(first)[:] = observation
+        return self.stack()
+
+    def begin(self, first: NDArray[np.bool_] | bool) -> NDArray[Any]:
+        """Where the next observations are to be written: [lanes, *shape].
+
+        Args:
+            first: as in ``push``.
+        """
         self._row += 1
         slot = self._row % self._ring.rows
         self._age = np.where(first, 0, np.minimum(self._age + 1, MAX_AGE))
-        self._columns.observation[0, slot] = observation
         self._columns.age[0, slot] = self._age
+        where: NDArray[Any] = self._columns.observation[0, slot]
+        return where
+
+    def stack(self, lanes: slice = slice(None)) -> NDArray[Any]:
+        """The stacks of these lanes, whose observations have been written.
+
+        Returns:
+            An array that the next call overwrites.
+        """
+        ids = self._lanes[lanes]
         return gather_stack(
             self._columns,
             self._ring,
             0,
-            np.full(len(self._lanes), self._row),
-            self._lanes,
+            np.full(len(ids), self._row),
+            ids,
             self._n_frames,
-            self._stacked,
+            self._stacked[: len(ids)],
         )

@@ -204,7 +204,7 @@ def test_what_was_built_is_closed_when_the_rest_fails() -> None:
         (bad("not_callable"), "is a int, not a factory"),
         (bad("fails"), "OSError: the level file is missing"),
         (bad("make", nonsense=1), "TypeError.*nonsense"),
-        (bad("a_number"), "is a builtins.int; supported: gymnasium.Env and parallel"),
+        (bad("a_number"), "is a builtins.int; supported: gymnasium.Env, parallel"),
         (bad("a_vector"), "Return a single environment"),
         (bad("an_aec"), "use the parallel form"),
         (

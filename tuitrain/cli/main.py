@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from tuitrain.cli import commands, config_cmd, evaluate, launch, runs
+from tuitrain.cli import commands, compare, config_cmd, evaluate, launch, runs
 
 HELP = """
 Train DQN-family agents with parallel actors, and watch it in the terminal.
@@ -30,6 +30,7 @@ It opens the terminal UI; leaving that (d) never stops training. Then:
     tuitrain stop               stop with a checkpoint
     tuitrain resume             go on from that checkpoint
     tuitrain eval --episodes 50 play it greedily
+    tuitrain compare --help     arms over seeds: equivalent, different or inconclusive
 
 RUN is `latest`, a run's name (cartpole-0003, or cartpole for the newest of them), its run id while
 it runs, or the path of its folder.
@@ -58,6 +59,7 @@ app.command("resync")(commands.resync)
 app.command("checkpoint")(commands.checkpoint)
 app.command("stop")(commands.stop)
 app.command("eval")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.add_typer(config_cmd.app, name="config")
 app.command("clean")(runs.clean)
 

@@ -1,0 +1,305 @@
+"""What a comparison shows: from results to the numbers of the table, the plot and analysis.json.
+
+Two measures of each run: its *final* return (the last greedy evaluation) and its *area* (the mean
+greedy return over the environment steps that every run of the task has evaluations for). Arms are
+described by interquartile means and compared with the first arm. Pure: no files, no printing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tuitrain.experiments.curves import Curve
+from tuitrain.experiments.plan import Cell, Plan
+from tuitrain.experiments.statistics import (
+    RESAMPLES,
+    Answer,
+    Scores,
+    area_under_curve,
+    bootstrap_interval,
+    improvement_interval,
+    iqm,
+    judge,
+    probability_of_improvement,
+    seeds_for_power,
+    welch,
+)
+from tuitrain.experiments.store import FINISHED, Result
+
+ANALYSIS_SCHEMA_VERSION = 1
+MEASURES = ("final", "area")
+LEVEL = 0.95
+POWER = 0.8
+_BOOTSTRAP_SEED = 20210830
+"""Fixed, so that the same results give the same intervals."""
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One arm on one task by one measure.
+
+    Attributes:
+        interval: 95 % bootstrap interval of `iqm`; None with fewer than two runs.
+    """
+
+    task: str
+    arm: str
+    measure: str
+    n: int
+    iqm: float
+    interval: Interval | None
+    mean: float
+    sd: float | None
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm against the first one, on one task by one measure.
+
+    Attributes:
+        difference: of the means, the arm's less the first one's; with its 95 % interval.
+        improvement: chance that one of its runs beats one of the first arm's.
+        seeds_needed: runs per arm that would call two equal arms of this spread equivalent with
+            chance 0.8; None without a margin.
+        note: what the reader must know about the answer, or "".
+    """
+
+    task: str
+    arm: str
+    baseline: str
+    measure: str
+    difference: float
+    interval: Interval
+    improvement: float
+    improvement_interval: Interval
+    answer: Answer
+    p_different: float
+    p_equivalent: float | None
+    seeds_needed: int | None
+    note: str
+
+
+@dataclass(frozen=True)
+class Overall:
+    """An arm against the first one over all tasks: no unit is needed to count who wins."""
+
+    arm: str
+    baseline: str
+    measure: str
+    improvement: float
+    improvement_interval: Interval
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything that is concluded.
+
+    Attributes:
+        tasks: names; with the policy's where a run has several.
+        spans: by task, the environment steps between which areas are taken; None where the runs
+            have no two evaluations in common.
+        curves: by task and arm, one curve a run in the order of seeds.
+        missing: cells that have not finished, and why.
+    """
+
+    tasks: tuple[str, ...]
+    arms: tuple[str, ...]
+    spans: dict[str, Interval | None]
+    summaries: tuple[Summary, ...]
+    comparisons: tuple[Comparison, ...]
+    overall: tuple[Overall, ...]
+    curves: dict[tuple[str, str], tuple[Curve, ...]]
+    missing: tuple[tuple[Cell, str], ...]
+    margin: float | None
+    margin_is_late: bool
+    alpha: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, without the curves, which results.jsonl has."""
+        return {
+            "schema_version": ANALYSIS_SCHEMA_VERSION,
+            "margin": self.margin,
+            "margin_is_late": self.margin_is_late,
+            "alpha": self.alpha,
+            "level": LEVEL,
+            "spans": self.spans,
+            "summaries": [vars(s) for s in self.summaries],
+            "comparisons": [vars(c) for c in self.comparisons],
+            "overall": [vars(o) for o in self.overall],
+            "missing": [{"run": str(cell), "why": why} for cell, why in self.missing],
+        }
+
+
+def analyse(
+    plan: Plan,
+    results: Mapping[Cell, Result],
+    late_margin: float | None = None,
+    resamples: int = RESAMPLES,
+) -> Analysis:
+    """Conclude from the finished runs of a plan.
+
+    Args:
+        late_margin: a margin given now, after the runs, in place of the plan's; said in the result.
+    """
+    rng = np.random.default_rng(_BOOTSTRAP_SEED)
+    margin = plan.margin if late_margin is None else late_margin
+    curves = _curves(plan, results)
+    tasks = tuple(dict.fromkeys(task for task, _ in curves))
+    spans = {
+        task: _span([c for (t, _), cs in curves.items() if t == task for c in cs]) for task in tasks
+    }
+    scores = {
+        (task, arm, measure): _scores(measure, group, spans[task])
+        for (task, arm), group in curves.items()
+        for measure in MEASURES
+    }
+    summaries, comparisons = [], []
+    for measure in MEASURES:
+        for task in tasks:
+            for arm in plan.arms:
+                ours = scores.get((task, arm, measure), np.empty(0))
+                if not ours.size:
+                    continue
+                summaries.append(_summary(task, arm, measure, ours, rng, resamples))
+                theirs = scores.get((task, plan.arms[0], measure), np.empty(0))
+                if arm != plan.arms[0] and min(ours.size, theirs.size) >= 2:
+                    names = (task, arm, plan.arms[0], measure)
+                    comparisons.append(_comparison(names, ours, theirs, margin, plan.alpha, rng))
+    return Analysis(
+        tasks=tasks,
+        arms=plan.arms,
+        spans=spans,
+        summaries=tuple(summaries),
+        comparisons=tuple(comparisons),
+        overall=_overall(plan, tasks, scores, rng),
+        curves=curves,
+        missing=tuple(_missing(plan, results)),
+        margin=margin,
+        margin_is_late=late_margin is not None and late_margin != plan.margin,
+        alpha=plan.alpha,
+    )
+
+
+def _curves(plan: Plan, results: Mapping[Cell, Result]) -> dict[tuple[str, str], tuple[Curve, ...]]:
+    """Curves of finished runs by task (and policy, where there are several) and arm."""
+    finished = [results[c] for c in plan.cells() if c in results and results[c].state == FINISHED]
+    policies = {name for result in finished for name in result.curves}
+    found: dict[tuple[str, str], list[Curve]] = {}
+    for task in plan.tasks:
+        for arm in plan.arms:
+            for result in finished:
+                if (result.cell.task, result.cell.arm) != (task, arm):
+                    continue
+                for policy, curve in result.curves.items():
+                    words = (task, policy if len(policies) > 1 else "")
+                    found.setdefault((" ".join(filter(None, words)), arm), []).append(curve)
+    return {key: tuple(group) for key, group in found.items()}
+
+
+def _span(curves: Sequence[Curve]) -> Interval | None:
+    """The steps that every curve covers."""
+    low = max(float(curve.steps[0]) for curve in curves)
+    high = min(float(curve.steps[-1]) for curve in curves)
+    return (low, high) if low < high else None
+
+
+def _scores(measure: str, curves: Sequence[Curve], span: Interval | None) -> Scores:
+    if measure == "final":
+        return np.array([curve.returns[-1] for curve in curves])
+    if span is None:
+        return np.empty(0)
+    return np.array([area_under_curve(c.steps, c.returns, *span) for c in curves])
+
+
+def _summary(
+    task: str, arm: str, measure: str, scores: Scores, rng: np.random.Generator, resamples: int
+) -> Summary:
+    several = scores.size >= 2
+    return Summary(
+        task=task,
+        arm=arm,
+        measure=measure,
+        n=scores.size,
+        iqm=float(iqm(scores)),
+        interval=bootstrap_interval([scores], iqm, rng, LEVEL, resamples) if several else None,
+        mean=float(scores.mean()),
+        sd=float(scores.std(ddof=1)) if several else None,
+        scores=tuple(scores.tolist()),
+    )
+
+
+def _comparison(
+    names: tuple[str, str, str, str],
+    ours: Scores,
+    theirs: Scores,
+    margin: float | None,
+    alpha: float,
+    rng: np.random.Generator,
+) -> Comparison:
+    difference = welch(ours, theirs)
+    verdict = judge(difference, margin, alpha)
+    sd = float(np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 2))
+    task, arm, baseline, measure = names
+    return Comparison(
+        task=task,
+        arm=arm,
+        baseline=baseline,
+        measure=measure,
+        difference=difference.value,
+        interval=difference.interval(LEVEL),
+        improvement=probability_of_improvement([ours], [theirs]),
+        improvement_interval=improvement_interval([ours], [theirs], rng, LEVEL),
+        answer=verdict.answer,
+        p_different=verdict.p_different,
+        p_equivalent=verdict.p_equivalent,
+        seeds_needed=None if margin is None else seeds_for_power(sd, margin, POWER, alpha),
+        note=_note(ours, theirs),
+    )
+
+
+def _note(ours: Scores, theirs: Scores) -> str:
+    if ours.size == theirs.size and (ours == theirs).all():
+        return "the same number in every run: nothing is estimated"
+    if ours.std() == 0 and theirs.std() == 0:
+        return "no spread within either arm (a ceiling?): look at the other measure"
+    return ""
+
+
+def _overall(
+    plan: Plan,
+    tasks: Sequence[str],
+    scores: Mapping[tuple[str, str, str], Scores],
+    rng: np.random.Generator,
+) -> tuple[Overall, ...]:
+    if len(tasks) < 2:
+        return ()
+    found = []
+    baseline = plan.arms[0]
+    for measure in MEASURES:
+        for arm in plan.arms[1:]:
+            ours = [scores.get((task, arm, measure), np.empty(0)) for task in tasks]
+            theirs = [scores.get((task, baseline, measure), np.empty(0)) for task in tasks]
+            if all(s.size for s in (*ours, *theirs)):
+                chance = probability_of_improvement(ours, theirs)
+                interval = improvement_interval(ours, theirs, rng, LEVEL)
+                found.append(Overall(arm, baseline, measure, chance, interval))
+    return tuple(found)
+
+
+def _missing(plan: Plan, results: Mapping[Cell, Result]) -> list[tuple[Cell, str]]:
+    missing = []
+    for cell in plan.cells():
+        result = results.get(cell)
+        if result is None:
+            missing.append((cell, "has not been run"))
+        elif result.state != FINISHED:
+            where = f" (runs/{result.run})" if result.run else ""
+            missing.append((cell, f"{result.state}: {result.cause}{where}"))
+    return missing

@@ -17,6 +17,7 @@ import gymnasium
 import numpy as np
 
 from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.extras import how_to_get, register_for
 from tuitrain.envs.multi_agent import ParallelLanes, is_parallel
 from tuitrain.envs.spaces import BadObservation, EnvError, UnsupportedSpace
 from tuitrain.envs.spec import EnvSpec
@@ -117,11 +118,13 @@ def build_env(env_config: EnvConfig) -> Any:
         except Exception as error:
             raise EnvError(_build_failed(env_id, kwargs, error)) from error
     else:
+        register_for(env_id)
         try:
             # The lanes check what matters; gymnasium's checker would warn and cost time.
             env = gymnasium.make(env_id, disable_env_checker=True, **kwargs)
         except Exception as error:
-            raise EnvError(_build_failed(env_id, kwargs, error)) from error
+            failed = _build_failed(env_id, kwargs, error)
+            raise EnvError(failed + how_to_get(error)) from error
     if isinstance(env, gymnasium.Env) or has_lanes(env) or is_turn_world(env) or is_parallel(env):
         return env
     hint = ""

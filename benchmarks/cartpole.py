@@ -30,8 +30,8 @@ ARMS = {
 }
 
 
-def measure(pairs: int, seeds: int = SEEDS) -> dict[str, Any]:
-    """Figures by name; `pairs` is not used, a pair is a seed."""
+def measure(seeds: int = SEEDS) -> dict[str, Any]:
+    """Figures by name, from runs of every arm with seeds 1 to `seeds`."""
     arms = dict(ARMS)
     if find_spec("stable_baselines3") is None:
         del arms["stable-baselines3"]

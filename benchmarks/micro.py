@@ -1,8 +1,8 @@
 """Single operations over the least that the same work could cost.
 
 Every line is a pair: ours, and the bare system calls, copies or tensor operations that remain when
-everything around them is taken away. One process, nobody else at the shared memory. Sampling is the
-subject `replay`'s.
+everything around them is taken away. One process, nobody else at the shared memory. Appending and
+sampling are the subject `replay`'s.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from benchmarks.pairs import PAIRS, Ratio, interleave, ratio
 from benchmarks.supervised import CARTPOLE
 from tuitrain.config.load import load_config
 from tuitrain.config.resolve import resolve
-from tuitrain.envs.spec import PolicySpec
 from tuitrain.learning.batch import to_device
 from tuitrain.learning.dqn import DQN
 from tuitrain.learning.flatten import FlatModule, layout_of, rehome
@@ -33,8 +32,6 @@ from tuitrain.learning.networks import build_network
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import WeightStore
 from tuitrain.replay import segment
-from tuitrain.replay.buffer import PolicyReplay
-from tuitrain.replay.layout import ReplayLayout
 from tuitrain.replay.limiter import Limiter, LimiterRule
 from tuitrain.replay.lock import LockFile
 
@@ -42,9 +39,6 @@ Call = Callable[[], object]
 
 STRETCH_S = 0.02
 """An operation is repeated for about so long at a time."""
-
-VECTOR = PolicySpec((4,), "float32", 2, ("agent",))
-IMAGE = PolicySpec((84, 84), "uint8", 6, ("agent",))
 
 
 class Pair(NamedTuple):
@@ -122,8 +116,6 @@ def _memory() -> Iterator[_Memory]:
 def _pairs(memory: _Memory) -> dict[str, Pair]:
     return {
         **_locking(memory),
-        **_replay(memory, "vectors [4]", VECTOR, 1, 50_000),
-        **_replay(memory, "frames 84x84x4", IMAGE, 4, 20_000),
         **_learning(memory),
     }
 
@@ -173,50 +165,6 @@ def _tenth() -> Any:
     from fractions import Fraction
 
     return Fraction(1, 10)
-
-
-def _replay(
-    memory: _Memory, what: str, spec: PolicySpec, frames: int, capacity: int
-) -> dict[str, Pair]:
-    lanes, rows = 8, 16
-    layout = ReplayLayout("default", spec, frames, 1, 1, lanes, rows, capacity, 1000, 1000, 1)
-    lock = memory.locks.rwlock(10 + len(what), what, 1.0)
-    replay = PolicyReplay(layout, memory.make(layout.nbytes), [lock])
-    replay.initialise()
-    writer = replay.writer(0)
-    observation = np.zeros((lanes, *spec.observation_shape), spec.dtype)
-    action = np.zeros(lanes, np.int64)
-    reward, no = np.zeros(lanes, np.float32), np.zeros(lanes, np.bool_)
-    age = np.zeros(lanes, np.int64)
-    row = 0
-
-    def append() -> None:
-        nonlocal row
-        writer.begin(rows)
-        writer.put_observation(row, observation, age, 0)
-        for _ in range(rows):
-            writer.put_outcome(row, action, reward, no, no, 0, row * lanes)
-            row += 1
-            age[:] = row % 200
-            writer.put_observation(row, observation, age, 0)
-        writer.commit(row)
-
-    while row < capacity // lanes:
-        append()
-    chunk = np.zeros((rows, *observation.shape), spec.dtype)
-    target = np.ones((64, *chunk.shape), spec.dtype)  # ones: pages of zeros are not there yet
-    slot = 0
-
-    def copy_chunk() -> None:
-        nonlocal slot
-        slot = (slot + 1) % len(target)
-        np.copyto(target[slot], chunk)
-
-    return {
-        f"append {rows} rows of {lanes}, {what}": Pair(
-            append, copy_chunk, "one copy of the observations"
-        )
-    }
 
 
 def _learning(memory: _Memory) -> dict[str, Pair]:

@@ -37,7 +37,9 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUBJECTS)}")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="rounds (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, help="runs of each arm of `cartpole` (default: 10)")
+    parser.add_argument(
+        "--seeds", type=int, default=10, help="runs of `cartpole`'s arms (default: 10)"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     given = parser.parse_args()
     if unknown := set(given.names) - SUBJECTS.keys():
@@ -52,10 +54,10 @@ def main() -> int:
         found["machine"] |= peers()
     print("  ".join(f"{key}: {value}" for key, value in found["machine"].items()))
     for name in names:
-        print(f"\n{name}: {SUBJECTS[name]}; {given.pairs} pairs, median [95 % interval]")
+        pairs = given.seeds if name == "cartpole" else given.pairs
+        print(f"\n{name}: {SUBJECTS[name]}; {pairs} pairs, median [95 % interval]")
         start = time.monotonic()
-        more = {"seeds": given.seeds} if name == "cartpole" and given.seeds else {}
-        figures = importlib.import_module(f"benchmarks.{name}").measure(given.pairs, **more)
+        figures = importlib.import_module(f"benchmarks.{name}").measure(pairs)
         show(figures)
         print(f"  ({time.monotonic() - start:.0f} s, load now {os.getloadavg()[0]:.1f})")
         found[name] = figures

@@ -7,6 +7,7 @@ described by interquartile means and compared with the first arm. Pure: no files
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,9 @@ from tuitrain.experiments.plan import Cell, Plan
 from tuitrain.experiments.statistics import (
     RESAMPLES,
     Answer,
+    Difference,
     Scores,
+    Verdict,
     area_under_curve,
     bootstrap_interval,
     improvement_interval,
@@ -245,6 +248,10 @@ def _comparison(
 ) -> Comparison:
     difference = welch(ours, theirs)
     verdict = judge(difference, margin, alpha)
+    if _identical(ours, theirs):
+        # Welch takes the runs as independent, which these are certainly not.
+        difference = Difference(0.0, 0.0, math.inf)
+        verdict = Verdict("equivalent", 1.0, 0.0)
     sd = float(np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 2))
     task, arm, baseline, measure = names
     return Comparison(
@@ -265,11 +272,16 @@ def _comparison(
 
 
 def _note(ours: Scores, theirs: Scores) -> str:
-    if ours.size == theirs.size and (ours == theirs).all():
-        return "the same number in every run: nothing is estimated"
+    if _identical(ours, theirs):
+        return "the same number for every seed: the difference is exactly 0"
     if ours.std() == 0 and theirs.std() == 0:
         return "no spread within either arm (a ceiling?): look at the other measure"
     return ""
+
+
+def _identical(ours: Scores, theirs: Scores) -> bool:
+    """Whether each seed gave both arms the same number, as `sequential` and `lockstep` do."""
+    return ours.size == theirs.size and bool((ours == theirs).all()) and ours.std() > 0
 
 
 def _overall(

@@ -1,0 +1,233 @@
+"""From metrics to curves, from curves to answers, from answers to text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tuitrain.config.resolve import resolve
+from tuitrain.config.schema import Config
+from tuitrain.experiments.analysis import Analysis, analyse
+from tuitrain.experiments.curves import Curve, curves_of
+from tuitrain.experiments.plan import Cell, Plan
+from tuitrain.experiments.plot import NoMatplotlib, band, on_grid, plot
+from tuitrain.experiments.store import Result
+from tuitrain.experiments.table import lines_of
+from tuitrain.metrics.sinks import to_json
+
+SEEDS = (1, 2, 3, 4)
+
+
+def evaluation(steps: int, value: float | None, policy: str = "default") -> dict:
+    return {"kind": "eval", "policy": policy, "steps": steps, "return_mean": value}
+
+
+def curve(*returns: float, steps: tuple[float, ...] = (100, 200, 300)) -> Curve:
+    return Curve(np.array(steps, np.float64), np.array(returns, np.float64))
+
+
+def plan(*arms: str, tasks: tuple[str, ...] = ("",), margin: float | None = None) -> Plan:
+    config = resolve(Config(), cores=1)
+    return Plan(arms, tasks, SEEDS, {(a, t): config for a in arms for t in tasks}, margin)
+
+
+def finished(arm: str, finals: list[float], task: str = "") -> dict[Cell, Result]:
+    """Runs whose return rises from 0 to the final one."""
+    return {
+        (cell := Cell(arm, task, seed)): Result(
+            cell, "finished", "", f"r{seed}", 300, 1.0, {"default": curve(0, final / 2, final)}
+        )
+        for seed, final in zip(SEEDS, finals, strict=True)
+    }
+
+
+def concluded(
+    ours: list[float], theirs: list[float], margin: float | None = None
+) -> tuple[Analysis, str]:
+    """The analysis of two arms, and the first answer (of final returns)."""
+    results = finished("base", theirs) | finished("new", ours)
+    found = analyse(plan("base", "new", margin=margin), results, resamples=200)
+    return found, found.comparisons[0].answer
+
+
+# ---- curves ----------------------------------------------------------------------------------
+
+
+def test_a_curve_is_the_finite_evaluations_of_a_policy() -> None:
+    records = [
+        evaluation(10, 1.0),
+        {"kind": "train", "policy": "default", "steps": 11, "return_mean": 99.0},
+        evaluation(20, None),
+        evaluation(20, 5.0, policy="other"),
+        evaluation(30, 3.0),
+        {"kind": "eval", "steps": None, "return_mean": 1.0},
+    ]
+    found = curves_of(records)
+    assert found.keys() == {"default", "other"}
+    assert found["default"].steps.tolist() == [10, 30]
+    assert found["default"].returns.tolist() == [1, 3]
+
+
+def test_after_going_back_in_steps_what_comes_later_counts() -> None:
+    records = [evaluation(steps, value) for steps, value in [(10, 1), (20, 2), (30, 3)]]
+    records += [evaluation(20, 7), evaluation(30, 8)]  # resumed from between 10 and 20
+    assert curves_of(records)["default"].returns.tolist() == [1, 7, 8]
+
+
+# ---- answers ---------------------------------------------------------------------------------
+
+
+def test_arms_are_described_by_final_return_and_area() -> None:
+    found, _ = concluded([4, 8, 6, 30], [1, 2, 3, 4])
+    of = {(s.arm, s.measure): s for s in found.summaries}
+    assert of["new", "final"].iqm == 7
+    assert of["new", "final"].mean == 12
+    # a straight line from 0 has half its final height on average
+    assert of["new", "area"].scores == (2, 4, 3, 15)
+    assert found.spans == {"": (100, 300)}
+    low, high = of["new", "final"].interval or (0, 0)
+    assert 4 <= low < 7 < high <= 30
+
+
+def test_areas_are_over_what_all_runs_cover() -> None:
+    results = finished("base", [1, 1, 1, 1]) | finished("new", [2, 2, 2, 2])
+    cell = Cell("new", "", 1)
+    early = curve(0, 10, 10, steps=(50, 150, 250))
+    results[cell] = Result(cell, "finished", "", "r", 250, 1.0, {"default": early})
+    found = analyse(plan("base", "new"), results, resamples=100)
+    assert found.spans == {"": (100, 250)}
+    area = next(s for s in found.summaries if (s.arm, s.measure) == ("new", "area"))
+    # from 5 at 100 to 10 at 150, then flat to 250
+    assert area.scores[0] == pytest.approx((50 * 7.5 + 100 * 10) / 150)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "margin", "answer"),
+    [
+        ([10.0, 10.2, 9.8, 10.1], [10.1, 9.9, 10.0, 10.2], 1.0, "equivalent"),
+        ([10.0, 10.2, 9.8, 10.1], [10.1, 9.9, 10.0, 10.2], None, "inconclusive"),
+        ([20.0, 20.2, 19.8, 20.1], [10.1, 9.9, 10.0, 10.2], 1.0, "different"),
+        ([0.0, 20.0, 10.0, 5.0], [1.0, 22.0, 9.0, 4.0], 1.0, "inconclusive"),
+    ],
+)
+def test_answers(ours: list[float], theirs: list[float], margin: float | None, answer: str) -> None:
+    found, given = concluded(ours, theirs, margin)
+    assert given == answer
+    assert answer in "\n".join(lines_of(found))
+
+
+def test_the_same_number_for_every_seed_is_no_coincidence() -> None:
+    found, answer = concluded([1, 50, 9, 30], [1, 50, 9, 30])
+    assert answer == "equivalent"
+    assert found.comparisons[0].interval == (0, 0)
+    assert "exactly 0" in "\n".join(lines_of(found))
+    # the same numbers of other seeds are
+    _, answer = concluded([50, 1, 9, 30], [1, 50, 9, 30])
+    assert answer == "inconclusive"
+
+
+def test_a_ceiling_is_pointed_out() -> None:
+    found, _ = concluded([500] * 4, [500] * 4, margin=5)
+    assert "a ceiling?" in "\n".join(lines_of(found))
+
+
+def test_an_inconclusive_answer_says_how_many_seeds_would_do() -> None:
+    found, _ = concluded([0, 20, 10, 5], [1, 22, 9, 4], margin=10)
+    needed = found.comparisons[0].seeds_needed
+    assert needed is not None
+    assert 8 < needed < 40
+    assert f"about {needed} seeds" in "\n".join(lines_of(found))
+    assert concluded([0, 20, 10, 5], [1, 22, 9, 4])[0].comparisons[0].seeds_needed is None
+
+
+def test_a_margin_set_after_the_runs_is_named_so() -> None:
+    results = finished("base", [1, 2, 3, 4]) | finished("new", [1, 2, 4, 3])
+    late = analyse(plan("base", "new", margin=1.0), results, late_margin=50, resamples=50)
+    assert "SET AFTER THE RUNS" in "\n".join(lines_of(late))
+    assert late.to_json()["margin_is_late"] is True
+    same = analyse(plan("base", "new", margin=1.0), results, late_margin=1.0, resamples=50)
+    assert "AFTER" not in "\n".join(lines_of(same))
+
+
+def test_only_finished_runs_count_and_the_others_are_named() -> None:
+    results = finished("base", [1, 2, 3, 4]) | finished("new", [9, 9, 9, 9])
+    failed = Cell("new", "", 2)
+    ended = Result(failed, "failed", "boom", "r9", 10, 1.0, {"default": curve(0, 0, -999)})
+    results[failed] = ended
+    del results[Cell("base", "", 4)]
+    found = analyse(plan("base", "new"), results, resamples=50)
+    assert {(s.arm, s.n) for s in found.summaries} == {("base", 3), ("new", 3)}
+    text = "\n".join(lines_of(found))
+    assert "2 runs missing" in text
+    assert "new seed 2: failed: boom (runs/r9)" in text
+    assert "base seed 4: has not been run" in text
+
+
+def test_one_run_an_arm_is_described_but_not_compared() -> None:
+    results = {c: r for c, r in finished("base", [1, 2, 3, 4]).items() if c.seed == 1}
+    found = analyse(plan("base", "new"), results)
+    assert (found.summaries[0].interval, found.comparisons) == (None, ())
+    assert lines_of(found)
+
+
+def test_tasks_are_compared_one_by_one_and_together() -> None:
+    tasks = ("easy", "hard")
+    results = finished("base", [1, 2, 3, 4], "easy") | finished("new", [5, 6, 7, 8], "easy")
+    results |= finished("base", [100, 300, 200, 400], "hard")
+    results |= finished("new", [50, 60, 70, 80], "hard")
+    found = analyse(plan("base", "new", tasks=tasks), results, resamples=50)
+    final = [c for c in found.comparisons if c.measure == "final"]
+    assert [(c.task, c.improvement) for c in final] == [("easy", 1.0), ("hard", 0.0)]
+    assert (found.overall[0].arm, found.overall[0].improvement) == ("new", 0.5)
+    text = "\n".join(lines_of(found))
+    assert "easy: final return" in text
+    assert "over all tasks" in text
+
+
+def test_policies_of_one_run_are_described_apart() -> None:
+    results = {}
+    for seed in SEEDS:
+        cell = Cell("base", "", seed)
+        curves = {"scout": curve(0, 1, 2), "digger": curve(0, 5, 9)}
+        results[cell] = Result(cell, "finished", "", "r", 300, 1.0, curves)
+    found = analyse(plan("base"), results, resamples=50)
+    assert found.tasks == ("scout", "digger")
+
+
+def test_the_same_results_give_the_same_numbers() -> None:
+    one, _ = concluded([4, 8, 6, 30], [1, 2, 3, 4], margin=3)
+    two, _ = concluded([4, 8, 6, 30], [1, 2, 3, 4], margin=3)
+    assert to_json(one.to_json()) == to_json(two.to_json())
+    assert json.loads(to_json(one.to_json()))["comparisons"][0]["baseline"] == "base"
+
+
+# ---- plot ------------------------------------------------------------------------------------
+
+
+def test_curves_meet_on_a_grid_and_their_band_is_of_runs() -> None:
+    steps, returns = on_grid((curve(0, 10, 20), curve(2, 2, 2)), 100, 300)
+    assert (steps[0], steps[-1], returns.shape) == (100, 300, (2, len(steps)))
+    assert returns[0, -1] == 20
+    low, high = band(returns, np.random.default_rng(0))
+    assert low[-1] == 2
+    assert high[-1] == 20
+
+
+def test_the_plot_is_the_same_file_each_time(tmp_path: Path) -> None:
+    found, _ = concluded([4, 8, 6, 30], [1, 2, 3, 4])
+    plot(found, tmp_path / "a.svg")
+    plot(found, tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert b"<svg" in (tmp_path / "a.svg").read_bytes()
+
+
+def test_without_matplotlib_it_says_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    found, _ = concluded([4, 8, 6, 30], [1, 2, 3, 4])
+    with pytest.raises(NoMatplotlib, match=r'pip install "tuitrain\[plots\]"'):
+        plot(found, tmp_path / "a.svg")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.parity.cases import config
 from tuitrain.config.resolve import resolve
@@ -19,21 +20,24 @@ CHUNK_STEPS, N_FRAMES = 5, 4
 Run = tuple[Blueprint, Stores]
 
 
+SEQUENCES: dict[str, Any] = {
+    "n_frames": N_FRAMES,
+    "env": {
+        "id": "tests.envs:SequenceEnv",
+        "kwargs": {"p_terminate": 0.1, "p_truncate": 0.1},
+        "n_frames": N_FRAMES,
+    },
+}
+
+
 @contextmanager
-def one_actor(folder: Path) -> Iterator[Run]:
-    """Its memory, with the first weights published; every such run goes the same way."""
-    case = config(
-        "cartpole",
-        "sequential",
-        actors=1,
-        n_frames=N_FRAMES,
-        env={
-            "id": "tests.envs:SequenceEnv",
-            "kwargs": {"p_terminate": 0.1, "p_truncate": 0.1},
-            "n_frames": N_FRAMES,
-        },
-    )
-    case = resolve(case, cores=2)
+def one_actor(folder: Path, **settings: Any) -> Iterator[Run]:
+    """Its memory, with the first weights published; every such run goes the same way.
+
+    Args:
+        settings: of ``tests.parity.cases.config``; by default, one agent and stacks of 4.
+    """
+    case = resolve(config("cartpole", "sequential", actors=1, **(settings or SEQUENCES)), cores=2)
     assert case.actors.chunk_steps == CHUNK_STEPS
     blueprint = Blueprint.from_probe(
         run_id=f"test-{folder.parent.name[-15:]}-{folder.name[-20:]}",

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from tuitrain.cli import commands, compare, config_cmd, evaluate, launch, runs
+from tuitrain.cli import commands, compare, config_cmd, evaluate, launch, new, runs
 
 HELP = """
 Train DQN-family agents with parallel actors, and watch it in the terminal.
@@ -21,6 +21,10 @@ Train DQN-family agents with parallel actors, and watch it in the terminal.
 \b
 A first run:
     tuitrain launch configs/cartpole.toml
+
+\b
+A config for your own environment, to start from:
+    tuitrain new my_env.py:make
 
 \b
 It opens the terminal UI; leaving that (d) never stops training. Then:
@@ -48,6 +52,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
+app.command("new")(new.new)
 app.command("launch")(launch.launch)
 app.command("resume")(launch.resume)
 app.command("attach")(runs.attach)

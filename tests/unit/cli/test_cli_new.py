@@ -1,0 +1,133 @@
+"""`tuitrain new`: a file that trains, or a reason and nothing left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.unit.cli.test_cli_training import in_tmp, tuitrain
+from tuitrain.cli.errors import Refused
+from tuitrain.cli.look import look_at
+from tuitrain.config.load import load_config
+from tuitrain.config.schema import EnvConfig
+
+__all__ = ["in_tmp"]
+
+ENVS = """
+import os, signal, subprocess, sys
+import gymnasium, numpy as np
+
+class Walk(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(0, 1, (5,), np.float64)
+    action_space = gymnasium.spaces.Discrete(2)
+    def __init__(self, length=9): self.length = length
+    def reset(self, *, seed=None, options=None):
+        print("noise on stdout"); self.at = 0
+        return np.zeros(5), {}
+    def step(self, action):
+        self.at += 1
+        return np.zeros(5), 1.0, self.at == self.length, False, {}
+
+class Dies(Walk):
+    def step(self, action):
+        print("last words", flush=True); os.kill(os.getpid(), signal.SIGKILL)
+
+class Hangs(Walk):
+    def reset(self, *, seed=None, options=None):
+        signal.pause()
+
+class Starts(Walk):
+    def __init__(self):
+        command = [sys.executable, "-c", "import time; time.sleep(1000)"]
+        child = subprocess.Popen(command, start_new_session=True)
+        open("pids", "a").write(f"{child.pid}\\n"); super().__init__()
+"""
+
+
+@pytest.fixture(autouse=True)
+def environments(in_tmp: None) -> None:
+    Path("my_env.py").write_text(ENVS)
+    Path("cp.toml").unlink()
+
+
+def left() -> list[int]:
+    """Processes, of anybody, that work in this test's folder."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and process.cwd() == os.getcwd():
+                found.append(process.pid)
+    return found
+
+
+def test_what_is_written_trains_and_is_never_overwritten() -> None:
+    done = tuitrain("new", "my_env.py:Walk", "--kwarg", "length=7")
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"noise" not in done.stdout + done.stderr
+    assert b"observations float64[5], 2 actions" in done.stdout
+    assert b"tuitrain launch walk.toml" in done.stdout
+    text = Path("walk.toml").read_text()
+    assert "Random actions return 7 in 7 steps" in text
+    config = load_config("walk.toml")
+    assert (config.env.id, config.env.kwargs) == ("my_env.py:Walk", {"length": 7})
+
+    again = tuitrain("new", "my_env.py:Walk")
+    assert again.returncode == 2
+    assert b"walk.toml exists and is not overwritten" in again.stderr
+    assert Path("walk.toml").read_text() == text
+
+    short = ["run.total_steps=2500", "eval.episodes=2", "run.schedule=sequential"]
+    done = tuitrain("launch", "walk.toml", *(w for item in short for w in ("--set", item)))
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    assert b"declared float64; they are kept" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ("my_env.py:Dies", b"random actions failed: its process ended: killed by SIGKILL"),
+        ("my_env.py:Walks", b"has no 'Walks'; did you mean Walk?"),
+        ("nowhere.py:make", b"there is no file"),
+        ("Pendulum-v1", b"its action space is Box"),
+        ("ALE/Pong-v5", b"pip install 'tuitrain[atari]'"),
+    ],
+)
+def test_what_does_not_work_is_told_and_leaves_nothing(env: str, told: bytes) -> None:
+    if env.startswith("ALE"):
+        Path("ale_py.py").write_text("raise ImportError('not here')")  # also where it is installed
+    before = set(os.listdir())
+    done = tuitrain("new", env, "--name", "x")
+    assert done.returncode == 2
+    assert told in done.stderr, done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+    assert (b"last words" in done.stderr) == ("Dies" in env)
+    assert set(os.listdir()) - before <= {"__pycache__"}
+    assert left() == []
+
+
+def test_an_environment_that_hangs_is_given_up() -> None:
+    with pytest.raises(Refused, match=r"has not come to an end within 2 s"):
+        look_at(EnvConfig(id="my_env.py:Hangs"), deadline_s=2.0)
+    assert left() == []
+
+
+def test_processes_that_an_environment_has_started_end_with_the_look() -> None:
+    assert look_at(EnvConfig(id="my_env.py:Starts")).episodes > 0
+    assert len(Path("pids").read_text().split()) == 3
+    deadline = time.monotonic() + 10.0
+    while left() and time.monotonic() < deadline:
+        os.sched_yield()  # init has yet to reap them
+    assert left() == []
+
+
+def test_help_teaches() -> None:
+    done = tuitrain("new", "--help")
+    assert done.returncode == 0
+    for word in (b"file.py:factory", b"--kwarg size=12", b"never", b"def make("):
+        assert word in done.stdout, word
+    assert b"tuitrain new my_env.py:make" in tuitrain("--help").stdout

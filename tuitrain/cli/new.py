@@ -1,0 +1,102 @@
+"""`tuitrain new`: from an environment to a config that trains on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuitrain.cli.errors import Refused, explained
+
+ATARI = "ALE/"
+"""Namespace of Atari's gymnasium ids."""
+
+
+@explained
+def new(
+    env: Annotated[
+        str,
+        typer.Argument(
+            metavar="ENV", help="package.module:factory, file.py:factory, or a gymnasium id."
+        ),
+    ],
+    kwargs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kwarg",
+            metavar="NAME=VALUE",
+            help="An argument of the factory, e.g. --kwarg size=12. May be given often.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the file (NAME.toml) and of its runs.")
+    ] = None,
+) -> None:
+    """Write a commented config for an environment into the current folder.
+
+    The environment is built, reset and stepped a little in a process of its own. What it looks like
+    decides the network and the numbers to start from; each line of the file says what it is for. An
+    existing file is never overwritten.
+
+    \b
+    Examples:
+        tuitrain new CartPole-v1
+        tuitrain new my_env.py:make --kwarg size=12
+        tuitrain new my_package.envs:make_maze --name maze
+        tuitrain new MinAtar/Breakout-v1        (pip install 'tuitrain[minatar]')
+        tuitrain new ALE/Pong-v5                (pip install 'tuitrain[atari]')
+
+    \b
+    A factory takes keyword arguments and returns a gymnasium.Env (Box observations, Discrete
+    actions), or a parallel multi-agent environment (PettingZoo's parallel API):
+        def make(size: int = 8) -> gymnasium.Env:
+            return MyEnv(size)
+    """
+    from tuitrain.cli.look import look_at
+    from tuitrain.config.emit import emit_value
+    from tuitrain.config.load import config_from, parse_config
+    from tuitrain.config.resolve import resolve
+    from tuitrain.config.starter import choose_network, name_for, starter
+
+    given = list(kwargs or [])
+    if env.startswith(ATARI):
+        # raw Atari is nothing to learn from: frames are to be skipped, cropped to grey and shrunk
+        game = env.removeprefix(ATARI).removesuffix("-v5")
+        env, given = "tuitrain.envs.atari:make", [f"game={game}", *given]
+        name = f"atari-{game.lower()}" if name is None else name
+    name = name_for(env) if name is None else name
+    path = Path(f"{name}.toml")
+    _refuse_existing(path)
+    overrides = [f"env.id={emit_value(env)}", *(f"env.kwargs.{item}" for item in given)]
+    config = config_from({"run": {"name": name}}, overrides)
+    resolve(config)  # a file that is not there is told before anything is started
+    seen = look_at(config.env)
+    text = starter(seen, name)
+    resolve(parse_config(text, str(path)))  # a file that cannot be launched is never written
+    try:
+        with open(path, "x") as file:
+            file.write(text)
+    except FileExistsError:
+        _refuse_existing(path)
+    except OSError as error:
+        raise Refused(f"cannot write {path}: {error.strerror}") from None
+    for policy_name, policy in seen.policies.items():
+        whose = f"{policy_name}: " if len(seen.policies) > 1 else ""
+        typer.echo(
+            f"{whose}observations {policy.dtype}{list(policy.shape)}, {policy.n_actions} actions"
+        )
+    network = choose_network(list(seen.policies.values()))
+    typer.echo(f'wrote {path} (network = "{network}")')
+    pad = " " * len(str(path))
+    typer.echo(
+        "\nNext:\n"
+        f"    tuitrain launch {path}          train, and watch it\n"
+        f"    tuitrain config check {path}    after an edit\n"
+        f"    tuitrain config schema {pad}   every key there is"
+    )
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise Refused(f"{path} exists and is not overwritten; give another --name")

@@ -1,0 +1,196 @@
+"""A look at an environment from a process of its own, for who has no supervisor to start a probe.
+
+``python -P -m tuitrain.workers.look RESULT_FD`` reads one JSON line on stdin (an ``EnvConfig``'s
+fields), writes JSON lines to the descriptor: ``{"stage": ...}`` before each thing that may crash or
+hang, then ``{"seen": ...}`` or ``{"error": ...}``. The rest of stdin is a lifeline: at its end the
+process kills its group, itself included. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.make import build_env, make_lanes
+from tuitrain.envs.spaces import EnvError
+from tuitrain.envs.turns import AnyLanes, TurnLanes, empty_row
+from tuitrain.envs.vector import DEFAULT_POLICY
+
+MAX_STEPS = 2_000
+MAX_SECONDS = 2.0
+"""Random steps are taken until one of the two."""
+
+COPIES = 2
+"""Environments built, because a factory may give the same one twice."""
+
+
+def look(config: EnvConfig, stage: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+    """What ``tuitrain.config.starter.Seen`` is made of, as plain JSON values.
+
+    Args:
+        config: the environment.
+        stage: told what comes next.
+
+    Raises:
+        EnvError: it cannot be built, is not supported, or breaks its own declaration.
+    """
+    stage("building the environment")
+    highs = _highs(config)
+    lanes = make_lanes(config, COPIES)
+    try:
+        stage("resetting the environment")
+        lanes.reset(range(COPIES))
+        stage("stepping the environment with random actions")
+        tried = _try(lanes)
+    finally:
+        stage("closing the environment")
+        lanes.close()
+    return {
+        "policies": {
+            name: {
+                "shape": policy.observation_shape,
+                "dtype": policy.observation_dtype,
+                "high": highs.get(policy.agents[0], 0.0),
+                "n_actions": policy.n_actions,
+                "agents": policy.agents,
+            }
+            for name, policy in lanes.spec.policies.items()
+        },
+        **tried,
+    }
+
+
+def _highs(config: EnvConfig) -> dict[str, float]:
+    """The largest value each agent's space declares, by agent; 0 where it has no bound."""
+    env = build_env(config)
+    try:
+        space = getattr(env, "observation_space", None)
+        if callable(space):
+            found = {str(agent): space(agent) for agent in env.possible_agents}
+        else:
+            found = {DEFAULT_POLICY: space}
+        highs = {
+            name: float(np.max(getattr(space, "high", 0.0), initial=0.0))
+            for name, space in found.items()
+        }
+        return {name: high if np.isfinite(high) else 0.0 for name, high in highs.items()}
+    finally:
+        close = getattr(env, "close", None)
+        if close is not None:
+            close()
+
+
+class Outcome(NamedTuple):
+    """Of one vector step, for one policy; each [lanes]."""
+
+    reward: NDArray[np.float32]
+    over: NDArray[np.bool_]
+
+
+def _stepper(lanes: AnyLanes, policy: str) -> Callable[[], Outcome]:
+    """A function that takes one random vector step and returns what it gave `policy`."""
+    rng = np.random.default_rng(0)
+    policies = lanes.spec.policies
+    if isinstance(lanes, TurnLanes):
+        rows = {name: empty_row(part, lanes.n_envs) for name, part in policies.items()}
+
+        def turn() -> Outcome:
+            lanes.turn(
+                lambda name, _: rng.integers(policies[name].n_actions, size=lanes.n_envs), rows
+            )
+            return Outcome(rows[policy].reward, rows[policy].terminated | rows[policy].truncated)
+
+        return turn
+
+    def step() -> Outcome:
+        actions = {
+            name: rng.integers(part.n_actions, size=lanes.n_envs * len(part.agents))
+            for name, part in policies.items()
+        }
+        result = lanes.step(actions)[policy]
+        return Outcome(result.reward, result.terminated | result.truncated)
+
+    return step
+
+
+def _try(lanes: AnyLanes) -> dict[str, Any]:
+    """Random steps: how long they take and what episodes bring, of the first policy's lanes."""
+    first, policy = next(iter(lanes.spec.policies.items()))
+    step = _stepper(lanes, first)
+    n_lanes = lanes.n_envs * len(policy.agents)
+    total = np.zeros(n_lanes)
+    length = np.zeros(n_lanes, np.int64)
+    over = np.zeros(n_lanes, np.bool_)
+    returns: list[float] = []
+    lengths: list[int] = []
+    steps, began = 0, time.perf_counter()
+    while steps < MAX_STEPS and time.perf_counter() - began < MAX_SECONDS:
+        reward, ended = step()
+        steps += lanes.n_envs
+        total[over], length[over] = 0.0, -1  # this step was the reset
+        total += reward
+        length += 1
+        over = ended.copy()
+        returns += total[over].tolist()
+        lengths += length[over].tolist()
+    took = time.perf_counter() - began
+    seen: dict[str, Any] = {"steps": steps, "step_s": took / steps, "episodes": len(returns)}
+    if returns:
+        seen |= {
+            "return_mean": sum(returns) / len(returns),
+            "length_mean": sum(lengths) / len(lengths),
+        }
+    return seen
+
+
+def _main(result_fd: int) -> int:
+    faulthandler.enable()
+    lifeline = os.dup(0)
+    line = b""
+    while not line.endswith(b"\n"):
+        part = os.read(lifeline, 65_536)
+        if not part:
+            return 1
+        line += part
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
+
+    def tell(**what: Any) -> None:
+        os.write(result_fd, json.dumps(what).encode() + b"\n")
+
+    try:
+        config = EnvConfig.model_validate(json.loads(line))
+        tell(seen=look(config, lambda text: tell(stage=text)))
+    except EnvError as error:
+        tell(error=str(error))
+    except Exception as error:
+        tell(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc()[-4_000:])
+    return 0
+
+
+def _watch(fd: int) -> None:
+    with suppress(OSError):
+        while os.read(fd, 1):
+            pass
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    code = _main(int(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # an environment may have left threads that never end

@@ -49,7 +49,8 @@ class SumTree:
 
     A node keeps the running sums of its children, so finding a leaf is one comparison per level,
     and nothing is ever added up incrementally: sums are made from the values themselves and can't
-    drift. Equal values give equal bits, in whatever order they came.
+    drift. Equal values give equal bits, in whatever order they came. They are made when they are
+    asked for: between two draws of a learner lie the priorities of many updates.
 
     Args:
         size: number of leaves.
@@ -67,10 +68,13 @@ class SumTree:
                 break
             count = nodes
         self._leaves = self._values[0].reshape(-1)
+        self._changed = np.zeros(len(self._values[0]), np.bool_)
+        """Nodes right above leaves that have changed since sums were made."""
 
     @property
     def total(self) -> float:
         """Sum of all values."""
+        self._add_up()
         return float(self._sums[-1][0, -1])
 
     def get(self, leaves: Int) -> Float:
@@ -79,22 +83,21 @@ class SumTree:
 
     def set(self, leaves: Int, values: Float | float) -> None:
         """Give leaves other values; of equal leaves the last counts."""
-        if not len(leaves):
-            return
         self._leaves[leaves] = values
-        self._add_up(np.unique(leaves // _FAN_OUT))
+        self._changed[leaves // _FAN_OUT] = True
 
     def clear(self, start: int, stop: int) -> None:
         """Set leaves [start, stop) to 0."""
         if stop > start:
             self._leaves[start:stop] = 0.0
-            self._add_up(np.arange(start // _FAN_OUT, (stop - 1) // _FAN_OUT + 1))
+            self._changed[start // _FAN_OUT : (stop - 1) // _FAN_OUT + 1] = True
 
     def find(self, mass: Float) -> Int:
         """The leaf in which each ``mass`` in [0, total) of the running sum of all leaves lies.
 
         Never a leaf whose value is 0. ``mass`` [B] is used up. int64 [B].
         """
+        self._add_up()
         top = self._sums[-1][0]
         np.minimum(mass, np.nextafter(top[-1], 0.0), out=mass)
         node: Int = top[1:].searchsorted(mass, side="right")
@@ -108,10 +111,15 @@ class SumTree:
             node = node * _FAN_OUT + child
         return node
 
-    def _add_up(self, nodes: Int) -> None:
-        """Make the sums right above leaves of these (distinct) nodes that have changed."""
+    def _add_up(self) -> None:
+        """Make the sums above leaves that have changed."""
+        nodes = np.flatnonzero(self._changed)
+        if not len(nodes):
+            return
+        self._changed[:] = False
         for level, (values, sums) in enumerate(zip(self._values, self._sums, strict=True)):
-            if len(nodes) == len(values):
+            if 2 * len(nodes) > len(values):  # nearly all: cheaper without an index
+                nodes = np.arange(len(values))
                 np.cumsum(values, axis=1, out=sums[:, 1:])
             else:
                 sums[nodes, 1:] = values[nodes].cumsum(1)

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from tuitrain.cli import commands, compare, config_cmd, evaluate, launch, new, runs
+from tuitrain.cli import commands, compare, config_cmd, evaluate, launch, new, report, runs
 
 HELP = """
 Train DQN-family agents with parallel actors, and watch it in the terminal.
@@ -35,6 +35,7 @@ It opens the terminal UI; leaving that (d) never stops training. Then:
     tuitrain resume             go on from that checkpoint
     tuitrain eval --episodes 50 play it greedily
     tuitrain compare --help     arms over seeds: equivalent, different or inconclusive
+    tuitrain report             a page of its curves, checks and events
 
 RUN is `latest`, a run's name (cartpole-0003, or cartpole for the newest of them), its run id while
 it runs, or the path of its folder.
@@ -65,6 +66,7 @@ app.command("checkpoint")(commands.checkpoint)
 app.command("stop")(commands.stop)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.add_typer(config_cmd.app, name="config")
 app.command("clean")(runs.clean)
 

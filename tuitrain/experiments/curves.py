@@ -9,12 +9,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuitrain.metrics.sinks import read_jsonl
+
+P = TypeVar("P", bound=tuple[float, ...])
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,7 @@ def read_curves(metrics_jsonl: Path) -> dict[str, Curve]:
 
 
 def curves_of(records: Iterable[Mapping[str, Any]]) -> dict[str, Curve]:
-    """The curve of each policy from records in the order of time.
-
-    A resumed run goes back in steps: from there on what came later counts. So does the later one
-    of two evaluations at the same step.
-    """
+    """The curve of each policy from records in the order of time."""
     points: dict[str, list[tuple[float, float]]] = {}
     for record in records:
         value, steps = record.get("return_mean"), record.get("steps")
@@ -57,14 +55,24 @@ def curves_of(records: Iterable[Mapping[str, Any]]) -> dict[str, Curve]:
             continue
         assert isinstance(value, int | float)
         assert isinstance(steps, int | float)
-        curve = points.setdefault(str(record.get("policy", "")), [])
-        while curve and curve[-1][0] >= steps:
-            curve.pop()
-        curve.append((float(steps), float(value)))
+        points.setdefault(str(record.get("policy", "")), []).append((float(steps), float(value)))
     return {
-        name: Curve(np.array([p[0] for p in curve]), np.array([p[1] for p in curve]))
-        for name, curve in points.items()
+        name: Curve(*np.array(rising(found), np.float64).T.copy()) for name, found in points.items()
     }
+
+
+def rising(points: Iterable[P]) -> list[P]:
+    """Points, x first, without those that a later one has made void.
+
+    A resumed run goes back in steps: from there on what came later counts. So does the later one
+    of two evaluations at the same step.
+    """
+    kept: list[P] = []
+    for point in points:
+        while kept and kept[-1][0] >= point[0]:
+            kept.pop()
+        kept.append(point)
+    return kept
 
 
 def _finite(value: object) -> bool:

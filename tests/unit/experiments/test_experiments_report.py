@@ -1,0 +1,268 @@
+"""A report says what the files say, opens without network, and runs nothing that they contain."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tuitrain.cli.main import app
+from tuitrain.config.resolve import resolve
+from tuitrain.config.runs import RunFolder, create_run
+from tuitrain.config.schema import Config
+from tuitrain.experiments.curves import rising
+from tuitrain.experiments.plan import Cell
+from tuitrain.experiments.report import differences, page
+from tuitrain.experiments.run_files import chosen_events, read_run, thinned
+from tuitrain.experiments.store import Result, Store
+from tuitrain.experiments.svg import Chart, Series, compact, nice_ticks, svg
+
+EVIL = "<script>alert('x')</script>"
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed in order, and collects texts and attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "action")]
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def made(out_dir: Path, name: str = "r", ended: bool = True, **learner: object) -> RunFolder:
+    """A run folder as a run of two policies leaves it."""
+    tables = {"run": {"name": name, "out_dir": str(out_dir)}, "learner": learner}
+    folder = create_run(resolve(Config.model_validate(tables), cores=2))
+    records = [
+        {"kind": "eval", "policy": "a", "steps": 10 * n, "return_mean": n, "return_ci95": 0.5}
+        for n in range(1, 5)
+    ]
+    records += [{"kind": "learner", "policy": "a", "steps": 5, "loss": None, "q_mean": 1.0}]
+    folder.metrics_jsonl.write_text("".join(json.dumps(r) + "\n" for r in records) + '{"torn')
+    events = [
+        {"time_s": 1.0, "level": "info", "source": "supervisor", "text": "starts"},
+        {
+            "time_s": 2.0,
+            "level": "error",
+            "source": "a0",
+            "text": EVIL,
+            "data": {"traceback": f"Traceback {EVIL}"},
+        },
+    ]
+    folder.events_jsonl.write_text("".join(json.dumps(e) + "\n" for e in events))
+    if ended:
+        summary = {
+            "state": "failed",
+            "reason": EVIL,
+            "steps": 40,
+            "total_steps": 100,
+            "base_steps": 0,
+            "wall_s": 3.0,
+            "policies": {
+                "a": {"eval_return_mean": 4.0, "eval_return_ci95": 0.5, "eval_best": 4.25}
+            },
+            "learning": {"verdict": "IMPROVING", "reason": "slope"},
+            "checks": [
+                {"name": "replay ratio", "state": "fail", "value": "0.3", "advice": "look there"},
+                {"name": "liveness", "state": "ok", "value": "fine", "advice": "unneeded"},
+            ],
+            "last_checkpoint": None,
+            "run_dir": str(folder.path),
+        }
+        folder.summary_json.write_text(json.dumps(summary))
+    return folder
+
+
+# ---- files -----------------------------------------------------------------------------------
+
+
+def test_points_that_were_taken_back_are_gone() -> None:
+    assert rising([(1, 1), (2, 2), (3, 3), (2, 9), (2, 8)]) == [(1, 1), (2, 8)]
+
+
+def test_thinning_keeps_the_mean_of_every_stretch() -> None:
+    points = [(float(n), float(n % 2)) for n in range(1_000)]
+    few = thinned(points, 100)
+    assert len(few) == 100
+    assert {y for _, y in few} == {0.5}
+    assert few[0][0] == 4.5
+    assert thinned(points[:5], 100) == points[:5]
+    assert len(thinned(points, 300)) <= 300
+
+
+def test_of_many_events_the_grave_ones_are_kept() -> None:
+    events = [{"n": n, "level": "error" if n in (3, 7) else "info"} for n in range(100)]
+    kept, left_out = chosen_events(events, most=5)
+    assert [e["n"] for e in kept] == [3, 7, 97, 98, 99]
+    assert left_out == 95
+    assert chosen_events(events[:4], most=5) == (events[:4], 0)
+    all_grave = [{"n": n, "level": "warning"} for n in range(9)]
+    assert [e["n"] for e in chosen_events(all_grave, most=2)[0]] == [7, 8]
+
+
+# ---- svg -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 10, [0, 2, 4, 6, 8, 10]),
+        (0.13, 0.68, [0.2, 0.3, 0.4, 0.5, 0.6]),
+        (-3e6, 9e6, [-2e6, 0, 2e6, 4e6, 6e6, 8e6]),
+        (99.5, 100.5, [99.6, 99.8, 100.0, 100.2, 100.4]),
+    ],
+)
+def test_ticks_are_round_and_few(low: float, high: float, ticks: list[float]) -> None:
+    assert nice_ticks(low, high) == pytest.approx(ticks)
+
+
+def test_ticks_of_any_range_are_within_it() -> None:
+    for exponent in range(-12, 13):
+        for factor in (1.0, 1.7, 3.3, 4.9, 9.99):
+            low, high = -factor * 10.0**exponent, 2.1 * 10.0**exponent
+            found = nice_ticks(low, high)
+            assert 2 <= len(found) <= 6
+            assert all(low - 1e-9 * abs(low) <= t <= high + 1e-9 * abs(high) for t in found)
+    assert nice_ticks(3, 3) == [3]
+    assert nice_ticks(math.nan, 1)
+
+
+def test_numbers_on_axes_are_short() -> None:
+    shown = [compact(v) for v in (0, 1e-17, 0.03, 250, 12_500, 1.5e6, -2e9)]
+    assert shown == ["0", "0", "0.03", "250", "12.5k", "1.5M", "-2G"]
+
+
+def test_a_line_goes_where_its_points_are() -> None:
+    text = svg(Chart("t", "x", [Series("s", 3, [(0, 0), (50, 100), (100, 50)])]))
+    line = re.search(r'<polyline class="line c3" points="([^"]*)"', text)
+    assert line is not None
+    points = [tuple(map(float, p.split(","))) for p in line[1].split()]
+    assert points[0][0] < points[1][0] < points[2][0]
+    assert points[1][0] - points[0][0] == pytest.approx(points[2][0] - points[1][0], abs=0.2)
+    # up is small in SVG
+    assert points[1][1] < points[2][1] < points[0][1]
+
+
+def test_charts_of_nothing_one_point_and_constants() -> None:
+    assert svg(Chart("t", "x", [Series("s", 0, [])])) == ""
+    assert "<circle" in svg(Chart("t", "x", [Series("s", 0, [(5, 5)])]))
+    flat = svg(Chart("t", "x", [Series("s", 0, [(0, 7), (1, 7)])]))
+    assert "nan" not in flat
+    assert "<polyline" in flat
+    assert "c2 dashed" in svg(Chart("t", "x", [Series("s", 12, [(0, 1), (1, 2)])]))
+    assert "<script" not in svg(Chart(EVIL, EVIL, [Series(EVIL, 0, [(0, 1), (1, 2)])]))
+
+
+# ---- page ------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_the_files_say(tmp_path: Path) -> None:
+    one, two = made(tmp_path, lr=0.25), made(tmp_path, lr=0.125, n_step=3)
+    text = page([read_run(one), read_run(two)], 0.0)
+    found = Page(text)
+    for words in ("r-0001", "r-0002", "learner.lr", "0.25", "0.125", "learner.n_step", "failed"):
+        assert words in found.text
+    for words in ("replay ratio", "look there", "IMPROVING", "4 ± 0.5", "4.25", "Traceback"):
+        assert words in found.text
+    assert "unneeded" not in found.text
+    assert text.count('<polyline class="line c0"') == 1  # the evaluations; loss was never finite
+    assert "torn" not in found.text
+
+
+def test_the_page_needs_nothing_and_runs_nothing(tmp_path: Path) -> None:
+    text = page([read_run(made(tmp_path, name="r"))], 0.0)
+    found = Page(text)
+    assert not {"script", "link", "img", "iframe", "object"} & set(found.tags)
+    assert found.links == []
+    assert not re.search(r"url\(|@import|https?:", text)
+    assert "default-src 'none'" in text
+    assert EVIL in found.text  # as text
+
+
+def test_a_run_that_has_not_ended_is_reported_as_far_as_it_is(tmp_path: Path) -> None:
+    folder = made(tmp_path, ended=False)
+    found = Page(page([read_run(folder)], 0.0))
+    assert "no summary.json" in found.text
+    folder.metrics_jsonl.unlink()
+    folder.events_jsonl.unlink()
+    folder.provenance_json.write_text("{")
+    found = Page(page([read_run(folder)], 0.0))
+    assert "Nothing has been measured" in found.text
+
+
+def test_only_what_differs_is_a_difference() -> None:
+    values = [{"a": 1, "b": 2, "run.name": "x"}, {"a": 1, "b": 3, "run.name": "y", "c": 4}]
+    assert differences(values) == [["b", 2, 3], ["c", None, 4]]
+
+
+# ---- the command -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    tmp_path.chmod(0o700)
+    return tmp_path
+
+
+def call(*arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["report", *arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_report_of_runs_by_name(in_tmp: Path) -> None:
+    made(in_tmp / "runs")
+    made(in_tmp / "runs", lr=0.5)
+    assert "r-0002" in call()
+    assert "<title>r-0002" in (in_tmp / "report.html").read_text()
+    assert "2 runs" in call("r-0001", "latest", "runs/r-0002", "--out", "two.html")
+    assert "<title>2 runs" in (in_tmp / "two.html").read_text()
+
+
+def test_report_of_a_comparison_is_of_its_finished_runs(in_tmp: Path) -> None:
+    store = Store(in_tmp / "c")
+    with store.only_user():
+        store.plan_json.write_text("{}")
+        assert "finished yet" in call("c", code=2)
+        for state in ("finished", "failed"):
+            run = made(store.runs)
+            store.add(Result(Cell(state, "", 1), state, "", run.name, 1, 1.0, {}))
+    assert "r-0001" in call("c")
+
+
+def test_report_replaces_nothing_but_pages(in_tmp: Path) -> None:
+    made(in_tmp / "runs")
+    (in_tmp / "my.toml").write_text("[run]\n")
+    assert "--out" in call("--out", "my.toml", code=2)
+    assert (in_tmp / "my.toml").read_text() == "[run]\n"
+    assert "cannot be written" in call("--out", "nowhere/x.html", code=2)
+    call("--out", "x.html")
+    call("--out", "x.html")
+    assert "no run" in call("nothing", code=2)

@@ -1,0 +1,80 @@
+"""`tuitrain report`: one HTML page of one or several runs, for people who were not there."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuitrain.cli.commands import DEFAULT_RUNS
+from tuitrain.cli.errors import Refused, explained
+from tuitrain.cli.find import RunsDirOption, find
+from tuitrain.config.runs import RunFolder, write_atomically
+
+_PAGE = "<!doctype html>"
+
+
+@explained
+def report(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]...",
+            help="As everywhere (`latest`, a name, a folder), or a comparison's folder, which "
+            "means its finished runs.",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page; an older report there is replaced.")] = Path(
+        "report.html"
+    ),
+    runs_dir: RunsDirOption = DEFAULT_RUNS,
+) -> None:
+    """Write runs as one HTML page: summary, curves, config differences, checks, events.
+
+    The page needs no network and no other file. Ended and living runs will do.
+
+    \b
+    Examples:
+        tuitrain report
+        tuitrain report cartpole-0001 cartpole-0002 --out two.html
+        tuitrain report comparisons/cartpole
+    """
+    from tuitrain.experiments.report import page
+    from tuitrain.experiments.run_files import read_run
+
+    folders = [folder for text in runs or ["latest"] for folder in _folders(text, runs_dir)]
+    unique = list({folder.path.resolve(): folder for folder in folders}.values())
+    _check_out(out)
+    text = page([read_run(folder) for folder in unique], time.time())
+    try:
+        write_atomically(out, text)
+    except OSError as error:
+        raise Refused(f"{out} (--out) cannot be written: {error.strerror}") from error
+    count = f"{len(unique)} runs" if len(unique) > 1 else unique[0].name
+    typer.echo(f"{count}: {out.absolute()}")
+
+
+def _folders(text: str, runs_dir: Path) -> list[RunFolder]:
+    if not (Path(text) / "comparison.json").is_file():
+        return [find(text, runs_dir).folder]
+    from tuitrain.experiments.store import FINISHED, Store
+
+    store = Store(Path(text))
+    finished = [r for r in store.results().values() if r.state == FINISHED]
+    if not finished:
+        raise Refused(f"no run of the comparison {text} has finished yet")
+    return [RunFolder(store.runs / result.run) for result in finished]
+
+
+def _check_out(out: Path) -> None:
+    """Replace reports only: a slip of the tab key must not cost a config."""
+    try:
+        with open(out, encoding="utf-8", errors="replace") as file:
+            if file.read(len(_PAGE)).lower() not in (_PAGE, ""):
+                raise Refused(f"{out} (--out) exists and is no HTML page: give another name")
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise Refused(f"{out} (--out) cannot be written: {error.strerror}") from error

@@ -1,0 +1,303 @@
+"""`tuitrain report`: one or several runs as one HTML page that opens without network.
+
+No script, no font, no file beside it; its content security policy forbids all of them, so that
+nothing written in a run's files can do more than be read. Pure but for the files it is given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from tuitrain.config.schema import Config
+from tuitrain.experiments.plan import flat
+from tuitrain.experiments.run_files import LEARNER_CURVES, RunFiles
+from tuitrain.experiments.svg import Chart, Series, color_class, svg
+
+_STEPS = "environment steps"
+_MARKS = {"ok": "✓", "warn": "!", "fail": "✗", "n/a": "–"}
+_PROVENANCE = {
+    "git commit": ("git", "commit"),
+    "uncommitted changes": ("git", "diff_sha256"),
+    "tuitrain": ("tuitrain", "version"),
+    "tuitrain's source": ("tuitrain", "source_sha256"),
+    "python": ("python", "version"),
+    "torch": ("packages", "torch"),
+    "numpy": ("packages", "numpy"),
+    "gymnasium": ("packages", "gymnasium"),
+    "system": ("platform", "system"),
+    "cores": ("platform", "cores"),
+}
+
+
+def page(runs: Sequence[RunFiles], made_at_s: float) -> str:
+    """The whole page.
+
+    Args:
+        made_at_s: unix time, for its foot.
+    """
+    title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
+    style = files("tuitrain.experiments").joinpath("report.css").read_text(encoding="utf-8")
+    sections = [
+        _section("Summary", _summaries(runs)),
+        _section("Curves", _curves(runs)),
+        _section("Config", _configs(runs)),
+        _section("Checks", _checks(runs)),
+        _section("Events", _events(runs)),
+        _section("Code and machine", _provenance(runs)),
+    ]
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(made_at_s))
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            '<meta http-equiv="Content-Security-Policy" '
+            "content=\"default-src 'none'; style-src 'unsafe-inline'\">",
+            '<meta name="viewport" content="width=device-width">',
+            f"<title>{escape(title)} – tuitrain</title>",
+            f"<style>\n{style}</style></head><body>",
+            f"<h1>{escape(title)}</h1>",
+            *sections,
+            f"<footer>tuitrain report, {made}</footer>",
+            "</body></html>",
+            "",
+        ]
+    )
+
+
+# ---- sections --------------------------------------------------------------------------------
+
+
+def _summaries(runs: Sequence[RunFiles]) -> str:
+    return _table(
+        [
+            "run",
+            "schedule",
+            "seed",
+            "state",
+            "steps",
+            "time",
+            "last evaluation",
+            "best",
+            "learning",
+        ],
+        [_summary_row(number, run) for number, run in enumerate(runs)],
+    )
+
+
+def _summary_row(number: int, run: RunFiles) -> list[str]:
+    label = f'<span class="key {color_class(number)}"></span>{escape(run.name)}'
+    row = [label, run.config.run.schedule, str(run.config.run.seed)]
+    summary = run.summary
+    if summary is None:
+        seen = max((steps for e in run.evaluations.values() for steps, _, _ in e), default=0)
+        return [*row, escape(run.why_no_summary), f"{seen:,.0f}", "", "", "", ""]
+    policies: Mapping[str, Mapping[str, Any]] = summary["policies"]
+    state = f"<b>{escape(str(summary['state']))}</b>: {escape(str(summary['reason']))}"
+    last = [_evaluation(p, name if len(policies) > 1 else "") for name, p in policies.items()]
+    best = [_number(p.get("eval_best")) for p in policies.values()]
+    learning = summary["learning"]
+    verdict = f"{escape(str(learning.get('verdict')))}: {escape(str(learning.get('reason')))}"
+    steps = f"{summary['steps']:,} of {summary['total_steps']:,}"
+    return [
+        *row,
+        state,
+        steps,
+        f"{summary['wall_s']:,.0f} s",
+        "<br>".join(last),
+        "<br>".join(best),
+        verdict,
+    ]
+
+
+def _evaluation(policy: Mapping[str, Any], name: str) -> str:
+    mean, half = policy.get("eval_return_mean"), policy.get("eval_return_ci95")
+    width = "" if half is None else f" ± {half:.3g}"
+    return f"{escape(name)} {_number(mean)}{width}".strip()
+
+
+def _curves(runs: Sequence[RunFiles]) -> str:
+    charts = [
+        Chart("greedy return (mean of an evaluation, 95 % interval)", _STEPS, _evaluations(runs)),
+        Chart("return of training episodes, with exploration", _STEPS, _lines(runs, "training")),
+    ]
+    for field, title in LEARNER_CURVES.items():
+        charts.append(Chart(title, _STEPS, _lines(runs, "learner", field)))
+    speed = [Series(run.name, i, run.speed) for i, run in enumerate(runs)]
+    charts.append(Chart("environment steps per second", "seconds", speed))
+    drawn = [svg(chart) for chart in charts]
+    if not any(drawn):
+        return "<p>Nothing has been measured.</p>"
+    key = "".join(
+        f'<span><span class="key {color_class(i)}"></span>{escape(run.name)}</span>'
+        for i, run in enumerate(runs)
+    )
+    return f'<p class="keys">{key}</p><div class="charts">{"".join(drawn)}</div>'
+
+
+def _evaluations(runs: Sequence[RunFiles]) -> list[Series]:
+    series = []
+    for number, run in enumerate(runs):
+        for policy, points in run.evaluations.items():
+            line = [(steps, mean) for steps, mean, _ in points]
+            band = [(steps, mean - half, mean + half) for steps, mean, half in points]
+            series.append(Series(_label(run, policy), number, line, band))
+    return series
+
+
+def _lines(runs: Sequence[RunFiles], kind: str, field: str = "") -> list[Series]:
+    series = []
+    for number, run in enumerate(runs):
+        policies = run.learner[field] if field else getattr(run, kind)
+        series += [Series(_label(run, p), number, points) for p, points in policies.items()]
+    return series
+
+
+def _label(run: RunFiles, policy: str) -> str:
+    return run.name if len(run.evaluations) < 2 else f"{run.name} {policy}"
+
+
+def _configs(runs: Sequence[RunFiles]) -> str:
+    values = [flat(run.config) for run in runs]
+    parts = []
+    if len(runs) > 1:
+        rows = differences(values)
+        parts.append("<h3>What differs</h3>")
+        parts.append(
+            _table(["key", *(escape(run.name) for run in runs)], [_code(row) for row in rows])
+            if rows
+            else "<p>Nothing but names and folders.</p>"
+        )
+    default = flat(Config())
+    for run, own in zip(runs, values, strict=True):
+        rows = [
+            _code([key, value, default.get(key)])
+            for key, value in own.items()
+            if value != default.get(key)
+        ]
+        parts.append(
+            _details(
+                f"{run.name}: what is not the default", _table(["key", "value", "default"], rows)
+            )
+        )
+    return "".join(parts)
+
+
+def differences(values: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """Rows of keys that are not the same everywhere: key, then its value in each."""
+    keys = dict.fromkeys(key for one in values for key in one)
+    ignored = ("run.name", "run.out_dir")
+    return [
+        [key, *(one.get(key) for one in values)]
+        for key in keys
+        if key not in ignored and any(one.get(key) != values[0].get(key) for one in values)
+    ]
+
+
+def _checks(runs: Sequence[RunFiles]) -> str:
+    checked = [run for run in runs if run.summary is not None]
+    if not checked:
+        return "<p>Checks are recorded when a run ends.</p>"
+    names: dict[str, None] = {}
+    by_run: list[dict[str, Mapping[str, Any]]] = []
+    for run in checked:
+        assert run.summary is not None
+        rows = {str(c.get("name")): c for c in run.summary["checks"]}
+        names |= dict.fromkeys(rows)
+        by_run.append(rows)
+    body = [[escape(name), *(_check(rows.get(name)) for rows in by_run)] for name in names]
+    return _table(["check", *(escape(run.name) for run in checked)], body)
+
+
+def _check(check: Mapping[str, Any] | None) -> str:
+    if check is None:
+        return ""
+    state = str(check.get("state"))
+    kind = state if state in _MARKS and state != "n/a" else "none"
+    advice = check.get("advice") if state in ("warn", "fail") else None
+    more = f"<br><small>{escape(str(advice))}</small>" if advice else ""
+    value = escape(str(check.get("value", "")))
+    return f'<span class="{kind}">{_MARKS.get(state, "")} {value}</span>{more}'
+
+
+def _events(runs: Sequence[RunFiles]) -> str:
+    return "".join(_run_events(run, opened=len(runs) == 1) for run in runs)
+
+
+def _run_events(run: RunFiles, opened: bool) -> str:
+    rows = []
+    for event in run.events:
+        level = str(event.get("level", ""))
+        kind = {"warning": "warn", "error": "fail"}.get(level, "none")
+        text = escape(str(event.get("text", "")))
+        data = event.get("data")
+        traceback = data.get("traceback") if isinstance(data, Mapping) else None
+        if isinstance(traceback, str):
+            text += f"<pre>{escape(traceback)}</pre>"
+        rows.append(
+            [
+                _clock(event.get("time_s")),
+                f'<span class="{kind}">{escape(level)}</span>',
+                escape(str(event.get("source", ""))),
+                text,
+            ]
+        )
+    grave = sum(e.get("level") in ("warning", "error") for e in run.events)
+    title = f"{run.name}: {len(run.events)} events, {grave} of them warnings or errors"
+    if run.events_left_out:
+        title += f", {run.events_left_out} older ones left out"
+    return _details(title, _table(["time", "level", "source", "event"], rows), opened)
+
+
+def _provenance(runs: Sequence[RunFiles]) -> str:
+    rows = []
+    for name, (table, key) in _PROVENANCE.items():
+        found = [run.provenance.get(table) for run in runs]
+        values = [t.get(key) if isinstance(t, Mapping) else None for t in found]
+        rows.append(_code([name, *map(_short, values)]))
+    rows.append(_code(["folder", *(run.path for run in runs)]))
+    return _table(["", *(escape(run.name) for run in runs)], rows)
+
+
+# ---- pieces ----------------------------------------------------------------------------------
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+
+
+def _details(title: str, body: str, opened: bool = False) -> str:
+    mark = " open" if opened else ""
+    return f"<details{mark}><summary>{escape(title)}</summary>{body}</details>"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table of cells that are HTML already."""
+    top = "".join(f"<th>{cell}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{top}</tr>{body}</table></div>'
+
+
+def _code(values: Iterable[Any]) -> list[str]:
+    return [
+        '<span class="none">–</span>' if v is None else f"<code>{escape(str(v))}</code>"
+        for v in values
+    ]
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "–"
+
+
+def _clock(time_s: object) -> str:
+    if not isinstance(time_s, int | float):
+        return ""
+    return time.strftime("%H:%M:%S", time.localtime(time_s))
+
+
+def _short(value: Any) -> Any:
+    """The beginning of a hash; anything else as it is."""
+    return value[:12] if isinstance(value, str) and len(value) >= 40 and " " not in value else value

@@ -1,0 +1,162 @@
+"""The guide's world, taken out of the guide: its own turns and those of the lanes are the same."""
+
+from __future__ import annotations
+
+import random
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuitrain.config.load import load_config
+from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.make import inspect, make_lanes
+from tuitrain.envs.sorrel import SorrelWorld
+from tuitrain.envs.spaces import EnvError
+from tuitrain.envs.turns import TurnLanes, empty_row
+from tuitrain.loading import load_object
+
+GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "from-sorrel.md"
+MODULES = ("foraging", "train_foraging")
+
+
+def write_guide_files(folder: Path) -> None:
+    """Every block of the guide that begins with a file's name, as that file."""
+    blocks = re.findall(r"```\w+\n# (\S+)\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    assert [name for name, _ in blocks] == ["foraging.py", "train_foraging.py", "foraging.toml"]
+    for name, text in blocks:
+        (folder / name).write_text(text)
+
+
+@pytest.fixture
+def guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    write_guide_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    was = random.getstate(), np.random.get_state()
+    load_object("train_foraging.py:make")
+    yield sys.modules["foraging"]
+    random.setstate(was[0])
+    np.random.set_state(was[1])
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+Told = list[tuple[list[float], float]]
+"""What an agent saw and what it was paid, move by move."""
+
+
+def its_own_way(module: Any, epochs: int, turns: int) -> Told:
+    """Epochs by `take_turn`, with agents that choose by a random stream of their own."""
+    rng, told = np.random.default_rng(1), []
+    random.seed(3)
+    environment = module.Foraging()
+    views: list[Any] = []
+    for agent in environment.agents:
+        act = agent.act
+
+        def choose(state: Any) -> int:
+            views.append(state.astype(float).ravel().tolist())
+            return int(rng.integers(4))
+
+        def pay(world: Any, action: int, act: Any = act) -> float:
+            reward = act(world, action)
+            told.append((views[-1], reward))
+            return reward
+
+        agent.get_action, agent.act = choose, pay
+    for _ in range(epochs):
+        environment.reset()
+        while environment.turn < turns:
+            environment.take_turn()
+    return told
+
+
+def by_lanes(epochs: int, turns: int) -> tuple[Told, list[bool]]:
+    """The same through lanes; and which turns ended an epoch."""
+    rng, told, ends = np.random.default_rng(1), [], []
+    random.seed(3)
+    lanes = make_lanes(EnvConfig(id="train_foraging.py:make", kwargs={"max_turns": turns}), 1)
+    assert isinstance(lanes, TurnLanes)
+    rows = {name: empty_row(policy, 1) for name, policy in lanes.spec.policies.items()}
+    over = False
+    lanes.reset([0])
+    for _ in range(epochs * (turns + 1) - 1):
+        lanes.turn(
+            lambda policy, place: np.array([0 if over else rng.integers(4)]),  # noqa: B023
+            rows,
+        )
+        if not over:
+            told += [(row.observation[0].tolist(), float(row.reward[0])) for row in rows.values()]
+        over = bool(rows["agent_0"].truncated[0])
+        ends.append(over)
+        assert not rows["agent_0"].terminated[0]
+    return told, ends
+
+
+def test_the_guides_world_plays_as_it_does_by_itself(guide: ModuleType) -> None:
+    mine, ends = by_lanes(3, 40)
+    theirs = its_own_way(guide, 3, 40)
+    assert len(theirs) == 3 * 40 * 2
+    assert [view for view, _ in mine] == [view for view, _ in theirs]
+    assert [paid for _, paid in mine] == pytest.approx([paid for _, paid in theirs])
+    assert sum(paid for _, paid in mine if paid > 0) > 10, "nobody has found anything"
+    assert [turn for turn, over in enumerate(ends) if over] == [39, 80, 121]
+
+
+def test_the_guides_config_is_sound(guide: ModuleType) -> None:
+    config = load_config(Path("foraging.toml"), ())
+    spec = inspect(config.env)
+    assert list(spec.policies) == ["agent_0", "agent_1"]
+    assert spec.policies["agent_1"].observation_shape == (18,)
+    text = GUIDE.read_text()
+    table = tomllib.loads(
+        re.findall(r"```toml\n(\[env\.agent_policies\].*?)```", text, re.DOTALL)[0]
+    )
+    shared = config.env.model_copy(update={"agent_policies": table["env"]["agent_policies"]})
+    assert inspect(shared).policies["forager"].agents == ("agent_0", "agent_1")
+
+
+def test_done_ends_the_epoch_for_all_or_is_refused(guide: Any) -> None:
+    environment = guide.Foraging()
+    world = SorrelWorld(environment, max_turns=5, n_actions=4)
+    first, second = environment.agents
+    world.begin_turn()
+    assert world.end_turn() == (False, False)
+    first.is_done = second.is_done = lambda world: True
+    world.begin_turn()
+    assert world.end_turn() == (True, False)
+    second.is_done = lambda world: False
+    with pytest.raises(EnvError, match="some agents are done and others are not"):
+        world.end_turn()
+
+
+def test_what_sorrel_itself_says_is_read_from_it(guide: Any) -> None:
+    class Named:
+        def __init__(self, **names: Any) -> None:
+            self.__dict__ |= names
+
+    environment = guide.Foraging()
+    environment.config = Named(experiment=Named(max_turns=2))
+    environment.world.total_reward = 0.0
+    for agent in environment.agents:
+        agent.action_spec = Named(n_actions=3)
+    world = SorrelWorld(environment)
+    assert world.action_space("agent_1").n == 3
+    rewards = 0.0
+    ends = []
+    for _ in range(2):
+        world.begin_turn()
+        rewards += sum(world.act(name, 1) for name in world.possible_agents)
+        ends.append(world.end_turn())
+    assert ends == [(False, False), (False, True)]
+    assert environment.world.total_reward == pytest.approx(rewards)
+    environment.agents = []
+    with pytest.raises(EnvError, match="a Foraging without agents"):
+        SorrelWorld(environment)

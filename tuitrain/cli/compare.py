@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -241,18 +242,8 @@ class _Line:
         """Show a bar, where there is a terminal."""
         if not self._live:
             return
-        from tuitrain.supervisor.console import duration
-
-        width = 30
-        full = round(progress.share * width)
-        eta = "" if progress.eta_s is None else f"  ETA {duration(progress.eta_s)}"
-        failed = f", {progress.failed} failed" if progress.failed else ""
-        line = (
-            f"{'█' * full}{'░' * (width - full)} {100 * progress.share:3.0f}%  "
-            f"{progress.done} of {progress.total} runs done{failed}, "
-            f"{progress.running} running{eta}"
-        )
-        typer.echo(f"\r\x1b[K{line}", nl=False, err=True)
+        columns = shutil.get_terminal_size().columns
+        typer.echo(f"\r\x1b[K{progress_text(progress, columns - 1)}", nl=False, err=True)
         self._shown = True
 
     def clear(self) -> None:
@@ -260,3 +251,20 @@ class _Line:
         if self._shown:
             typer.echo("\r\x1b[K", nl=False, err=True)
             self._shown = False
+
+
+def progress_text(progress: Progress, columns: int) -> str:
+    """A bar and where things stand, in at most `columns` characters: it must stay on one line."""
+    from tuitrain.supervisor.console import duration
+
+    eta = "" if progress.eta_s is None else f"  ETA {duration(progress.eta_s)}"
+    failed = f", {progress.failed} failed" if progress.failed else ""
+    text = (
+        f"{100 * progress.share:3.0f}%  {progress.done} of {progress.total} runs done{failed}, "
+        f"{progress.running} running{eta}"
+    )
+    width = min(30, columns - len(text) - 2)
+    if width < 5:
+        return text[: max(0, columns)]
+    full = round(progress.share * width)
+    return f"{'█' * full}{'░' * (width - full)}  {text}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from tuitrain.experiments.analysis import MEASURES, Analysis
 from tuitrain.experiments.curves import Curve
-from tuitrain.experiments.statistics import Scores, iqm, stratified_resamples
+from tuitrain.experiments.statistics import Scores, iqm
 
 HOW_TO_INSTALL = 'pip install "tuitrain[plots]"'
 GRID_POINTS = 100
@@ -47,9 +47,9 @@ def band(returns: Scores, rng: np.random.Generator) -> tuple[Scores, Scores]:
     Returns:
         Two float64[P].
     """
-    (drawn,) = stratified_resamples([np.arange(len(returns), dtype=np.float64)], rng, RESAMPLES)
-    middles = iqm(np.moveaxis(returns[drawn.astype(np.int64)], 1, -1))
-    low, high = np.quantile(middles, [0.025, 0.975], axis=0)
+    drawn = rng.integers(len(returns), size=(RESAMPLES, len(returns)))
+    middles = np.array([iqm(column[drawn]) for column in returns.T])
+    low, high = np.quantile(middles, [0.025, 0.975], axis=1)
     return low, high
 
 

@@ -6,6 +6,7 @@ nothing written in a run's files can do more than be read. Pure but for the file
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -17,6 +18,7 @@ from tuitrain.experiments.plan import flat
 from tuitrain.experiments.run_files import LEARNER_CURVES, RunFiles
 from tuitrain.experiments.svg import Chart, Series, color_class, svg
 
+_HASH = re.compile("[0-9a-f]{40,}")
 _STEPS = "environment steps"
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗", "n/a": "–"}
 _PROVENANCE = {
@@ -300,4 +302,4 @@ def _clock(time_s: object) -> str:
 
 def _short(value: Any) -> Any:
     """The beginning of a hash; anything else as it is."""
-    return value[:12] if isinstance(value, str) and len(value) >= 40 and " " not in value else value
+    return value[:12] if isinstance(value, str) and _HASH.fullmatch(value) else value

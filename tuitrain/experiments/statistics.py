@@ -116,7 +116,7 @@ def probability_of_improvement(ours: Sequence[Scores], theirs: Sequence[Scores])
     The Mann-Whitney statistic divided by the number of pairs, averaged over strata.
     """
     _same_strata(ours, theirs)
-    return float(np.mean([_wins(x, y) for x, y in zip(ours, theirs, strict=True)]))
+    return float(np.mean([_wins(x, y).mean() for x, y in zip(ours, theirs, strict=True)]))
 
 
 def improvement_interval(
@@ -128,16 +128,20 @@ def improvement_interval(
 ) -> tuple[float, float]:
     """Percentile interval of ``probability_of_improvement``, both sides resampled."""
     _same_strata(ours, theirs)
-    ours_drawn = stratified_resamples(ours, rng, resamples)
-    theirs_drawn = stratified_resamples(theirs, rng, resamples)
-    chances = np.mean([_wins(x, y) for x, y in zip(ours_drawn, theirs_drawn, strict=True)], axis=0)
-    return _percentiles(chances, level)
+    chances = np.zeros(resamples)
+    for x, y in zip(ours, theirs, strict=True):
+        # How often each score is drawn: then every pair is looked at once, not once a resample.
+        x_times = rng.multinomial(x.size, np.full(x.size, 1 / x.size), size=resamples)
+        y_times = rng.multinomial(y.size, np.full(y.size, 1 / y.size), size=resamples)
+        won = np.einsum("rx,xy,ry->r", x_times, _wins(x, y), y_times, optimize=True)
+        chances += won / (x.size * y.size)
+    return _percentiles(chances / len(ours), level)
 
 
 def _wins(ours: Scores, theirs: Scores) -> NDArray[np.float64]:
-    pairs = np.sign(ours[..., :, None] - theirs[..., None, :])
-    share: NDArray[np.float64] = 0.5 + 0.5 * pairs.mean(axis=(-2, -1))
-    return share
+    """float64[N, M]: 1 where ours is larger, ½ where they are equal, 0 where it is smaller."""
+    pairs: NDArray[np.float64] = 0.5 + 0.5 * np.sign(ours[:, None] - theirs[None, :])
+    return pairs
 
 
 def _same_strata(ours: Sequence[Scores], theirs: Sequence[Scores]) -> None:
@@ -266,8 +270,12 @@ def equivalence_power(n: int, sd: float, margin: float, alpha: float = 0.05) -> 
     degrees = 2 * n - 2
     error = sd * math.sqrt(2 / n)
     t = t_quantile(1 - alpha, degrees)
+    # Nine standard deviations of u to each side, and no further than there is room.
+    least = max(0.0, 1 - 9 / math.sqrt(degrees))
     most = min(margin / (t * error), 1 + 9 / math.sqrt(degrees))
-    u = np.linspace(0.0, most, 4_001)[1:]
+    if most <= least:
+        return 0.0
+    u = np.linspace(least, most, 4_001)[1:]
     log_density = (
         math.log(2)
         + degrees / 2 * math.log(degrees / 2)

@@ -89,6 +89,8 @@ class Store:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise PlanError(f"another `tuitrain compare` is at work in {self.path}") from None
+        except OSError as error:
+            raise PlanError(f"{self.path} (--out) cannot be locked: {error.strerror}") from error
         else:
             yield
         finally:

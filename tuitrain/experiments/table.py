@@ -10,6 +10,10 @@ TITLES = {
     "final": "final return (last greedy evaluation)",
     "area": "area under the learning curve (mean greedy return over {span} environment steps)",
 }
+NO_AREA = (
+    "area under the learning curve: none, the runs have no two evaluations in common "
+    "(eval.every_steps)"
+)
 _MAX_MISSING = 10
 
 
@@ -27,11 +31,11 @@ def lines_of(analysis: Analysis) -> list[str]:
 
 def _block(analysis: Analysis, task: str, measure: str) -> list[str]:
     summaries = [s for s in analysis.summaries if (s.task, s.measure) == (task, measure)]
-    if not summaries:
-        return []
     span = analysis.spans[task]
-    shown_span = f"{span[0]:,.0f} to {span[1]:,.0f}" if span else "no common"
-    title = TITLES[measure].format(span=shown_span)
+    if measure == "area" and span is None:
+        return [_heading(task, NO_AREA), ""]
+    shown_span = f"{span[0]:,.0f} to {span[1]:,.0f}" if span else ""
+    heading = _heading(task, TITLES[measure].format(span=shown_span))
     compared = {c.arm: c for c in analysis.comparisons if (c.task, c.measure) == (task, measure)}
     header = [
         "",
@@ -44,10 +48,13 @@ def _block(analysis: Analysis, task: str, measure: str) -> list[str]:
         "answer",
     ]
     rows = [_row(s, compared.get(s.arm), analysis.arms[0]) for s in summaries]
-    heading = title if not task else f"{task}: {title}"
     notes = [f"  {c.arm}: {c.note}" for c in compared.values() if c.note]
     notes += [f"  {_advice(c)}" for c in compared.values() if c.answer == "inconclusive"]
     return [heading, *_aligned([header, *rows]), *filter(str.strip, notes), ""]
+
+
+def _heading(task: str, title: str) -> str:
+    return f"{task}: {title}" if task else title
 
 
 def _row(summary: Summary, compared: Comparison | None, baseline: str) -> list[str]:

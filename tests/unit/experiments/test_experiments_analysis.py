@@ -173,6 +173,16 @@ def test_one_run_an_arm_is_described_but_not_compared() -> None:
     assert lines_of(found)
 
 
+def test_runs_without_common_evaluations_have_no_area() -> None:
+    results = finished("base", [1, 2, 3, 4])
+    once = curve(5, steps=(300,))
+    cell = Cell("base", "", 2)
+    results[cell] = Result(cell, "finished", "", "r", 300, 1.0, {"default": once})
+    found = analyse(plan("base"), results, resamples=50)
+    assert {s.measure for s in found.summaries} == {"final"}
+    assert "eval.every_steps" in "\n".join(lines_of(found))
+
+
 def test_tasks_are_compared_one_by_one_and_together() -> None:
     tasks = ("easy", "hard")
     results = finished("base", [1, 2, 3, 4], "easy") | finished("new", [5, 6, 7, 8], "easy")

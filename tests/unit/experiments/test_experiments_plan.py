@@ -120,7 +120,8 @@ def test_each_run_gets_its_seed_and_a_name_of_its_own(config: Path, tmp_path: Pa
 
 
 def test_a_stored_plan_is_the_same_plan(config: Path) -> None:
-    plan = made(config, schedules=["sequential", "async"], seeds="1,9", margin=2.5)
+    grid = ["algorithm.preset=c51,rainbow"]
+    plan = made(config, schedules=["sequential", "async"], grid=grid, seeds="1,9", margin=2.5)
     assert plan_from_json(json.loads(json.dumps(plan.to_json()))) == plan
     with pytest.raises(PlanError, match="another version"):
         plan_from_json({"schema_version": 99})

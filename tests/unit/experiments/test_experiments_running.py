@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tuitrain.cli.compare import progress_text
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
@@ -223,6 +224,16 @@ def test_progress_counts_steps_and_says_when_it_ends(store: Store, world: World)
     half = Progress(1, 0, 1, 2, share=0.75, elapsed_s=10, started_share=0.5)
     assert half.eta_s == 10
     assert Progress(0, 0, 1, 2, share=0.5, elapsed_s=10, started_share=0.5).eta_s is None
+
+
+def test_the_line_of_progress_stays_on_one_line() -> None:
+    progress = Progress(3, 1, 2, 16, share=0.5, elapsed_s=60)
+    for columns in range(120):
+        assert len(progress_text(progress, columns)) <= columns
+    line = progress_text(progress, 100)
+    assert line.count("█") == line.count("░") == 15
+    for words in ("50%", "3 of 16 runs done, 1 failed, 2 running", "ETA 0:01:00"):
+        assert words in line
 
 
 def test_steps_are_those_of_the_newest_whole_line(tmp_path: Path) -> None:

@@ -287,6 +287,8 @@ def test_with_many_seeds_their_number_is_the_normal_one() -> None:
     normal = 2 * (z(0.95) + z(0.9)) ** 2 * 10**2
     assert seeds_for_power(10, 1) == pytest.approx(normal, rel=0.005)
     assert seeds_for_power(0, 1) == 2
+    many = 2 * (z(0.95) + z(0.9)) ** 2 * 200**2
+    assert seeds_for_power(200, 1) == pytest.approx(many, rel=1e-4)
     assert equivalence_power(1, 1, 1) == 0
     with pytest.raises(ValueError, match="no such test"):
         seeds_for_power(1, 0)

@@ -1,7 +1,7 @@
 """Environments for tests, by `tests.envs:Name` or `tests/envs.py:Name`.
 
 Each exists for one purpose: a known optimum that is learned in seconds (``Chain``, ``Catch``,
-``TwoPolicies``), observations that say exactly where they come from (``SequenceEnv``,
+``TwoPolicies``, ``Relay``), observations that say exactly where they come from (``SequenceEnv``,
 ``SequenceAgents``, ``TurnTags``), hidden global randomness (``GlobalRandomEnv``), dying
 (``FailingEnv``).
 Imports gymnasium and numpy only, so that it works as a file outside the repository too.
@@ -452,7 +452,8 @@ class TurnTags:
         assert self.began == self.turn + 1, "the turn has not begun"
         self.turn += 1
         terminated, truncated = (bool(draw < self.p_end) for draw in self._rng.random(2))
-        self.log[self.instance, self.episode].terminated = terminated
+        episode = self.log[self.instance, self.episode]
+        episode.terminated, episode.over = terminated, terminated or truncated
         return terminated, truncated
 
 
@@ -468,17 +469,68 @@ class TurnTag(NamedTuple):
 
 @dataclass
 class TurnEpisode:
-    """Rewards by agent and turn, and how it ended."""
+    """Rewards by agent and turn, whether it has ended, and how."""
 
     rewards: tuple[list[float], list[float], list[float]] = field(
         default_factory=lambda: ([], [], [])
     )
     terminated: bool = False
+    over: bool = False
 
 
 def turn_reward(episode: int, turn: int, number: int, action: int) -> float:
     """Reward of an agent for `action` in `turn`; exact in float32."""
     return float(episode % 64 * 8192 + turn % 128 * 32 + number * 8 + action)
+
+
+class Relay:
+    """`caller` sees a target and is paid 1 for naming it; `answerer` for repeating what it named.
+
+    They take turns, so the answerer sees the call of the same turn. Observations: float32[4],
+    one-hot. An episode is cut after `turns`. Optimum: 1 per turn and agent.
+
+    Args:
+        early: the answerer sees the world as it was when the turn began, and cannot know.
+    """
+
+    possible_agents = ("caller", "answerer")
+
+    def __init__(self, turns: int = 8, early: bool = False):
+        self.turns = turns
+        self.early = early
+        self._rng = np.random.default_rng()
+        self._turn = self._target = self._called = self._called_before = 0
+
+    def observation_space(self, agent: str) -> spaces.Box:
+        return spaces.Box(0.0, 1.0, (4,), np.float32)
+
+    def action_space(self, agent: str) -> spaces.Discrete:
+        return spaces.Discrete(4)
+
+    def reset(self, seed: int | None = None) -> None:
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        self._turn = self._called = 0
+
+    def begin_turn(self) -> None:
+        self._target = int(self._rng.integers(4))
+        self._called_before = self._called
+
+    def pov(self, agent: str) -> np.ndarray:
+        answers = self._called_before if self.early else self._called
+        view = np.zeros(4, np.float32)
+        view[self._target if agent == "caller" else answers] = 1.0
+        return view
+
+    def act(self, agent: str, action: int) -> float:
+        if agent == "caller":
+            self._called = action
+            return float(action == self._target)
+        return float(action == self._called)
+
+    def end_turn(self) -> tuple[bool, bool]:
+        self._turn += 1
+        return False, self._turn == self.turns
 
 
 class ClosingEnv(Chain):

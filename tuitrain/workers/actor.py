@@ -116,7 +116,9 @@ class _PolicyLanes:
     def choose(self, row: int, epsilon: float, lanes: slice = _ALL) -> NDArray[np.int64]:
         """Actions of these lanes for the pending row, from the frames in the shard."""
         if self._n_frames == 1:
-            newest = np.ascontiguousarray(self._observations[row - self._first][lanes])
+            newest = self._observations[row - self._first]
+            if lanes is not _ALL:
+                newest = np.ascontiguousarray(newest[lanes])
             return self.policy.act(newest[:, None], epsilon, self._rng)
         self.settle(row)
         self._rows[:] = row

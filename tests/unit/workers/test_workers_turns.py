@@ -60,7 +60,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.compared = 0
-        self.wrong: dict[str, int] = {"state": 0, "next": 0, "return": 0, "discount": 0, "acted": 0}
+        kinds = ("state", "next", "return", "discount", "acted", "stats")
+        self.wrong = dict.fromkeys(kinds, 0)
         self.terminated = self.truncated = 0
 
 
@@ -92,6 +93,13 @@ def play(run: Run, wrap: Wrap = lambda lanes: lanes) -> Tally:
             reader.unpin()
     for replay in shared.replays.values():
         assert int(replay.columns.header[0, 0]) > 0, "the ring has not wrapped"
+    finished = [episode for episode in TurnTags.log.values() if episode.over]
+    for name, part in actor.parts.items():
+        at = ["abc".index(agent) for agent in blueprint.spec.policies[name].agents]
+        returns = [sum(episode.rewards[number]) for episode in finished for number in at]
+        told = part.stats.take()
+        tally.wrong["stats"] += told["episodes"] != len(returns)
+        tally.wrong["stats"] += told["return_mean"] != pytest.approx(np.mean(returns))
     actor.close()
     return tally
 

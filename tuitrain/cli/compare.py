@@ -184,8 +184,7 @@ def _only_analyse(folder: Path, config: Path | None, margin: float | None, as_js
         raise Refused(f"{folder} is no comparison: it has no comparison.json")
     if not store.results():
         raise Refused(f"no run of {folder} has ended yet: there is nothing to conclude")
-    with store.only_user():
-        _conclude(store, margin, as_json)
+    _conclude(store, margin, as_json)  # also while the comparison goes on
 
 
 def _conclude(store: Store, late_margin: float | None, as_json: bool) -> bool:

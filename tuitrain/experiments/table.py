@@ -60,7 +60,7 @@ def _heading(task: str, title: str) -> str:
 def _row(summary: Summary, compared: Comparison | None, baseline: str) -> list[str]:
     row = [summary.arm, str(summary.n), number(summary.iqm), interval(summary.interval)]
     if compared is None:
-        return [*row, "", "", "", "compared with" if summary.arm == baseline else ""]
+        return [*row, "", "", "", "baseline" if summary.arm == baseline else ""]
     return [
         *row,
         f"{compared.difference:+.4g}",

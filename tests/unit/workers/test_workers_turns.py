@@ -22,6 +22,7 @@ from tuitrain.api import Policy as LoadedPolicy
 from tuitrain.config.schema import Config
 from tuitrain.envs.make import inspect, make_lanes
 from tuitrain.envs.turns import TurnLanes, TurnRow, empty_row
+from tuitrain.replay.layout import CUT
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules.acting import build_actor
 from tuitrain.workers.build import policies_for
@@ -152,6 +153,46 @@ def test_the_next_observation_is_the_agents_own_next_turn(run: Run) -> None:
     assert not any(tally.wrong.values()), tally.wrong
     assert tally.compared > 3_000
     assert min(tally.terminated, tally.truncated) > 50, "too few ends to prove anything about them"
+
+
+def test_after_a_death_in_a_turn_nothing_leads_into_the_successors_first_one(run: Run) -> None:
+    blueprint, shared = run
+    TurnTags.log.clear()
+
+    def chunk(actor: Any, number: int) -> None:
+        actor.pull()
+        actor.begin(Ticket(0, (number,) * len(actor.parts)), CHUNK_STEPS)
+        actor.rollout(CHUNK_STEPS, lambda: None)
+
+    first = build_actor(blueprint, shared, 0)
+    for number in range(2):
+        chunk(first, number)
+        first.commit()
+    chunk(first, 2)  # and dies, with rows that nobody will see
+    first.close()
+    successor = build_actor(blueprint, shared, 0)
+    for number in range(2, 4):
+        chunk(successor, number)
+        successor.commit()
+    successor.close()
+    began = 2 * CHUNK_STEPS
+    for replay in shared.replays.values():
+        columns = replay.columns
+        assert (columns.flags[0, began] == CUT).all()
+        assert (columns.age[0, began] == 0).all()
+        reader = replay.reader(0, gamma=GAMMA)
+        batch = reader.sample(reader.pin(), 500, np.random.default_rng(0))
+        reader.unpin()
+        n_step = blueprint.config.learner.n_step
+        before = batch.rows < began
+        assert before.any()
+        assert not before.all()
+        for row, state, after in zip(batch.rows, batch.state, batch.next_state, strict=True):
+            now, then = tags(state)[-1], tags(after)[-1]
+            assert (now.instance, now.episode) == (then.instance, then.episode)
+            assert 1 <= then.turn - now.turn <= n_step
+            if row == began:
+                assert {(tag.episode, tag.turn) for tag in tags(state)} == {(0, 0)}
 
 
 class Wrong:

@@ -23,7 +23,7 @@ def report(
         typer.Argument(
             metavar="[RUN]...",
             help="As everywhere (`latest`, a name, a folder), or a comparison's folder, which "
-            "means its finished runs.",
+            "means its answers and its finished runs.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The page; an older report there is replaced.")] = Path(
@@ -44,10 +44,12 @@ def report(
     from tuitrain.experiments.report import page
     from tuitrain.experiments.run_files import read_run
 
-    folders = [folder for text in runs or ["latest"] for folder in _folders(text, runs_dir)]
+    given = runs or ["latest"]
+    folders = [folder for text in given for folder in _folders(text, runs_dir)]
     unique = list({folder.path.resolve(): folder for folder in folders}.values())
     _check_out(out)
-    text = page([read_run(folder) for folder in unique], time.time())
+    answers = [line for text in given if _is_comparison(text) for line in _answers(Path(text))]
+    text = page([read_run(folder) for folder in unique], time.time(), answers)
     try:
         write_atomically(out, text)
     except OSError as error:
@@ -57,7 +59,7 @@ def report(
 
 
 def _folders(text: str, runs_dir: Path) -> list[RunFolder]:
-    if not (Path(text) / "comparison.json").is_file():
+    if not _is_comparison(text):
         return [find(text, runs_dir).folder]
     from tuitrain.experiments.store import FINISHED, Store
 
@@ -66,6 +68,25 @@ def _folders(text: str, runs_dir: Path) -> list[RunFolder]:
     if not finished:
         raise Refused(f"no run of the comparison {text} has finished yet")
     return [RunFolder(store.runs / result.run) for result in finished]
+
+
+def _is_comparison(text: str) -> bool:
+    return (Path(text) / "comparison.json").is_file()
+
+
+def _answers(folder: Path) -> list[str]:
+    """What `tuitrain compare --analyse` prints of it."""
+    from tuitrain.experiments.analysis import analyse
+    from tuitrain.experiments.plan import PlanError
+    from tuitrain.experiments.store import Store
+    from tuitrain.experiments.table import lines_of
+
+    store = Store(folder)
+    try:
+        plan = store.read_plan()
+    except PlanError as error:
+        raise Refused(str(error)) from error
+    return [] if plan is None else lines_of(analyse(plan, store.results()))
 
 
 def _check_out(out: Path) -> None:

@@ -110,6 +110,7 @@ class Analysis:
             have no two evaluations in common.
         curves: by task and arm, one curve a run in the order of seeds.
         missing: cells that have not finished, and why.
+        mixed: in words, where runs that are taken together were made with different source.
     """
 
     tasks: tuple[str, ...]
@@ -120,6 +121,7 @@ class Analysis:
     overall: tuple[Overall, ...]
     curves: dict[tuple[str, str], tuple[Curve, ...]]
     missing: tuple[tuple[Cell, str], ...]
+    mixed: tuple[str, ...]
     margin: float | None
     margin_is_late: bool
     alpha: float
@@ -137,6 +139,7 @@ class Analysis:
             "comparisons": [vars(c) for c in self.comparisons],
             "overall": [vars(o) for o in self.overall],
             "missing": [{"run": str(cell), "why": why} for cell, why in self.missing],
+            "mixed": self.mixed,
         }
 
 
@@ -184,6 +187,7 @@ def analyse(
         overall=_overall(plan, tasks, scores, rng),
         curves=curves,
         missing=tuple(_missing(plan, results)),
+        mixed=tuple(_mixed(plan, results)),
         margin=margin,
         margin_is_late=late_margin is not None and late_margin != plan.margin,
         alpha=plan.alpha,
@@ -192,7 +196,7 @@ def analyse(
 
 def _curves(plan: Plan, results: Mapping[Cell, Result]) -> dict[tuple[str, str], tuple[Curve, ...]]:
     """Curves of finished runs by task (and policy, where there are several) and arm."""
-    finished = [results[c] for c in plan.cells() if c in results and results[c].state == FINISHED]
+    finished = _finished(plan, results)
     policies = {name for result in finished for name in result.curves}
     found: dict[tuple[str, str], list[Curve]] = {}
     for task in plan.tasks:
@@ -303,6 +307,25 @@ def _overall(
                 interval = improvement_interval(ours, theirs, rng, LEVEL)
                 found.append(Overall(arm, baseline, measure, chance, interval))
     return tuple(found)
+
+
+def _finished(plan: Plan, results: Mapping[Cell, Result]) -> list[Result]:
+    return [results[c] for c in plan.cells() if c in results and results[c].state == FINISHED]
+
+
+def _mixed(plan: Plan, results: Mapping[Cell, Result]) -> list[str]:
+    """Arms may differ in their environment's and network's files, but one arm's runs may not."""
+    finished = _finished(plan, results)
+    found = []
+    versions = {result.code.get("tuitrain") for result in finished}
+    if len(versions) > 1:
+        found.append(f"the runs were made with {len(versions)} different sources of tuitrain")
+    for key in plan.configs:
+        runs = [r for r in finished if (r.cell.arm, r.cell.task) == key]
+        if len({result.code.get("sources") for result in runs}) > 1:
+            name = " ".join(filter(None, key))
+            found.append(f"{name}: files of its environment or network changed between its runs")
+    return found
 
 
 def _missing(plan: Plan, results: Mapping[Cell, Result]) -> list[tuple[Cell, str]]:

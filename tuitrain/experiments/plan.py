@@ -9,6 +9,7 @@ Pure but for reading the config file.
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Plan:
     alpha: float = DEFAULT_ALPHA
 
     def cells(self) -> list[Cell]:
-        """All runs, seed by seed, so that an early stop leaves every arm with some."""
+        """All runs, seed by seed, so that an early stop leaves no arm without any."""
         return [
             Cell(arm, task, seed) for seed in self.seeds for task in self.tasks for arm in self.arms
         ]
@@ -298,16 +299,15 @@ def _and_schedules(key: str) -> str:
 
 
 def _check_configs(configs: Mapping[tuple[str, str], Config]) -> None:
-    for (arm, task), config in configs.items():
+    seen: dict[str, str] = {}
+    for key, config in configs.items():
         if not config.eval.enabled:
             raise PlanError("eval.enabled = false: a comparison reads greedy evaluations")
-        for other, other_task in configs:
-            if (
-                task == other_task
-                and arm < other
-                and not differing_keys(config, configs[other, other_task])
-            ):
-                raise PlanError(f"{arm!r} and {other!r} are the same config")
+        name = " ".join(filter(None, key))
+        values = {k: v for k, v in flat(config).items() if k not in _OWN_KEYS}
+        same = seen.setdefault(json.dumps(values, sort_keys=True), name)
+        if same != name:
+            raise PlanError(f"{same!r} and {name!r} are the same config")
 
 
 def _choices(axes: Sequence[tuple[str, list[str]]]) -> list[tuple[tuple[str, str], ...]]:

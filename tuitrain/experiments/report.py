@@ -35,15 +35,18 @@ _PROVENANCE = {
 }
 
 
-def page(runs: Sequence[RunFiles], made_at_s: float) -> str:
+def page(runs: Sequence[RunFiles], made_at_s: float, answers: Sequence[str] = ()) -> str:
     """The whole page.
 
     Args:
+        answers: lines of text about all runs together, shown first.
         made_at_s: unix time, for its foot.
     """
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     style = files("tuitrain.experiments").joinpath("report.css").read_text(encoding="utf-8")
+    text = "\n".join(answers)
     sections = [
+        *([_section("Comparison", f"<pre>{escape(text)}</pre>")] if answers else []),
         _section("Summary", _summaries(runs)),
         _section("Curves", _curves(runs)),
         _section("Config", _configs(runs)),

@@ -10,6 +10,7 @@ killed.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import os
 import signal
@@ -266,7 +267,21 @@ def result_of(run: Running) -> Result:
     curves = read_curves(run.folder.metrics_jsonl)
     if state == FINISHED and not curves:
         state, cause = "failed", "it made no evaluation with a finite return"
-    return Result(run.cell, state, cause, run.folder.name, steps, wall_s, curves)
+    source = code_of(run.folder)
+    return Result(run.cell, state, cause, run.folder.name, steps, wall_s, curves, source)
+
+
+def code_of(folder: RunFolder) -> dict[str, str]:
+    """Hashes of the source that a run was made with, as `Result.code` has them."""
+    try:
+        provenance = folder.read_json(folder.provenance_json) or {}
+        sources = json.dumps(provenance["sources"], sort_keys=True).encode()
+        return {
+            "tuitrain": str(provenance["tuitrain"]["source_sha256"]),
+            "sources": hashlib.sha256(sources).hexdigest(),
+        }
+    except (RunFolderError, KeyError, TypeError):
+        return {}
 
 
 def steps_so_far(folder: RunFolder) -> int:

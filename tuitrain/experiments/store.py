@@ -16,7 +16,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Result:
         cause: why it did not finish; "" if it did.
         run: name of its folder in `runs/`.
         curves: by policy.
+        code: hashes of the source it was run with: of `tuitrain` itself, and of `sources`, the
+            files of its environment and network; empty where that is not known.
     """
 
     cell: Cell
@@ -47,6 +49,7 @@ class Result:
     steps: int
     wall_s: float
     curves: dict[str, Curve]
+    code: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A line of results.jsonl."""
@@ -60,6 +63,7 @@ class Result:
             "steps": self.steps,
             "wall_s": self.wall_s,
             "curves": {name: curve.to_json() for name, curve in self.curves.items()},
+            "code": self.code,
         }
 
 
@@ -157,6 +161,7 @@ def _result(line: dict[str, Any]) -> Result | None:
             line["steps"],
             line["wall_s"],
             {name: curve_from_json(curve) for name, curve in line["curves"].items()},
+            line.get("code", {}),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None  # a line of another version

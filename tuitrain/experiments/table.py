@@ -25,6 +25,7 @@ def lines_of(analysis: Analysis) -> list[str]:
             lines += _block(analysis, task, measure)
     lines += _overall(analysis)
     lines += _legend(analysis)
+    lines += [f"NOT ALL ALIKE: {text}" for text in analysis.mixed]
     lines += _missing(analysis)
     return lines
 

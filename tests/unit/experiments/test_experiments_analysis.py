@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,25 @@ def test_only_finished_runs_count_and_the_others_are_named() -> None:
     assert "2 runs missing" in text
     assert "new seed 2: failed: boom (runs/r9)" in text
     assert "base seed 4: has not been run" in text
+
+
+def test_runs_of_different_source_are_not_taken_together_silently() -> None:
+    results = finished("base", [1, 2, 3, 4]) | finished("new", [9, 9, 9, 9])
+    same = {"tuitrain": "t", "sources": "s"}
+    coded = {cell: replace(result, code=same) for cell, result in results.items()}
+    assert analyse(plan("base", "new"), coded, resamples=50).mixed == ()
+    # another network for all of an arm's runs is what makes it an arm
+    for seed in SEEDS:
+        coded[Cell("new", "", seed)] = replace(
+            coded[Cell("new", "", seed)], code=same | {"sources": "other"}
+        )
+    assert analyse(plan("base", "new"), coded, resamples=50).mixed == ()
+    changed = Cell("base", "", 3)
+    coded[changed] = replace(coded[changed], code={"tuitrain": "u", "sources": "z"})
+    text = "\n".join(lines_of(analyse(plan("base", "new"), coded, resamples=50)))
+    assert "2 different sources of tuitrain" in text
+    assert "base: files of its environment or network changed" in text
+    assert "new: files" not in text
 
 
 def test_one_run_an_arm_is_described_but_not_compared() -> None:

@@ -144,6 +144,7 @@ def test_the_problems_of_all_arms_are_told_at_once_and_once(config: Path) -> Non
         ({"grid": ["run.out_dir=a,b"]}, "--out"),
         ({"grid": ["learner.lr=1e-3,1e-3"]}, "same value"),
         ({"grid": ["learner.lr=1e-3,0.001"]}, "same config"),
+        ({"grid": ["env.id=CartPole-v1,'CartPole-v1'"]}, "same config"),
         ({"grid": ["learner.lr=1e-3", "learner.lr=1e-4"]}, "twice"),
         ({"grid": ["run.schedule=async"], "schedules": ["async"]}, "--schedules is short"),
         ({"overrides": ["eval.enabled=false"]}, "eval.enabled"),

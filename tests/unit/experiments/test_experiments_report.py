@@ -8,6 +8,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -15,8 +16,8 @@ from tuitrain.cli.main import app
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import RunFolder, create_run
 from tuitrain.config.schema import Config
-from tuitrain.experiments.curves import rising
-from tuitrain.experiments.plan import Cell
+from tuitrain.experiments.curves import Curve, rising
+from tuitrain.experiments.plan import Cell, Plan
 from tuitrain.experiments.report import differences, page
 from tuitrain.experiments.run_files import chosen_events, read_run, thinned
 from tuitrain.experiments.store import Result, Store
@@ -248,13 +249,21 @@ def test_report_of_runs_by_name(in_tmp: Path) -> None:
 
 def test_report_of_a_comparison_is_of_its_finished_runs(in_tmp: Path) -> None:
     store = Store(in_tmp / "c")
+    config = resolve(Config(), cores=1)
+    plan = Plan(("a", "b"), ("",), (1,), {("a", ""): config, ("b", ""): config})
+    curves = {"p": Curve(np.array([1.0, 2.0]), np.array([3.0, 4.0]))}
     with store.only_user():
-        store.plan_json.write_text("{}")
+        store.write_plan(plan, [])
         assert "finished yet" in call("c", code=2)
-        for state in ("finished", "failed"):
+        for arm, state in (("a", "finished"), ("b", "failed")):
             run = made(store.runs)
-            store.add(Result(Cell(state, "", 1), state, "", run.name, 1, 1.0, {}))
+            store.add(Result(Cell(arm, "", 1), state, EVIL, run.name, 1, 1.0, curves))
     assert "r-0001" in call("c")
+    found = Page((in_tmp / "report.html").read_text())
+    assert "final return" in found.text
+    assert "b seed 1: failed" in found.text
+    store.plan_json.write_text("{}")
+    assert "another version" in call("c", code=2)
 
 
 def test_report_replaces_nothing_but_pages(in_tmp: Path) -> None:

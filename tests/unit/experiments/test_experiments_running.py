@@ -22,6 +22,7 @@ from tuitrain.experiments.plan import Cell, Plan, PlanError
 from tuitrain.experiments.running import (
     Progress,
     Told,
+    code_of,
     cores_needed,
     next_to_start,
     run_cells,
@@ -177,6 +178,9 @@ def test_a_result_has_all_that_analysis_needs(store: Store, world: World) -> Non
     assert (result.state, result.steps, result.wall_s) == ("finished", 2_000, 1.5)
     assert (store.runs / result.run / "summary.json").is_file()
     assert result.curves["p"].returns.tolist() == [7.0]
+    assert result.code == code_of(RunFolder(store.runs / result.run))
+    assert len(result.code["tuitrain"]) == len(result.code["sources"]) == 64
+    assert code_of(RunFolder(store.path)) == {}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from tests.tui.fixtures import events, records, snapshot, write_run
 from tuitrain.tui.recorded import load_recorded, recorded_snapshot
-from tuitrain.tui.store import Curve, Store, as_float
+from tuitrain.tui.store import MAX_CURVES, Curve, Store, as_float
 
 
 def fill(curve: Curve, values: list[float]) -> None:
@@ -196,3 +196,12 @@ def test_the_worker_that_failed_is_still_shown(tmp_path: Path) -> None:
     write_run(tmp_path, failure={**failure, "traceback": None})
     (worker,) = recorded_snapshot(tmp_path, Store()).processes
     assert worker.error == "ValueError: bad"
+
+
+def test_an_environments_own_numbers_leave_room_for_the_curves() -> None:
+    store = Store()
+    for i in range(2 * MAX_CURVES):
+        told = {"kind": "env", "policy": f"p{i % 7}", "actor": i, f"metrics.x{i}": 1.0}
+        store.add_record(told | {"steps": i, "wall_s": float(i), "time_s": float(i)})
+    store.add_record({"kind": "eval", "policy": "p0", "steps": 1, "return_mean": 3.0})
+    assert list(store.curves()) == [("p0", "eval", "return_mean")]

@@ -18,6 +18,8 @@ SCHEMA_VERSION = 1
 Schedule = Literal["sequential", "lockstep", "async"]
 """Who calls ``Actor.step`` and ``Learner.step``, where and when. One algorithm in all three."""
 
+Reduction = Literal["mean", "sum", "min", "max", "last"]
+
 
 def _unit(name: str) -> JsonDict:
     """What the numbers of a key count, for the reference and for errors."""
@@ -74,6 +76,11 @@ class RunConfig(Table):
         json_schema_extra=_unit("threads"),
         description="Threads torch may use in each worker process.",
     )
+    tensorboard: bool = Field(
+        False,
+        description="Write every measurement to TensorBoard event files too, in the run folder's "
+        "`tensorboard`. `pip install 'tuitrain[tensorboard]'` gets the program that shows them.",
+    )
     fingerprint: bool = Field(
         False,
         description="At the end, record SHA-256 of weights and replay columns, so that two runs "
@@ -98,6 +105,12 @@ class EnvConfig(Table):
         le=64,
         json_schema_extra=_unit("observations"),
         description="Observations stacked into one network input, newest last.",
+    )
+    metrics: dict[str, Reduction] = Field(
+        default_factory=dict,
+        description='How numbers in `info["metrics"]` are reduced between two records, by name, '
+        'e.g. `{ coverage = "max" }`: `mean` (where nothing is said), `sum`, `min`, `max` or '
+        "`last`.",
     )
     agent_policies: dict[str, str] = Field(
         default_factory=dict,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.spaces import (
     EnvError,
     action_count,
@@ -87,7 +88,11 @@ def policies_of(env: Any, where: str, agent_policies: Mapping[str, str]) -> dict
 
 
 class ParallelLanes:
-    """``Lanes`` over copies of a parallel multi-agent environment, stepped in turn."""
+    """``Lanes`` over copies of a parallel multi-agent environment, stepped in turn.
+
+    Attributes:
+        metrics: what the environments have told of their agents.
+    """
 
     def __init__(
         self,
@@ -129,6 +134,7 @@ class ParallelLanes:
         # The environment's own agent objects: names need not be strings.
         self._agents = {str(agent): agent for agent in self._envs[0].possible_agents}
         self._done = np.zeros(self.n_envs, np.bool_)
+        self.metrics = EnvMetrics()
         self._own = {
             name: empty_step(policy, self.n_envs) for name, policy in self.spec.policies.items()
         }
@@ -195,7 +201,7 @@ class ParallelLanes:
                 f"{self._where}: step() must return (observations, rewards, terminations, "
                 "truncations, infos)."
             )
-        observations, rewards, terminations, truncations, _ = result
+        observations, rewards, terminations, truncations, infos = result
         self._store_observations(index, observations, "step()", into)
         ended: list[str] = []
         for name, policy in self.spec.policies.items():
@@ -214,6 +220,8 @@ class ParallelLanes:
                     ) from None
                 if out.terminated[lane] or out.truncated[lane]:
                     ended.append(agent)
+                if infos and (info := infos.get(key)):
+                    self.metrics.add(name, info)
         if ended and len(ended) < len(self._agents):
             going = sorted(set(self._agents) - set(ended))
             raise EnvError(

@@ -17,6 +17,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.spaces import (
     EnvError,
     action_count,
@@ -90,8 +91,11 @@ class Lanes(Protocol):
 class GymLanes:
     """``Lanes`` over copies of a single-agent gymnasium environment, stepped in turn.
 
-    Infos are dropped: collecting them costs more than stepping a small environment, and those of
-    one copy may be incompatible with those of another.
+    Infos are dropped, but for the numbers in ``info["metrics"]``: collecting them costs more than
+    stepping a small environment, and those of one copy may be incompatible with those of another.
+
+    Attributes:
+        metrics: what the environments have told of themselves.
     """
 
     def __init__(
@@ -126,6 +130,7 @@ class GymLanes:
         self._shape, self._dtype = policy.observation_shape, policy.declared_dtype
         self._own = {DEFAULT_POLICY: empty_step(policy, self.n_envs)}
         self._over = [False] * self.n_envs
+        self.metrics = EnvMetrics()
 
     def reset(self, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
         """See ``Lanes.reset``."""
@@ -157,10 +162,12 @@ class GymLanes:
             result = env.step(chosen[lane])
             if not isinstance(result, tuple) or len(result) != 5:
                 raise self._not_a_step(result)
-            observation, reward, ends, cut, _ = result
+            observation, reward, ends, cut, info = result
             check_observation(observation, shape, dtype, where)
             observations[lane] = observation
             rewards[lane] = check_reward(reward, where)
+            if info:
+                self.metrics.add(DEFAULT_POLICY, info)
             if ends or cut:
                 terminated[lane], truncated[lane], over[lane] = ends, cut, True
         return into

@@ -1,8 +1,8 @@
 """The lines of metrics.jsonl: their kinds and what each field means.
 
-Workers make `train`, `learner` and `eval` records; the supervisor makes `system` and adds the
-clock to all of them. A number that is not finite is written as null, which every reader of JSON
-takes for "missing". Lines of unknown kind or with further fields are legal: readers skip them.
+Workers make `train`, `learner`, `eval` and `env` records; the supervisor makes `system` and adds
+the clock to all of them. A number that is not finite is written as null, which every reader of
+JSON takes for "missing". Lines of unknown kind or with further fields are legal: readers skip them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 SCHEMA_VERSION = 1
 
 COMMON_FIELDS = {
-    "kind": "`train`, `learner`, `eval` or `system`",
+    "kind": "`train`, `learner`, `eval`, `env` or `system`",
     "time_s": "unix time at which the supervisor got it",
     "wall_s": "seconds since this session of the run started",
     "steps": "environment steps of the whole run so far",
@@ -58,6 +58,13 @@ FIELDS: dict[str, dict[str, str]] = {
         "return_max": "largest return",
         "length_mean": "mean length in environment steps",
         "duration_s": "seconds the evaluation took",
+    },
+    "env": {
+        "policy": "policy name",
+        "updates": "updates of the policy so far, as the actor knows them",
+        "actor": "index of the actor",
+        "metrics.NAME": "what its environments told in `info['metrics']` under NAME since its "
+        "last record, reduced as `env.metrics` says (mean by default)",
     },
     "system": {
         "steps_per_s": "environment steps per second over the last seconds",

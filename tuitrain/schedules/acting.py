@@ -33,7 +33,9 @@ class ActorDesk:
         self._blueprint = blueprint
         self._actor = actor
         self._link = link
-        self.reporter = Reporter(link, time.monotonic, actors=[actor])
+        self.reporter = Reporter(
+            link, time.monotonic, actors=[actor], reductions=blueprint.config.env.metrics
+        )
         link.on("stop", self._last_words)
 
     def start(self) -> None:

@@ -10,7 +10,7 @@ synchronized execution.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tuitrain.replay.limiter import Ticket
@@ -83,6 +83,7 @@ class Reporter:
 
     Args:
         actors, learner: those that work in this process.
+        reductions: `env.metrics`, how numbers told by environments are reduced, by name.
     """
 
     def __init__(
@@ -92,11 +93,14 @@ class Reporter:
         *,
         actors: Sequence[Actor] = (),
         learner: Learner | None = None,
+        reductions: Mapping[str, str] | None = None,
     ) -> None:
         self._link = link
         self._clock = clock
         self._actors = actors
         self._learner = learner
+        self._reductions = reductions or {}
+        self._told_refused = False
         self._steps = 0
         self._next_s = 0.0
         link.before_beat = self.count
@@ -128,6 +132,7 @@ class Reporter:
         if self._clock() >= self._next_s:
             self._next_s = self._clock() + RECORD_EVERY_S
             self._record_episodes()
+            self._record_metrics()
 
     def updates(self) -> None:
         """`learner` records if they are due."""
@@ -138,6 +143,7 @@ class Reporter:
     def last(self) -> None:
         """Records of whatever has happened since the ones before."""
         self._record_episodes()
+        self._record_metrics()
         if self._learner is not None:
             for record in self._learner.records(0.0):
                 self._link.record(record)
@@ -160,3 +166,26 @@ class Reporter:
                         **part.stats.take(),
                     }
                 )
+
+    def _record_metrics(self) -> None:
+        for actor in self._actors:
+            told = actor.env_metrics
+            if told is None:
+                continue
+            for name, summaries in told.take().items():
+                self._link.record(
+                    {
+                        "kind": "env",
+                        "policy": name,
+                        "steps": self._steps,
+                        "updates": actor.parts[name].updates_held,
+                        "actor": actor.index,
+                        **{
+                            f"metrics.{key}": summary.reduced(self._reductions.get(key, "mean"))
+                            for key, summary in summaries.items()
+                        },
+                    }
+                )
+            if told.refused and not self._told_refused:
+                self._told_refused = True
+                self._link.notice(told.refused, "warning")

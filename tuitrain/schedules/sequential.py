@@ -106,7 +106,13 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
         reporter.last()
         return {"path": str(learner.save())} if stop.checkpoint else {}
 
-    reporter = Reporter(link, time.monotonic, actors=trainer.actors, learner=learner)
+    reporter = Reporter(
+        link,
+        time.monotonic,
+        actors=trainer.actors,
+        learner=learner,
+        reductions=blueprint.config.env.metrics,
+    )
     link.on("checkpoint", lambda _: {"path": str(learner.save())})
     link.on("stop", last_words)
     link.on("resync", lambda _: learner.holdings())

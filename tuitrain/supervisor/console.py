@@ -143,6 +143,8 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     for check in summary["checks"]:
         if check["state"] == "fail" and check["id"] != "processes":  # that one is the reason
             lines.append(f"  CHECK FAILED {check['name']} {check['value']}: {check['advice']}")
+    if summary.get("lost_lines"):
+        lines.append(f"  {summary['lost_lines']:,} metrics and events could not be written")
     if summary["last_checkpoint"]:
         lines.append(f"  checkpoint {summary['last_checkpoint']}")
     lines.append(f"  run folder {summary['run_dir']}")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from tuitrain.metrics.records import stamped
 from tuitrain.metrics.sinks import JsonlSink, RecordHistory, read_jsonl
+from tuitrain.metrics.tensorboard import TensorBoardSink
 from tuitrain.protocol import EventLine, RecordLine
 
 Level = Literal["info", "warning", "error"]
@@ -27,6 +28,7 @@ class Journal:
 
     Args:
         events_path, metrics_path: appended to, and read for history first.
+        tensorboard: folder for event files with the same measurements; None for none.
         unix_time: injected clock.
     """
 
@@ -34,6 +36,7 @@ class Journal:
         self,
         events_path: Path,
         metrics_path: Path,
+        tensorboard: Path | None = None,
         unix_time: Callable[[], float] = time.time,
     ) -> None:
         self._unix_time = unix_time
@@ -58,6 +61,11 @@ class Journal:
         # A sink's failure is itself an event; while it is told, it may fail again, silently.
         self._events_sink = JsonlSink(events_path, self._sink_failed)
         self._metrics_sink = JsonlSink(metrics_path, self._sink_failed)
+        self._record_sinks: list[JsonlSink | TensorBoardSink] = [self._metrics_sink]
+        if tensorboard is not None:
+            self._record_sinks.append(
+                TensorBoardSink(tensorboard, self._started_s, self._sink_failed)
+            )
 
     def event(
         self,
@@ -87,7 +95,8 @@ class Journal:
         """Write down a measurement; returns it with its time stamps."""
         now = self._unix_time()
         full = stamped(record, now, now - self._started_s)
-        self._metrics_sink.write(full)
+        for sink in self._record_sinks:
+            sink.write(full)
         self.history.add(full)
         if self.on_record:
             line = RecordLine(record=full)
@@ -97,13 +106,14 @@ class Journal:
 
     @property
     def lost_lines(self) -> int:
-        """Lines that could not be written."""
-        return self._events_sink.failures + self._metrics_sink.failures
+        """Lines and records that could not be written."""
+        return self._events_sink.failures + sum(sink.failures for sink in self._record_sinks)
 
     def close(self) -> None:
         """Close the files."""
         self._events_sink.close()
-        self._metrics_sink.close()
+        for sink in self._record_sinks:
+            sink.close()
 
     def _sink_failed(self, text: str) -> None:
         if hasattr(self, "_metrics_sink"):

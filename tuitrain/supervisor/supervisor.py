@@ -94,7 +94,8 @@ class Supervisor(Run):
                 self.house.release()
 
     async def _run_in_house(self, loop: asyncio.AbstractEventLoop) -> int:
-        self.journal = Journal(self.folder.events_jsonl, self.folder.metrics_jsonl)
+        board = self.folder.path / "tensorboard" if self.config.run.tensorboard else None
+        self.journal = Journal(self.folder.events_jsonl, self.folder.metrics_jsonl, board)
         for record in self.journal.earlier_records:
             self.view.on_record(record, self.started_at)
         self.view.evaluated_at = None

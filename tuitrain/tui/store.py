@@ -188,7 +188,7 @@ class Store:
             wall_s = self._run_time(wall_s)
         nan = math.nan
         for name, raw in record.items():
-            if name in _NOT_CURVES:
+            if name in _NOT_CURVES or kind == "env":  # nobody draws those, and they may be many
                 continue
             value = nan if raw is None and (kind, name) in _NEVER_MISSING else as_float(raw)
             if value is None:

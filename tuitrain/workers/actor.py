@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.turns import AnyLanes, TurnLanes, TurnRow
 from tuitrain.envs.vector import Lanes, LaneStep
 from tuitrain.learning.exploration import actor_epsilon, epsilon_at
@@ -212,6 +213,8 @@ class Actor:
             self._lanes: AnyLanes = make()
             seeds = env_seeds.generate_state(self._lanes.n_envs)
             self._first = self._lanes.reset([int(s) for s in seeds]) or {}
+        self.env_metrics: EnvMetrics | None = getattr(self._lanes, "metrics", None)
+        """What the environments have told of themselves, for whoever reports."""
         # Told apart once: to look for a protocol in an object takes longer than a small step.
         lanes = self._lanes
         self._turning = lanes if isinstance(lanes, TurnLanes) else None

@@ -110,6 +110,6 @@ def test_stamping_adds_the_clock_and_leaves_the_record_alone() -> None:
 
 
 def test_every_kind_is_documented() -> None:
-    assert set(FIELDS) == {"train", "learner", "eval", "system"}
+    assert set(FIELDS) == {"train", "learner", "eval", "env", "system"}
     for fields in (*FIELDS.values(), COMMON_FIELDS):
         assert all(fields.values())

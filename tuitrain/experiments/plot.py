@@ -94,7 +94,7 @@ def _curves(
         if len(curves) >= 2:
             below, above = band(returns, rng)
             axis.fill_between(steps, below, above, color=colors[arm], alpha=0.2, linewidth=0)
-    axis.set(title=task or "greedy return", xlabel="environment steps", ylabel="return")
+    axis.set(title=_short(task, 60) or "greedy return", xlabel="environment steps", ylabel="return")
     axis.grid(alpha=0.3)
     axis.legend(loc="best", frameon=False, title="IQM, 95 % interval (runs)")
 
@@ -109,6 +109,13 @@ def _intervals(
             axis.plot(summary.interval, [place, place], color=color, linewidth=8, alpha=0.3)
         axis.plot(summary.iqm, place, "|", color=color, markersize=16, markeredgewidth=2)
         axis.plot(summary.scores, [place] * summary.n, ".", color=color, markersize=4)
-    axis.set_yticks(range(len(shown)), [s.arm for s in shown])
+    # Named once; the colours say which is which beside it.
+    names = [_short(s.arm, 30) if measure == MEASURES[0] else "" for s in shown]
+    axis.set_yticks(range(len(shown)), names)
     axis.set(ylim=(len(shown) - 0.5, -0.5), title=TITLES[measure])
     axis.grid(alpha=0.3, axis="x")
+
+
+def _short(text: str, most: int) -> str:
+    """The end of a name that is too long to be drawn: that is where paths and settings differ."""
+    return text if len(text) <= most else "…" + text[1 - most :]

@@ -6,7 +6,7 @@ Reads run folders of ended and of living runs, complete or not. Knows nothing of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,9 @@ def read_run(folder: RunFolder) -> RunFiles:
         provenance = folder.read_json(folder.provenance_json) or {}
     except RunFolderError:
         provenance = {}
-    records = list(read_jsonl(folder.metrics_jsonl))
+    curves = _Curves()
+    for record in read_jsonl(folder.metrics_jsonl):  # one by one: it may be long
+        curves.add(record)
     events, left_out = chosen_events(list(read_jsonl(folder.events_jsonl)))
     return RunFiles(
         name=folder.name,
@@ -84,12 +86,14 @@ def read_run(folder: RunFolder) -> RunFiles:
         summary=summary,
         why_no_summary=why,
         provenance=provenance,
-        evaluations=_evaluations(records),
-        training=_training(records),
-        learner={name: _learner(records, name) for name in LEARNER_CURVES},
-        speed=thinned(
-            [p for r in _of(records, "system") if (p := _point(r, "wall_s", "steps_per_s"))]
-        ),
+        evaluations={name: rising(points) for name, points in curves.evaluations.items()},
+        # Actors report in turn, each of its own episodes.
+        training={name: thinned(sorted(points)) for name, points in curves.training.items()},
+        learner={
+            field: {name: thinned(rising(points)) for name, points in by_policy.items()}
+            for field, by_policy in curves.learner.items()
+        },
+        speed=thinned(curves.speed),
         events=events,
         events_left_out=left_out,
     )
@@ -118,8 +122,30 @@ def chosen_events(
     return [events[i] for i in kept], len(events) - len(kept)
 
 
-def _of(records: Iterable[Mapping[str, Any]], kind: str) -> Iterable[Mapping[str, Any]]:
-    return (record for record in records if record.get("kind") == kind)
+class _Curves:
+    """Points out of records, as they come."""
+
+    def __init__(self) -> None:
+        self.evaluations: dict[str, list[tuple[float, float, float]]] = {}
+        self.training: dict[str, list[Point]] = {}
+        self.learner: dict[str, dict[str, list[Point]]] = {name: {} for name in LEARNER_CURVES}
+        self.speed: list[Point] = []
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Take from a record what is finite; unknown kinds are passed over."""
+        kind, policy = record.get("kind"), str(record.get("policy", ""))
+        if kind == "system" and (point := _point(record, "wall_s", "steps_per_s")):
+            self.speed.append(point)
+        elif kind == "train" and (point := _point(record, "steps", "return_mean")):
+            self.training.setdefault(policy, []).append(point)
+        elif kind == "eval" and (point := _point(record, "steps", "return_mean")):
+            half = record.get("return_ci95")
+            width = float(half) if _finite(half) else 0.0  # type: ignore[arg-type]
+            self.evaluations.setdefault(policy, []).append((*point, width))
+        elif kind == "learner":
+            for field, by_policy in self.learner.items():
+                if point := _point(record, "steps", field):
+                    by_policy.setdefault(policy, []).append(point)
 
 
 def _point(record: Mapping[str, Any], x: str, y: str) -> Point | None:
@@ -129,38 +155,6 @@ def _point(record: Mapping[str, Any], x: str, y: str) -> Point | None:
 
 def _finite(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _evaluations(
-    records: Iterable[Mapping[str, Any]],
-) -> dict[str, list[tuple[float, float, float]]]:
-    found: dict[str, list[tuple[float, float, float]]] = {}
-    for record in _of(records, "eval"):
-        point = _point(record, "steps", "return_mean")
-        if point is not None:
-            half = record.get("return_ci95")
-            width = float(half) if _finite(half) else 0.0  # type: ignore[arg-type]
-            found.setdefault(str(record.get("policy", "")), []).append((*point, width))
-    return {name: rising(points) for name, points in found.items()}
-
-
-def _training(records: Iterable[Mapping[str, Any]]) -> dict[str, list[Point]]:
-    found: dict[str, list[Point]] = {}
-    for record in _of(records, "train"):
-        point = _point(record, "steps", "return_mean")
-        if point is not None:
-            found.setdefault(str(record.get("policy", "")), []).append(point)
-    # Actors report in turn, each of its own episodes.
-    return {name: thinned(sorted(points)) for name, points in found.items()}
-
-
-def _learner(records: Iterable[Mapping[str, Any]], field: str) -> dict[str, list[Point]]:
-    found: dict[str, list[Point]] = {}
-    for record in _of(records, "learner"):
-        point = _point(record, "steps", field)
-        if point is not None:
-            found.setdefault(str(record.get("policy", "")), []).append(point)
-    return {name: thinned(rising(points)) for name, points in found.items()}
 
 
 def _mean(points: Sequence[Point]) -> Point:

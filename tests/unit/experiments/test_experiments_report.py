@@ -64,6 +64,12 @@ def made(out_dir: Path, name: str = "r", ended: bool = True, **learner: object) 
         for n in range(1, 5)
     ]
     records += [{"kind": "learner", "policy": "a", "steps": 5, "loss": None, "q_mean": 1.0}]
+    records += [
+        {"kind": "train", "policy": "a", "steps": steps, "return_mean": 1.0 * steps, "actor": actor}
+        for steps, actor in ((8, 0), (4, 1), (12, 0))
+    ]
+    records += [{"kind": "system", "steps": 9, "wall_s": n, "steps_per_s": 100.0} for n in (1, 2)]
+    records += [{"kind": "of tomorrow"}, {"kind": "system", "wall_s": 3, "steps_per_s": None}]
     folder.metrics_jsonl.write_text("".join(json.dumps(r) + "\n" for r in records) + '{"torn')
     events = [
         {"time_s": 1.0, "level": "info", "source": "supervisor", "text": "starts"},
@@ -100,6 +106,16 @@ def made(out_dir: Path, name: str = "r", ended: bool = True, **learner: object) 
 
 
 # ---- files -----------------------------------------------------------------------------------
+
+
+def test_curves_are_the_finite_points_of_the_records(tmp_path: Path) -> None:
+    run = read_run(made(tmp_path))
+    assert run.evaluations == {"a": [(10, 1, 0.5), (20, 2, 0.5), (30, 3, 0.5), (40, 4, 0.5)]}
+    assert run.training == {"a": [(4, 4), (8, 8), (12, 12)]}
+    assert run.learner["loss"] == {}
+    assert run.learner["q_mean"] == {"a": [(5, 1)]}
+    assert run.speed == [(1, 100), (2, 100)]
+    assert (len(run.events), run.events_left_out) == (2, 0)
 
 
 def test_points_that_were_taken_back_are_gone() -> None:
@@ -191,7 +207,9 @@ def test_the_page_says_what_the_files_say(tmp_path: Path) -> None:
     for words in ("replay ratio", "look there", "IMPROVING", "4 ± 0.5", "4.25", "Traceback"):
         assert words in found.text
     assert "unneeded" not in found.text
-    assert text.count('<polyline class="line c0"') == 1  # the evaluations; loss was never finite
+    # evaluations, training and speed; loss was never finite, the mean value was but once
+    assert text.count('<polyline class="line c0"') == 3
+    assert text.count('<circle class="dot c0"') == 1
     assert "torn" not in found.text
 
 

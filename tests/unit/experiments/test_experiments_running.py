@@ -256,17 +256,35 @@ def test_a_signal_stops_every_run_and_records_none(
     store: Store, world: World, number: signal.Signals
 ) -> None:
     world.endless = True
-    before = signal.getsignal(number)
 
     def progress(progress: Progress) -> None:
         os.kill(os.getpid(), number)
 
-    with pytest.raises(KeyboardInterrupt):
-        run(plan_of("sequential", seeds=9), store, world, told=Told(progress=progress))
+    before = signal.signal(number, signal.SIG_DFL)  # whatever these tests were started with
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(plan_of("sequential", seeds=9), store, world, told=Told(progress=progress))
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
     assert len(world.started) == 4
     assert [d.signals for d in world.started] == [[signal.SIGINT]] * 4
     assert store.results() == {}
-    assert signal.getsignal(number) == before
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing(store: Store, world: World) -> None:
+    said: list[Progress] = []
+
+    def progress(progress: Progress) -> None:
+        said.append(progress)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run(plan_of("sequential"), store, world, told=Told(progress=progress))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert said[-1].done == 2
 
 
 def test_a_second_signal_is_passed_on(

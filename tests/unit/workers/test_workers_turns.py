@@ -61,7 +61,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.compared = 0
-        kinds = ("state", "next", "return", "discount", "acted", "stats")
+        kinds = ("state", "next", "action", "return", "discount", "acted", "stats")
         self.wrong = dict.fromkeys(kinds, 0)
         self.terminated = self.truncated = 0
 
@@ -139,6 +139,7 @@ def check(batch: Any, agents: list[str], blueprint: Any, acted: Any, tally: Tall
         tally.wrong["next"] += after != [
             view(turn + steps - k) for k in range(n_frames - 1, -1, -1)
         ]
+        tally.wrong["action"] += batch.action[i] != rewards[turn] % 8  # see ``turn_reward``
         tally.wrong["return"] += batch.returns[i] != np.float32(returns)
         terminated = ended and past.terminated
         tally.wrong["discount"] += batch.discount[i] != (0.0 if terminated else GAMMA**steps)

@@ -1,5 +1,26 @@
-"""A place for whole comparisons, which must leave nothing behind either."""
+"""A place for whole comparisons, which must leave nothing behind either; and quick run folders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
 
 from tests.e2e.conftest import place, pytest_runtest_makereport
+from tuitrain.config import runs
+from tuitrain.config.provenance import collect
+from tuitrain.config.schema import Config
 
-__all__ = ["place", "pytest_runtest_makereport"]
+__all__ = ["place", "provenance_once", "pytest_runtest_makereport", "quick_provenance"]
+
+
+@pytest.fixture(scope="session")
+def provenance_once() -> dict[str, Any]:
+    """What a run of the default config is made with."""
+    return collect(Config())
+
+
+@pytest.fixture(autouse=True)
+def quick_provenance(monkeypatch: pytest.MonkeyPatch, provenance_once: dict[str, Any]) -> None:
+    """Folders made in this process don't ask git and hash every file again, each of them."""
+    monkeypatch.setattr(runs, "collect", lambda config, command=None: provenance_once)

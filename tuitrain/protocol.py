@@ -170,6 +170,8 @@ class Snapshot(_Line):
     policies: list[PolicyView] = Field(default_factory=list)
     learning: LearningView = Field(default_factory=LearningView)
     checks: list[CheckView] = Field(default_factory=list)
+    lost_lines: int | None = None
+    """Metrics and events of this session that could not be written."""
     last_checkpoint: str | None = None
     last_checkpoint_age_s: float | None = None
 

@@ -238,6 +238,22 @@ def warm_up(snapshot: Snapshot) -> CheckView:
     )
 
 
+def lost_lines(snapshot: Snapshot) -> CheckView:
+    """Everything that was measured is in the run's files."""
+    lost = snapshot.lost_lines
+    if lost is None:
+        return _not_measured("lost_lines", "lost lines", "0", "X.12")
+    return CheckView(
+        id="lost_lines",
+        name="lost lines",
+        value=str(lost),
+        limit="0",
+        state="warn" if lost else "ok",
+        advice="metrics or events could not be written: see the events, make space" if lost else "",
+        catalogue_id="X.12",
+    )
+
+
 CHECKS: tuple[Callable[[Snapshot], CheckView], ...] = (
     processes,
     heartbeat,
@@ -249,6 +265,7 @@ CHECKS: tuple[Callable[[Snapshot], CheckView], ...] = (
     non_finite,
     target_updates,
     warm_up,
+    lost_lines,
 )
 
 

@@ -47,7 +47,11 @@ def observation_form(space: Any, where: str) -> tuple[tuple[int, ...], str]:
             (uint8) or numbers (float32) is for a wrapper to say.
     """
     if not isinstance(space, spaces.Box):
-        raise UnsupportedSpace(f"{where}: its observation space is {_name(space)}; {SUPPORTED}.")
+        raise UnsupportedSpace(
+            f"{where}: its observation space is {_name(space)}; {SUPPORTED}. A factory that wraps "
+            "it in gymnasium.wrappers.FlattenObservation, and that in DtypeObservation(env, "
+            "numpy.float32), makes it usable: numbers side by side, a choice as zeros and a one."
+        )
     shape, dtype = tuple(int(n) for n in space.shape), np.dtype(space.dtype)
     if dtype.name not in STORED_DTYPES:
         raise UnsupportedSpace(

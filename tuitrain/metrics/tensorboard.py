@@ -46,6 +46,7 @@ class TensorBoardSink:
         self._failing = False
         self._fd: int | None = None
         self._size = 0
+        self._torn = False
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -57,23 +58,22 @@ class TensorBoardSink:
         self._version = version_event(started_s)
 
     def write(self, record: Mapping[str, Any]) -> bool:
-        """Append one record; False if it was lost. Never raises ``OSError``."""
+        """Append one record; False if it was lost. Never raises."""
         if self._fd is None:
             self.failures += 1
             return False
-        scalars = dict(scalars_of(record))
-        if not scalars:
-            return True
-        time_s, steps = record.get("time_s"), record.get("steps")
-        data = frame(scalar_event(float(time_s or 0.0), int(steps or 0), scalars))
-        if not self._begun:
-            data = frame(self._version) + data
         try:
+            scalars = dict(scalars_of(record))
+            if not scalars:
+                return True
+            time_s, steps = record.get("time_s"), record.get("steps")
+            data = frame(scalar_event(float(time_s or 0.0), int(steps or 0), scalars))
+            if not self._begun:
+                data = frame(self._version) + data
             self._append(self._fd, data)
-        except OSError as error:
+        except Exception as error:  # whatever it is, training goes on
             self._failed(error)
             return False
-        self._size += len(data)
         self._begun = True
         self._failing = False
         return True
@@ -86,16 +86,23 @@ class TensorBoardSink:
 
     def _append(self, fd: int, data: bytes) -> None:
         """All of `data` or nothing. Raises ``OSError``."""
+        if self._torn:
+            os.ftruncate(fd, self._size)
+        self._torn = True
         written = os.write(fd, data)
         if written < len(data):
             os.ftruncate(fd, self._size)
+            self._torn = False
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._torn = False
+        self._size += written
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: Exception) -> None:
         self.failures += 1
         told, self._failing = self._failing, True
         if not told and self._on_failure is not None:
-            self._on_failure(f"cannot write {self.path}: {error.strerror}; training goes on")
+            why = error.strerror if isinstance(error, OSError) else repr(error)
+            self._on_failure(f"cannot write {self.path}: {why}; training goes on")
 
 
 def scalars_of(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

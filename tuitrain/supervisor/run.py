@@ -80,6 +80,7 @@ class Run:
             now=now,
             time_s=time.time(),
             elapsed_s=now - self.started_at,
+            lost_lines=self.journal.lost_lines,
         )
 
     def publish_snapshot(self) -> None:

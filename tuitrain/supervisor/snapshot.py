@@ -191,6 +191,7 @@ def build_snapshot(
     now: float,
     time_s: float,
     elapsed_s: float,
+    lost_lines: int | None = None,
 ) -> Snapshot:
     """The run at one moment, checks included.
 
@@ -198,6 +199,7 @@ def build_snapshot(
         now: the monotonic clock that the views' `*_at` fields were taken from.
         time_s: unix time.
         elapsed_s: seconds since this session started.
+        lost_lines: metrics and events that could not be written.
     """
     views = list(workers)
     source = _source(views)
@@ -227,6 +229,7 @@ def build_snapshot(
         processes=[_process(view, run, updates, now) for view in views],
         policies=policies,
         learning=_learning(run, now),
+        lost_lines=lost_lines,
         last_checkpoint=run.last_checkpoint,
         last_checkpoint_age_s=_age(run.last_checkpoint_at, now),
     )

@@ -59,6 +59,7 @@ def healthy() -> Snapshot:
         spec_hash="s",
         steps=101_000,
         steps_per_s=100.0,
+        lost_lines=0,
         processes=[process("learner", "learner"), process("a0", "actor")],
         policies=[policy],
     )
@@ -112,6 +113,7 @@ def test_a_healthy_run_has_every_check_ok() -> None:
         ("target_updates", "policies.0.target_updates", 40, "fail", "more than one owner"),
         ("target_updates", "policies.0.target_updates", 19, "fail", "default"),
         ("warm_up", "policies.0.warm_up_transitions", 999, "fail", "before learning_starts"),
+        ("lost_lines", "lost_lines", 3, "warn", "could not be written"),
     ],
 )
 def test_the_fault_is_caught_and_advice_given(
@@ -134,6 +136,7 @@ def test_the_fault_is_caught_and_advice_given(
         ("spec", "spec_hash", None),
         ("target_updates", "policies.0.target_updates", None),
         ("non_finite", "policies.0.non_finite", None),
+        ("lost_lines", "lost_lines", None),
     ],
 )
 def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> None:

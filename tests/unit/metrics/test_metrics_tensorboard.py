@@ -136,6 +136,38 @@ def test_a_write_that_is_cut_off_is_taken_back(tmp_path: Path) -> None:
     sink.close()
 
 
+def test_a_tail_that_could_not_be_taken_back_is_taken_back_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = TensorBoardSink(tmp_path, 999.0)
+    sink.write(RECORD | {"loss": 1.0})
+    write, truncate = os.write, os.ftruncate
+
+    def refuse(fd: int, size: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[: len(data) // 2]))
+    monkeypatch.setattr(os, "ftruncate", refuse)
+    assert not sink.write(RECORD | {"loss": 2.0})
+    monkeypatch.setattr(os, "write", write)
+    assert not sink.write(RECORD | {"loss": 3.0}), "behind a torn record nobody would read it"
+    monkeypatch.setattr(os, "ftruncate", truncate)
+    assert sink.write(RECORD | {"loss": 4.0})
+    assert [event[5][0][1] for event in events(sink.path)[1:]] == [1.0, 4.0]
+    assert sink.failures == 2
+    sink.close()
+
+
+def test_a_record_that_makes_no_sense_is_a_lost_one(tmp_path: Path) -> None:
+    told: list[str] = []
+    sink = TensorBoardSink(tmp_path, 999.0, told.append)
+    assert not sink.write(RECORD | {"steps": "many", "loss": 1.0})
+    assert sink.write(RECORD | {"loss": 1.0})
+    assert (sink.failures, len(events(sink.path))) == (1, 2)
+    assert "ValueError" in told[0]
+    sink.close()
+
+
 def test_what_cannot_be_opened_is_told_and_survived(tmp_path: Path) -> None:
     (tmp_path / "tb").write_text("a file")
     told: list[str] = []

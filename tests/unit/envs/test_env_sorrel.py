@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.guide import FOLDER, write_files
 from tuitrain.config.load import load_config
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.make import inspect, make_lanes
@@ -22,21 +23,14 @@ from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.turns import TurnLanes, empty_row
 from tuitrain.loading import load_object
 
-GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "from-sorrel.md"
+PAGE = "from-sorrel.md"
 MODULES = ("foraging", "train_foraging")
-
-
-def write_guide_files(folder: Path) -> None:
-    """Every block of the guide that begins with a file's name, as that file."""
-    blocks = re.findall(r"```\w+\n# (\S+)\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    assert [name for name, _ in blocks] == ["foraging.py", "train_foraging.py", "foraging.toml"]
-    for name, text in blocks:
-        (folder / name).write_text(text)
 
 
 @pytest.fixture
 def guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    write_guide_files(tmp_path)
+    written = write_files(PAGE, tmp_path)
+    assert written == ["foraging.py", "train_foraging.py", "foraging.toml"]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     was = random.getstate(), np.random.get_state()
@@ -115,7 +109,7 @@ def test_the_guides_config_is_sound(guide: ModuleType) -> None:
     spec = inspect(config.env)
     assert list(spec.policies) == ["agent_0", "agent_1"]
     assert spec.policies["agent_1"].observation_shape == (18,)
-    text = GUIDE.read_text()
+    text = (FOLDER / PAGE).read_text()
     table = tomllib.loads(
         re.findall(r"```toml\n(\[env\.agent_policies\].*?)```", text, re.DOTALL)[0]
     )

@@ -295,7 +295,8 @@ def _head(seen: Seen, name: str) -> str:
         f"#   tuitrain launch {name}.toml",
         f"#   tuitrain launch {name}.toml --set learner.lr=1e-4 --set run.seed=2",
         "#",
-        "# Keys that are not here have their defaults; `tuitrain config check --show` prints all.",
+        "# Keys that are not here have their defaults; this prints all of them:",
+        f"#   tuitrain config check {name}.toml --show",
     ]
     return "\n".join(lines) + "\n"
 

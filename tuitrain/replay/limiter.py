@@ -90,6 +90,11 @@ class LimiterRule:
         ahead = inserts + reserved + n - self.learning_starts
         return ahead * self._num - updates * self._den <= self._limit
 
+    def chunks_allowed(self, inserts: int, reserved: int, updates: int, n: int) -> int:
+        """How many times ``n`` transitions may be reserved, one after the other; see there."""
+        ahead = (self._limit + updates * self._den) // self._num
+        return max(0, (ahead + self.learning_starts - inserts - reserved) // n)
+
     def updates_due(self, inserts: int, updates: int) -> int:
         """Updates that may be made now; 0 before ``learning_starts``, 1 right then."""
         ahead = inserts - self.learning_starts
@@ -235,6 +240,30 @@ class Limiter:
             self._states[actor] = _ACTIVE
             _store(reservation, [steps, *inserts])
         return Ticket(step_base, tuple(map(int.__add__, now[1 : 1 + n], base[1 : 1 + n])))
+
+    def room(self, inserts: Sequence[int], most: int) -> int:
+        """How many of ``most`` actors that ask for such a chunk would not have to wait now.
+
+        All, if there is nothing left to reserve: they would be told so.
+
+        Args:
+            inserts: most transitions a chunk can bring, per policy.
+        """
+        self._check(inserts)
+        n = self._n
+        with self._lock.read():
+            now = self._counts[self._current[0]].tolist()
+            held = [sum(column) for column in self._held]
+            base_steps = self._base[0]
+        if now[0] + base_steps + held[0] >= self.total_steps:
+            return most
+        return min(
+            most,
+            *(
+                rule.chunks_allowed(now[i], held[i], now[i + n], inserts[i - 1])
+                for i, rule in enumerate(self.rules, 1)
+            ),
+        )
 
     def commit(self, actor: int, inserts: Sequence[int], steps: int) -> None:
         """Count what a chunk has brought and return the rest of the reservation.

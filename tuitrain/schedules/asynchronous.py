@@ -14,6 +14,7 @@ from tuitrain.schedules.acting import ActorDesk, build_actor
 from tuitrain.schedules.learning import LearnerDesk
 from tuitrain.workers.actor import Actor
 from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.board import AWAKE, WAITS, WAITS_FOR_ROOM
 from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.learner import Learner
 from tuitrain.workers.link import Link
@@ -35,7 +36,7 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
     every = blueprint.config.learner.publish_every_updates
     desk = LearnerDesk(blueprint, stores, learner, link, one_version=False)
     desk.start()
-    desk.ring_waiting_actors()  # there are weights now
+    desk.wake_actors()  # there are weights now
     unpublished = [0] * len(policies)
 
     def due() -> list[int]:
@@ -65,8 +66,8 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
             unpublished = [0] * len(policies)
         desk.reporter.updates()
         # last, because all of the above may have let go of what an actor waits for
-        desk.ring_waiting_actors()
-    desk.ring_waiting_actors()  # that all steps are made or reserved ends their wait
+        desk.wake_actors()
+    desk.wake_actors()  # that all steps are made or reserved ends their wait
     desk.publish(final=True)
     desk.finish()
 
@@ -91,11 +92,11 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
     desk.start()
     ticket: Ticket | None = None
 
-    def wait(ready: Callable[[], bool], reason: str) -> None:
+    def wait(ready: Callable[[], bool], reason: str, what: int = WAITS) -> None:
         # The flag is up before `ready` is looked at, so the learner either sees it or is seen.
-        board.actor_waits[actor.index] = 1
+        board.actor_waits[actor.index] = what
         link.wait(ready, reason)
-        board.actor_waits[actor.index] = 0
+        board.actor_waits[actor.index] = AWAKE
 
     def reserved() -> bool:
         nonlocal ticket
@@ -108,7 +109,7 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
         with actor.random:  # nobody else works here, and entering at every chunk would cost
             while True:
                 if not reserved():
-                    wait(reserved, "the learner: replay ratio reached")
+                    wait(reserved, "the learner: replay ratio reached", WAITS_FOR_ROOM)
                 assert ticket is not None
                 actor.pull()
                 actor.begin(ticket, rows, wait)
@@ -120,7 +121,7 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
                     link.ring(["learner"])
                 desk.reporter.episodes(ticket.step_base)
     except InsertsEnded:
-        board.actor_waits[actor.index] = 0
+        board.actor_waits[actor.index] = AWAKE
         limiter.retire(actor.index)
         link.ring(["learner"])
     desk.finish()

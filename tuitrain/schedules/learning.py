@@ -8,6 +8,7 @@ from tuitrain.schedules import evaluation
 from tuitrain.schedules.evaluation import EVALUATOR, EvaluationClock
 from tuitrain.schedules.rounds import Reporter
 from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.board import WAITS, WAITS_FOR_ROOM
 from tuitrain.workers.learner import Learner
 from tuitrain.workers.link import Link
 from tuitrain.workers.messages import Stop
@@ -40,6 +41,8 @@ class LearnerDesk:
         self._clock = EvaluationClock(blueprint.config.eval.every_steps, blueprint.base.steps)
         self.reporter = Reporter(link, time.monotonic, learner=learner)
         self.actor_names = [f"a{i}" for i in range(blueprint.n_actors)]
+        self._chunk = [blueprint.chunk_inserts(name) for name in blueprint.policies]
+        self._turn = 0
         link.on("checkpoint", lambda _: {"path": str(learner.save())})
         link.on("stop", self._last_words)
         link.on("resync", lambda _: learner.holdings())
@@ -69,11 +72,23 @@ class LearnerDesk:
                     lambda: self._board.eval_taken >= number, "the evaluator to take the weights"
                 )
 
-    def ring_waiting_actors(self) -> None:
-        """Wake those actors that have said they sleep."""
-        waiting = self._board.actor_waits
-        if waiting.any():
-            self._link.ring([n for n, w in zip(self.actor_names, waiting, strict=True) if w])
+    def wake_actors(self) -> None:
+        """Ring the actors that sleep and can go on.
+
+        Of those that wait for room only as many as there is room for, each in its turn: waking one
+        that has to lie down again costs both processes more than an update of a small network.
+        """
+        waits = self._board.actor_waits.tolist()
+        if not any(waits):
+            return
+        turn = [*range(self._turn, len(waits)), *range(self._turn)]
+        names = [i for i in turn if waits[i] == WAITS]
+        if for_room := [i for i in turn if waits[i] == WAITS_FOR_ROOM]:
+            room = self._limiter.room(self._chunk, len(for_room))
+            names += for_room[:room]
+            if 0 < room < len(for_room):
+                self._turn = for_room[room]
+        self._link.ring(self.actor_names[i] for i in names)
 
     def _last_words(self, stop: Stop) -> dict[str, str]:
         self.reporter.last()

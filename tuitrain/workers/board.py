@@ -23,6 +23,9 @@ _FIXED = (
     "learner_waits",
 )
 
+AWAKE, WAITS, WAITS_FOR_ROOM = 0, 1, 2
+"""Of an actor: at work; asleep; asleep until the limiter lets it reserve a chunk."""
+
 
 class Board:
     """Named views into one int64 array.
@@ -36,7 +39,8 @@ class Board:
         eval_request: number of the newest evaluation asked for (learner); `eval_steps` is its
             step count, and `eval_final` is 1 once it is the run's last.
         eval_taken, eval_done: newest request whose weights the evaluator holds, has evaluated.
-        learner_waits, actor_waits: 1 while that worker sleeps, so that others ring only then.
+        learner_waits: 1 while the learner sleeps, so that others ring only then.
+        actor_waits: per actor `AWAKE`, or what it sleeps for.
     """
 
     def __init__(self, table: NDArray[np.int64], n_policies: int, n_actors: int) -> None:

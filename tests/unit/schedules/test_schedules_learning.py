@@ -75,7 +75,7 @@ class Run:
 
         desk = SimpleNamespace(
             start=nothing,
-            ring_waiting_actors=nothing,
+            wake_actors=nothing,
             publish=publish,
             finish=finish,
             reporter=SimpleNamespace(updates=nothing),

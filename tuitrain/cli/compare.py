@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tuitrain.experiments.running import Progress
     from tuitrain.experiments.store import Result, Store
 
+Scales = dict[str, tuple[float, float]]
+
 EXIT_FAILED = 3
 EXIT_INTERRUPTED = 130
 
@@ -54,8 +56,18 @@ def compare(
         ),
     ] = None,
     alpha: Annotated[
-        float, typer.Option(help="Share of wrong answers that is put up with, each.")
-    ] = 0.05,
+        float | None,
+        typer.Option(help="Share of wrong answers that is put up with, each. [0.05]"),
+    ] = None,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scale",
+            metavar="TASK=LOW,HIGH",
+            help="Returns that count as 0 and 1 where tasks are taken together, e.g. "
+            "--scale CartPole-v1=20,500. One for each task.",
+        ),
+    ] = None,
     overrides: SetOption = None,
     out: Annotated[
         Path | None,
@@ -91,11 +103,18 @@ def compare(
     again, and more seeds or arms may be asked for. Cores are not oversubscribed: a sequential run
     takes one, any other one for each actor and one for the learner.
     """
-    from tuitrain.experiments.plan import PlanError
+    from tuitrain.experiments.plan import DEFAULT_ALPHA, PlanError, parse_scale
 
     try:
+        scales = dict(parse_scale(text) for text in scale or [])
         if analyse is not None:
-            _only_analyse(analyse, config, margin, as_json)
+            given = (config, schedules, grid, seeds, alpha, overrides, out, jobs)
+            if any(option is not None for option in given):
+                raise Refused(
+                    "--analyse runs nothing and takes its plan as it is: only --margin, --scale "
+                    "and --json go with it"
+                )
+            _only_analyse(analyse, margin, scales, as_json)
         elif config is None:
             raise Refused(
                 "give a config (`tuitrain compare configs/cartpole.toml --schedules "
@@ -110,9 +129,10 @@ def compare(
                 grid or [],
                 seeds,
                 margin,
-                alpha,
+                DEFAULT_ALPHA if alpha is None else alpha,
                 out,
                 jobs,
+                scales,
                 as_json,
             )
     except PlanError as error:
@@ -129,15 +149,17 @@ def _run(
     alpha: float,
     out: Path | None,
     jobs: int | None,
+    scales: Scales,
     as_json: bool,
 ) -> None:
     from tuitrain.config.resolve import available_cores
-    from tuitrain.experiments.plan import PlanError, grown, make_plan
+    from tuitrain.experiments.plan import PlanError, check_scales, grown, make_plan
     from tuitrain.experiments.running import Told, run_cells
     from tuitrain.experiments.store import Store
     from tuitrain.supervisor.house import check_socket_path, root
 
     plan = make_plan(config, overrides, schedules, grid, seeds, margin, alpha)
+    check_scales(scales, plan.tasks)
     check_socket_path(root() / "00000000" / "sock")  # before anything is created
     name = next(iter(plan.configs.values())).run.name
     store = Store(out if out is not None else Path("comparisons") / name)
@@ -167,16 +189,14 @@ def _run(
             typer.echo("tuitrain: interrupted; the same command goes on", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
         line.clear()
-        failed = _conclude(store, None, as_json)
+        failed = _conclude(store, None, scales, as_json)
     if failed:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _only_analyse(folder: Path, config: Path | None, margin: float | None, as_json: bool) -> None:
+def _only_analyse(folder: Path, margin: float | None, scales: Scales, as_json: bool) -> None:
     from tuitrain.experiments.store import Store
 
-    if config is not None:
-        raise Refused("--analyse runs nothing: give a config or --analyse, not both")
     if margin is not None and not margin > 0:
         raise Refused(f"--margin {margin:g}: must be above 0, in units of return")
     store = Store(folder)
@@ -184,10 +204,10 @@ def _only_analyse(folder: Path, config: Path | None, margin: float | None, as_js
         raise Refused(f"{folder} is no comparison: it has no comparison.json")
     if not store.results():
         raise Refused(f"no run of {folder} has ended yet: there is nothing to conclude")
-    _conclude(store, margin, as_json)  # also while the comparison goes on
+    _conclude(store, margin, scales, as_json)  # also while the comparison goes on
 
 
-def _conclude(store: Store, late_margin: float | None, as_json: bool) -> bool:
+def _conclude(store: Store, late_margin: float | None, scales: Scales, as_json: bool) -> bool:
     """Analyse, print, write analysis.json and the plot; whether runs are missing."""
     from tuitrain.config.runs import write_atomically
     from tuitrain.experiments.analysis import analyse
@@ -198,7 +218,7 @@ def _conclude(store: Store, late_margin: float | None, as_json: bool) -> bool:
 
     plan = store.read_plan()
     assert plan is not None
-    analysis = analyse(plan, store.results(), late_margin)
+    analysis = analyse(plan, store.results(), late_margin, scales)
     text = to_json(analysis.to_json())
     write_atomically(store.analysis_json, json.dumps(json.loads(text), indent=1) + "\n")
     if as_json:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tuitrain.experiments.curves import Curve
-from tuitrain.experiments.plan import Cell, Plan
+from tuitrain.experiments.plan import Cell, Plan, check_scales
 from tuitrain.experiments.statistics import (
     RESAMPLES,
     Answer,
@@ -91,13 +91,22 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Overall:
-    """An arm against the first one over all tasks: no unit is needed to count who wins."""
+    """One arm over all tasks by one measure.
+
+    Attributes:
+        iqm: of the scores of all tasks, on the scales that were given; None without them, since
+            returns of different tasks have no common unit.
+        interval: its 95 % interval, runs resampled within their task.
+        improvement: chance that one of its runs beats one of the first arm's, which needs no unit;
+            None for the first arm.
+    """
 
     arm: str
-    baseline: str
     measure: str
-    improvement: float
-    improvement_interval: Interval
+    iqm: float | None
+    interval: Interval | None
+    improvement: float | None
+    improvement_interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -147,17 +156,23 @@ def analyse(
     plan: Plan,
     results: Mapping[Cell, Result],
     late_margin: float | None = None,
+    scales: Mapping[str, Interval] | None = None,
     resamples: int = RESAMPLES,
 ) -> Analysis:
     """Conclude from the finished runs of a plan.
 
     Args:
         late_margin: a margin given now, after the runs, in place of the plan's; said in the result.
+        scales: by task, the returns that count as 0 and as 1 where tasks are taken together.
+
+    Raises:
+        PlanError: a scale is of no task, or some tasks have one and others don't.
     """
     rng = np.random.default_rng(_BOOTSTRAP_SEED)
     margin = plan.margin if late_margin is None else late_margin
     curves = _curves(plan, results)
     tasks = tuple(dict.fromkeys(task for task, _ in curves))
+    check_scales(scales or {}, plan.tasks)
     spans = {
         task: _span([c for (t, _), cs in curves.items() if t == task for c in cs]) for task in tasks
     }
@@ -184,7 +199,7 @@ def analyse(
         spans=spans,
         summaries=tuple(summaries),
         comparisons=tuple(comparisons),
-        overall=_overall(plan, tasks, scores, rng),
+        overall=_overall(plan, tasks, scores, scales or {}, rng, resamples),
         curves=curves,
         missing=tuple(_missing(plan, results)),
         mixed=tuple(_mixed(plan, results)),
@@ -292,21 +307,35 @@ def _overall(
     plan: Plan,
     tasks: Sequence[str],
     scores: Mapping[tuple[str, str, str], Scores],
+    scales: Mapping[str, Interval],
     rng: np.random.Generator,
+    resamples: int,
 ) -> tuple[Overall, ...]:
-    if len(tasks) < 2:
-        return ()
+    if len(tasks) < 2 or tasks != plan.tasks:
+        return ()  # policies of one run are no strata: they are resampled together or not at all
     found = []
     baseline = plan.arms[0]
     for measure in MEASURES:
-        for arm in plan.arms[1:]:
+        theirs = [scores.get((task, baseline, measure), np.empty(0)) for task in tasks]
+        for arm in plan.arms:
             ours = [scores.get((task, arm, measure), np.empty(0)) for task in tasks]
-            theirs = [scores.get((task, baseline, measure), np.empty(0)) for task in tasks]
-            if all(s.size for s in (*ours, *theirs)):
+            if not all(s.size for s in (*ours, *theirs)):
+                continue
+            middle = interval = chance = chances = None
+            if scales:
+                scaled = [_scaled(s, scales[task]) for s, task in zip(ours, tasks, strict=True)]
+                middle = float(iqm(np.concatenate(scaled)))
+                interval = bootstrap_interval(scaled, iqm, rng, LEVEL, resamples)
+            if arm != baseline:
                 chance = probability_of_improvement(ours, theirs)
-                interval = improvement_interval(ours, theirs, rng, LEVEL)
-                found.append(Overall(arm, baseline, measure, chance, interval))
+                chances = improvement_interval(ours, theirs, rng, LEVEL)
+            found.append(Overall(arm, measure, middle, interval, chance, chances))
     return tuple(found)
+
+
+def _scaled(scores: Scores, scale: Interval) -> Scores:
+    low, high = scale
+    return (scores - low) / (high - low)
 
 
 def _finished(plan: Plan, results: Mapping[Cell, Result]) -> list[Result]:

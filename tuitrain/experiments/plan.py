@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -240,6 +241,42 @@ def parse_axis(text: str) -> tuple[str, list[str]]:
             f"--grid {text}: is written key=value,value, e.g. --grid learner.lr=1e-3,5e-4"
         )
     return key.strip(), parts
+
+
+def parse_scale(text: str) -> tuple[str, tuple[float, float]]:
+    """``"TASK=LOW,HIGH"``: the returns that count as 0 and as 1 where tasks are taken together.
+
+    Raises:
+        PlanError: it is written otherwise, or LOW is not below HIGH.
+    """
+    task, equals, bounds = text.rpartition("=")  # a task's own name may have an equals sign
+    try:
+        low, high = (float(part) for part in bounds.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not equals or not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise PlanError(
+            f"--scale {text}: is written TASK=LOW,HIGH with LOW below HIGH, e.g. "
+            "--scale CartPole-v1=20,500"
+        )
+    return task.strip(), (low, high)
+
+
+def check_scales(scales: Mapping[str, tuple[float, float]], tasks: Sequence[str]) -> None:
+    """All tasks have a scale, or none.
+
+    Raises:
+        PlanError: otherwise, or where there is only one task.
+    """
+    if scales and len(tasks) < 2:
+        raise PlanError("--scale is for several tasks (--grid env.id=…); this comparison has one")
+    for task in scales:
+        if task not in tasks:
+            names = ", ".join(map(repr, tasks))
+            raise PlanError(f"--scale {task}: there is no such task, there are {names}")
+    for task in tasks:
+        if scales and task not in scales:
+            raise PlanError(f"--scale: {task!r} has none; give one for every task or for none")
 
 
 def split_values(text: str) -> list[str]:

@@ -83,16 +83,20 @@ def _advice(compared: Comparison) -> str:
 def _overall(analysis: Analysis) -> list[str]:
     if not analysis.overall:
         return []
-    rows = [
-        [
-            o.measure,
-            f"{o.arm} over {o.baseline}",
-            f"{o.improvement:.2f}",
-            interval(o.improvement_interval, ".2f"),
-        ]
-        for o in analysis.overall
-    ]
-    return ["over all tasks: chance that a run is better", *_aligned(rows), ""]
+    scaled = any(o.iqm is not None for o in analysis.overall)
+    header = ["", "", *(["IQM", "95 % interval"] if scaled else []), "P(better)"]
+    rows = []
+    for o in analysis.overall:
+        row = [o.measure, o.arm]
+        if o.iqm is not None:
+            row += [number(o.iqm), interval(o.interval)]
+        if o.improvement is None:
+            rows.append([*row, "baseline"])
+        else:
+            chances = interval(o.improvement_interval, ".2f")
+            rows.append([*row, f"{o.improvement:.2f} {chances}"])
+    what = "over all tasks" + (", scaled" if scaled else "")
+    return [what, *_aligned([header, *rows]), ""]
 
 
 def _legend(analysis: Analysis) -> list[str]:
@@ -137,7 +141,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return [
         "  "
         + "  ".join(
-            cell.ljust(width) if i in (0, len(row) - 1) else cell.rjust(width)
+            cell.ljust(width) if i in (0, len(row) - 1) or not rows[0][i] else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

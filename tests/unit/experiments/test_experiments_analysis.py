@@ -13,7 +13,7 @@ from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
 from tuitrain.experiments.analysis import Analysis, analyse
 from tuitrain.experiments.curves import Curve, curves_of
-from tuitrain.experiments.plan import Cell, Plan
+from tuitrain.experiments.plan import Cell, Plan, PlanError
 from tuitrain.experiments.plot import NoMatplotlib, band, on_grid, plot
 from tuitrain.experiments.store import Result
 from tuitrain.experiments.table import lines_of
@@ -211,10 +211,27 @@ def test_tasks_are_compared_one_by_one_and_together() -> None:
     found = analyse(plan("base", "new", tasks=tasks), results, resamples=50)
     final = [c for c in found.comparisons if c.measure == "final"]
     assert [(c.task, c.improvement) for c in final] == [("easy", 1.0), ("hard", 0.0)]
-    assert (found.overall[0].arm, found.overall[0].improvement) == ("new", 0.5)
+    base, new = found.overall[:2]
+    assert (base.arm, base.improvement, base.iqm) == ("base", None, None)
+    assert (new.arm, new.improvement, new.iqm) == ("new", 0.5, None)
     text = "\n".join(lines_of(found))
     assert "easy: final return" in text
     assert "over all tasks" in text
+
+    scales = {"easy": (0.0, 10.0), "hard": (0.0, 1000.0)}
+    scaled = analyse(plan("base", "new", tasks=tasks), results, scales=scales, resamples=500)
+    base, new = scaled.overall[:2]
+    # 0.1 to 0.4 on both tasks: the middle four of eight are 0.2, 0.2, 0.3, 0.3
+    assert base.iqm == pytest.approx(0.25)
+    # 0.05 to 0.08 and 0.5 to 0.8: the middle four are 0.07, 0.08, 0.5, 0.6
+    assert new.iqm == pytest.approx((0.07 + 0.08 + 0.5 + 0.6) / 4)
+    # each task keeps its four runs: never more than half of them are of one
+    assert new.interval is not None
+    assert new.interval[0] > (0.05 * 2 + 0.5 * 2) / 4 - 1e-9
+    assert "scaled" in "\n".join(lines_of(scaled))
+    for wrong in ({"easy": (0.0, 1.0)}, {**scales, "other": (0.0, 1.0)}):
+        with pytest.raises(PlanError, match="--scale"):
+            analyse(plan("base", "new", tasks=tasks), results, scales=wrong)
 
 
 def test_policies_of_one_run_are_described_apart() -> None:
@@ -225,6 +242,7 @@ def test_policies_of_one_run_are_described_apart() -> None:
         results[cell] = Result(cell, "finished", "", "r", 300, 1.0, curves)
     found = analyse(plan("base"), results, resamples=50)
     assert found.tasks == ("scout", "digger")
+    assert found.overall == ()
 
 
 def test_the_same_results_give_the_same_numbers() -> None:

@@ -104,7 +104,12 @@ def test_the_answer_and_the_numbers_behind_it(plans: list[Plan], in_tmp: Path) -
     [
         ([], "give a config"),
         (["nowhere.toml"], "no such file"),
-        (["my.toml", "--analyse", "x"], "not both"),
+        (["my.toml", "--analyse", "x"], "takes its plan as it is"),
+        (["--alpha", "0.1", "--analyse", "x"], "takes its plan as it is"),
+        (["my.toml", "--scale", "x=5"], "TASK=LOW,HIGH"),
+        (["my.toml", "--scale", "x=5,1"], "LOW below HIGH"),
+        (["my.toml", "--scale", "x=1,5"], "this comparison has one"),
+        (["my.toml", "--grid", "env.kwargs={},{a=1}", "--scale", "x=1,5"], "no such task"),
         (["--analyse", "nowhere"], "no comparison.json"),
         (["my.toml", "--seeds", "many"], "--seeds many"),
         (["my.toml", "--grid", "learner.lr"], "key=value,value"),

@@ -16,6 +16,7 @@ from tuitrain.experiments.plan import (
     grown,
     make_plan,
     parse_axis,
+    parse_scale,
     parse_seeds,
     plan_from_json,
 )
@@ -55,6 +56,14 @@ def test_an_axis_is_split_where_its_values_end(text: str, key: str, values: list
 def test_an_axis_written_otherwise_is_refused(text: str) -> None:
     with pytest.raises(PlanError, match="key=value,value"):
         parse_axis(text)
+
+
+def test_scales() -> None:
+    assert parse_scale("CartPole-v1=20,500") == ("CartPole-v1", (20, 500))
+    assert parse_scale("size=8=-1,1e3") == ("size=8", (-1, 1000))
+    for wrong in ("x", "x=1", "x=1,2,3", "x=a,b", "x=2,2", "x=nan,1", "x=0,inf", "=,"):
+        with pytest.raises(PlanError, match="TASK=LOW,HIGH"):
+            parse_scale(wrong)
 
 
 def test_seeds() -> None:

@@ -90,7 +90,7 @@ def inspect(env_config: EnvConfig) -> EnvSpec:
         lanes.reset([0])
         if isinstance(lanes, TurnLanes):
             rows = {name: empty_row(policy, 1) for name, policy in lanes.spec.policies.items()}
-            lanes.turn(lambda policy, index: np.zeros(1, np.int64), rows)
+            lanes.turn(lambda policy, place: np.zeros(1, np.int64), rows)
         return lanes.spec
     finally:
         lanes.close()

@@ -23,9 +23,10 @@ from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.envs.vector import Lanes, checked_seeds, empty_step
 
 Choose = Callable[[str, int], NDArray[np.int64]]
-"""``choose(policy, place)``: the actions of the agent at that place of a policy's, int64[n_envs].
+"""``choose(policy, place)``: what the agent at that place among a policy's agents does in each
+world, int64[n_envs].
 
-What the agent sees must have been written. Actions of worlds that show their end are ignored.
+What it sees must have been written. In worlds that show their end the action is ignored.
 """
 
 
@@ -101,7 +102,7 @@ def empty_row(policy: PolicySpec, n_envs: int) -> TurnRow:
 
 @runtime_checkable
 class TurnLanes(Protocol):
-    """E copies of a turn-taking world: lane = env * len(agents) + agent index, per policy."""
+    """E copies of a turn-taking world: lane = env * len(agents) + place, per policy."""
 
     @property
     def spec(self) -> EnvSpec:

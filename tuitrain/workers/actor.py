@@ -135,9 +135,9 @@ class _PolicyLanes:
         )
         return self.policy.act(stacked, epsilon, self._rng)
 
-    def choose_in_turn(self, row: int, epsilon: float, index: int) -> NDArray[np.int64]:
-        """What the agent of this index does in every environment; it is noted in the row."""
-        lanes = slice(index, None, self.n_agents)
+    def choose_in_turn(self, row: int, epsilon: float, place: int) -> NDArray[np.int64]:
+        """What the agent at this place does in every environment; it is noted in the row."""
+        lanes = slice(place, None, self.n_agents)
         action = self.choose(row, epsilon, lanes)
         self._action[row - self._first, lanes] = action
         return action
@@ -286,9 +286,9 @@ class Actor:
     def _take_turn(self, lanes: TurnLanes, phases: Phases) -> None:
         row, epsilon = self._row, self.epsilon
 
-        def choose(policy: str, index: int) -> NDArray[np.int64]:
+        def choose(policy: str, place: int) -> NDArray[np.int64]:
             phases.enter("act")
-            action = self.parts[policy].choose_in_turn(row, epsilon, index)
+            action = self.parts[policy].choose_in_turn(row, epsilon, place)
             phases.enter("env")
             return action
 

@@ -203,8 +203,8 @@ class _Turns:
         self._begins = over
         return self._rows
 
-    def _choose(self, policy: str, index: int) -> NDArray[np.int64]:
-        lanes = slice(index, None, len(self._lanes.spec.policies[policy].agents))
+    def _choose(self, policy: str, place: int) -> NDArray[np.int64]:
+        lanes = slice(place, None, len(self._lanes.spec.policies[policy].agents))
         return self._act(policy, self._histories[policy].stack(lanes))
 
 

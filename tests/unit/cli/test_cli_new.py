@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -39,7 +41,8 @@ class Dies(Walk):
 
 class Hangs(Walk):
     def reset(self, *, seed=None, options=None):
-        signal.pause()
+        with open("hanging", "w"):  # whoever waits for it opens the other end
+            signal.pause()
 
 class Starts(Walk):
     def __init__(self):
@@ -50,18 +53,21 @@ class Starts(Walk):
 
 
 @pytest.fixture(autouse=True)
-def environments(in_tmp: None) -> None:
+def environments(in_tmp: None) -> Iterator[None]:
     Path("my_env.py").write_text(ENVS)
     Path("cp.toml").unlink()
+    yield
+    for process in left():  # of a test that has failed
+        process.kill()
 
 
-def left() -> list[int]:
+def left() -> list[psutil.Process]:
     """Processes, of anybody, that work in this test's folder."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.pid != os.getpid() and process.cwd() == os.getcwd():
-                found.append(process.pid)
+                found.append(process)
     return found
 
 
@@ -111,17 +117,25 @@ def test_what_does_not_work_is_told_and_leaves_nothing(env: str, told: bytes) ->
 
 
 def test_an_environment_that_hangs_is_given_up() -> None:
+    Path("hanging").touch()
     with pytest.raises(Refused, match=r"has not come to an end within 2 s"):
         look_at(EnvConfig(id="my_env.py:Hangs"), deadline_s=2.0)
     assert left() == []
 
 
+def test_a_look_does_not_outlive_who_looks() -> None:
+    os.mkfifo("hanging")
+    command = [sys.executable, "-m", "tuitrain.cli.main", "new", "my_env.py:Hangs"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen(command, env=environment) as looking, open("hanging") as end:
+        looking.kill()
+        assert end.read() == "", "the end of the pipe is the end of the process"
+
+
 def test_processes_that_an_environment_has_started_end_with_the_look() -> None:
     assert look_at(EnvConfig(id="my_env.py:Starts")).episodes > 0
     assert len(Path("pids").read_text().split()) == 3
-    deadline = time.monotonic() + 10.0
-    while left() and time.monotonic() < deadline:
-        os.sched_yield()  # init has yet to reap them
+    psutil.wait_procs(left(), timeout=10.0)  # init has yet to reap them
     assert left() == []
 
 

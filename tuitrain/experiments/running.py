@@ -158,7 +158,7 @@ class _Crew:
         self._plan, self._store, self._told, self._start = plan, store, told, start
         self._cores = cores
         self._jobs = len(cells) if jobs is None else jobs
-        done = [c for c in cells if c in results and results[c].state == FINISHED]
+        done = {c for c in cells if c in results and results[c].state == FINISHED}
         self._waiting = [(c, plan.config(c, store.runs)) for c in cells if c not in done]
         self._running: list[Running] = []
         self._total, self._done, self._failed = len(cells), len(done), 0

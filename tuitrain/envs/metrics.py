@@ -53,9 +53,10 @@ class EnvMetrics:
         """Why something was left out, the first time it was; "" if nothing ever was."""
 
     def add(self, policy: str, info: Mapping[str, Any]) -> None:
-        """Take in the info of one step of one of the policy's agents."""
-        numbers = info.get(KEY)
-        if numbers is None:
+        """Take in the info of one step of one of the policy's agents. No dict says nothing."""
+        try:
+            numbers = info[KEY]
+        except (KeyError, TypeError, IndexError):
             return
         if not isinstance(numbers, Mapping):
             self._refuse(f"it is a {type(numbers).__name__}, not a dict of numbers by name")

@@ -203,6 +203,7 @@ class ParallelLanes:
             )
         observations, rewards, terminations, truncations, infos = result
         self._store_observations(index, observations, "step()", into)
+        told = infos if isinstance(infos, Mapping) else None
         ended: list[str] = []
         for name, policy in self.spec.policies.items():
             out, first = into[name], index * len(policy.agents)
@@ -220,7 +221,7 @@ class ParallelLanes:
                     ) from None
                 if out.terminated[lane] or out.truncated[lane]:
                     ended.append(agent)
-                if infos and (info := infos.get(key)):
+                if told and (info := told.get(key)):
                     self.metrics.add(name, info)
         if ended and len(ended) < len(self._agents):
             going = sorted(set(self._agents) - set(ended))

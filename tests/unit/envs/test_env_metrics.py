@@ -69,6 +69,13 @@ def test_what_is_no_number_is_left_out_and_told(told: Any, why: str) -> None:
     assert taken(metrics, "sum")["p"]["good"] == 4.0
 
 
+@pytest.mark.parametrize("info", [["metrics"], "metrics", 3, {"metric": {"x": 1.0}}, ("x",)])
+def test_infos_that_say_nothing_are_passed_over(info: Any) -> None:
+    metrics = EnvMetrics()
+    metrics.add("p", info)
+    assert (metrics.take(), metrics.refused) == ({}, "")
+
+
 class Tells(gymnasium.Env):
     """Tells its step, and at the end of each episode of three steps its seed."""
 
@@ -93,6 +100,13 @@ class TellingAgents(SequenceAgents):
     def step(self, actions: dict[str, int]):
         *result, _ = super().step(actions)
         return *result, {"a": {"metrics": {"action": actions["a"]}}, "c": {}}
+
+
+class MuteAgents(SequenceAgents):
+    """No dict of infos at all."""
+
+    def step(self, actions: dict[str, int]):
+        return *super().step(actions)[:4], ["a", "b"]
 
 
 def test_lanes_of_one_agent_pass_on_what_steps_tell() -> None:
@@ -120,6 +134,11 @@ def test_lanes_of_several_agents_tell_by_policy() -> None:
     lanes.step(actions)
     assert taken(lanes.metrics, "sum") == {"team": {"action": 6.0}}
     lanes.close()
+    config = EnvConfig(id="tests.unit.envs.test_env_metrics:MuteAgents")
+    mute: Any = make_lanes(config, 1)
+    mute.reset([1])
+    mute.step({name: np.zeros(1, np.int64) for name in "abc"})
+    assert mute.metrics.take() == {}
 
 
 class Recorder(SilentLink):

@@ -32,6 +32,7 @@ def check(
 ) -> None:
     """Read a config and report everything that is wrong with it at once."""
     from tuitrain.config.load import load_config, to_toml
+    from tuitrain.config.presets import departures
     from tuitrain.config.resolve import resolve
 
     config = resolve(load_config(file, overrides or []), source=str(file))
@@ -39,6 +40,8 @@ def check(
         typer.echo(to_toml(config), nl=False)
     else:
         typer.echo(f"{file}: fine (environment and network are tried at launch)")
+        for departure in departures(config):
+            typer.echo(f"  differs from preset {config.algorithm.preset}: {departure}")
 
 
 @app.command()

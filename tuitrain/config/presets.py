@@ -1,12 +1,15 @@
 """Algorithms by the names people know: each a set of other defaults, nothing more.
 
 A preset never overrides what a config says: it stands where a key is not given. Values are the
-papers', as far as they do not depend on the task.
+papers', as far as they do not depend on the task. A stored config gives every key, so naming a
+preset in one changes nothing but the name: ``departures`` tells.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from tuitrain.config.schema import Config
 
 _EXPECTED = {"double": False, "dueling": False, "n_step": 1}
 _RAINBOW = {"double": True, "dueling": True, "n_step": 3}
@@ -29,6 +32,18 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 """By name, the keys that differ from the schema's own defaults."""
+
+
+def departures(config: Config) -> list[str]:
+    """Keys in which a config differs from the preset it names: ``learner.n_step = 5 (3)``."""
+    name = config.algorithm.preset
+    found = []
+    for table, values in PRESETS.get(name or "", {}).items():
+        for key, value in values.items():
+            given = getattr(getattr(config, table), key)
+            if given != value:
+                found.append(f"{table}.{key} = {given!r} ({value!r})")
+    return found
 
 
 def apply_preset(tables: dict[str, Any]) -> None:

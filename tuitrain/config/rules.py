@@ -79,8 +79,9 @@ def _warm_up_fits(config: Config) -> Iterator[Problem]:
 
 @_rule("replay.learning_starts", "run.total_steps", "env.agent_policies")
 def _learning_starts_in_time(config: Config) -> Iterator[Problem]:
-    # Agents that share a policy each add a transition per environment step.
-    lanes = _agents(config)
+    # Agents that share a policy each add a transition per environment step. The policy with the
+    # fewest has the least time; agents that are not named have one of their own.
+    lanes = min(Counter(config.env.agent_policies.values()).values(), default=1)
     if config.replay.learning_starts >= config.run.total_steps * lanes:
         yield Problem(
             "replay.learning_starts",
@@ -162,18 +163,23 @@ def _replay_holds_whole_transitions(config: Config) -> Iterator[Problem]:
         )
 
 
-@_rule("actors.count", "actors.envs_per_actor", "actors.chunk_steps", "replay.capacity")
+@_rule(
+    "actors.count",
+    "actors.envs_per_actor",
+    "actors.chunk_steps",
+    "env.agent_policies",
+    "replay.capacity",
+)
 def _chunks_fit(config: Config) -> Iterator[Problem]:
-    actors = config.actors
-    if not isinstance(actors.count, int):
+    lanes, chunk_steps = _lanes(config), config.actors.chunk_steps
+    if lanes is None:
         return
-    rows = actors.count * actors.envs_per_actor * actors.chunk_steps
-    if rows > config.replay.capacity:
+    if lanes * chunk_steps > config.replay.capacity:
         yield Problem(
             "replay.capacity",
             str(config.replay.capacity),
-            "must hold one chunk of every actor: actors.count × envs_per_actor × chunk_steps = "
-            f"{actors.count} × {actors.envs_per_actor} × {actors.chunk_steps} = {rows}.",
+            "must hold one chunk of every actor: lanes × actors.chunk_steps = "
+            f"{lanes} × {chunk_steps} = {lanes * chunk_steps}.",
         )
 
 

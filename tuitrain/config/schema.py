@@ -10,8 +10,10 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
+from pydantic import Field
+
+from tuitrain.config.algorithm import AlgorithmConfig
+from tuitrain.config.table import Table, unit
 
 SCHEMA_VERSION = 1
 
@@ -19,19 +21,6 @@ Schedule = Literal["sequential", "lockstep", "async"]
 """Who calls ``Actor.step`` and ``Learner.step``, where and when. One algorithm in all three."""
 
 Reduction = Literal["mean", "sum", "min", "max", "last"]
-
-
-def _unit(name: str) -> JsonDict:
-    """What the numbers of a key count, for the reference and for errors."""
-    return {"unit": name}
-
-
-class Table(BaseModel):
-    """A TOML table: unknown keys are errors, values are immutable once read."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
-    )
 
 
 class RunConfig(Table):
@@ -52,7 +41,7 @@ class RunConfig(Table):
         100_000,
         ge=1,
         le=10**12,
-        json_schema_extra=_unit("environment steps"),
+        json_schema_extra=unit("environment steps"),
         description="Training ends after this many environment steps over all actors "
         "(steps of single environments; resets do not count).",
     )
@@ -60,20 +49,20 @@ class RunConfig(Table):
     checkpoint_every_s: float = Field(
         180.0,
         gt=0,
-        json_schema_extra=_unit("seconds"),
+        json_schema_extra=unit("seconds"),
         description="Seconds between checkpoints; one more is written at the end.",
     )
     keep_checkpoints: int = Field(
         3,
         ge=1,
-        json_schema_extra=_unit("checkpoints"),
+        json_schema_extra=unit("checkpoints"),
         description="How many checkpoints are kept (newest).",
     )
     threads_per_process: int = Field(
         1,
         ge=1,
         le=256,
-        json_schema_extra=_unit("threads"),
+        json_schema_extra=unit("threads"),
         description="Threads torch may use in each worker process.",
     )
     tensorboard: bool = Field(
@@ -103,7 +92,7 @@ class EnvConfig(Table):
         1,
         ge=1,
         le=64,
-        json_schema_extra=_unit("observations"),
+        json_schema_extra=unit("observations"),
         description="Observations stacked into one network input, newest last.",
     )
     metrics: dict[str, Reduction] = Field(
@@ -124,21 +113,21 @@ class ActorsConfig(Table):
 
     count: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         "auto",
-        json_schema_extra=_unit("actors"),
+        json_schema_extra=unit("actors"),
         description="Actors; `auto` is the number of cores less one, at least 1.",
     )
     envs_per_actor: int = Field(
         8,
         ge=1,
         le=4096,
-        json_schema_extra=_unit("environments"),
+        json_schema_extra=unit("environments"),
         description="Environments each actor steps.",
     )
     chunk_steps: int = Field(
         16,
         ge=1,
         le=4096,
-        json_schema_extra=_unit("vector steps"),
+        json_schema_extra=unit("vector steps"),
         description="Vector steps between two commits to replay; in `sequential` and `lockstep` "
         "the length of a round.",
     )
@@ -153,19 +142,19 @@ class ExplorationConfig(Table):
     """`[exploration]`: epsilon-greedy; a pure function of the global step count and the actor."""
 
     epsilon_start: float = Field(
-        1.0, ge=0, le=1, json_schema_extra=_unit("probability"), description="Epsilon at step 0."
+        1.0, ge=0, le=1, json_schema_extra=unit("probability"), description="Epsilon at step 0."
     )
     epsilon_end: float = Field(
         0.05,
         ge=0,
         le=1,
-        json_schema_extra=_unit("probability"),
+        json_schema_extra=unit("probability"),
         description="Epsilon after the decay.",
     )
     epsilon_decay_steps: int = Field(
         10_000,
         ge=1,
-        json_schema_extra=_unit("environment steps"),
+        json_schema_extra=unit("environment steps"),
         description="Environment steps over which epsilon falls linearly.",
     )
     ladder_alpha: float = Field(
@@ -184,27 +173,27 @@ class ReplayConfig(Table):
         50_000,
         ge=1,
         le=10**9,
-        json_schema_extra=_unit("transitions"),
+        json_schema_extra=unit("transitions"),
         description="Sampleable transitions kept per policy.",
     )
     learning_starts: int = Field(
         1_000,
         ge=1,
-        json_schema_extra=_unit("transitions"),
+        json_schema_extra=unit("transitions"),
         description="Transitions a policy needs before its first update.",
     )
     max_lead: float = Field(
         2.0,
         ge=1.0,
         le=1000.0,
-        json_schema_extra=_unit("chunks of all actors"),
+        json_schema_extra=unit("chunks of all actors"),
         description="`async`: how far actors may run ahead of the learner, in chunks of all "
         "actors. More absorbs jitter, less bounds policy lag.",
     )
     prioritized: bool = Field(
         False,
-        description="Draw transitions in proportion to their TD errors (Schaul et al. 2016) "
-        "instead of uniformly.",
+        description="Draw transitions in proportion to their TD errors (Schaul et al. 2016; of "
+        "`c51` the cross entropy) instead of uniformly.",
     )
     priority_alpha: float = Field(
         0.6, ge=0, le=1, description="Exponent of the priorities; 0 draws uniformly."
@@ -220,7 +209,7 @@ class ReplayConfig(Table):
         1e-6,
         gt=0,
         le=1,
-        json_schema_extra=_unit("TD error"),
+        json_schema_extra=unit("TD error"),
         description="Added to each TD error, so that every transition can be drawn again.",
     )
 
@@ -242,42 +231,45 @@ class LearnerConfig(Table):
         1,
         ge=1,
         le=64,
-        json_schema_extra=_unit("environment steps"),
+        json_schema_extra=unit("environment steps"),
         description="Steps summed before the bootstrap.",
     )
     gamma: float = Field(
         0.99,
         ge=0,
         le=1,
-        json_schema_extra=_unit("per environment step"),
+        json_schema_extra=unit("per environment step"),
         description="Discount per environment step.",
     )
     batch_size: int = Field(
         128,
         ge=1,
         le=65_536,
-        json_schema_extra=_unit("transitions"),
+        json_schema_extra=unit("transitions"),
         description="Transitions per gradient batch.",
     )
     grad_accumulation: int = Field(
         1,
         ge=1,
         le=1024,
-        json_schema_extra=_unit("batches"),
+        json_schema_extra=unit("batches"),
         description="Batches whose gradients are averaged into one update.",
     )
     replay_ratio: float = Field(
         0.1,
         ge=1e-4,
         le=64,
-        json_schema_extra=_unit("updates per transition"),
+        json_schema_extra=unit("updates per transition"),
         description="Updates per committed transition, of each policy.",
     )
-    loss: Literal["huber", "mse"] = Field("huber", description="Loss on the TD error.")
+    loss: Literal["huber", "mse"] = Field(
+        "huber",
+        description="Loss on the TD error, of algorithm `dqn`; others have losses of their own.",
+    )
     huber_delta: float = Field(
         1.0,
         gt=0,
-        json_schema_extra=_unit("TD error"),
+        json_schema_extra=unit("TD error"),
         description="Where the Huber loss becomes linear.",
     )
     lr: float = Field(5e-4, gt=0, le=1, description="Learning rate of Adam at update 0.")
@@ -288,20 +280,20 @@ class LearnerConfig(Table):
     lr_schedule_updates: int | None = Field(
         None,
         ge=1,
-        json_schema_extra=_unit("updates"),
+        json_schema_extra=unit("updates"),
         description="Length of the lr schedule in updates; default: the updates the run will make.",
     )
     adam_eps: float = Field(1e-8, gt=0, le=1, description="Adam's epsilon.")
     max_grad_norm: float = Field(
         10.0,
         ge=0,
-        json_schema_extra=_unit("L2 norm"),
+        json_schema_extra=unit("L2 norm"),
         description="Gradient norm above which gradients are scaled down; 0 is never.",
     )
     target_update_every_updates: int | None = Field(
         None,
         ge=1,
-        json_schema_extra=_unit("updates"),
+        json_schema_extra=unit("updates"),
         description="Copy the online network to the target every so many updates. "
         "Not together with `tau`; if neither is given, 500.",
     )
@@ -309,13 +301,13 @@ class LearnerConfig(Table):
         None,
         gt=0,
         le=1,
-        json_schema_extra=_unit("per update"),
+        json_schema_extra=unit("per update"),
         description="Soft target update per update: target += tau*(online-target).",
     )
     publish_every_updates: int = Field(
         10,
         ge=1,
-        json_schema_extra=_unit("updates"),
+        json_schema_extra=unit("updates"),
         description="`async`: updates between two publications of weights to actors.",
     )
     device: str = Field(
@@ -330,92 +322,6 @@ class LearnerConfig(Table):
         return Fraction(str(self.replay_ratio)).limit_denominator(1_000_000)
 
 
-class AlgorithmConfig(Table):
-    """`[algorithm]`: what is learned about returns. `learner.double`, `learner.dueling`,
-    `learner.n_step` and `replay.prioritized` go with each of them."""
-
-    preset: Literal["dqn", "ddqn", "c51", "qr-dqn", "iqn", "m-iqn", "rainbow"] | None = Field(
-        None,
-        description="Sets the defaults of this and other tables to a published algorithm's; keys "
-        "that are given win.",
-    )
-    name: Literal["dqn", "c51", "qr-dqn", "iqn"] = Field(
-        "dqn",
-        description="`dqn`: expected returns (Mnih et al. 2015); their distribution as `c51` "
-        "(Bellemare et al. 2017), `qr-dqn` (Dabney et al. 2018a) or `iqn` (Dabney et al. 2018b).",
-    )
-    noisy: bool = Field(
-        False,
-        description="Noisy layers in the heads instead of epsilon (Fortunato et al. 2018); set "
-        "`exploration.epsilon_start` and `epsilon_end` to 0 to explore by noise alone.",
-    )
-    noisy_sigma: float = Field(0.5, gt=0, le=10, description="Initial noise of noisy layers.")
-    atoms: int = Field(
-        51,
-        ge=2,
-        le=1001,
-        json_schema_extra=_unit("atoms"),
-        description="`c51`: returns that probabilities are given to.",
-    )
-    v_min: float = Field(
-        -10.0, json_schema_extra=_unit("return"), description="`c51`: the lowest of them."
-    )
-    v_max: float = Field(
-        10.0, json_schema_extra=_unit("return"), description="`c51`: the highest of them."
-    )
-    quantiles: int = Field(
-        64,
-        ge=1,
-        le=1024,
-        json_schema_extra=_unit("quantiles"),
-        description="`qr-dqn`: quantiles per action. `iqn`: fractions drawn for each state.",
-    )
-    target_quantiles: int = Field(
-        64,
-        ge=1,
-        le=1024,
-        json_schema_extra=_unit("quantiles"),
-        description="`iqn`: fractions drawn for each next state.",
-    )
-    acting_quantiles: int = Field(
-        32,
-        ge=1,
-        le=1024,
-        json_schema_extra=_unit("quantiles"),
-        description="`iqn`: evenly spaced fractions that actions are chosen by.",
-    )
-    cosines: int = Field(
-        64,
-        ge=1,
-        le=1024,
-        json_schema_extra=_unit("features"),
-        description="`iqn`: cosines that a fraction is described by.",
-    )
-    kappa: float = Field(
-        1.0,
-        gt=0,
-        json_schema_extra=_unit("TD error"),
-        description="`qr-dqn`, `iqn`: where the quantile Huber loss becomes linear.",
-    )
-    munchausen: bool = Field(
-        False,
-        description="Add the scaled log-probability of the action to the reward, and bootstrap "
-        "from a softmax policy (Vieillard et al. 2020); with `iqn` this is M-IQN.",
-    )
-    munchausen_scale: float = Field(
-        0.9, ge=0, le=1, description="Share of the log-probability that is added."
-    )
-    munchausen_temperature: float = Field(
-        0.03, gt=0, json_schema_extra=_unit("Q"), description="Temperature of the softmax policy."
-    )
-    munchausen_clip: float = Field(
-        -1.0,
-        le=0,
-        json_schema_extra=_unit("reward"),
-        description="The least that temperature times log-probability may be.",
-    )
-
-
 class EvalConfig(Table):
     """`[eval]`: the greedy evaluator, which never touches training."""
 
@@ -423,27 +329,27 @@ class EvalConfig(Table):
     every_steps: int = Field(
         10_000,
         ge=1,
-        json_schema_extra=_unit("environment steps"),
+        json_schema_extra=unit("environment steps"),
         description="Environment steps between evaluations.",
     )
     episodes: int = Field(
         20,
         ge=2,
         le=10_000,
-        json_schema_extra=_unit("episodes"),
+        json_schema_extra=unit("episodes"),
         description="Episodes per evaluation.",
     )
     epsilon: float = Field(
         0.0,
         ge=0,
         le=1,
-        json_schema_extra=_unit("probability"),
+        json_schema_extra=unit("probability"),
         description="Random actions during evaluation.",
     )
     max_episode_steps: int = Field(
         108_000,
         ge=1,
-        json_schema_extra=_unit("environment steps"),
+        json_schema_extra=unit("environment steps"),
         description="An evaluation episode is cut after this many steps.",
     )
 
@@ -455,31 +361,31 @@ class SupervisorConfig(Table):
         0.5,
         gt=0,
         le=60,
-        json_schema_extra=_unit("seconds"),
+        json_schema_extra=unit("seconds"),
         description="Seconds between heartbeats.",
     )
     startup_deadline_s: float = Field(
         120.0,
         gt=0,
-        json_schema_extra=_unit("seconds"),
+        json_schema_extra=unit("seconds"),
         description="A worker must report ready within this many seconds.",
     )
     progress_deadline_s: float = Field(
         300.0,
         gt=0,
-        json_schema_extra=_unit("seconds"),
+        json_schema_extra=unit("seconds"),
         description="A worker that neither advances nor waits for this long has hung.",
     )
     stop_deadline_s: float = Field(
         20.0,
         gt=0,
-        json_schema_extra=_unit("seconds"),
+        json_schema_extra=unit("seconds"),
         description="Workers get this long to stop before they are killed.",
     )
     lock_deadline_s: float = Field(
         10.0,
         gt=0,
-        json_schema_extra=_unit("seconds"),
+        json_schema_extra=unit("seconds"),
         description="A lock wait longer than this is an error that names the holder.",
     )
 

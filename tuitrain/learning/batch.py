@@ -53,7 +53,8 @@ def to_device(
     """Move a batch to the learner's device: the only place where this happens.
 
     On the CPU nothing is copied, so the arrays must stay as they are until the update is done.
-    On CUDA they go through pinned memory without waiting; they may be overwritten at once.
+    On CUDA they go through pinned memory without waiting; they may be overwritten at once. Strided
+    ones (overlapping stacks) are made contiguous first, or the copy would wait.
     """
     device = torch.device(device)
     arrays = [batch.state, batch.next_state, batch.action, batch.returns, batch.discount]
@@ -61,7 +62,9 @@ def to_device(
         arrays.append(weights)
     tensors = [torch.from_numpy(array) for array in arrays]
     if device.type == "cuda":
-        tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
+        tensors = [
+            tensor.contiguous().pin_memory().to(device, non_blocking=True) for tensor in tensors
+        ]
     elif device.type != "cpu":
         tensors = [tensor.to(device) for tensor in tensors]
     return TensorBatch(*tensors)

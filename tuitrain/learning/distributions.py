@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tuitrain.config.schema import AlgorithmConfig
+from tuitrain.config.algorithm import AlgorithmConfig
 from tuitrain.learning.bodies import Convolutional, Mlp
 from tuitrain.learning.distributional import c51_support, midpoints
 
@@ -34,10 +34,10 @@ class QNetwork(nn.Module):
         self.input_scale = input_scale
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Observations as the body wants them: float32."""
+        """Observations as the body wants them: float32, and contiguous, as ``view`` needs it."""
         if x.dtype == torch.uint8:
-            x = x.to(torch.float32).div_(self.input_scale)
-        return x
+            return x.to(torch.float32, memory_format=torch.contiguous_format).div_(self.input_scale)
+        return x.contiguous()
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, n_frames, *observation_shape] of the observation dtype -> q [B, n_actions]."""

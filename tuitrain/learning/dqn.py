@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tuitrain.config.schema import AlgorithmConfig, LearnerConfig
+from tuitrain.config.algorithm import AlgorithmConfig
+from tuitrain.config.schema import LearnerConfig
 from tuitrain.learning import noisy
 from tuitrain.learning.adam import Adam
 from tuitrain.learning.batch import TensorBatch, to_device

@@ -88,7 +88,7 @@ class NumpyMlp:
         if not self._value:
             return q
         value = _forward(x, self._value, self._values)
-        # Q = V + A - mean(A), in the order of networks.dueling_q
+        # Q = V + A - mean(A), in the order of bodies.dueling_q
         mean = np.add.reduce(q, axis=1, keepdims=True)
         mean /= np.float32(q.shape[1])
         q += value

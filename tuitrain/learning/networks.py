@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tuitrain.config.schema import AlgorithmConfig
+from tuitrain.config.algorithm import AlgorithmConfig
 from tuitrain.envs.spec import stored_dtype
 from tuitrain.learning.bodies import Convolutional, HeadForm, Mlp, NetworkError, Shape
 from tuitrain.learning.distributions import QNetwork, outputs_per_action, wrap
@@ -77,8 +77,8 @@ def build_network(
         kwargs: passed on, except that built-in networks take ``input_scale`` too. A module of a
             user's own may have an attribute ``input_scale``; 1.0 gets it the raw values.
         seed: of the initial weights.
-        algorithm: decides what the heads give (see ``distributions``); other than plain `dqn`
-            for built-in networks only.
+        algorithm: decides what the heads give (see ``distributions``); distributions and noisy
+            layers are for built-in networks only.
 
     Raises:
         NetworkError: unknown name or arguments, or the network's output is not float32
@@ -150,7 +150,7 @@ def _try(name: str, network: QNetwork, shape: Shape, dtype: np.dtype[Any], n_act
     example = torch.from_numpy(np.zeros((batch, *shape), dtype))
     given = f"an input of {dtype}{[batch, *shape]} (batch, frames, *observation)"
     expected = f"float32{[batch, n_actions]} (batch, actions)"
-    was_training = network.training
+    was_training, version = network.training, example._version
     network.eval()  # so that the trial leaves no trace in normalisation statistics
     try:
         with torch.no_grad():
@@ -158,6 +158,12 @@ def _try(name: str, network: QNetwork, shape: Shape, dtype: np.dtype[Any], n_act
     except Exception as error:
         raise NetworkError(f"{name} failed on {given}: {type(error).__name__}: {error}") from error
     network.train(was_training)
+    if example._version != version:
+        # actors show a network the replay's own memory: what it writes there would be learned from
+        raise NetworkError(
+            f"{name} changes its input in place (such as x -= 1, x.relu_() or x.clamp_()); "
+            "observations belong to the replay. Write x = x - 1"
+        )
     if not isinstance(result, Tensor):
         raise NetworkError(f"{name} must return a tensor {expected}, got {type(result).__name__}")
     if tuple(result.shape) != (batch, n_actions) or result.dtype != torch.float32:

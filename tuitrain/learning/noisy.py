@@ -56,7 +56,6 @@ class NoisyLinear(nn.Module):
         """[B, in_features] -> [B, out_features]."""
         if not self.training:
             return functional.linear(x, self.weight, self.bias)
-        # (sigma * a b^T) x without forming the product with every weight's noise twice
         weight = self.weight + self.weight_sigma * torch.outer(self.noise_out, self.noise_in)
         return functional.linear(x, weight, self.bias + self.bias_sigma * self.noise_out)
 

@@ -1,7 +1,7 @@
 """What is minimised: from a batch and two networks to one loss per transition.
 
 One class per algorithm, all with the same call: choose the next actions, make the target, compare.
-Autograd does the rest (``gradient``). They change nothing and draw nothing but the fractions that
+Autograd does the rest (``gradient``). They change no weight and draw nothing but the fractions that
 IQN needs, from torch's global generator, which belongs to the learner's seed.
 """
 
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tuitrain.config.schema import AlgorithmConfig, LearnerConfig
+from tuitrain.config.algorithm import AlgorithmConfig
+from tuitrain.config.schema import LearnerConfig
 from tuitrain.learning import distributional, losses
 from tuitrain.learning.batch import TensorBatch
 from tuitrain.learning.distributions import (

@@ -124,10 +124,6 @@ class TransitionIndex:
             drawn += self._starts.take(shard)
         return self._queues.take(drawn)
 
-    def times(self, of: Int) -> Int:
-        """Where the rows of these cells lie in ``version`` and ``stamp``. int64 [B]."""
-        return of // self._ring.lanes
-
     def _leave(self, shard: int, low: int) -> list[tuple[int, int]]:
         """Take rows before ``low`` out of the queue; the ranges of cells they were in."""
         ring, left = self._ring, []

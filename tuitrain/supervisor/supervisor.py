@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tuitrain.config.presets import departures
 from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
 from tuitrain.protocol import Hello, RecordLine, Reply, Request
@@ -165,6 +166,9 @@ class Supervisor(Run):
             {houses.RUN_ID_VARIABLE: self.run_id, **dict.fromkeys(THREAD_VARIABLES, threads)}
         )
         self.tell(f"run {self.folder.name} starts, schedule {self.config.run.schedule}")
+        if differs := departures(self.config):
+            preset = self.config.algorithm.preset
+            self.tell(f"differs from preset {preset}: {', '.join(differs)}")
         report: dict[str, Any] = {}
         probe = self.plan.probe()
         target = self.plan.child_main()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from tuitrain.learning.dqn import DQN
 from tuitrain.learning.flatten import FlatModule
 from tuitrain.learning.weights import WeightStore, sha256
 from tuitrain.metrics.counters import UNTIMED, Phases
-from tuitrain.replay.buffer import Batch, PolicyReplay, PriorityRule, Window
+from tuitrain.replay.buffer import Origin, PolicyReplay, PriorityRule, Window
 from tuitrain.replay.window import Int
 from tuitrain.seeding import generator, integers, stream
 from tuitrain.workers.blueprint import Blueprint
@@ -82,7 +83,8 @@ class PolicyLearner:
         part = blueprint.spec.policies[name]
         row_bytes = 2 * blueprint.spec.n_frames * part.dtype.itemsize * prod(part.observation_shape)
         self._at_once = max(1, min(DRAWN_UPDATES, DRAWN_BYTES // (self._rows * row_bytes)))
-        self._last: Batch | None = None
+        self._origin: Origin | None = None
+        """Of the last batch drawn, for `measure`."""
         self._drawn: deque[TensorBatch] = deque()
         self._drawn_rows: deque[tuple[Int, Int]] = deque()
         """Cells and rows of each of them, if their TD errors become priorities."""
@@ -109,7 +111,8 @@ class PolicyLearner:
         batches = config.grad_accumulation * min(updates, self._at_once)
         beta = rule.beta(self.dqn.updates, self._planned_updates) if rule else 1.0
         batch = self.reader.sample(window, config.batch_size, self.rng, batches=batches, beta=beta)
-        self._last = batch
+        last = replace(batch, cells=batch.cells[-config.batch_size :])
+        self._origin = self.reader.origin(last)
         if rule is not None:
             halves = (np.split(batch.cells, batches), np.split(batch.rows, batches))
             self._drawn_rows.extend(zip(*halves, strict=True))
@@ -146,10 +149,9 @@ class PolicyLearner:
         self.measured_updates = self.dqn.updates
         out: dict[str, float] = dict(self.dqn.stats())
         out["target_updates"] = self.dqn.target_updates
-        batch = self._last
-        if batch is not None:
+        origin = self._origin
+        if origin is not None:
             # rows acted with weights of before this session have no known update count
-            origin = self.reader.origin(batch)
             acted = self.store.updates_at_version(origin.version)
             lag = self.dqn.updates - acted[acted >= 0]
             age = inserts - origin.stamp

@@ -21,7 +21,7 @@ from tuitrain.config.load import (
     schema_json,
     to_toml,
 )
-from tuitrain.config.presets import PRESETS
+from tuitrain.config.presets import PRESETS, departures
 from tuitrain.config.schema import Config
 
 BAD = """\
@@ -347,3 +347,10 @@ def test_what_is_given_wins_over_a_preset() -> None:
 
 def test_an_unknown_preset_is_one_problem() -> None:
     assert set(problems_of({"algorithm": {"preset": "rainboww"}})) == {"algorithm.preset"}
+
+
+def test_what_differs_from_a_preset_is_told() -> None:
+    assert departures(config_from({"algorithm": {"preset": "rainbow"}})) == []
+    stored = config_from(config_from({}).model_dump(), ["algorithm.preset=c51"])
+    assert departures(stored) == ["learner.double = True (False)", "algorithm.name = 'dqn' ('c51')"]
+    assert departures(config_from({})) == []

@@ -101,7 +101,7 @@ def test_missing_files_are_all_reported(tmp_path: Path) -> None:
 def test_rules_are_checked_again_with_the_machine_known() -> None:
     config = config_from({"replay": {"capacity": 1000}})  # 128 rows per actor and chunk
     assert resolve(config, 8).actors.count == 7
-    with pytest.raises(ConfigError, match="8 × 8 × 16 = 1024"):
+    with pytest.raises(ConfigError, match="64 × 16 = 1024"):
         resolve(config, 9)
 
 

@@ -57,7 +57,7 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     (
         {"actors": {"count": 4, "envs_per_actor": 8, "chunk_steps": 1563}},
         "replay.capacity",
-        "4 × 8 × 1563 = 50016",
+        "lanes × actors.chunk_steps = 32 × 1563 = 50016",
     ),
     (
         {"exploration": {"epsilon_start": 0.1, "epsilon_end": 0.2}},
@@ -139,10 +139,7 @@ ALLOWED: list[dict[str, Any]] = [
     {"algorithm": {"name": "c51", "v_min": -1.0, "v_max": 1.0}, "learner": {"n_step": 3}},
     {"supervisor": {"heartbeat_s": 10, "progress_deadline_s": 20}},
     # two agents of one policy make two transitions per step
-    {
-        "run": {"total_steps": 600},
-        "env": {"agent_policies": {"a": "team", "b": "team", "c": "other"}},
-    },
+    {"run": {"total_steps": 600}, "env": {"agent_policies": {"a": "team", "b": "team"}}},
 ]
 
 
@@ -189,3 +186,29 @@ def test_a_rule_whose_table_is_wrong_is_not_run() -> None:
 def test_a_misspelt_network_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match='Did you mean "minatar"\\?'):
         config_from({"learner": {"network": "mini-atar"}})
+
+
+@pytest.mark.parametrize(
+    ("tables", "key", "message"),
+    [
+        (  # the policy of the fewest agents has the least time
+            {
+                "run": {"total_steps": 600},
+                "env": {"agent_policies": {"a": "team", "b": "team", "c": "other"}},
+            },
+            "replay.learning_starts",
+            "less than run.total_steps = 600",
+        ),
+        (  # a chunk of three agents is three times as many transitions
+            {
+                "env": {"agent_policies": dict.fromkeys("abc", "team")},
+                "actors": {"count": 1, "envs_per_actor": 8, "chunk_steps": 16},
+                "replay": {"capacity": 200, "learning_starts": 200},
+            },
+            "replay.capacity",
+            "24 × 16 = 384",
+        ),
+    ],
+)
+def test_rules_count_agents(tables: dict[str, Any], key: str, message: str) -> None:
+    test_a_broken_rule_names_both_keys(tables, key, message)

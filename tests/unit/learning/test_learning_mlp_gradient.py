@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tuitrain.config.schema import AlgorithmConfig, LearnerConfig
+from tuitrain.config.algorithm import AlgorithmConfig
+from tuitrain.config.schema import LearnerConfig
 from tuitrain.learning import mlp_gradient
 from tuitrain.learning.adam import Adam
 from tuitrain.learning.batch import TensorBatch

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tuitrain.learning.bodies import Convolutional, NetworkError, dueling_q, image_layout
 from tuitrain.learning.distributions import QNetwork
@@ -271,3 +272,42 @@ def test_trial_leaves_no_trace(factory) -> None:  # type: ignore[no-untyped-def]
     assert network.training
     assert int(network.state_dict()["body.1.num_batches_tracked"]) == 0
     assert not any(nn.parameter.is_lazy(p) for p in network.parameters())
+
+
+class InPlace(nn.Module):
+    """Centres its input where it lies."""
+
+    def __init__(self, input_shape: tuple[int, ...], n_actions: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(math.prod(input_shape), n_actions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x -= x.mean()
+        return self.layer(x.flatten(1))
+
+
+def test_a_network_that_changes_its_input_is_refused() -> None:
+    """Actors show it the replay's own memory."""
+    with pytest.raises(NetworkError, match="changes its input in place"):
+        build_network(f"{__name__}:InPlace", (1, 4), "float32", 2)
+    # images are turned to float first, into memory of the network's own
+    build_network(f"{__name__}:InPlace", (1, 4), "uint8", 2)
+
+
+class PerFrame(nn.Module):
+    """Looks at every frame alone, by a view that folds batch and frames."""
+
+    def __init__(self, input_shape: tuple[int, ...], n_actions: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(input_shape[1], n_actions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.view(-1, x.shape[2])).view(len(x), x.shape[1], -1).mean(1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_overlapping_stacks_reach_a_network_contiguous(dtype: str) -> None:
+    network = build_network(f"{__name__}:PerFrame", (2, 4), dtype, 3)
+    both = torch.zeros(5, 3, 4, dtype=getattr(torch, dtype))
+    for stack in (both[:, :2], both[:, 1:]):
+        assert network(stack).shape == (5, 3)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tuitrain.config.schema import AlgorithmConfig, LearnerConfig
+from tuitrain.config.algorithm import AlgorithmConfig
+from tuitrain.config.schema import LearnerConfig
 from tuitrain.learning import distributional, noisy
 from tuitrain.learning.batch import TensorBatch
 from tuitrain.learning.bodies import NetworkError

@@ -242,7 +242,7 @@ def lost_lines(snapshot: Snapshot) -> CheckView:
     """Everything that was measured is in the run's files."""
     lost = snapshot.lost_lines
     if lost is None:
-        return _not_measured("lost_lines", "lost lines", "0", "X.12")
+        return _not_measured("lost_lines", "lost lines", "0", "X.13")
     return CheckView(
         id="lost_lines",
         name="lost lines",
@@ -250,7 +250,7 @@ def lost_lines(snapshot: Snapshot) -> CheckView:
         limit="0",
         state="warn" if lost else "ok",
         advice="metrics or events could not be written: see the events, make space" if lost else "",
-        catalogue_id="X.12",
+        catalogue_id="X.13",
     )
 
 

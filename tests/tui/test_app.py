@@ -442,6 +442,17 @@ async def test_tabs(key: str, words: str) -> None:
         assert words in await seat.text()
 
 
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+async def test_what_environments_tell_has_a_place_once_they_do(size: tuple[int, int]) -> None:
+    async with seated(size=size) as seat:
+        await seat.press("2")
+        assert "coverage" not in await seat.text()
+        told = {"kind": "env", "policy": "default", "steps": 1, "metrics.coverage": 0.8312}
+        seat.run.say(RecordLine(record=told))
+        text = await seat.shows("coverage 0.831")
+        assert ("Told by environments" in text) == (size[0] == 120)
+
+
 async def test_export_announces_its_path(tmp_path: Path) -> None:
     async with seated(run_dir=tmp_path) as seat:
         await seat.press("x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,11 @@ from tuitrain.tui.widgets.keys import draw_keys
 from tuitrain.tui.widgets.messages import draw_events, draw_log, draw_notice
 from tuitrain.tui.widgets.pipeline import draw_pipeline
 from tuitrain.tui.widgets.processes import draw_glyphs, draw_process_details, draw_processes
+from tuitrain.tui.widgets.told import draw_told
+
+TOLD = {"default": {"coverage": 0.8312, "[b]" * 30: math.nan, "wide 名前": 1e300} | {
+    f"name {i}": float(i) for i in range(9)
+}}  # fmt: skip
 
 PANELS: dict[str, Draw] = {
     "header": draw_header,
@@ -41,6 +47,7 @@ PANELS: dict[str, Draw] = {
     "notice": draw_notice,
     "log": draw_log,
     "keys": draw_keys,
+    "told": draw_told,
     **{chart.title: drawer(chart) for chart in LEARNING},
 }
 
@@ -54,7 +61,9 @@ def views() -> dict[str, View]:
     said = tuple(events())
     return {
         "nothing": View(),
-        "running": View(snapshot=snapshot(), link="live", age_s=0.3, curves=curves, events=said),
+        "running": View(
+            snapshot=snapshot(), link="live", age_s=0.3, curves=curves, events=said, told=TOLD
+        ),
         "paused": View(snapshot=paused(), link="stale", age_s=99.0, supervisor_gone=True),
         "failed": View(snapshot=failed(), link="recorded", curves=curves, log_y=True),
         "policies": View(

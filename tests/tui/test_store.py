@@ -205,3 +205,12 @@ def test_an_environments_own_numbers_leave_room_for_the_curves() -> None:
         store.add_record(told | {"steps": i, "wall_s": float(i), "time_s": float(i)})
     store.add_record({"kind": "eval", "policy": "p0", "steps": 1, "return_mean": 3.0})
     assert list(store.curves()) == [("p0", "eval", "return_mean")]
+    assert sum(len(told) for told in store.told.values()) == 2 * MAX_CURVES
+
+
+def test_of_an_environments_own_numbers_the_newest_is_kept() -> None:
+    store = Store()
+    at = {"kind": "env", "policy": "p", "steps": 1, "updates": 5}
+    store.add_record(at | {"metrics.x": 1.0, "metrics.y": 2, "metrics.no": "text"})
+    store.add_record(at | {"metrics.x": 3.0, "metrics.y": None})
+    assert store.told == {"p": {"x": 3.0, "y": 2.0}}

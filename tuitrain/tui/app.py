@@ -219,6 +219,7 @@ class TuitrainApp(App[str]):
                 supervisor_gone=self._supervisor_gone(),
                 events=tuple(self.store.events),
                 curves=self.store.curves(),
+                told={policy: dict(told) for policy, told in self.store.told.items()},
                 bad_lines=(self.client.bad_lines if self.client else 0)
                 + self.store.damaged_lines,
             ),
@@ -278,6 +279,7 @@ class TuitrainApp(App[str]):
             return
         main = self.screen_stack[0]
         view = self.view()
+        self.set_class(bool(view.told), "-told")
         for name in ("header", "notice", "keys"):
             for panel in main.query(f"#{name}").results(Panel):
                 panel.show(view)

@@ -29,6 +29,7 @@ from tuitrain.tui.widgets.messages import draw_events, draw_log, draw_notice
 from tuitrain.tui.widgets.panel import Panel
 from tuitrain.tui.widgets.pipeline import draw_pipeline
 from tuitrain.tui.widgets.processes import draw_process_details, draw_processes
+from tuitrain.tui.widgets.told import draw_told
 
 
 class ChartPanel(Panel):
@@ -62,10 +63,13 @@ def compose_screen() -> ComposeResult:
                     yield ChartPanel(Q_VALUES, id="chart-q", classes="framed")
             yield Panel(draw_events, "Events", id="events", classes="framed",
                         scrolls=True, follow=True)  # fmt: skip
-        with Vertical(id="tab-2", classes="tab"), Container(id="learning-grid"):
-            for i, chart in enumerate(LEARNING):
-                yield ChartPanel(chart, id=f"learning-{i}",
-                                 classes="framed" + (" spare" if i > 5 else ""))  # fmt: skip
+        with Vertical(id="tab-2", classes="tab"):
+            with Container(id="learning-grid"):
+                for i, chart in enumerate(LEARNING):
+                    yield ChartPanel(chart, id=f"learning-{i}",
+                                     classes="framed" + (" spare" if i > 5 else ""))  # fmt: skip
+            yield Panel(draw_told, "Told by environments", id="told", classes="framed",
+                        scrolls=True)  # fmt: skip
         with Vertical(id="tab-3", classes="tab"):
             yield Panel(draw_policies, "Replay", id="policies", classes="framed",
                         scrolls=True, sticky=1)  # fmt: skip

@@ -166,6 +166,8 @@ class Store:
         self._newest: dict[tuple[str, str, str], tuple[float, float]] = {}
         self._seen_events = _Seen(REMEMBERED)
         self.latest: dict[tuple[str, str], dict[str, Any]] = {}
+        self.told: dict[str, dict[str, float]] = {}
+        """Per policy, the newest of each number that environments tell."""
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
         """Newest wins."""
@@ -186,9 +188,12 @@ class Store:
             return
         if wall_s is not None:
             wall_s = self._run_time(wall_s)
+        if kind == "env":
+            self._tell(policy, record)
+            return
         nan = math.nan
         for name, raw in record.items():
-            if name in _NOT_CURVES or kind == "env":  # nobody draws those, and they may be many
+            if name in _NOT_CURVES:
                 continue
             value = nan if raw is None and (kind, name) in _NEVER_MISSING else as_float(raw)
             if value is None:
@@ -206,6 +211,17 @@ class Store:
             )
         if (policy, kind) in self.latest or len(self.latest) < MAX_CURVES:
             self.latest[(policy, kind)] = dict(record)
+        self.version += 1
+
+    def _tell(self, policy: str, record: Mapping[str, Any]) -> None:
+        """Only the newest is kept: nobody draws those curves, and there may be many."""
+        if policy not in self.told and len(self.told) >= MAX_CURVES:
+            return
+        told = self.told.setdefault(policy, {})
+        for key, raw in record.items():
+            name, value = key.removeprefix("metrics."), as_float(raw)
+            if key != name and value is not None and (name in told or len(told) < MAX_CURVES):
+                told[name] = value
         self.version += 1
 
     def _run_time(self, wall_s: float) -> float:

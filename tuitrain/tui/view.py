@@ -65,6 +65,8 @@ class View:
     supervisor_gone: bool = False
     events: tuple[EventLine, ...] = ()
     curves: dict[CurveKey, CurveView] = field(default_factory=dict)
+    told: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Per policy, the newest of each number that environments tell."""
     palette: Palette = DARK
     ascii_only: bool = False
     policy_index: int = 0

@@ -111,6 +111,7 @@ class ReplayReader:
         self._draws = 0
         self._low = np.zeros(layout.n_actors, np.int64)
         self._window: Window | None = None
+        self._pinned_last: tuple[Window, int, Int] | None = None
         self.unpin()  # a predecessor that died may have left its pins
 
     def pin(self, min_stamp: int = 0) -> Window:
@@ -127,8 +128,14 @@ class ReplayReader:
         Raises:
             ReplayDamaged: a shard says what no writer can have written.
         """
-        history = self._layout.n_frames - 1
         head, low = self._pin_all()
+        if self._pinned_last is not None:
+            last, stamp, pins = self._pinned_last
+            if min_stamp == stamp and (head == last.head).all():
+                self._pins[:] = pins  # nothing has come since, so nothing leaves either
+                self._window = last
+                return last
+        history = self._layout.n_frames - 1
         np.copyto(low, low + history, where=low > 0)
         # Never back: what has left stays out, and a window is never before its own beginning.
         np.maximum(low, self._low, out=low)
@@ -144,6 +151,7 @@ class ReplayReader:
         if self._priorities is not None:
             self._priorities.move(moved)
         self._window = Window(low, head, self._index.sampleable)
+        self._pinned_last = self._window, min_stamp, self._pins.copy()
         return self._window
 
     def unpin(self) -> None:

@@ -250,9 +250,11 @@ def test_nothing_to_sample_says_why() -> None:
 
 
 def test_only_the_window_pinned_last_may_be_sampled() -> None:
-    store, _ = filled(layout(), 10)
+    store, feeders = filled(layout(), 10)
     reader, rng = store.reader(0, GAMMA), np.random.default_rng(0)
     old = reader.pin()
+    assert reader.pin() is old, "nothing has come since"
+    feeders[0].write_chunk(1)
     new = reader.pin()
     with pytest.raises(ValueError, match="not pinned any more"):
         reader.sample(old, 8, rng)
@@ -260,6 +262,23 @@ def test_only_the_window_pinned_last_may_be_sampled() -> None:
     reader.unpin()
     with pytest.raises(ValueError, match="not pinned any more"):
         reader.sample(new, 8, rng)
+
+
+@pytest.mark.parametrize("n_frames", [1, 3])
+def test_the_same_window_pinned_again_is_as_well_protected(n_frames: int) -> None:
+    """Though its writer has reserved its next chunk in between, and would go on to the one after."""
+    store, feeders = filled(layout(n_frames=n_frames, n_actors=1), 40)
+    reader, (feed,) = store.reader(0, GAMMA), feeders
+    window = reader.pin(feed.inserts - 40)
+    pins = store.columns.pins.copy()
+    before = reader.sample(window, 64, np.random.default_rng(3)).state.copy()
+    reader.unpin()
+    feed.writer.begin(store.layout.chunk_steps)
+    assert reader.pin(feed.inserts - 40) is window
+    assert (store.columns.pins == pins).all()
+    assert (store.columns.pins >= feed.writer.tail).all()
+    feed.write_chunk(store.layout.chunk_steps)
+    assert (before == reader.sample(window, 64, np.random.default_rng(3)).state).all()
 
 
 def test_batches_depend_on_window_and_generator_alone() -> None:

@@ -266,7 +266,7 @@ def test_only_the_window_pinned_last_may_be_sampled() -> None:
 
 @pytest.mark.parametrize("n_frames", [1, 3])
 def test_the_same_window_pinned_again_is_as_well_protected(n_frames: int) -> None:
-    """Though its writer has reserved its next chunk in between, and would go on to the one after."""
+    """Though its writer has reserved its next chunk in between, which it then writes."""
     store, feeders = filled(layout(n_frames=n_frames, n_actors=1), 40)
     reader, (feed,) = store.reader(0, GAMMA), feeders
     window = reader.pin(feed.inserts - 40)

@@ -74,13 +74,7 @@ def new(
     seen = look_at(config.env)
     text = starter(seen, name)
     resolve(parse_config(text, str(path)))  # a file that cannot be launched is never written
-    try:
-        with open(path, "x") as file:
-            file.write(text)
-    except FileExistsError:
-        _refuse_existing(path)
-    except OSError as error:
-        raise Refused(f"cannot write {path}: {error.strerror}") from None
+    _write(path, text)
     for policy_name, policy in seen.policies.items():
         whose = f"{policy_name}: " if len(seen.policies) > 1 else ""
         typer.echo(
@@ -100,3 +94,24 @@ def new(
 def _refuse_existing(path: Path) -> None:
     if path.exists() or path.is_symlink():
         raise Refused(f"{path} exists and is not overwritten; give another --name")
+
+
+def _write(path: Path, text: str) -> None:
+    """A new file with all of `text`, or none.
+
+    Raises:
+        Refused: it exists (also if it came while the environment was looked at), or cannot be
+            written.
+    """
+    try:
+        with open(path, "xb") as file:
+            try:
+                file.write(text.encode())
+                file.flush()
+            except OSError:
+                path.unlink()
+                raise
+    except FileExistsError:
+        _refuse_existing(path)
+    except OSError as error:
+        raise Refused(f"cannot write {path}: {error.strerror}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from tests.unit.cli.test_cli_training import in_tmp, tuitrain
 from tuitrain.cli.errors import Refused
 from tuitrain.cli.look import look_at
+from tuitrain.cli.new import _write
 from tuitrain.config.load import load_config
 from tuitrain.config.schema import EnvConfig
 
@@ -137,6 +139,23 @@ def test_processes_that_an_environment_has_started_end_with_the_look() -> None:
     assert len(Path("pids").read_text().split()) == 3
     psutil.wait_procs(left(), timeout=10.0)  # init has yet to reap them
     assert left() == []
+
+
+def test_a_file_is_written_whole_or_not_at_all() -> None:
+    Path("there.toml").write_text("mine")
+    with pytest.raises(Refused, match=r"there\.toml exists and is not overwritten"):
+        _write(Path("there.toml"), "theirs")
+    assert Path("there.toml").read_text() == "mine"
+    with pytest.raises(Refused, match=r"cannot write no/such\.toml: No such file"):
+        _write(Path("no/such.toml"), "x")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))  # a disk with 10 bytes left
+    try:
+        with pytest.raises(Refused, match=r"cannot write new\.toml: File too large"):
+            _write(Path("new.toml"), "long " * 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not Path("new.toml").exists()
 
 
 def test_help_teaches() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from tests.envs import TurnTag
 from tests.fleet import Fleet
+from tests.guide import write_files
 from tests.parity.cases import config
 from tuitrain.config.schema import Config
 from tuitrain.workers.stores import Stores
@@ -41,7 +43,14 @@ def case(schedule: str, env: dict[str, Any], window: tuple[int, int], **tables: 
     [
         ((1, 1), TAGS, {}),
         ((4, 3), TAGS, {}),
-        ((4, 3), HUNT, {"algorithm": {"name": "iqn", "quantiles": 4, "noisy": True}}),
+        (
+            (4, 3),
+            HUNT,
+            {
+                "algorithm": {"name": "iqn", "quantiles": 4, "noisy": True},
+                "learner": {"replay_ratio": 0.1},
+            },
+        ),
         ((1, 1), HUNT | {"kwargs": HUNT["kwargs"] | {"simultaneous_moves": True}}, {}),
     ],
     ids=["shared", "shared-frames-nstep", "hunt-iqn-noisy", "hunt-simultaneous"],
@@ -49,6 +58,18 @@ def case(schedule: str, env: dict[str, Any], window: tuple[int, int], **tables: 
 def test_lockstep_is_sequential(
     fleet: Fleet, window: tuple[int, int], env: dict[str, Any], tables: dict[str, Any]
 ) -> None:
+    compare(fleet, env, window, **tables)
+
+
+def test_worlds_that_draw_from_global_states_are_as_repeatable(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    """The guide's world, in the style of Sorrel, draws from `random`."""
+    write_files("from-sorrel.md", tmp_path)
+    compare(fleet, {"id": f"{tmp_path}/train_foraging.py:make", "kwargs": {"max_turns": 9}}, (3, 1))
+
+
+def compare(fleet: Fleet, env: dict[str, Any], window: tuple[int, int], **tables: Any) -> None:
     one, two = (
         fleet.run(case(schedule, env, window, **tables)) for schedule in ("sequential", "lockstep")
     )

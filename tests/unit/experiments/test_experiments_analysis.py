@@ -93,6 +93,16 @@ def test_arms_are_described_by_final_return_and_area() -> None:
     assert 4 <= low < 7 < high <= 30
 
 
+def test_the_final_return_is_the_last_not_the_best() -> None:
+    results = finished("base", [1, 2, 3, 4])
+    for seed in SEEDS:
+        cell = Cell("base", "", seed)
+        fallen = curve(0, 9, seed)
+        results[cell] = Result(cell, "finished", "", "r", 300, 1.0, {"default": fallen})
+    found = analyse(plan("base"), results, resamples=50)
+    assert found.summaries[0].scores == (1, 2, 3, 4)
+
+
 def test_areas_are_over_what_all_runs_cover() -> None:
     results = finished("base", [1, 1, 1, 1]) | finished("new", [2, 2, 2, 2])
     cell = Cell("new", "", 1)

@@ -125,7 +125,9 @@ def test_each_run_gets_its_seed_and_a_name_of_its_own(config: Path, tmp_path: Pa
     long = Cell("x" * 200 + "$", "/a/b.py:C", 123)
     config_ = plan.configs[plan.arms[0], ""]
     odd = Plan((long.arm,), (long.task,), (123,), {(long.arm, long.task): config_})
-    assert create_run(odd.config(long, tmp_path / "runs")).name.endswith("C-s123-0001")
+    folder = create_run(odd.config(long, tmp_path / "runs"))
+    assert folder.name.endswith("C-s123-0001")
+    assert folder.load_config().run.seed == 123  # a supervisor will take that name
 
 
 def test_a_stored_plan_is_the_same_plan(config: Path) -> None:

@@ -213,6 +213,15 @@ def test_the_page_says_what_the_files_say(tmp_path: Path) -> None:
     assert "torn" not in found.text
 
 
+def test_a_check_that_only_one_run_has_is_empty_in_the_other(tmp_path: Path) -> None:
+    one, two = made(tmp_path), made(tmp_path)
+    summary = json.loads(two.summary_json.read_text())
+    summary["checks"] = summary["checks"][:1]
+    two.summary_json.write_text(json.dumps(summary))
+    text = page([read_run(one), read_run(two)], 0.0)
+    assert re.search(r"<td>liveness</td><td>[^\n]*?fine</span></td><td></td></tr>", text)
+
+
 def test_the_page_needs_nothing_and_runs_nothing(tmp_path: Path) -> None:
     text = page([read_run(made(tmp_path, name="r"))], 0.0)
     found = Page(text)

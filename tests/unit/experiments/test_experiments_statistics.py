@@ -97,6 +97,9 @@ def test_area_is_the_mean_height_between_two_steps() -> None:
     steps, values = scores(0, 10, 30), scores(0, 10, 10)
     assert area_under_curve(steps, values, 0, 30) == pytest.approx((50 + 200) / 30)
     assert area_under_curve(steps, values, 5, 20) == pytest.approx((37.5 + 100) / 15)
+    # what comes after the second step has no say
+    peak = scores(0, 0, 90, 0)
+    assert area_under_curve(scores(0, 10, 20, 30), peak, 0, 10) == 0
     # uneven steps count by their length, not by their number
     uneven = area_under_curve(scores(0, 1, 2, 100), scores(0, 0, 0, 50), 0, 100)
     assert uneven == pytest.approx(98 * 25 / 100)
@@ -185,6 +188,8 @@ def test_the_interval_of_improvement_is_certain_only_of_the_certain() -> None:
     width = 2 * 1.96 * math.sqrt(81 / (12 * 40 * 40))
     assert high - low == pytest.approx(width, rel=0.15)
     assert low < 0.5 < high
+    tasks = [scores(3, 4), scores(1)], [scores(1, 2), scores(9)]
+    assert improvement_interval(*tasks, rng) == (0.5, 0.5)
 
 
 # ---- two means -------------------------------------------------------------------------------
@@ -279,6 +284,15 @@ def test_the_promised_seeds_have_the_promised_power(sd_per_margin: float, power:
     assert found == pytest.approx(equivalence_power(n, sd_per_margin, 1.0), abs=0.04)
     assert found > power - 0.03
     assert equivalence_power(n - 1, sd_per_margin, 1.0) < power
+
+
+@pytest.mark.parametrize(
+    ("n", "sd", "margin", "power"),
+    [(3, 0.5, 2.0, 0.977678), (6, 1.0, 2.0, 0.884063), (30, 1.0, 0.9, 0.928098)],
+)
+def test_power_is_the_integral(n: int, sd: float, margin: float, power: float) -> None:
+    # by scipy 1.x: quad over chi.pdf times the normal chance of falling within the margin
+    assert equivalence_power(n, sd, margin) == pytest.approx(power, abs=2e-6)
 
 
 def test_with_many_seeds_their_number_is_the_normal_one() -> None:

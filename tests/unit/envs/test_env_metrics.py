@@ -153,12 +153,16 @@ class Recorder(SilentLink):
         self.records.append(record)
 
 
-def reported(metrics: EnvMetrics | None, link: Recorder, **reductions: str) -> list[dict[str, Any]]:
+def reporter_of(metrics: EnvMetrics | None, link: Recorder, **reductions: str) -> Reporter:
     stats = type("Stats", (), {"episodes": 0})()
     part = type("Part", (), {"stats": stats, "updates_held": 7})()
     fields = {"index": 2, "env_metrics": metrics, "parts": {"p": part}}
     actor: Any = type("Actor", (), fields)()
-    reporter = Reporter(link, lambda: 0.0, actors=[actor], reductions=reductions)  # type: ignore[arg-type]
+    return Reporter(link, lambda: 0.0, actors=[actor], reductions=reductions)  # type: ignore[arg-type]
+
+
+def reported(metrics: EnvMetrics | None, link: Recorder, **reductions: str) -> list[dict[str, Any]]:
+    reporter = reporter_of(metrics, link, **reductions)
     reporter.episodes(300)
     reporter.last()
     return link.records
@@ -182,6 +186,17 @@ def test_records_are_reduced_as_declared_and_by_the_mean_otherwise() -> None:
     assert len(link.notices) == 1
     assert "'bad' is inf; it is left out" in link.notices[0]
     assert reported(None, Recorder()) == []
+
+
+def test_what_is_told_after_the_last_record_is_recorded_at_the_end() -> None:
+    metrics, link = EnvMetrics(), Recorder()
+    reporter = reporter_of(metrics, link)
+    reporter.episodes(300)
+    metrics.add("p", {"metrics": {"x": 1.0}})
+    reporter.episodes(400)  # too soon
+    assert link.records == []
+    reporter.last()
+    assert [record["metrics.x"] for record in link.records] == [1.0]
 
 
 def test_the_longest_record_fits_a_message() -> None:

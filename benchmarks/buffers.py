@@ -250,10 +250,12 @@ class Ours:
         self.sample(size)
         self.close()
 
-    def sample_and_update(self, size: int) -> None:
+    def sample_and_update(self, size: int, batches: int = 1) -> None:
         """As the learner does it, with TD errors of its own making."""
-        self.sample(size)
-        self.reader.write_priorities(self.batch.cells, self.batch.rows, td_errors(size))
+        self.sample(size, batches)
+        for start in range(0, size * batches, size):
+            of = slice(start, start + size)
+            self.reader.write_priorities(self.batch.cells[of], self.batch.rows[of], td_errors(size))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ rivals are built one after the other, because together they would not fit in mem
 
 `sample` draws from a window that is pinned once per stretch of about 20 ms, as a round's learner
 does; the others lock and pin nothing here. `pin + sample` pins and lets go for every batch.
-`sample 10 x` draws ten batches of vectors in one call, as `async`'s learner does between two
-publications; its limit is one gather of as many. What each appended row costs our reader when it
+`sample 10 x` draws ten batches in one call, as a learner does that has many updates to make (of
+vectors: 32); its limit is one gather of as many. With priorities all of them are updated then; the
+others do the same one batch after the other. What each appended row costs our reader when it
 first sees it is the line `ingest`.
 """
 
@@ -83,7 +84,8 @@ def _workload(work: Workload, pairs: int) -> Figures:
             store,
             work,
             prioritized_variants(work, stream),
-            {f"prioritized sample + update {size}": _update(size) for size in BATCHES},
+            {f"prioritized sample + update {size}": _update(size) for size in BATCHES}
+            | {f"prioritized 10 x sample + update {size}": _updates(size) for size in BATCHES},
             pairs,
         )
         figures |= _lines(rounds)
@@ -121,6 +123,20 @@ def _pin_and_sample(size: int) -> Action:
 
 def _update(size: int) -> Action:
     return lambda store: lambda: store.sample_and_update(size)
+
+
+def _updates(size: int) -> Action:
+    def ten_times(store: Store) -> Callable[[], object]:
+        if isinstance(store, Ours):
+            return lambda: store.sample_and_update(size, 10)
+
+        def one_by_one() -> None:
+            for _ in range(10):
+                store.sample_and_update(size)
+
+        return one_by_one
+
+    return ten_times
 
 
 def fill(store: Store, work: Workload) -> None:

@@ -177,9 +177,13 @@ class ImplicitObjective:
     ) -> None:
         assert isinstance(online, ImplicitNetwork)
         assert isinstance(target, ImplicitNetwork)
-        self._chooser = _Chooser(online, config.double and not how.munchausen)
         self._online, self._target = online, target
         self._how = how
+        # Next actions are chosen by evenly spaced fractions, as in acting, but as few as are drawn:
+        # acting may want many, and here they would cost more than the update itself.
+        device = next(online.parameters()).device
+        self._choosing = distributional.midpoints(how.target_quantiles, device)
+        self._chooser = online if config.double and not how.munchausen else target
 
     def __call__(self, batch: TensorBatch) -> Judged:
         """See ``Objective``."""
@@ -187,9 +191,8 @@ class ImplicitObjective:
         with torch.no_grad():
             drawn = torch.rand(rows, how.target_quantiles, device=device)
             next_all = self._target.quantiles(batch.next_state, drawn)  # [B, M, A]
-            chosen_by = self._chooser.q(batch)
-            expected = self._target(batch.next_state) if _needs_q(how, chosen_by) else None
-            values = _next_samples(how, expected, next_all, chosen_by)
+            expected = self._chooser.quantiles(batch.next_state, self._choosing).mean(1)
+            values = _next_samples(how, expected, next_all, None)
             returns = _returns(batch, self._target, how)
             goal = returns[:, None] + batch.discount[:, None] * values
         taus = torch.rand(rows, how.quantiles, device=device)
@@ -229,18 +232,11 @@ def _returns(batch: TensorBatch, target: nn.Module, how: AlgorithmConfig) -> Ten
     )  # fmt: skip
 
 
-def _needs_q(how: AlgorithmConfig, chosen_by: Tensor | None) -> bool:
-    """Whether the target's own expected returns decide about next actions."""
-    return how.munchausen or chosen_by is None
-
-
 def _next_samples(
-    how: AlgorithmConfig, expected: Tensor | None, samples: Tensor, chosen_by: Tensor | None
+    how: AlgorithmConfig, expected: Tensor, samples: Tensor, chosen_by: Tensor | None
 ) -> Tensor:
     """Samples [B, M] of the next state's return out of those of all actions [B, M, A]."""
     if how.munchausen:
-        assert expected is not None
         return distributional.soft_mixture(expected, samples, how.munchausen_temperature)
     choice = expected if chosen_by is None else chosen_by
-    assert choice is not None
     return _of(samples.transpose(1, 2), choice.argmax(1))

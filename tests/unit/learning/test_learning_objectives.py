@@ -159,14 +159,16 @@ def test_iqn_compares_the_fractions_it_drew(munchausen: bool) -> None:
     drawn, taus = torch.rand(5, 4), torch.rand(5, 6)
     with torch.no_grad():
         z = target.quantiles(b.next_state, drawn)
+        spaced = distributional.midpoints(4)
         if munchausen:
             t = how.munchausen_temperature
-            log_pi = torch.log_softmax(target(b.next_state) / t, 1)[:, None]
+            expected = target.quantiles(b.next_state, spaced).mean(1)
+            log_pi = torch.log_softmax(expected / t, 1)[:, None]
             value = (log_pi.exp() * (z - t * log_pi)).sum(2)
             own = torch.log_softmax(target(b.state) / t, 1)[torch.arange(5), b.action]
             returns = b.returns + 0.9 * (t * own).clamp(-1, 0)
         else:
-            value = z[torch.arange(5), :, online(b.next_state).argmax(1)]
+            value = z[torch.arange(5), :, online.quantiles(b.next_state, spaced).mean(1).argmax(1)]
             returns = b.returns
         goal = returns[:, None] + b.discount[:, None] * value
         found = online.quantiles(b.state, taus)[torch.arange(5), :, b.action]

@@ -164,7 +164,14 @@ class WorkerProcess:
                 text = file.read().decode("utf-8", "replace")
         except OSError:
             return []
-        return [printable(line) for line in text.splitlines() if line.strip()][-LOG_TAIL_LINES:]
+        lines = [printable(line) for line in text.splitlines() if line.strip()]
+        # A crash in native code ends in its stack, whose most telling lines come first.
+        for at in range(len(lines) - 1, max(-1, len(lines) - 80), -1):
+            if lines[at].startswith("Current thread") and lines[at].endswith(
+                "(most recent call first):"
+            ):
+                return lines[max(0, at - 2) :][:LOG_TAIL_LINES]
+        return lines[-LOG_TAIL_LINES:]
 
     def _signal(self, number: signal.Signals) -> None:
         # Not reaped yet, so the pid cannot have been given to another process.

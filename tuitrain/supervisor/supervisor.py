@@ -324,6 +324,8 @@ class Supervisor(Run):
 
     async def _clean_up(self, end: End) -> End:
         """Leave nothing behind. Every step runs whatever the ones before it did."""
+        if self.view.policies:  # it has come so far that there is something to record
+            self._attempt("record the end", self.watch.record_system)
         self.crew.stopping = True
         self.crew.kill_all()
         if not await self.crew.gone(10.0):

@@ -63,7 +63,7 @@ class Watch:
         if self._standstill.judge(now, [w.view.state for w in workers]):
             self._on_standstill()
         if self._is_due("system", now, SYSTEM_RECORD_S):
-            self._record_system()
+            self.record_system()
         if run.console is not None and self._is_due("progress", now, PROGRESS_LINE_S):
             run.console.progress(run.snapshot())
         if self._is_due("checkpoint", now, run.config.run.checkpoint_every_s, at_once=False):
@@ -102,7 +102,8 @@ class Watch:
         self._run.journal.event(f"{reason}: {waits}", level="error")
         self._run.request_end(End("failed", reason))
 
-    def _record_system(self) -> None:
+    def record_system(self) -> None:
+        """A `system` record: every few seconds, and once more at the end."""
         snapshot = self._run.snapshot()
         self._run.journal.record(
             {

@@ -165,12 +165,14 @@ class WorkerProcess:
         except OSError:
             return []
         lines = [printable(line) for line in text.splitlines() if line.strip()]
-        # A crash in native code ends in its stack, whose most telling lines come first.
-        for at in range(len(lines) - 1, max(-1, len(lines) - 80), -1):
-            if lines[at].startswith("Current thread") and lines[at].endswith(
-                "(most recent call first):"
-            ):
-                return lines[max(0, at - 2) :][:LOG_TAIL_LINES]
+        # A crash in native code ends in its stack, whose first lines say where: they are kept, and
+        # what was printed before.
+        marks = [n for n, line in enumerate(lines[-100:], max(0, len(lines) - 100))
+                 if line.startswith(("Fatal Python error", "Current thread"))]  # fmt: skip
+        if len(marks) >= 2:
+            fatal, stack = marks[-2:]
+            before = lines[max(0, fatal - 4) : fatal + 1]
+            return before + lines[stack:][: LOG_TAIL_LINES - len(before)]
         return lines[-LOG_TAIL_LINES:]
 
     def _signal(self, number: signal.Signals) -> None:

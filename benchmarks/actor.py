@@ -97,7 +97,7 @@ def run_actor(args: ChildArgs, link: Link) -> None:
     lanes = checked_lanes(blueprint.config, blueprint.spec, envs)
     policy = policies_for(config, blueprint.spec, "cpu")[name]
     rng = np.random.default_rng(args.index)
-    observation = lanes.reset(range(envs))[name]
+    observation = lanes.reset(range(envs))[name].observation
 
     def bare() -> Clock:
         nonlocal observation

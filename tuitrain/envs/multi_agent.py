@@ -139,11 +139,11 @@ class ParallelLanes:
             name: empty_step(policy, self.n_envs) for name, policy in self.spec.policies.items()
         }
 
-    def reset(self, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
+    def reset(self, seeds: Sequence[int]) -> Mapping[str, LaneStep]:
         """See ``Lanes.reset``."""
         for index, seed in enumerate(checked_seeds(seeds, self.n_envs)):
             self._reset_one(index, seed, self._own)
-        return {name: own.observation for name, own in self._own.items()}
+        return self._own
 
     def step(
         self, actions: Mapping[str, NDArray[np.int64]], out: Mapping[str, LaneStep] | None = None

@@ -32,12 +32,16 @@ class PolicySpec:
         observation_dtype: as the environment declares it, a key of ``STORED_DTYPES``.
         n_actions: number of discrete actions, 0 … n_actions-1.
         agents: agents of one environment that act under this policy, in lane order.
+        masked: whether the environment says which actions are legal.
+        absences: whether agents may come later than others, or leave before them.
     """
 
     observation_shape: tuple[int, ...]
     observation_dtype: str
     n_actions: int
     agents: tuple[str, ...]
+    masked: bool = False
+    absences: bool = False
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -85,6 +89,8 @@ class EnvSpec:
                 p["observation_dtype"],
                 p["n_actions"],
                 tuple(p["agents"]),
+                p["masked"],
+                p["absences"],
             )
             for name, p in data["policies"].items()
         }

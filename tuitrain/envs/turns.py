@@ -87,12 +87,22 @@ class TurnRow(NamedTuple):
         reward: ``float32[lanes]`` for what it then did; 0 in a turn that shows an end.
         terminated: ``bool[lanes]``, the episode ended in a terminal state with this turn.
         truncated: ``bool[lanes]``, the episode was cut after this turn.
+        legal: ``bool[lanes, n_actions]``, which actions each agent may take in *this* turn; None
+            unless the policy is masked. Never all False, also where it does not matter.
+        absent: ``bool[lanes]``, as in ``LaneStep``: the agent has no part in the *next* turn.
+            None unless the policy has absences.
     """
 
     observation: NDArray[Any]
     reward: NDArray[np.float32]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
+    legal: NDArray[np.bool_] | None = None
+    absent: NDArray[np.bool_] | None = None
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Those that there are."""
+        return [array for array in self if array is not None]
 
 
 def empty_row(policy: PolicySpec, n_envs: int) -> TurnRow:

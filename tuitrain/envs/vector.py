@@ -37,15 +37,27 @@ class LaneStep(NamedTuple):
 
     Attributes:
         observation: ``[lanes, *shape]`` of the spec's dtype; what the *next* row observes.
-        reward: ``float32[lanes]`` for the action just taken; 0 where that row was a boundary.
+        reward: ``float32[lanes]`` for the action just taken; 0 where that row was a boundary or
+            the agent was absent.
         terminated: ``bool[lanes]``, the episode ended in a terminal state: no bootstrap.
         truncated: ``bool[lanes]``, the episode was cut: bootstrap from the final observation.
+        legal: ``bool[lanes, n_actions]``, which actions the next row may take; None unless the
+            policy is masked. Never all False, also where it does not matter.
+        absent: ``bool[lanes]``, in the next row there is no such agent: its observation is
+            nothing. None unless the policy has absences. An agent leaves by an episode's end of
+            its own (``terminated`` or ``truncated``, then a boundary row, then it is absent).
     """
 
     observation: NDArray[Any]
     reward: NDArray[np.float32]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
+    legal: NDArray[np.bool_] | None = None
+    absent: NDArray[np.bool_] | None = None
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Those that there are."""
+        return [array for array in self if array is not None]
 
 
 class Lanes(Protocol):
@@ -61,11 +73,12 @@ class Lanes(Protocol):
         """Copies of the environment."""
         ...
 
-    def reset(self, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
+    def reset(self, seeds: Sequence[int]) -> Mapping[str, LaneStep]:
         """Start an episode everywhere; seeds has one entry per environment.
 
         Returns:
-            Per policy, the first observations ``[lanes, *shape]``.
+            Per policy what its first rows observe, in arrays of the lanes' own; nothing has been
+            earned and nothing is over.
         """
         ...
 
@@ -132,12 +145,14 @@ class GymLanes:
         self._over = [False] * self.n_envs
         self.metrics = EnvMetrics()
 
-    def reset(self, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
+    def reset(self, seeds: Sequence[int]) -> Mapping[str, LaneStep]:
         """See ``Lanes.reset``."""
-        observation = self._own[DEFAULT_POLICY].observation
+        own = self._own[DEFAULT_POLICY]
         for lane, seed in enumerate(checked_seeds(seeds, self.n_envs)):
-            observation[lane] = self._reset_one(lane, seed)
-        return {DEFAULT_POLICY: observation}
+            own.observation[lane] = self._reset_one(lane, seed)
+        for told in (own.reward, own.terminated, own.truncated):
+            told.fill(0)
+        return self._own
 
     def step(
         self, actions: Mapping[str, NDArray[np.int64]], out: Mapping[str, LaneStep] | None = None
@@ -150,7 +165,7 @@ class GymLanes:
         given = actions[DEFAULT_POLICY]
         chosen = checked_actions(given, self.n_envs, self._n_actions, DEFAULT_POLICY)
         into = self._own if out is None else out
-        observations, rewards, terminated, truncated = into[DEFAULT_POLICY]
+        observations, rewards, terminated, truncated, _, _ = into[DEFAULT_POLICY]
         terminated.fill(False)
         truncated.fill(False)
         over, shape, dtype, where = self._over, self._shape, self._dtype, self._in_step
@@ -202,6 +217,8 @@ def empty_step(policy: PolicySpec, n_envs: int) -> LaneStep:
         np.zeros(lanes, np.float32),
         np.zeros(lanes, np.bool_),
         np.zeros(lanes, np.bool_),
+        np.ones((lanes, policy.n_actions), np.bool_) if policy.masked else None,
+        np.zeros(lanes, np.bool_) if policy.absences else None,
     )
 
 

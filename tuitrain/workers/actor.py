@@ -255,7 +255,8 @@ class Actor:
             part.writer.begin(rows, wait)
         if not self._started:
             for name, part in parts.items():
-                part.put_first(self._row, self._first.get(name))
+                first = self._first.get(name)
+                part.put_first(self._row, None if first is None else first.observation)
             self._started = True
         for part, stamp in zip(parts.values(), ticket.stamp_base, strict=True):
             part.begin(self._row, rows, stamp)

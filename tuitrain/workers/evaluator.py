@@ -168,7 +168,7 @@ class _Steps:
     def start(self, seeds: list[int]) -> None:
         """Episodes begin everywhere."""
         first = self._lanes.reset(seeds)
-        self._stacked = {n: h.push(first[n], True) for n, h in self._histories.items()}
+        self._stacked = {n: h.push(first[n].observation, True) for n, h in self._histories.items()}
 
     def advance(self, over: NDArray[np.bool_]) -> Mapping[str, LaneStep]:
         """One step; `over` says where the one before ended an episode."""

@@ -139,7 +139,7 @@ def test_without_life_loss_only_the_game_ends_and_rewards_are_as_they_are() -> N
 def test_the_real_games_where_they_are_installed() -> None:
     pytest.importorskip("minatar")
     lanes = make_lanes(EnvConfig(id="MinAtar/Breakout-v1"), 2)
-    first = {name: array.copy() for name, array in lanes.reset([1, 2]).items()}
+    first = {name: step.observation.copy() for name, step in lanes.reset([1, 2]).items()}
     assert first["default"].shape == (2, 10, 10, 4)
     assert set(np.unique(first["default"])) == {0, 1}
     lanes.close()

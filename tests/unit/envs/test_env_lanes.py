@@ -53,7 +53,7 @@ def rows_by_lanes(lanes: Lanes, actions: np.ndarray) -> list[list[Row]]:
     """What an actor would write, lane by lane."""
     n = lanes.n_envs
     rows: list[list[Row]] = [[] for _ in range(n)]
-    pending = lanes.reset(SEEDS)["default"].copy()
+    pending = lanes.reset(SEEDS)["default"].observation.copy()
     age, boundary = np.zeros(n, int), np.zeros(n, bool)
     for step_actions in actions:
         result = lanes.step({"default": step_actions})["default"]
@@ -134,13 +134,13 @@ def test_every_step_is_that_of_gymnasiums_vector(
         [lambda: build_env(config)] * 3, autoreset_mode=AutoresetMode.NEXT_STEP
     )
     wanted, _ = theirs.reset(seed=SEEDS)
-    np.testing.assert_array_equal(lanes.reset(SEEDS)["default"], wanted)
+    np.testing.assert_array_equal(lanes.reset(SEEDS)["default"].observation, wanted)
     policy = lanes.spec.policies["default"]
     out = {"default": empty_step(policy, 3)} if in_place else None
     rng, ends = np.random.default_rng(3), 0
     for _ in range(STEPS):
         if out:
-            for array in out["default"]:
+            for array in out["default"].arrays():
                 array.fill(1)  # what a slot of the ring held before
         actions = rng.integers(policy.n_actions, size=3)
         got = lanes.step({"default": actions}, out)
@@ -148,7 +148,7 @@ def test_every_step_is_that_of_gymnasiums_vector(
             assert got is out
         observation, reward, terminated, truncated, _ = theirs.step(actions)
         for mine, their in zip(
-            got["default"],
+            got["default"].arrays(),
             (observation, reward.astype(np.float32), terminated, truncated),
             strict=True,
         ):
@@ -220,7 +220,7 @@ def test_reset_after_an_end_forgets_the_pending_autoreset() -> None:
 
 def test_reward_is_float32_and_observation_keeps_its_dtype() -> None:
     lanes = make_lanes(EnvConfig(id="CartPole-v1"), 2)
-    assert lanes.reset([0, 1])["default"].dtype == np.float32
+    assert lanes.reset([0, 1])["default"].observation.dtype == np.float32
     step = lanes.step({"default": np.zeros(2, np.int64)})["default"]
     assert step.reward.dtype == np.float32
     assert step.reward.tolist() == [1.0, 1.0]

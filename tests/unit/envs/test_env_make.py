@@ -90,7 +90,7 @@ def test_bool_and_float64_are_kept_as_uint8_and_float32(
     assert spec.dtype == stored.dtype
     for env in load_object(f"{BAD}:built")[-2:]:
         env._observation = given
-    first = lanes.reset([0, 1])["default"]
+    first = lanes.reset([0, 1])["default"].observation
     assert first.dtype == stored.dtype
     assert first.tolist() == [stored.tolist()] * 2
     later = lanes.step({"default": np.zeros(2, np.int64)})["default"].observation

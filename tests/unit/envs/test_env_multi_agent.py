@@ -36,7 +36,7 @@ def test_agents_can_share_a_policy() -> None:
 def test_lanes_equal_a_hand_simulation(policies: dict[str, str]) -> None:
     lanes = make_lanes(config(policies), 2)
     by_hand = [SequenceAgents() for _ in SEEDS]
-    pending = {name: obs.copy() for name, obs in lanes.reset(SEEDS).items()}
+    pending = {name: first.observation.copy() for name, first in lanes.reset(SEEDS).items()}
     expected = [env.reset(seed=seed)[0] for env, seed in zip(by_hand, SEEDS, strict=True)]
     over = [False, False]
     rng, resets = np.random.default_rng(0), 0
@@ -76,20 +76,20 @@ def test_arrays_handed_in_are_filled_and_the_lanes_own_stay() -> None:
     lanes, other = (make_lanes(config(p_terminate=0.3), 2) for _ in range(2))
     first = lanes.reset(SEEDS)
     other.reset(SEEDS)
-    kept = {name: array.copy() for name, array in first.items()}
+    kept = {name: step.observation.copy() for name, step in first.items()}
     out = {name: empty_step(policy, 2) for name, policy in lanes.spec.policies.items()}
     rng = np.random.default_rng(0)
     for _ in range(50):
         for step in out.values():
-            for array in step:
+            for array in step.arrays():
                 array.fill(1)  # what a slot of the ring held before
         actions = {name: rng.integers(5, size=2) for name in "abc"}
         assert lanes.step(actions, out) is out
         for name, result in other.step(actions).items():
-            for mine, own in zip(out[name], result, strict=True):
+            for mine, own in zip(out[name].arrays(), result.arrays(), strict=True):
                 np.testing.assert_array_equal(mine, own, strict=True)
-    for name, array in first.items():
-        np.testing.assert_array_equal(array, kept[name])
+    for name, step in first.items():
+        np.testing.assert_array_equal(step.observation, kept[name])
 
 
 def test_actions_reach_the_agent_of_their_lane() -> None:

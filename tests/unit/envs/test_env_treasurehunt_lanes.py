@@ -68,7 +68,7 @@ def play(lanes: TurnLanes, turns: int, seed: int = 0) -> list[Any]:
 
     for _ in range(turns):
         lanes.turn(choose, rows)
-        told += [array + 0 for row in rows.values() for array in row]
+        told += [array + 0 for row in rows.values() for array in row.arrays()]
     return told
 
 

@@ -26,7 +26,7 @@ def turn_lanes(env: EnvConfig, n_envs: int) -> tuple[TurnLanes, dict[str, TurnRo
     assert isinstance(lanes, TurnLanes)
     rows = {name: empty_row(policy, n_envs) for name, policy in lanes.spec.policies.items()}
     for row in rows.values():
-        for array in row:
+        for array in row.arrays():
             array.fill(1)  # what a slot of the ring held before
     return lanes, rows
 

@@ -35,6 +35,21 @@ def test_c51_terminated_and_clipped_by_hand() -> None:
     assert torch.allclose(target, torch.tensor(wanted), atol=1e-6)
 
 
+def test_c51_spreads_alike_on_every_device() -> None:
+    place = torch.tensor([[0.0, 0.25, 3.0, 4.0, 4.0]], dtype=torch.float64)
+    probs = torch.tensor([[0.1, 0.2, 0.3, 0.15, 0.25]], dtype=torch.float64)
+    found = d._spread_scattered(probs, place)
+    assert torch.allclose(found, d._spread_dense(probs, place), atol=1e-15)
+    assert found.tolist() == [pytest.approx([0.25, 0.05, 0.0, 0.3, 0.4])]
+
+
+def test_c51_of_a_return_that_is_no_number_is_none() -> None:
+    support = d.c51_support(-1.0, 1.0, 3)
+    probs = torch.tensor([[0.2, 0.3, 0.5]])
+    found = d.c51_project(probs, torch.tensor([math.nan]), torch.tensor([0.9]), support)
+    assert found.isnan().any(), "the learner sees it in its loss; an index error would say nothing"
+
+
 @settings(deadline=None, max_examples=50)
 @given(seed=st.integers(0, 2**32 - 1), atoms=st.integers(2, 60))
 def test_c51_is_algorithm_1(seed: int, atoms: int) -> None:

@@ -79,13 +79,13 @@ def to_toml(config: Config) -> str:
     """The whole config as TOML; ``parse_config(to_toml(c)) == c``.
 
     Raises:
-        ConfigError: `env.kwargs` or `learner.network_kwargs` hold something that TOML cannot.
+        ConfigError: the `kwargs` of `env` or `learner` hold something that TOML cannot.
     """
     try:
         return emit_document(config.model_dump())
     except TypeError as error:
         raise ConfigError(
-            [Problem("env.kwargs or learner.network_kwargs", "", str(error))]
+            [Problem("env.kwargs, env.eval_kwargs or learner.network_kwargs", "", str(error))]
         ) from error
 
 

@@ -88,6 +88,11 @@ class EnvConfig(Table):
     kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Keyword arguments for the factory or gymnasium.make."
     )
+    eval_kwargs: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What is different in evaluations: laid over `kwargs` there, e.g. "
+        "`{ clip_rewards = false }`. Observations and actions must stay the same.",
+    )
     n_frames: int = Field(
         1,
         ge=1,
@@ -106,6 +111,11 @@ class EnvConfig(Table):
         description="Multi-agent environments: agent name -> policy name. An agent that is not "
         "named has a policy of its own, called like the agent.",
     )
+
+    @property
+    def of_evaluations(self) -> EnvConfig:
+        """The environment that evaluations play: with `eval_kwargs` among its `kwargs`."""
+        return self.model_copy(update={"kwargs": self.kwargs | self.eval_kwargs})
 
 
 class ActorsConfig(Table):
@@ -309,6 +319,12 @@ class LearnerConfig(Table):
         ge=1,
         json_schema_extra=unit("updates"),
         description="`async`: updates between two publications of weights to actors.",
+    )
+    processes: Annotated[int, Field(ge=1, le=1024)] | Literal["per-policy"] = Field(
+        1,
+        json_schema_extra=unit("learner processes"),
+        description="`lockstep` and `async`: processes that learn; policies are dealt to them in "
+        "order, at most one process each. `per-policy` is one for every policy.",
     )
     device: str = Field(
         "auto",

@@ -19,6 +19,9 @@ from tuitrain.envs.spaces import EnvError
 NAMESPACE = "ALE/"
 INSTALL = "pip install 'tuitrain[atari]'"
 
+FRAMES_PER_S = 60
+"""Of the console; a step is `frame_skip` of them."""
+
 
 def register() -> None:
     """Make gymnasium know the games (`ALE/Pong-v5`, raw). Calling it again changes nothing.
@@ -43,6 +46,7 @@ def make(
     life_loss: bool = False,
     clip_rewards: bool = True,
     full_action_space: bool = False,
+    render_mode: str | None = None,
 ) -> gymnasium.Env[Any, Any]:
     """One game. Observations uint8[screen_size, screen_size].
 
@@ -53,11 +57,14 @@ def make(
         sticky: probability that a frame repeats the action before; 0 is the game as it is.
         noop_max: up to so many idle frames at the start, as in Mnih et al. 2015 (30); sticky
             actions make them unnecessary.
-        life_loss: whether a lost life ends the episode, in evaluations too; the game itself then
-            goes on in the next.
-        clip_rewards: the sign of each reward, as in Mnih et al. 2015. Returns, of evaluations too,
-            are then sums of signs; the game's own score is the metric `score`.
+        life_loss: whether a lost life ends the episode; the game itself then goes on in the next.
+        clip_rewards: the sign of each reward, as in Mnih et al. 2015. Returns are then sums of
+            signs; the game's own score is the metric `score`.
         full_action_space: all 18 actions and not the game's own.
+        render_mode: `rgb_array` for ``render``.
+
+    What is published of Atari is the game's own score of whole games. Evaluations report it where
+    the config says ``env.eval_kwargs = { clip_rewards = false, life_loss = false }``.
 
     Raises:
         EnvError: a package is not there, or there is no such game.
@@ -71,6 +78,7 @@ def make(
             obs_type="grayscale",  # it reads the screen itself; this is the cheapest to return
             repeat_action_probability=sticky,
             full_action_space=full_action_space,
+            render_mode=render_mode,
         )
     except gymnasium.error.UnregisteredEnv as error:
         raise EnvError(f"there is no Atari game {game!r}: {error}") from error
@@ -83,7 +91,9 @@ def make(
         )
     except gymnasium.error.DependencyNotInstalled as error:
         raise EnvError(f"OpenCV cannot be imported ({error}). Get it with: {INSTALL}") from error
-    return Game(env, life_loss=life_loss, clip_rewards=clip_rewards)
+    made = Game(env, life_loss=life_loss, clip_rewards=clip_rewards)
+    made.metadata = {**env.metadata, "render_fps": FRAMES_PER_S / frame_skip}
+    return made
 
 
 class Game(gymnasium.Wrapper[Any, Any, Any, Any]):

@@ -55,7 +55,7 @@ def build_evaluator(blueprint: Blueprint) -> Evaluator:
         blueprint.config,
         blueprint.spec,
         policies_for(blueprint.config, blueprint.spec, "cpu"),
-        lambda n: checked_lanes(blueprint.config, blueprint.spec, n),
+        lambda n: checked_lanes(blueprint.config, blueprint.spec, n, for_evaluation=True),
         blueprint.base.session,
     )
 

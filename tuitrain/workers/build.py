@@ -23,20 +23,34 @@ class SpecMismatch(RuntimeError):
     """This process sees another environment than the probe did."""
 
 
-def checked_lanes(config: Config, spec: EnvSpec, n_envs: int) -> AnyLanes:
+def checked_lanes(
+    config: Config, spec: EnvSpec, n_envs: int, *, for_evaluation: bool = False
+) -> AnyLanes:
     """Build `n_envs` environments and compare their spec with the run's.
+
+    Args:
+        for_evaluation: with `env.eval_kwargs` laid over `env.kwargs`.
 
     Raises:
         SpecMismatch: with one line per field that differs.
     """
-    lanes = make_lanes(config.env, n_envs)
-    if lanes.spec.spec_hash() != spec.spec_hash():
-        lanes.close()
-        raise SpecMismatch(
-            "this process built an environment that differs from the probed one: "
-            + "; ".join(lanes.spec.differences(spec))
-        )
+    lanes = make_lanes(config.env.of_evaluations if for_evaluation else config.env, n_envs)
+    check_spec(lanes, config, spec, for_evaluation=for_evaluation)
     return lanes
+
+
+def check_spec(lanes: AnyLanes, config: Config, spec: EnvSpec, *, for_evaluation: bool) -> None:
+    """Close `lanes` and raise ``SpecMismatch`` if their spec is not the run's."""
+    if lanes.spec.spec_hash() == spec.spec_hash():
+        return
+    lanes.close()
+    changed = config.env.eval_kwargs if for_evaluation else {}
+    hint = f" (env.eval_kwargs = {changed} must not change that)" if changed else ""
+    raise SpecMismatch(
+        "this process built an environment that differs from the probed one: "
+        + "; ".join(lanes.spec.differences(spec))
+        + hint
+    )
 
 
 def close_lanes(lanes: AnyLanes) -> None:

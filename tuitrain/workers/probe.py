@@ -34,6 +34,11 @@ def run(args: ChildArgs, link: Link) -> None:
                 f"{name}: observations are declared float64; they are kept, and learned from, as "
                 "float32"
             )
+    if args.config.env.eval_kwargs:
+        link.notice(
+            "evaluations play the environment with other settings than training: env.eval_kwargs "
+            f"= {args.config.env.eval_kwargs}"
+        )
     # a file, because the table of a large network's weights does not fit a message
     (Path(args.run_dir) / REPORT_NAME).write_text(json.dumps(report))
     link.ready(device=report["device"], data={"report": REPORT_NAME})

@@ -74,6 +74,11 @@ def evaluate_run(
     limits = trained.config.eval.model_copy(update={"episodes": episodes})
     config = trained.config.model_copy(update={"eval": limits})
     spec = trained.spec
-    evaluator = Evaluator(config, spec, trained.policies, lambda n: checked_lanes(config, spec, n))
+    evaluator = Evaluator(
+        config,
+        spec,
+        trained.policies,
+        lambda n: checked_lanes(config, spec, n, for_evaluation=True),
+    )
     with closing(evaluator):
         return evaluator.evaluate(number, lambda: None)

@@ -7,6 +7,7 @@ installed the real games are stepped too.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,9 +16,12 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from tuitrain.config.load import load_config
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs import atari, minatar
 from tuitrain.envs.make import EnvError, inspect, make_lanes
+
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 @pytest.mark.parametrize(
@@ -159,3 +163,19 @@ def test_real_atari_where_it_is_installed() -> None:
     lanes.close()
     with pytest.raises(EnvError, match="no Atari game 'Pung'"):
         make_lanes(EnvConfig(id="tuitrain.envs.atari:make", kwargs={"game": "Pung"}), 1)
+
+
+def test_evaluations_report_the_games_own_score_of_whole_games() -> None:
+    """As the shipped config says it, on a stand-in of 2 lives that pays 7 a step."""
+    shipped = load_config(CONFIGS / "atari-pong.toml", ["env.kwargs.life_loss=true"]).env
+    said = {}
+    for name, env in (("training", shipped), ("evaluation", shipped.of_evaluations)):
+        options = {key: env.kwargs[key] for key in ("life_loss", "clip_rewards")}
+        game = atari.Game(Ale(), **options)
+        game.reset(seed=1)
+        total, over = 0.0, False
+        while not over:
+            _, reward, over, _, _ = game.step(1)
+            total += float(reward)
+        said[name] = total
+    assert said == {"training": 1.0, "evaluation": 14.0}

@@ -1,0 +1,87 @@
+"""Evaluations may play other settings of the environment than training does: `env.eval_kwargs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.parity.cases import config
+from tuitrain.config.resolve import resolve
+from tuitrain.config.schema import Config, EnvConfig
+from tuitrain.schedules.acting import build_actor
+from tuitrain.schedules.evaluation import build_evaluator
+from tuitrain.workers import probe, stores, trained
+from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.build import SpecMismatch, policies_for
+
+
+def run_of(**eval_kwargs: Any) -> Config:
+    """A chain whose steps cost 0.1 and whose episodes end, at the latest, after 24 steps."""
+    env = {"id": "tests.envs:Chain", "kwargs": {"length": 6}, "eval_kwargs": eval_kwargs}
+    return resolve(config("cartpole", "async", env=env, eval={"episodes": 2}), cores=2)
+
+
+def test_they_are_laid_over_those_of_training() -> None:
+    env = EnvConfig(kwargs={"a": 1, "b": 2}, eval_kwargs={"b": 3, "c": 4})
+    assert env.of_evaluations.kwargs == {"a": 1, "b": 3, "c": 4}
+    assert env.kwargs == {"a": 1, "b": 2}
+    assert EnvConfig().of_evaluations == EnvConfig()
+
+
+def test_the_evaluator_plays_them_and_actors_do_not(tmp_path: Path) -> None:
+    given = run_of(step_cost=7.0, max_steps=3)
+    blueprint = Blueprint.from_probe(
+        run_id=f"test-{tmp_path.name[-30:]}",
+        run_dir=str(tmp_path),
+        lock_path=str(tmp_path / "lock"),
+        config=given,
+        report=probe.probe(given, tmp_path),
+    )
+    shared = stores.create(blueprint)
+    actor = evaluator = None
+    try:
+        actor = build_actor(blueprint, shared, 0)
+        assert {env.max_steps for env in actor._lanes._envs} == {24}
+        evaluator = build_evaluator(blueprint)
+        (result,) = evaluator.evaluate(1, lambda: None)
+        assert (result.return_mean, result.length_mean) == (-21.0, 3.0)
+    finally:
+        for part in (actor, evaluator):
+            if part is not None:
+                part.close()
+        shared.close()
+        stores.unlink_all(blueprint.run_id)
+
+
+def test_so_does_an_evaluation_of_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = run_of(step_cost=7.0, max_steps=3)
+    spec = probe.inspect(given.env)
+    read = trained.Trained(given, spec, policies_for(given, spec, "cpu"), 0, {})
+    monkeypatch.setattr(trained, "load_trained", lambda *_: read)
+    (result,) = trained.evaluate_run(tmp_path, 2)
+    assert (result.return_mean, result.length_mean) == (-21.0, 3.0)
+
+
+def test_what_networks_see_must_stay_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = run_of(length=7)
+    spec = probe.inspect(given.env)
+    read = trained.Trained(given, spec, policies_for(given, spec, "cpu"), 0, {})
+    monkeypatch.setattr(trained, "load_trained", lambda *_: read)
+    with pytest.raises(SpecMismatch, match=r"\(7,\).*env.eval_kwargs = .*'length': 7"):
+        trained.evaluate_run(tmp_path, 2)
+
+
+@pytest.mark.parametrize("eval_kwargs", [{}, {"max_steps": 3}])
+def test_the_run_tells_of_a_difference(eval_kwargs: dict[str, Any], tmp_path: Path) -> None:
+    told: list[str] = []
+    link: Any = SimpleNamespace(ready=lambda **_: None, notice=lambda text, *_: told.append(text))
+    args: Any = SimpleNamespace(config=run_of(**eval_kwargs), run_dir=str(tmp_path))
+    probe.run(args, link)
+    assert [str(eval_kwargs) in text for text in told] == [True] * bool(eval_kwargs)

@@ -223,6 +223,8 @@ def _learning(memory: _Memory) -> dict[str, Pair]:
         action: Any
         returns: Any
         discount: Any
+        legal: Any = None
+        next_legal: Any = None
 
     size = config.batch_size
     batch = _Batch(

@@ -33,6 +33,14 @@ class NumpyBatch(Protocol):
     def discount(self) -> NDArray[np.float32]:
         """float32 [B], gamma**m or 0 after termination."""
 
+    @property
+    def legal(self) -> NDArray[np.bool_] | None:
+        """bool [B, n_actions], what could be done in the states; None unless masked."""
+
+    @property
+    def next_legal(self) -> NDArray[np.bool_] | None:
+        """Like `legal`: of the observation that the bootstrap looks at."""
+
 
 class TensorBatch(NamedTuple):
     """A batch on the learner's device; fields as in ``NumpyBatch``."""
@@ -43,6 +51,8 @@ class TensorBatch(NamedTuple):
     returns: Tensor
     discount: Tensor
     weights: Tensor | None = None
+    legal: Tensor | None = None
+    next_legal: Tensor | None = None
 
 
 def to_device(
@@ -57,20 +67,29 @@ def to_device(
     ones (overlapping stacks) are made contiguous first, or the copy would wait.
     """
     device = torch.device(device)
-    arrays = [batch.state, batch.next_state, batch.action, batch.returns, batch.discount]
-    if weights is not None:
-        arrays.append(weights)
-    tensors = [torch.from_numpy(array) for array in arrays]
+    arrays = (batch.state, batch.next_state, batch.action, batch.returns, batch.discount)
+    perhaps = (weights, batch.legal, batch.next_legal)
+    return TensorBatch(
+        *(_move(array, device) for array in arrays),
+        *(None if array is None else _move(array, device) for array in perhaps),
+    )
+
+
+def _move(array: NDArray[Any], device: torch.device) -> Tensor:
+    tensor = torch.from_numpy(array)
     if device.type == "cuda":
-        tensors = [
-            tensor.contiguous().pin_memory().to(device, non_blocking=True) for tensor in tensors
-        ]
-    elif device.type != "cpu":
-        tensors = [tensor.to(device) for tensor in tensors]
-    return TensorBatch(*tensors)
+        return tensor.contiguous().pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)  # itself, if it is there
 
 
 def split(batch: TensorBatch, rows: int) -> list[TensorBatch]:
     """The batches of `rows` rows that `batch` is made of, in order; views, nothing is copied."""
-    columns = [torch.split(column, rows) for column in batch if column is not None]
-    return [TensorBatch(*parts) for parts in zip(*columns, strict=True)]
+    columns = {
+        name: torch.split(column, rows)
+        for name, column in batch._asdict().items()
+        if column is not None
+    }
+    return [
+        TensorBatch(**dict(zip(columns, parts, strict=True)))
+        for parts in zip(*columns.values(), strict=True)
+    ]

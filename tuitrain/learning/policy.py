@@ -20,6 +20,7 @@ from tuitrain.learning.mlp_numpy import NumpyMlp
 from tuitrain.learning.weights import Bytes
 
 Actions = NDArray[np.int64]
+Legal = NDArray[np.bool_]
 
 
 class Policy:
@@ -60,16 +61,25 @@ class Policy:
         if self._with_noise:
             noisy.switch_on(self._network)
 
-    def act(self, stacked: NDArray[Any], epsilon: float, rng: np.random.Generator) -> Actions:
+    def act(
+        self,
+        stacked: NDArray[Any],
+        epsilon: float,
+        rng: np.random.Generator,
+        legal: Legal | None = None,
+    ) -> Actions:
         """Epsilon-greedy actions.
 
-        Takes exactly 2·B doubles from `rng` whatever `epsilon` is, and with noise as many numbers
-        as that needs, so a changed schedule does not shift the numbers that come after.
+        Takes exactly 2·B doubles from `rng` whatever `epsilon` is and whatever is legal, and with
+        noise as many numbers as that needs, so a changed schedule does not shift the numbers that
+        come after.
 
         Args:
             stacked: [B, n_frames, *observation_shape] in the observation's dtype, C-contiguous.
             epsilon: probability of a uniformly random action, per row.
             rng: the actor's own generator.
+            legal: [B, n_actions], in no row all False; None is all of them. Neither a random
+                action nor a greedy one is ever another.
 
         Returns:
             int64[B], a fresh array.
@@ -84,26 +94,36 @@ class Policy:
                 self._network, lambda n: torch.from_numpy(rng.standard_normal(n, np.float32))
             )
         if epsilon <= 0.0:
-            return self.greedy(stacked)
+            return self.greedy(stacked, legal)
         if epsilon >= 1.0:
-            return self._random(draws[1])  # warm-up: a forward would change nothing
+            # warm-up: a forward would change nothing
+            return self._random(draws[1], legal)
         explore = draws[0] < epsilon
-        actions = self.greedy(stacked)
+        actions = self.greedy(stacked, legal)
         if np.count_nonzero(explore):
-            np.copyto(actions, self._random(draws[1]), where=explore)
+            np.copyto(actions, self._random(draws[1], legal), where=explore)
         return actions
 
-    def _random(self, draws: NDArray[np.float64]) -> Actions:
-        actions: Actions = (draws * self.n_actions).astype(np.int64)
+    def _random(self, draws: NDArray[np.float64], legal: Legal | None) -> Actions:
+        actions: Actions
+        if legal is None:
+            actions = (draws * self.n_actions).astype(np.int64)
+            return actions
+        # the k-th legal one is the first up to which more than k are legal
+        k = (draws * legal.sum(1)).astype(np.int64)
+        actions = (legal.cumsum(1) > k[:, None]).argmax(1)
         return actions
 
-    def greedy(self, stacked: NDArray[Any]) -> Actions:
-        """The best actions, the lowest of equals. Input and output as in ``act``."""
-        actions: Actions = self.values(stacked).argmax(1)
+    def greedy(self, stacked: NDArray[Any], legal: Legal | None = None) -> Actions:
+        """The best legal actions, the lowest of equals. Input and output as in ``act``."""
+        values = self.values(stacked)
+        if legal is not None:
+            values = np.where(legal, values, np.float32(-np.inf))
+        actions: Actions = values.argmax(1)
         return actions
 
     def values(self, stacked: NDArray[Any]) -> NDArray[np.float32]:
-        """Action values, float32 [B, n_actions], valid until the next call."""
+        """Action values, legal or not, float32 [B, n_actions], valid until the next call."""
         if self._mlp is not None:
             return self._mlp.values(stacked)
         with torch.inference_mode():

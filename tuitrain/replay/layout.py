@@ -60,6 +60,8 @@ class Columns:
         truncated: bool [A, T, n].
         age: uint16 [A, T, n], steps since the episode began, saturating at ``MAX_AGE``.
         flags: uint8 [A, T, n], ``BOUNDARY | CUT | ABSENT``.
+        legal: bool [A, T, n, n_actions], what could be done in the row; None unless the policy is
+            masked, and then it takes no memory either.
 
     ``flat_*`` are the same memory with shard, row and lane folded into one axis (see
     ``window.cells``), ``flat_version`` and ``flat_stamp`` with shard and row folded.
@@ -77,6 +79,7 @@ class Columns:
         self.truncated: npt.NDArray[np.bool_] = arrays["truncated"]
         self.age: npt.NDArray[np.uint16] = arrays["age"]
         self.flags: npt.NDArray[np.uint8] = arrays["flags"]
+        self.legal: npt.NDArray[np.bool_] | None = arrays.get("legal")
         self.flat_version: npt.NDArray[np.int64] = _flat(self.version, 2)
         self.flat_stamp: npt.NDArray[np.int64] = _flat(self.stamp, 2)
         self.flat_observation: Any_ = _flat(self.observation, 3)
@@ -86,10 +89,14 @@ class Columns:
         self.flat_truncated: npt.NDArray[np.bool_] = _flat(self.truncated, 3)
         self.flat_age: npt.NDArray[np.uint16] = _flat(self.age, 3)
         self.flat_flags: npt.NDArray[np.uint8] = _flat(self.flags, 3)
+        self.flat_legal: npt.NDArray[np.bool_] | None = (
+            None if self.legal is None else _flat(self.legal, 3)
+        )
 
     def data(self) -> tuple[tuple[str, Any_], ...]:
-        """Name and array of every data column, in the order in which they are digested."""
-        return tuple((name, getattr(self, name)) for name in DATA_COLUMNS)
+        """Name and array of every data column there is, in the order in which they are digested."""
+        named = ((name, getattr(self, name)) for name in DATA_COLUMNS)
+        return tuple((name, array) for name, array in named if array is not None)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -109,7 +116,9 @@ DATA_COLUMNS = (
     "truncated",
     "age",
     "flags",
+    "legal",
 )
+"""Of every policy, but ``legal``, which only masked ones have."""
 
 
 def check_header(shard: int, tail: int, head: int, rows: int) -> None:
@@ -221,6 +230,8 @@ class ReplayLayout:
             "age": (np.uint16, cell),
             "flags": (np.uint8, cell),
         }
+        if self.spec.masked:
+            wanted["legal"] = (np.bool_, (*cell, self.spec.n_actions))
         arrays = {}
         offset = 0
         for name, (kind, shape) in wanted.items():
@@ -232,7 +243,7 @@ class ReplayLayout:
     @cached_property
     def nbytes(self) -> int:
         """Bytes of the whole policy, all shards."""
-        offset, dtype, shape = self._arrays["flags"]
+        offset, dtype, shape = list(self._arrays.values())[-1]
         return math.ceil((offset + dtype.itemsize * math.prod(shape)) / _ALIGNMENT) * _ALIGNMENT
 
     def layout_hash(self) -> bytes:

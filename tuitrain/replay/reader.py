@@ -54,6 +54,8 @@ class Batch:
         weights: float32 [B], importance weights; None if draws are uniform.
         cells: int64 [B], where the rows lie: ``window.cells``.
         rows: int64 [B], absolute rows.
+        legal: bool [B, n_actions], what could be done in the states; None unless masked.
+        next_legal: the same of the bootstrap rows.
     """
 
     state: npt.NDArray[Any]
@@ -64,6 +66,8 @@ class Batch:
     weights: npt.NDArray[np.float32] | None
     cells: Int
     rows: Int
+    legal: npt.NDArray[np.bool_] | None = None
+    next_legal: npt.NDArray[np.bool_] | None = None
 
 
 class Origin(NamedTuple):
@@ -204,6 +208,10 @@ class ReplayReader:
         index.returns.take(drawn, out=batch.returns, mode="clip")
         index.discount.take(drawn, out=batch.discount, mode="clip")
         index.row.take(drawn, out=batch.rows, mode="clip")
+        legal = self._columns.flat_legal
+        if legal is not None:
+            batch.legal = legal.take(drawn, axis=0)
+            batch.next_legal = legal.take(frames[:, -1], axis=0)  # the newest frame's own row
         self._draws += size
         return batch
 

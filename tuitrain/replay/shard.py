@@ -9,7 +9,7 @@ has pinned. Knows nothing of what is sampled, or of who waits for whom.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -86,6 +86,7 @@ class ShardWriter:
         self._version = columns.version[shard]
         self._stamp = columns.stamp[shard]
         self._observation = columns.observation[shard]
+        self._legal = None if columns.legal is None else columns.legal[shard]
         self._action = columns.action[shard]
         self._reward = columns.reward[shard]
         self._terminated = columns.terminated[shard]
@@ -158,6 +159,40 @@ class ShardWriter:
         """
         self._check(row, rows, self._reserved_to)
         return [self._observation[r % self._rows] for r in range(row, row + rows)]
+
+    def legal(self, row: int, rows: int) -> Sequence[npt.NDArray[np.bool_] | None]:
+        """Where it is to be filled in what can be done in ``rows`` reserved rows from ``row`` on.
+
+        Each is [lanes, n_actions], and lives as long as an observation; None, for every row, if
+        the policy is not masked.
+
+        Raises:
+            RowRefused: a row is not reserved.
+        """
+        self._check(row, rows, self._reserved_to)
+        if self._legal is None:
+            return [None] * rows
+        return [self._legal[r % self._rows] for r in range(row, row + rows)]
+
+    def put_legal(self, row: int, legal: npt.NDArray[np.bool_]) -> None:
+        """Write which actions are legal in a reserved row of a masked policy.
+
+        Args:
+            legal: bool [lanes, n_actions]; in no lane all False.
+
+        Raises:
+            RowRefused: another shape or dtype, a row that is not reserved, or no such column.
+        """
+        if self._legal is None:
+            raise RowRefused(
+                f"legal actions for shard {self.shard}: the spec says that the policy is not "
+                "masked, so its replay has no column for them"
+            )
+        shape = self._legal.shape[1:]
+        if legal.shape != shape or legal.dtype != _BOOL:
+            raise self._refused("legal", legal, shape, _BOOL)
+        self._check(row, 1, self._reserved_to)
+        self._legal[row % self._rows] = legal
 
     def put_observation(
         self,

@@ -59,6 +59,8 @@ def converged(
         action=action.astype(np.int64),
         returns=reward.astype(np.float32),
         discount=np.where(stop, 0, GAMMA).astype(np.float32),
+        legal=None,
+        next_legal=None,
     )
     network = Table()
     with torch.no_grad():

@@ -31,6 +31,8 @@ def batch(size: int = 32, seed: int = 0, n_actions: int = 2) -> TensorBatch:
         action=rng.integers(0, n_actions, size),
         returns=rng.normal(size=size).astype(np.float32) * 3,
         discount=rng.choice(np.array([0.0, 0.99], np.float32), size),
+        legal=None,
+        next_legal=None,
     )
     return to_device(arrays, "cpu")
 
@@ -301,6 +303,8 @@ def test_cpu_batches_are_not_copied() -> None:
         action=np.zeros(2, np.int64),
         returns=np.zeros(2, np.float32),
         discount=np.zeros(2, np.float32),
+        legal=None,
+        next_legal=None,
     )
     moved = to_device(arrays, "cpu", np.ones(2, np.float32))
     arrays.state[0] = 7

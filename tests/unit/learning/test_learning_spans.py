@@ -139,6 +139,8 @@ def batch(seed: int) -> TensorBatch:
         action=rng.integers(0, 2, 16),
         returns=rng.normal(size=16).astype(np.float32),
         discount=np.full(16, 0.9, np.float32),
+        legal=None,
+        next_legal=None,
     )
     return to_device(arrays, "cpu")
 

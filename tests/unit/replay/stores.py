@@ -16,9 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tuitrain.replay.layout import DATA_COLUMNS, Columns
-
-COLUMNS = ("header", "pins", *DATA_COLUMNS)
+from tuitrain.replay.layout import Columns
 
 
 class Died(BaseException):
@@ -61,8 +59,8 @@ class Stores:
     def watch(self, columns: Columns) -> Columns:
         """The same memory, through arrays that count."""
         arrays = {}
-        for name in COLUMNS:
-            array = getattr(columns, name).view(Watched)
+        for name, plain in (("header", columns.header), ("pins", columns.pins), *columns.data()):
+            array = plain.view(Watched)
             array.stores = self
             arrays[name] = array
         return Columns(arrays)

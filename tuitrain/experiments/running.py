@@ -135,7 +135,7 @@ def run_cells(
     Args:
         cores: to hand out.
         jobs: most runs at a time; None leaves it to the cores.
-        start: for tests.
+        start: other runs than training as it is, for tests and negative controls.
 
     Raises:
         KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP; every run has been stopped.
@@ -300,14 +300,17 @@ def steps_so_far(folder: RunFolder) -> int:
     return 0
 
 
-def start_run(folder: RunFolder) -> Process:
+def start_run(folder: RunFolder, command: Sequence[str] | None = None) -> Process:
     """Start a supervisor in a session of its own, so that only we interrupt it.
 
     What it prints itself goes to `logs/supervisor.log`.
+
+    Args:
+        command: another supervisor than the usual one, for this folder.
     """
     with open(folder.logs / "supervisor.log", "ab") as log:
         return subprocess.Popen(
-            command_line(folder.path, "--headless"),
+            command or command_line(folder.path, "--headless"),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

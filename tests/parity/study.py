@@ -1,0 +1,200 @@
+"""The long proof that `async` learns what `sequential` learns: `make parity`.
+
+Each study compares the two schedules on one task by ``tuitrain compare``'s own analysis, with a
+margin and a number of seeds that were fixed before it ran (docs/parity.md says by which pilot).
+Then it runs trainers with the learning taken out, in `async`, through the same analysis: a proof
+that calls them equivalent too would prove nothing. It can be stopped at any time and goes on where
+it was.
+
+Knows no statistics and starts no worker itself: plan, runs and answers are `tuitrain.experiments`'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuitrain.config.resolve import available_cores
+from tuitrain.config.runs import RunFolder
+from tuitrain.experiments.analysis import POWER, Analysis, analyse
+from tuitrain.experiments.plan import Cell, Plan, PlanError, grown, make_plan
+from tuitrain.experiments.running import Process, Told, run_cells, start_run
+from tuitrain.experiments.statistics import seeds_for_power
+from tuitrain.experiments.store import Result, Store
+from tuitrain.experiments.table import lines_of
+from tuitrain.metrics.sinks import read_jsonl
+
+ROOT = Path(__file__).parents[2]
+SCHEDULES = ("sequential", "async")
+PILOT_SEEDS = tuple(range(1001, 1011))
+"""Others than the proof's, which must not be looked at before margin and number are fixed."""
+
+CONTROLS = ("learner_off", "publishing_frozen", "rewards_shuffled")
+"""Learner processes of ``tests.learning.doubles``, one part of the learning taken out of each."""
+CONTROL_SEEDS = (1, 2, 3, 4)
+LAGS = ("lag_updates_p50", "lag_updates_p95")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One task, and what was decided about it before its proof ran.
+
+    Attributes:
+        config: a file of configs/.
+        overrides: as `--set`.
+        seeds: how many, from 1 on, in each schedule.
+        margin: largest difference of mean return that does not matter.
+    """
+
+    config: str
+    overrides: tuple[str, ...]
+    seeds: int
+    margin: float
+
+    def proof(self) -> Plan:
+        """`sequential` against `async`."""
+        return self._plan(SCHEDULES, range(1, self.seeds + 1))
+
+    def pilot(self) -> Plan:
+        """`sequential` alone: how much returns differ from seed to seed."""
+        return self._plan(SCHEDULES[:1], PILOT_SEEDS)
+
+    def controls(self) -> Plan:
+        """`sequential` against every control in `async`."""
+        proof = self._plan(SCHEDULES, CONTROL_SEEDS)
+        honest, free = (proof.configs[schedule, ""] for schedule in SCHEDULES)
+        configs = {("sequential", ""): honest} | {(name, ""): free for name in CONTROLS}
+        return dataclasses.replace(proof, arms=("sequential", *CONTROLS), configs=configs)
+
+    def _plan(self, schedules: Sequence[str], seeds: Sequence[int]) -> Plan:
+        listed = ",".join(map(str, seeds)) + ","
+        path = ROOT / "configs" / self.config
+        return make_plan(path, self.overrides, schedules, seeds=listed, margin=self.margin)
+
+
+STUDIES = {
+    "cartpole": Study(
+        "cartpole.toml",
+        ("actors.count=1", "eval.episodes=50"),
+        seeds=30,
+        margin=25.0,
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line.
+
+    Returns:
+        The exit code: 0 if every schedule is equivalent and every control different, 1 if not.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.parity.study", description=__doc__)
+    parser.add_argument("studies", nargs="*", metavar="STUDY", help=", ".join(STUDIES))
+    parser.add_argument("--out", type=Path, default=ROOT / "comparisons" / "parity")
+    parser.add_argument("--pilot", action="store_true", help="run the pilots instead")
+    options = parser.parse_args(arguments)
+    unknown = sorted(set(options.studies) - set(STUDIES))
+    if unknown:
+        parser.error(f"there is no study {unknown[0]!r}, there are {', '.join(STUDIES)}")
+    proven = True
+    for name in options.studies or STUDIES:
+        print(f"=== {name}", flush=True)
+        if options.pilot:
+            pilot(STUDIES[name], options.out / f"{name}-pilot")
+        else:
+            proven &= prove(STUDIES[name], options.out / name)
+    return 0 if proven else 1
+
+
+def prove(study: Study, out: Path) -> bool:
+    """Run a study's proof and its controls; whether both came out as they must."""
+    with running(study.proof(), out) as (store, analysis):
+        known = store.results()
+        for line in (*lines_of(analysis), *lag_lines(store, known.values())):
+            print(line)
+    same = [c.answer == "equivalent" for c in analysis.comparisons]
+    with running(study.controls(), out.with_name(f"{out.name}-controls"), known) as (_, analysis):
+        for line in lines_of(analysis):
+            print(line)
+    caught = [c.answer == "different" for c in analysis.comparisons]
+    print(f"equivalent in {sum(same)} of {len(same)} answers, controls different in", end=" ")
+    print(f"{sum(caught)} of {len(caught)}\n", flush=True)
+    return len(same) == 2 and len(caught) == 2 * len(CONTROLS) and all(same + caught)
+
+
+def pilot(study: Study, out: Path) -> None:
+    """Run a study's pilot and say how many seeds its margin would need."""
+    with running(study.pilot(), out) as (_, analysis):
+        for summary in analysis.summaries:
+            sd = summary.sd or 0.0
+            needed = seeds_for_power(sd, study.margin, POWER)
+            print(
+                f"{summary.measure}: mean {summary.mean:.4g}, SD {sd:.4g} of {summary.n} runs; "
+                f"a margin of {study.margin:g} needs {needed} seeds for a power of {POWER:g}"
+            )
+
+
+@contextmanager
+def running(
+    plan: Plan, out: Path, known: Mapping[Cell, Result] | None = None
+) -> Iterator[tuple[Store, Analysis]]:
+    """Run what is missing of a plan, and analyse it.
+
+    Args:
+        known: results of another comparison; those of this plan's cells are taken as they are.
+
+    Raises:
+        PlanError: the folder holds another comparison.
+    """
+    store = Store(out)
+    with store.only_user():
+        before = store.read_plan()
+        try:
+            plan = plan if before is None else grown(before, plan)
+        except PlanError as error:
+            raise PlanError(f"{out} holds another study:\n{error}\nGive another --out.") from error
+        store.write_plan(plan, sys.argv)
+        have = store.results()
+        for cell in plan.cells():
+            if cell not in have and known is not None and cell in known:
+                store.add(known[cell])
+        told = Told(ended=lambda result: print(f"{result.cell}: {result.state}", flush=True))
+        run_cells(plan, store, cores=available_cores(), told=told, start=start)
+        yield store, analyse(plan, store.results())
+
+
+def start(folder: RunFolder) -> Process:
+    """Start a run; one that is named after a control with that control's learner."""
+    for name in CONTROLS:
+        if folder.name.startswith(name):
+            command = (sys.executable, "-m", "tests.parity.control", str(folder.path), name)
+            return start_run(folder, command)
+    return start_run(folder)
+
+
+def lag_lines(store: Store, results: Iterable[Result]) -> list[str]:
+    """Policy lag beside it: each schedule's median over runs, of the second half of each run."""
+    found: dict[str, list[list[float]]] = {}
+    for result in results:
+        records = [
+            r
+            for r in read_jsonl(store.runs / result.run / "metrics.jsonl")
+            if r["kind"] == "learner" and r["steps"] > result.steps / 2 and LAGS[0] in r
+        ]
+        medians = [statistics.median(r[key] for r in records) for key in LAGS if records]
+        found.setdefault(result.cell.arm, []).append([*medians, result.wall_s])
+    lines = ["updates between acting and learning of sampled transitions (second half of the run)"]
+    for arm, runs in found.items():
+        p50, p95, wall_s = map(statistics.median, zip(*runs, strict=True))
+        lines.append(f"  {arm}: p50 {p50:.0f}, p95 {p95:.0f}; {wall_s:.0f} s a run")
+    return [*lines, ""]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

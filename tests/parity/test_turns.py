@@ -18,7 +18,8 @@ from tuitrain.workers.stores import Stores
 pytestmark = pytest.mark.xdist_group("fleet")
 
 SHARED = {"a": "team", "c": "team"}
-TAGS = {"id": "tests.envs:TurnTags", "agent_policies": SHARED}
+TAGS = {"id": "tests.envs:TurnTags"}
+TEAM = {"policies": {"map": SHARED}}
 HUNT = {
     "id": "tuitrain.envs.treasurehunt:make",
     "kwargs": {"side": 6, "agents": 3, "turns": 7, "gem_chance": 0.1},
@@ -41,8 +42,8 @@ def case(schedule: str, env: dict[str, Any], window: tuple[int, int], **tables: 
 @pytest.mark.parametrize(
     ("window", "env", "tables"),
     [
-        ((1, 1), TAGS, {}),
-        ((4, 3), TAGS, {}),
+        ((1, 1), TAGS, TEAM),
+        ((4, 3), TAGS, TEAM),
         (
             (4, 3),
             HUNT,
@@ -99,5 +100,5 @@ def test_in_async_too_every_sample_is_one_agents_own_past(fleet: Fleet) -> None:
                 seen.append(then.moves != 3 * then.turn)
             reader.unpin()
 
-    fleet.run(case("async", TAGS, (1, 1)), look=look)
+    fleet.run(case("async", TAGS, (1, 1), **TEAM), look=look)
     assert sum(seen) > 200

@@ -36,6 +36,12 @@ __all__ = [
 ]
 
 _OVERRIDE_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_MOVED = {
+    "env.agent_policies": "Write the same table as [policies.map], or policies.map = "
+    '"shared" if all agents share one policy.',
+}
+"""Keys that there once were, and what to write instead."""
+
 _BARE_TEXT = re.compile(r"[A-Za-z_./~][^\"'\[\]{}=#\n]*")
 
 
@@ -251,7 +257,7 @@ def _problem(key: str, error: ErrorDetails, raw: dict[str, Any]) -> Problem:
             key,
             "" if is_table else value,
             "no such " + ("table." if is_table else "key."),
-            _nearest(key, is_table),
+            _MOVED.get(key) or _nearest(key, is_table),
         )
     if key == "schema_version":
         return Problem(

@@ -39,7 +39,7 @@ def resolve(
         A config with `actors.count` a number, a target rule, the length of the learning-rate
         schedule, and absolute paths in `run.out_dir`, `env.id` and `learner.network`. Resolving
         it again changes nothing. `learner.lr_schedule_updates` stays open only when agents share
-        policies (`env.agent_policies`): each policy then makes a number of updates of its own.
+        policies (`policies.map`): each policy then makes a number of updates of its own.
 
     Raises:
         ConfigError: a referenced file does not exist, or values do not go together once settled.
@@ -47,13 +47,18 @@ def resolve(
     folder = Path.cwd() if folder is None else folder.absolute()
     count = config.actors.count
     if count == "auto":
-        count = max(1, (available_cores() if cores is None else cores) - 1)
+        learners = config.learner.processes
+        # one for each policy: how many those are is only known once a run has started
+        free = (available_cores() if cores is None else cores) - (
+            1 if learners == "per-policy" else learners
+        )
+        count = max(1, free)
     learner = config.learner
     target_every = learner.target_update_every_updates
     if learner.tau is None and target_every is None:
         target_every = DEFAULT_TARGET_UPDATE_EVERY
     schedule_updates = learner.lr_schedule_updates
-    if schedule_updates is None and not config.env.agent_policies:
+    if schedule_updates is None and config.policies.map == "each":
         schedule_updates = planned_updates(config)
     problems: list[Problem] = []
     env_id = _absolute(config.env.id, "env.id", folder, problems)

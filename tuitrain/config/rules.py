@@ -7,12 +7,11 @@ so that one run of the loader shows everything. Pure.
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from tuitrain.config.problems import Problem
-from tuitrain.config.schema import Config
+from tuitrain.config.schema import Config, is_pattern
 
 NETWORKS = ("mlp", "nature", "minatar")
 """Networks with a name of their own; anything with a colon is a reference to a factory."""
@@ -77,11 +76,13 @@ def _warm_up_fits(config: Config) -> Iterator[Problem]:
         )
 
 
-@_rule("replay.learning_starts", "run.total_steps", "env.agent_policies")
+@_rule("replay.learning_starts", "run.total_steps", "policies.map")
 def _learning_starts_in_time(config: Config) -> Iterator[Problem]:
     # Agents that share a policy each add a transition per environment step. The policy with the
-    # fewest has the least time; agents that are not named have one of their own.
-    lanes = min(Counter(config.env.agent_policies.values()).values(), default=1)
+    # fewest has the least time; how many a pattern names only the environment can tell.
+    lanes = _fewest_agents(config)
+    if lanes is None:
+        return
     if config.replay.learning_starts >= config.run.total_steps * lanes:
         yield Problem(
             "replay.learning_starts",
@@ -118,7 +119,7 @@ def _n_step_fits(config: Config) -> Iterator[Problem]:
     "actors.count",
     "actors.envs_per_actor",
     "actors.chunk_steps",
-    "env.agent_policies",
+    "policies.map",
     "learner.n_step",
     "replay.learning_starts",
 )
@@ -141,7 +142,7 @@ def _first_return_is_complete(config: Config) -> Iterator[Problem]:
     "actors.count",
     "actors.envs_per_actor",
     "actors.chunk_steps",
-    "env.agent_policies",
+    "policies.map",
     "env.n_frames",
     "learner.n_step",
     "replay.capacity",
@@ -167,7 +168,7 @@ def _replay_holds_whole_transitions(config: Config) -> Iterator[Problem]:
     "actors.count",
     "actors.envs_per_actor",
     "actors.chunk_steps",
-    "env.agent_policies",
+    "policies.map",
     "replay.capacity",
 )
 def _chunks_fit(config: Config) -> Iterator[Problem]:
@@ -298,9 +299,31 @@ def _beats_before_deadline(config: Config) -> Iterator[Problem]:
         )
 
 
+def _agents_named(config: Config) -> dict[str, int]:
+    """By policy, how many agents `policies.map` names; 0 where only patterns do."""
+    table = config.policies.map
+    named: dict[str, int] = {}
+    if not isinstance(table, str):
+        for agent, policy in table.items():
+            named[policy] = named.get(policy, 0) + (not is_pattern(agent))
+    return named
+
+
+def _fewest_agents(config: Config) -> int | None:
+    """Agents of one environment under the policy that has fewest; None if that is not known."""
+    table = config.policies.map
+    if table == "shared":
+        return None
+    known = _agents_named(config)
+    for agent, policy in [] if isinstance(table, str) else table.items():
+        if is_pattern(agent):
+            known.pop(policy, None)
+    return min(known.values(), default=None if table and table != "each" else 1)
+
+
 def _agents(config: Config) -> int:
-    """Agents of one environment under the policy that has most of them."""
-    return max(Counter(config.env.agent_policies.values()).values(), default=1)
+    """Agents of one environment under the policy that has most of them, as far as is known."""
+    return max(_agents_named(config).values(), default=1) or 1
 
 
 def _lanes(config: Config) -> int | None:

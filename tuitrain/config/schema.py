@@ -106,16 +106,28 @@ class EnvConfig(Table):
         'e.g. `{ coverage = "max" }`: `mean` (where nothing is said), `sum`, `min`, `max` or '
         "`last`.",
     )
-    agent_policies: dict[str, str] = Field(
-        default_factory=dict,
-        description="Multi-agent environments: agent name -> policy name. An agent that is not "
-        "named has a policy of its own, called like the agent.",
-    )
 
     @property
     def of_evaluations(self) -> EnvConfig:
         """The environment that evaluations play: with `eval_kwargs` among its `kwargs`."""
         return self.model_copy(update={"kwargs": self.kwargs | self.eval_kwargs})
+
+
+def is_pattern(agent: str) -> bool:
+    """Whether a key of `policies.map` stands for all agents that fit it, as in a shell."""
+    return any(sign in agent for sign in "*?[")
+
+
+class PoliciesConfig(Table):
+    """`[policies]`: which agents of a multi-agent environment share a network, replay and curve."""
+
+    map: Literal["each", "shared"] | dict[str, str] = Field(
+        "each",
+        description="`each`: every agent has a policy of its own, called like the agent; `shared`: "
+        "all have one, called `shared`; or a table of agent -> policy, in which an agent may be a "
+        'pattern (`"wolf_*" = "wolves"`). A whole name comes before patterns, the first pattern '
+        "that fits before others; an agent that is not named has a policy of its own.",
+    )
 
 
 class ActorsConfig(Table):
@@ -124,7 +136,8 @@ class ActorsConfig(Table):
     count: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         "auto",
         json_schema_extra=unit("actors"),
-        description="Actors; `auto` is the number of cores less one, at least 1.",
+        description="Actors; `auto` is the number of cores less `learner.processes` (less one if "
+        "that is `per-policy`), at least 1.",
     )
     envs_per_actor: int = Field(
         8,
@@ -414,6 +427,7 @@ class Config(Table):
     )
     run: RunConfig = Field(default_factory=RunConfig)
     env: EnvConfig = Field(default_factory=EnvConfig)
+    policies: PoliciesConfig = Field(default_factory=PoliciesConfig)
     actors: ActorsConfig = Field(default_factory=ActorsConfig)
     exploration: ExplorationConfig = Field(default_factory=ExplorationConfig)
     replay: ReplayConfig = Field(default_factory=ReplayConfig)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tuitrain.config.emit import emit_key, emit_value
+from tuitrain.config.emit import emit_value
 
 MAX_REPLAY_BYTES = 1 << 30
 """Observations that a first config keeps in replay, per policy."""
@@ -158,8 +158,10 @@ def starter(seen: Seen, name: str) -> str:
     if seen.kwargs:
         put("kwargs", dict(seen.kwargs), "given to the factory")
     put("n_frames", _frames(kind, policies), "observations stacked into one input, newest last")
+
     if len(policies) > 1 or len(policies[0].agents) > 1:
-        _put_agents(seen, lines)
+        table("policies")
+        put("map", "each", '"shared": one for all; a table of agent = "policy" groups them')
 
     table("actors")
     envs, chunk = _pace(seen.step_s)
@@ -266,14 +268,6 @@ def _put_network_kwargs(
         words.append(f"observations go up to {high:g} and are divided by it")
     if kwargs:
         lines.append((f"network_kwargs = {emit_value(kwargs)}", "; ".join(words)))
-
-
-def _put_agents(seen: Seen, lines: list[tuple[str, str]]) -> None:
-    agents = [agent for policy in seen.policies.values() for agent in policy.agents]
-    shared = ", ".join(f'{emit_key(agent)} = "shared"' for agent in agents)
-    lines.append(
-        (f"# agent_policies = {{ {shared} }}", "without this line each agent has its own policy")
-    )
 
 
 def _head(seen: Seen, name: str) -> str:

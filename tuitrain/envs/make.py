@@ -11,6 +11,7 @@ Knows nothing of processes, replay or networks.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -18,6 +19,7 @@ import numpy as np
 
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.extras import how_to_get, register_for
+from tuitrain.envs.grouping import PolicyMap
 from tuitrain.envs.multi_agent import ParallelLanes, is_parallel
 from tuitrain.envs.spaces import BadObservation, EnvError, UnsupportedSpace
 from tuitrain.envs.spec import EnvSpec
@@ -42,8 +44,17 @@ __all__ = [
 ]
 
 
-def make_lanes(env_config: EnvConfig, n_envs: int) -> AnyLanes:
+def make_lanes(
+    env_config: EnvConfig,
+    n_envs: int,
+    policy_map: PolicyMap = "each",
+    build: Callable[[EnvConfig], Any] | None = None,
+) -> AnyLanes:
     """Build `n_envs` copies of an environment.
+
+    Args:
+        policy_map: `policies.map`.
+        build: what builds one copy, for who wants them otherwise than ``build_env`` makes them.
 
     Raises:
         EnvError: it cannot be built, or its copies are one object or differ.
@@ -51,8 +62,9 @@ def make_lanes(env_config: EnvConfig, n_envs: int) -> AnyLanes:
     """
     if n_envs < 1:
         raise ValueError(f"n_envs must be at least 1, not {n_envs}")
-    env = build_env(env_config)
-    of_several = env_config.id, env_config.n_frames, env_config.agent_policies
+    build = build or build_env
+    env = build(env_config)
+    of_several = env_config.id, env_config.n_frames, policy_map
     if has_lanes(env):
         return env.make_lanes(n_envs, *of_several)
     # The first copy was built to see what kind it is; it is used, not thrown away, because
@@ -60,23 +72,23 @@ def make_lanes(env_config: EnvConfig, n_envs: int) -> AnyLanes:
     first: list[Any] = [env]
 
     def factory() -> Any:
-        return first.pop() if first else build_env(env_config)
+        return first.pop() if first else build(env_config)
 
     factories = [factory] * n_envs
     if is_turn_world(env):
         return WorldLanes(factories, *of_several)
     if is_parallel(env):
         return ParallelLanes(factories, *of_several)
-    if env_config.agent_policies:
+    if not isinstance(policy_map, str) and policy_map:
         env.close()
         raise EnvError(
-            f"environment {env_config.id!r} has one agent, but env.agent_policies names "
-            f"{', '.join(sorted(env_config.agent_policies))}. Remove that table."
+            f"environment {env_config.id!r} has one agent, but policies.map names "
+            f"{', '.join(sorted(policy_map))}. Remove that table."
         )
     return GymLanes(factories, env_config.id, env_config.n_frames)
 
 
-def inspect(env_config: EnvConfig) -> EnvSpec:
+def inspect(env_config: EnvConfig, policy_map: PolicyMap = "each") -> EnvSpec:
     """Build one copy, see that its first observations are as it declares, and close it.
 
     A turn-taking world is played for a turn, all of whose actions are 0.
@@ -85,7 +97,7 @@ def inspect(env_config: EnvConfig) -> EnvSpec:
         EnvError: see ``make_lanes``; ``BadObservation`` if the first observation is not as
             declared.
     """
-    lanes = make_lanes(env_config, 1)
+    lanes = make_lanes(env_config, 1, policy_map)
     try:
         lanes.reset([0])
         if isinstance(lanes, TurnLanes):

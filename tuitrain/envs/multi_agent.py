@@ -9,27 +9,17 @@ and go is refused when it does so. Autoreset is NEXT_STEP, exactly as for single
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tuitrain.envs.grouping import PolicyMap, build_copies, close_all, policies_of
 from tuitrain.envs.metrics import EnvMetrics
-from tuitrain.envs.spaces import (
-    EnvError,
-    action_count,
-    check_observation,
-    check_reward,
-    checked_actions,
-    observation_form,
-)
+from tuitrain.envs.spaces import EnvError, check_observation, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.envs.vector import LaneStep, checked_seeds, empty_step
-
-_POLICY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""Policy names become parts of names of files and shared-memory segments."""
 
 
 def is_parallel(env: Any) -> bool:
@@ -41,50 +31,6 @@ def is_parallel(env: Any) -> bool:
         and callable(getattr(env, "step", None))
         and not hasattr(env, "agent_iter")
     )
-
-
-def policies_of(env: Any, where: str, agent_policies: Mapping[str, str]) -> dict[str, PolicySpec]:
-    """Group the agents of `env` by policy, in the order of `possible_agents`.
-
-    Raises:
-        EnvError: no agents, an agent in `agent_policies` that does not exist, or agents of one
-            policy whose spaces differ.
-        UnsupportedSpace: an agent's spaces are not supported.
-    """
-    agents = [str(agent) for agent in env.possible_agents]
-    if not agents:
-        raise EnvError(f"{where}: its possible_agents is empty.")
-    unknown = sorted(set(agent_policies) - set(agents))
-    if unknown:
-        raise EnvError(
-            f"{where}: env.agent_policies names {', '.join(unknown)}; "
-            f"its agents are {', '.join(agents)}."
-        )
-    forms: dict[str, tuple[tuple[int, ...], str, int]] = {}
-    members: dict[str, list[str]] = {}
-    for name, agent in zip(agents, env.possible_agents, strict=True):
-        at = f"{where}, agent {name!r}"
-        form = (
-            *observation_form(env.observation_space(agent), at),
-            action_count(env.action_space(agent), at),
-        )
-        policy = agent_policies.get(name, name)
-        if not _POLICY_NAME.fullmatch(policy):
-            raise EnvError(
-                f"{at}: {policy!r} cannot be a policy's name (letters, digits, '.', '_', '-', at "
-                "most 64). Name its policy in env.agent_policies."
-            )
-        if policy in forms and forms[policy] != form:
-            raise EnvError(
-                f"{where}: policy {policy!r} has agents with different spaces: "
-                f"{members[policy][0]!r} has (shape, dtype, actions) {forms[policy]}, "
-                f"{name!r} has {form}. Give them policies of their own in env.agent_policies."
-            )
-        forms[policy] = form
-        members.setdefault(policy, []).append(name)
-    return {
-        policy: PolicySpec(*forms[policy], agents=tuple(names)) for policy, names in members.items()
-    }
 
 
 class ParallelLanes:
@@ -99,37 +45,20 @@ class ParallelLanes:
         factories: Sequence[Callable[[], Any]],
         env_id: str,
         n_frames: int,
-        agent_policies: Mapping[str, str],
+        policy_map: PolicyMap,
     ) -> None:
         """Build every copy.
 
         Raises:
-            EnvError: see ``policies_of``; or two calls of the factory gave the same object, or
-                copies differ.
+            EnvError: see ``policies_of`` and ``build_copies``.
             UnsupportedSpace: an agent's spaces are not supported.
         """
-        self._where = f"environment {env_id!r}"
-        self._envs: list[Any] = []
-        try:
-            for factory in factories:
-                env = factory()
-                if any(env is other for other in self._envs):
-                    raise EnvError(
-                        f"{self._where}: its factory returned the same environment twice. "
-                        "It must build a new one in every call."
-                    )
-                self._envs.append(env)
-                spec = EnvSpec(env_id, n_frames, policies_of(env, self._where, agent_policies))
-                if len(self._envs) == 1:
-                    self.spec = spec
-                elif spec != self.spec:
-                    raise EnvError(
-                        f"{self._where}: its copies differ: "
-                        + "; ".join(self.spec.differences(spec))
-                    )
-        except BaseException:
-            self.close()
-            raise
+        self._where = where = f"environment {env_id!r}"
+        self._envs, self.spec = build_copies(
+            factories,
+            where,
+            lambda env: EnvSpec(env_id, n_frames, policies_of(env, where, policy_map)),
+        )
         self.n_envs = len(self._envs)
         # The environment's own agent objects: names need not be strings.
         self._agents = {str(agent): agent for agent in self._envs[0].possible_agents}
@@ -169,10 +98,7 @@ class ParallelLanes:
 
     def close(self) -> None:
         """See ``Lanes.close``."""
-        for env in self._envs:
-            close = getattr(env, "close", None)
-            if close is not None:
-                close()
+        close_all(self._envs)
         self._envs = []
 
     def _reset_one(self, index: int, seed: int | None, into: Mapping[str, LaneStep]) -> None:

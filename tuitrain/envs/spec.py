@@ -53,6 +53,13 @@ class PolicySpec:
         """What the environment must return."""
         return np.dtype(self.observation_dtype)
 
+    def described(self) -> str:
+        """In words, e.g. "observations float32[4], 2 actions"."""
+        return (
+            f"observations {self.observation_dtype}{list(self.observation_shape)}, "
+            f"{self.n_actions} actions"
+        )
+
 
 @dataclass(frozen=True)
 class EnvSpec:

@@ -13,10 +13,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from tuitrain.envs.multi_agent import policies_of
+from tuitrain.envs.grouping import PolicyMap, policies_of
 from tuitrain.envs.spaces import checked_actions
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.envs.treasurehunt import N_ACTIONS, TreasureHunt
+from tuitrain.envs.treasurehunt_picture import picture
 from tuitrain.envs.turns import Choose, Seat, TurnRow, seats_of
 from tuitrain.envs.vector import checked_seeds
 
@@ -53,10 +54,10 @@ class TreasureHunts:
         return TreasureHunt(count, **self._settings)
 
     def make_lanes(
-        self, n_envs: int, env_id: str, n_frames: int, agent_policies: Mapping[str, str]
+        self, n_envs: int, env_id: str, n_frames: int, policy_map: PolicyMap
     ) -> TreasureHuntLanes:
         """See ``turns.ManyWorlds``."""
-        policies = policies_of(self, f"environment {env_id!r}", agent_policies)
+        policies = policies_of(self, f"environment {env_id!r}", policy_map)
         return TreasureHuntLanes(self, n_envs, EnvSpec(env_id, n_frames, policies))
 
 
@@ -96,6 +97,11 @@ class TreasureHuntLanes:
 
     def close(self) -> None:
         """See ``TurnLanes.close``."""
+
+    def render(self) -> NDArray[np.uint8]:
+        """The first world as it is now: uint8 [height, width, 3]."""
+        state = self._hunt.state()
+        return picture(state.cells[0], state.places[0])
 
     def _look(self, number: int, seat: Seat, into: Mapping[str, TurnRow]) -> None:
         seen = into[seat.policy].observation[seat.lanes]

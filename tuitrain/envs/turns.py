@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from tuitrain.envs.multi_agent import policies_of
+from tuitrain.envs.grouping import PolicyMap, build_copies, close_all, policies_of
 from tuitrain.envs.spaces import EnvError, check_observation, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.envs.vector import Lanes, checked_seeds, empty_step
@@ -177,39 +177,23 @@ class WorldLanes:
         factories: Sequence[Callable[[], Any]],
         env_id: str,
         n_frames: int,
-        agent_policies: Mapping[str, str],
+        policy_map: PolicyMap,
     ) -> None:
         """Build every copy.
 
         Raises:
-            EnvError: see ``policies_of``; or two calls of the factory gave the same object, or
-                copies differ.
+            EnvError: see ``policies_of`` and ``build_copies``.
             UnsupportedSpace: an agent's spaces are not supported.
         """
-        self._where = f"environment {env_id!r}"
-        self._worlds: list[TurnWorld] = []
-        try:
-            for factory in factories:
-                world = factory()
-                if any(world is other for other in self._worlds):
-                    raise EnvError(
-                        f"{self._where}: its factory returned the same environment twice. "
-                        "It must build a new one in every call."
-                    )
-                self._worlds.append(world)
-                spec = EnvSpec(env_id, n_frames, policies_of(world, self._where, agent_policies))
-                order = list(world.possible_agents)
-                if len(self._worlds) == 1:
-                    self.spec = spec
-                    self._order = order
-                elif spec != self.spec or order != self._order:
-                    differences = self.spec.differences(spec) or [f"order of turns {order}"]
-                    raise EnvError(f"{self._where}: its copies differ: " + "; ".join(differences))
-        except BaseException:
-            self.close()
-            raise
-        self.n_envs = len(self._worlds)
-        self._seats = seats_of(self.spec, self._order)
+        self._where = where = f"environment {env_id!r}"
+        worlds, self.spec = build_copies(
+            factories,
+            where,
+            lambda world: EnvSpec(env_id, n_frames, policies_of(world, where, policy_map)),
+        )
+        self._worlds: list[TurnWorld] = worlds
+        self.n_envs = len(worlds)
+        self._seats = seats_of(self.spec, worlds[0].possible_agents)
         self._over = [False] * self.n_envs
 
     def reset(self, seeds: Sequence[int]) -> None:
@@ -260,11 +244,7 @@ class WorldLanes:
 
     def close(self) -> None:
         """See ``TurnLanes.close``."""
-        worlds, self._worlds = self._worlds, []
-        for world in worlds:
-            close = getattr(world, "close", None)
-            if close is not None:
-                close()
+        close_all(self._worlds)
 
     def _end_turn(self, world: TurnWorld) -> tuple[bool, bool]:
         result = world.end_turn()
@@ -277,7 +257,7 @@ class ManyWorlds(Protocol):
     """What a factory may return whose worlds are stepped together by code of their own."""
 
     def make_lanes(
-        self, n_envs: int, env_id: str, n_frames: int, agent_policies: Mapping[str, str]
+        self, n_envs: int, env_id: str, n_frames: int, policy_map: PolicyMap
     ) -> AnyLanes:
         """`n_envs` copies."""
         ...

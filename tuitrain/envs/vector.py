@@ -17,6 +17,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from tuitrain.envs.grouping import build_copies, close_all
 from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.spaces import (
     EnvError,
@@ -125,20 +126,13 @@ class GymLanes:
         """
         where = f"environment {env_id!r}"
         self._in_reset, self._in_step = f"{where}, reset()", f"{where}, step()"
-        self._envs: list[gymnasium.Env[Any, Any]] = []
-        try:
-            for factory in factories:
-                env = factory()
-                self._envs.append(env)
-                _refuse_shared(self._envs, where)
-                _refuse_differing(self._envs, where)
-                form = observation_form(env.observation_space, where)
-                policy = PolicySpec(*form, action_count(env.action_space, where), (DEFAULT_POLICY,))
-        except BaseException:
-            self.close()
-            raise
-        self.spec = EnvSpec(env_id, n_frames, {DEFAULT_POLICY: policy})
+        self._envs, self.spec = build_copies(
+            factories,
+            where,
+            lambda env: EnvSpec(env_id, n_frames, {DEFAULT_POLICY: _policy_of(env, where)}),
+        )
         self.n_envs = len(self._envs)
+        policy = self.spec.policies[DEFAULT_POLICY]
         self._n_actions = policy.n_actions
         self._shape, self._dtype = policy.observation_shape, policy.declared_dtype
         self._own = {DEFAULT_POLICY: empty_step(policy, self.n_envs)}
@@ -189,9 +183,7 @@ class GymLanes:
 
     def close(self) -> None:
         """See ``Lanes.close``."""
-        envs, self._envs = self._envs, []
-        for env in envs:
-            env.close()
+        close_all(self._envs)
 
     def _reset_one(self, lane: int, seed: int | None) -> Any:
         result = self._envs[lane].reset(seed=seed, options=None)
@@ -229,19 +221,6 @@ def checked_seeds(seeds: Sequence[int], n_envs: int) -> list[int]:
     return [int(seed) for seed in seeds]
 
 
-def _refuse_shared(envs: Sequence[gymnasium.Env[Any, Any]], where: str) -> None:
-    """Two lanes over one object would reset and step each other's episodes."""
-    if any(env.unwrapped is envs[-1].unwrapped for env in envs[:-1]):
-        raise EnvError(
-            f"{where}: its factory returned the same environment twice. "
-            "It must build a new one in every call."
-        )
-
-
-def _refuse_differing(envs: Sequence[gymnasium.Env[Any, Any]], where: str) -> None:
-    first, last = envs[0], envs[-1]
-    if first.observation_space != last.observation_space or first.action_space != last.action_space:
-        raise EnvError(
-            f"{where}: its copies differ: {first.observation_space}, {first.action_space} and "
-            f"{last.observation_space}, {last.action_space}."
-        )
+def _policy_of(env: gymnasium.Env[Any, Any], where: str) -> PolicySpec:
+    form = observation_form(env.observation_space, where)
+    return PolicySpec(*form, action_count(env.action_space, where), (DEFAULT_POLICY,))

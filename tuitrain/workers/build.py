@@ -34,7 +34,8 @@ def checked_lanes(
     Raises:
         SpecMismatch: with one line per field that differs.
     """
-    lanes = make_lanes(config.env.of_evaluations if for_evaluation else config.env, n_envs)
+    env = config.env.of_evaluations if for_evaluation else config.env
+    lanes = make_lanes(env, n_envs, config.policies.map)
     check_spec(lanes, config, spec, for_evaluation=for_evaluation)
     return lanes
 

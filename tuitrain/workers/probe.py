@@ -50,7 +50,7 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
     Raises:
         whatever the environment or network factory raises; UnsupportedSpace.
     """
-    spec = inspect(config.env)
+    spec = inspect(config.env, config.policies.map)
     weights = {p: layout_of(network_for(config, spec, p)).to_dict() for p in spec.policies}
     base, skipped = read_base(run_dir / "checkpoints")
     return {

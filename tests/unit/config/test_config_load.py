@@ -182,8 +182,13 @@ def test_an_unknown_table_is_one_problem() -> None:
 
 def test_a_table_that_is_a_value_and_a_value_in_a_table_of_text() -> None:
     assert problems_of({"learner": 3})["learner"].message == "must be a table, written [learner]."
-    problem = problems_of({"env": {"agent_policies": {"a": 3}}})["env.agent_policies.a"]
-    assert problem.message == "must be text."
+    problem = problems_of({"policies": {"map": {"a": 3}}})["policies.map"]
+    assert problem.message == 'must be "each" or "shared" or a table of text.'
+
+
+def test_a_key_that_there_once_was_says_what_to_write() -> None:
+    problem = problems_of({"env": {"agent_policies": {"a": "team"}}})["env.agent_policies"]
+    assert "Write the same table as [policies.map]" in problem.suggestion
 
 
 def test_whole_numbers_may_be_written_as_floats_and_floats_as_whole_numbers() -> None:

@@ -48,7 +48,7 @@ def test_updates_are_counted_per_policy() -> None:
     config = config_from({"run": {"total_steps": 10_000}})
     assert planned_updates(config) == 900
     assert planned_updates(config, agents=2) == 1900
-    shared = config_from({"env": {"agent_policies": {"a": "team"}}})
+    shared = config_from({"policies": {"map": {"a": "team"}}})
     assert resolve(shared, 4).learner.lr_schedule_updates is None
 
 

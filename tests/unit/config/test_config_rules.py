@@ -139,7 +139,10 @@ ALLOWED: list[dict[str, Any]] = [
     {"algorithm": {"name": "c51", "v_min": -1.0, "v_max": 1.0}, "learner": {"n_step": 3}},
     {"supervisor": {"heartbeat_s": 10, "progress_deadline_s": 20}},
     # two agents of one policy make two transitions per step
-    {"run": {"total_steps": 600}, "env": {"agent_policies": {"a": "team", "b": "team"}}},
+    {"run": {"total_steps": 600}, "policies": {"map": {"a": "team", "b": "team"}}},
+    # how many agents share a policy is not known before the environment is
+    {"run": {"total_steps": 600}, "policies": {"map": "shared"}},
+    {"run": {"total_steps": 600}, "policies": {"map": {"a*": "team", "b": "team"}}},
 ]
 
 
@@ -194,14 +197,14 @@ def test_a_misspelt_network_names_the_nearest() -> None:
         (  # the policy of the fewest agents has the least time
             {
                 "run": {"total_steps": 600},
-                "env": {"agent_policies": {"a": "team", "b": "team", "c": "other"}},
+                "policies": {"map": {"a": "team", "b": "team", "c": "other"}},
             },
             "replay.learning_starts",
             "less than run.total_steps = 600",
         ),
         (  # a chunk of three agents is three times as many transitions
             {
-                "env": {"agent_policies": dict.fromkeys("abc", "team")},
+                "policies": {"map": dict.fromkeys("abc", "team")},
                 "actors": {"count": 1, "envs_per_actor": 8, "chunk_steps": 16},
                 "replay": {"capacity": 200, "learning_starts": 200},
             },

@@ -120,11 +120,9 @@ def test_images_of_one_moment_are_stacked() -> None:
 
 def test_how_agents_share_a_policy_is_shown() -> None:
     team = replace(VECTOR, agents=("a", "b c"))
-    text = starter(seen(team), "x")
-    (line,) = [line for line in text.splitlines() if line.startswith("# agent_policies")]
-    shared = parse_config(text.replace(line, line.removeprefix("# ")))
-    assert shared.env.agent_policies == {"a": "shared", "b c": "shared"}
-    assert "agent_policies" not in starter(seen(VECTOR), "x")
+    assert re.search(r'\nmap = "each" +# "shared": one for all', starter(seen(team), "x"))
+    assert written(VECTOR, VECTOR).policies.map == "each"
+    assert "[policies]" not in starter(seen(VECTOR), "x")
 
 
 @pytest.mark.parametrize(

@@ -207,15 +207,17 @@ def test_what_was_built_is_closed_when_the_rest_fails() -> None:
         (bad("a_number"), "is a builtins.int; supported: gymnasium.Env, parallel"),
         (bad("a_vector"), "Return a single environment"),
         (bad("an_aec"), "use the parallel form"),
-        (
-            EnvConfig(id="CartPole-v1", agent_policies={"a": "b"}),
-            "has one agent, but env.agent_policies names a",
-        ),
     ],
 )
 def test_what_cannot_be_built_says_why(config: EnvConfig, message: str) -> None:
     with pytest.raises(EnvError, match=f"(?s){message}"):
         make_lanes(config, 1)
+
+
+def test_one_agent_has_nobody_to_share_with() -> None:
+    with pytest.raises(EnvError, match=r"has one agent, but policies\.map names a"):
+        make_lanes(EnvConfig(id="CartPole-v1"), 1, {"a": "b"})
+    assert make_lanes(EnvConfig(id="CartPole-v1"), 1, "shared").spec.policies.keys() == {"default"}
 
 
 def test_the_same_environment_has_the_same_hash_and_another_names_the_difference() -> None:

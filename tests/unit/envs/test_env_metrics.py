@@ -126,9 +126,8 @@ def test_lanes_of_several_agents_tell_by_policy() -> None:
     config = EnvConfig(
         id="tests.unit.envs.test_env_metrics:TellingAgents",
         kwargs={"p_terminate": 0.0},
-        agent_policies={"a": "team", "b": "team"},
     )
-    lanes: Any = make_lanes(config, 2)
+    lanes: Any = make_lanes(config, 2, {"a": "team", "b": "team"})
     lanes.reset([1, 2])
     actions = {"team": np.array([4, 0, 2, 0]), "c": np.zeros(2, np.int64)}
     lanes.step(actions)

@@ -7,16 +7,16 @@ import pytest
 
 from tests.envs import SequenceAgents, sequence_reward
 from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.grouping import policies_of
 from tuitrain.envs.make import EnvError, UnsupportedSpace, inspect, make_lanes
-from tuitrain.envs.multi_agent import policies_of
 from tuitrain.envs.spec import PolicySpec
 from tuitrain.envs.vector import empty_step
 
 SEEDS = [7, 8]
 
 
-def config(policies: dict[str, str] | None = None, **kwargs: object) -> EnvConfig:
-    return EnvConfig(id="tests.envs:SequenceAgents", kwargs=kwargs, agent_policies=policies or {})
+def config(**kwargs: object) -> EnvConfig:
+    return EnvConfig(id="tests.envs:SequenceAgents", kwargs=kwargs)
 
 
 def test_agents_have_policies_of_their_own() -> None:
@@ -26,15 +26,31 @@ def test_agents_have_policies_of_their_own() -> None:
     }
 
 
-def test_agents_can_share_a_policy() -> None:
-    spec = inspect(config({"a": "team", "c": "team"}))
-    assert list(spec.policies) == ["team", "b"]
-    assert spec.policies["team"].agents == ("a", "c")
+@pytest.mark.parametrize(
+    ("policy_map", "groups"),
+    [
+        ("each", {"a": "a", "b": "b", "c": "c"}),
+        ({}, {"a": "a", "b": "b", "c": "c"}),
+        ("shared", {"shared": "abc"}),
+        ({"a": "team", "c": "team"}, {"team": "ac", "b": "b"}),
+        ({"[bc]": "late"}, {"a": "a", "late": "bc"}),
+        # a whole name comes before patterns, and the first pattern that fits before the next
+        ({"*": "rest", "b": "boss"}, {"rest": "ac", "boss": "b"}),
+        ({"[ab]": "first", "*": "rest"}, {"first": "ab", "rest": "c"}),
+        ({"a": "b"}, {"b": "ab", "c": "c"}),
+    ],
+)
+def test_agents_are_grouped_by_the_map(
+    policy_map: str | dict[str, str], groups: dict[str, str]
+) -> None:
+    spec = inspect(config(), policy_map)
+    assert {name: "".join(policy.agents) for name, policy in spec.policies.items()} == groups
+    assert list(spec.policies) == list(groups)
 
 
 @pytest.mark.parametrize("policies", [{}, {"a": "team", "c": "team"}], ids=["own", "shared"])
 def test_lanes_equal_a_hand_simulation(policies: dict[str, str]) -> None:
-    lanes = make_lanes(config(policies), 2)
+    lanes = make_lanes(config(), 2, policies)
     by_hand = [SequenceAgents() for _ in SEEDS]
     pending = {name: first.observation.copy() for name, first in lanes.reset(SEEDS).items()}
     expected = [env.reset(seed=seed)[0] for env, seed in zip(by_hand, SEEDS, strict=True)]
@@ -93,7 +109,7 @@ def test_arrays_handed_in_are_filled_and_the_lanes_own_stay() -> None:
 
 
 def test_actions_reach_the_agent_of_their_lane() -> None:
-    lanes = make_lanes(config({"a": "team", "c": "team"}, p_terminate=0.0), 2)
+    lanes = make_lanes(config(p_terminate=0.0), 2, {"a": "team", "c": "team"})
     lanes.reset(SEEDS)
     results = lanes.step({"team": np.array([1, 2, 3, 4]), "b": np.array([0, 4])})
     assert results["team"].reward.tolist() == [sequence_reward(0, 0, a) for a in (1, 2, 3, 4)]
@@ -121,13 +137,14 @@ def test_agents_that_come_and_go_are_refused(kwargs: dict[str, str], message: st
     ("policies", "message"),
     [
         ({"scout": "x", "digger": "x"}, "policy 'x' has agents with different spaces"),
-        ({"miner": "x"}, "env.agent_policies names miner; its agents are scout, digger"),
+        ({"scout": "x", "miner_*": "x"}, r"policies.map names miner_\*; its agents are scout"),
+        ({"miner": "x"}, "policies.map names miner; its agents are scout, digger"),
         ({"scout": "a/b"}, "'a/b' cannot be a policy's name"),
     ],
 )
 def test_policies_that_cannot_be(policies: dict[str, str], message: str) -> None:
     with pytest.raises(EnvError, match=message):
-        inspect(EnvConfig(id="tests.envs:TwoPolicies", agent_policies=policies))
+        inspect(EnvConfig(id="tests.envs:TwoPolicies"), policies)
 
 
 def test_an_unsupported_space_names_the_agent() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.guide import FOLDER, write_files
-from tuitrain.config.load import load_config
+from tuitrain.config.load import load_config, parse_config
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.make import inspect, make_lanes
 from tuitrain.envs.sorrel import SorrelWorld
@@ -110,11 +109,9 @@ def test_the_guides_config_is_sound(guide: ModuleType) -> None:
     assert list(spec.policies) == ["agent_0", "agent_1"]
     assert spec.policies["agent_1"].observation_shape == (18,)
     text = (FOLDER / PAGE).read_text()
-    table = tomllib.loads(
-        re.findall(r"```toml\n(\[env\.agent_policies\].*?)```", text, re.DOTALL)[0]
-    )
-    shared = config.env.model_copy(update={"agent_policies": table["env"]["agent_policies"]})
-    assert inspect(shared).policies["forager"].agents == ("agent_0", "agent_1")
+    for table in re.findall(r"```toml\n(\[policies.*?)```", text, re.DOTALL):
+        shared = parse_config(table).policies.map
+        assert inspect(config.env, shared).policies["foragers"].agents == ("agent_0", "agent_1")
 
 
 def test_done_ends_the_epoch_for_all_or_is_refused(guide: Any) -> None:

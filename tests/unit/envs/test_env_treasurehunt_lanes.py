@@ -47,10 +47,7 @@ class OneWorld:
 
 def hunts(n_envs: int, policies: dict[str, str] | None = None, **kwargs: Any) -> TurnLanes:
     lanes = make_lanes(
-        EnvConfig(
-            id="tuitrain.envs.treasurehunt:make", kwargs=kwargs, agent_policies=policies or {}
-        ),
-        n_envs,
+        EnvConfig(id="tuitrain.envs.treasurehunt:make", kwargs=kwargs), n_envs, policies or {}
     )
     assert isinstance(lanes, TurnLanes)
     return lanes
@@ -75,7 +72,7 @@ def play(lanes: TurnLanes, turns: int, seed: int = 0) -> list[Any]:
 @pytest.mark.parametrize("policies", [{}, SHARED], ids=["own", "shared"])
 def test_all_worlds_together_are_the_worlds_one_by_one(policies: dict[str, str]) -> None:
     fast = hunts(4, policies, turns=9)
-    one_by_one = make_lanes(EnvConfig(id=f"{__file__}:OneWorld", agent_policies=policies), 4)
+    one_by_one = make_lanes(EnvConfig(id=f"{__file__}:OneWorld"), 4, policies)
     assert isinstance(one_by_one, TurnLanes)
     for lanes in (fast, one_by_one):
         lanes.reset([3, 4, 5, 6])

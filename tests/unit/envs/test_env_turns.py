@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,14 @@ SEEDS = [7, 8]
 SHARED = {"a": "team", "c": "team"}
 
 
-def config(policies: dict[str, str] | None = None, **kwargs: object) -> EnvConfig:
-    return EnvConfig(id="tests.envs:TurnTags", kwargs=kwargs, agent_policies=policies or {})
+def config(**kwargs: object) -> EnvConfig:
+    return EnvConfig(id="tests.envs:TurnTags", kwargs=kwargs)
 
 
-def turn_lanes(env: EnvConfig, n_envs: int) -> tuple[TurnLanes, dict[str, TurnRow]]:
-    lanes = make_lanes(env, n_envs)
+def turn_lanes(
+    env: EnvConfig, n_envs: int, policies: Mapping[str, str] | None = None
+) -> tuple[TurnLanes, dict[str, TurnRow]]:
+    lanes = make_lanes(env, n_envs, policies or {})
     assert isinstance(lanes, TurnLanes)
     rows = {name: empty_row(policy, n_envs) for name, policy in lanes.spec.policies.items()}
     for row in rows.values():
@@ -34,7 +37,7 @@ def turn_lanes(env: EnvConfig, n_envs: int) -> tuple[TurnLanes, dict[str, TurnRo
 @pytest.mark.parametrize("order", ["abc", "cab"])
 @pytest.mark.parametrize("policies", [{}, SHARED], ids=["own", "shared"])
 def test_lanes_equal_a_hand_simulation(policies: dict[str, str], order: str) -> None:
-    lanes, rows = turn_lanes(config(policies, order=order), 2)
+    lanes, rows = turn_lanes(config(order=order), 2, policies)
     lanes.reset(SEEDS)
     by_hand = [TurnTags(order=order) for _ in SEEDS]
     for world, seed in zip(by_hand, SEEDS, strict=True):
@@ -146,7 +149,10 @@ def test_a_world_that_breaks_a_rule_is_refused_by_the_probe(
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("the_same", "the same environment twice"), ("other_order", "its copies differ: order")],
+    [
+        ("the_same", "the same environment twice"),
+        ("other_order", "its copies differ: agents in order"),
+    ],
 )
 def test_copies_that_are_none_are_refused(name: str, message: str) -> None:
     with pytest.raises(EnvError, match=message):

@@ -14,15 +14,17 @@ def test_agents_that_share_a_policy_play_one_episode_together() -> None:
     given: dict[str, Any] = {
         "env": {
             "id": "tests.envs:SequenceAgents",
-            "agent_policies": {"a": "team", "b": "team", "c": "team"},
         },
+        "policies": {"map": {"*": "team"}},
         "eval": {"episodes": 6},
     }
     config = Config.model_validate(given)
-    spec = inspect(config.env)
+    spec = inspect(config.env, config.policies.map)
     assert len(spec.policies["team"].agents) == 3
     policies = policies_for(config, spec, "cpu")
-    evaluator = Evaluator(config, spec, policies, lambda n: make_lanes(config.env, n))
+    evaluator = Evaluator(
+        config, spec, policies, lambda n: make_lanes(config.env, n, config.policies.map)
+    )
     (result,) = evaluator.evaluate(1, lambda: None)
     assert result.episodes == 6
     evaluator.close()

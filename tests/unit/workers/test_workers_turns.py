@@ -49,8 +49,8 @@ def run(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Run]:
             "id": "tests.envs:TurnTags",
             "kwargs": {"p_end": 0.08},
             "n_frames": n_frames,
-            "agent_policies": policies,
         },
+        policies={"map": policies},
         replay={"capacity": 200},
     ) as made:
         yield made
@@ -274,23 +274,22 @@ def test_a_world_that_gets_it_wrong_is_caught(run: Run, fault: Wrap, shows: set[
     assert shows <= {what for what, count in wrong.items() if count > 20}, wrong
 
 
-def evaluated(**env: Any) -> tuple[Evaluator, Config]:
+def evaluated(policies: Any = "each", **env: Any) -> tuple[Evaluator, Config]:
     given: dict[str, Any] = {
         "run": {"seed": 5},
         "env": env,
+        "policies": {"map": policies},
         "learner": {"network_kwargs": {"hidden": [16], "input_scale": 1.0}},
         "eval": {"episodes": 7},
     }
     config = Config.model_validate(given)
-    spec = inspect(config.env)
-    policies = policies_for(config, spec, "cpu")
-    return Evaluator(config, spec, policies, lambda n: make_lanes(config.env, n)), config
+    spec = inspect(config.env, config.policies.map)
+    acting = policies_for(config, spec, "cpu")
+    return Evaluator(config, spec, acting, lambda n: make_lanes(config.env, n, policies)), config
 
 
 def test_an_evaluation_counts_what_each_agent_was_paid_and_shows_each_its_own_turn() -> None:
-    evaluator, _ = evaluated(
-        id="tests.envs:TurnTags", kwargs={"p_end": 0.2}, n_frames=3, agent_policies=SHARED
-    )
+    evaluator, _ = evaluated(SHARED, id="tests.envs:TurnTags", kwargs={"p_end": 0.2}, n_frames=3)
     shown: set[TurnTag] = set()
     for policy in evaluator.policies.values():
         act = policy.act

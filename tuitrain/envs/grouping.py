@@ -1,0 +1,142 @@
+"""Agents by policy, and copies of an environment that all have the same: for lanes of every kind.
+
+Knows nothing of how environments are stepped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from tuitrain.config.schema import is_pattern
+from tuitrain.envs.spaces import EnvError, action_count, observation_form
+from tuitrain.envs.spec import EnvSpec, PolicySpec
+
+PolicyMap = str | Mapping[str, str]
+"""`policies.map` of a config: "each", "shared", or agent or pattern -> policy."""
+
+SHARED = "shared"
+"""Name of the policy that all agents have in common under `policies.map = "shared"`."""
+
+_POLICY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Policy names become parts of names of files and shared-memory segments."""
+
+
+def policies_of(env: Any, where: str, policy_map: PolicyMap) -> dict[str, PolicySpec]:
+    """Group the agents of `env` by policy, in the order of `possible_agents`.
+
+    Raises:
+        EnvError: no agents, an entry of `policy_map` that fits no agent, or agents of one policy
+            whose spaces differ.
+        UnsupportedSpace: an agent's spaces are not supported.
+    """
+    agents = {str(agent): agent for agent in env.possible_agents}
+    if not agents:
+        raise EnvError(f"{where}: its possible_agents is empty.")
+    chosen = dict(_policy_names(list(agents), where, policy_map))
+    specs: dict[str, PolicySpec] = {}
+    for name, agent in agents.items():
+        at = f"{where}, agent {name!r}"
+        policy = chosen[name]
+        if not _POLICY_NAME.fullmatch(policy):
+            raise EnvError(
+                f"{at}: {policy!r} cannot be a policy's name (letters, digits, '.', '_', '-', at "
+                "most 64). Name its policy in policies.map."
+            )
+        form = observation_form(env.observation_space(agent), at)
+        spec = PolicySpec(*form, action_count(env.action_space(agent), at), (name,))
+        if policy in specs:
+            spec = _joined(specs[policy], spec, f"{where}: policy {policy!r}")
+        specs[policy] = spec
+    return specs
+
+
+def _policy_names(
+    agents: Sequence[str], where: str, policy_map: PolicyMap
+) -> Iterator[tuple[str, str]]:
+    """The policy of each agent, by the rules of `policies.map`."""
+    table: Mapping[str, str] = {}
+    if not isinstance(policy_map, str):
+        table = policy_map
+    elif policy_map == SHARED:
+        table = {"*": SHARED}
+    patterns = {agent: policy for agent, policy in table.items() if is_pattern(agent)}
+    unknown = [
+        agent
+        for agent in table
+        if agent not in agents and not any(fnmatchcase(name, agent) for name in agents)
+    ]
+    if unknown:
+        raise EnvError(
+            f"{where}: policies.map names {', '.join(unknown)}; its agents are {', '.join(agents)}."
+        )
+    for name in agents:
+        fitting = (policy for pattern, policy in patterns.items() if fnmatchcase(name, pattern))
+        yield name, table[name] if name in table else next(fitting, name)
+
+
+def _joined(policy: PolicySpec, agent: PolicySpec, where: str) -> PolicySpec:
+    """The spec of a policy that one more agent acts under.
+
+    Raises:
+        EnvError: it sees or does something else.
+    """
+    agents = (*policy.agents, *agent.agents)
+    joined = replace(policy, agents=agents)
+    if joined != replace(agent, agents=agents):
+        raise EnvError(
+            f"{where} has agents with different spaces: {policy.agents[0]!r} has "
+            f"{policy.described()}; {agent.agents[0]!r} has {agent.described()}. "
+            "Give them policies of their own in policies.map."
+        )
+    return joined
+
+
+def build_copies(
+    factories: Sequence[Callable[[], Any]], where: str, spec_of: Callable[[Any], EnvSpec]
+) -> tuple[list[Any], EnvSpec]:
+    """Call every factory; what all of them see and do.
+
+    Raises:
+        EnvError: two calls gave the same object, or copies differ; those built are closed.
+    """
+    envs: list[Any] = []
+    specs: list[EnvSpec] = []
+    try:
+        for factory in factories:
+            envs.append(factory())
+            # Two lanes over one object would reset and step each other's episodes.
+            if any(_innermost(envs[-1]) is _innermost(env) for env in envs[:-1]):
+                raise EnvError(
+                    f"{where}: its factory returned the same environment twice. "
+                    "It must build a new one in every call."
+                )
+            specs.append(spec_of(envs[-1]))
+            differences = specs[0].differences(specs[-1])
+            if _order(envs[0]) != _order(envs[-1]):
+                differences.append(f"agents in order {_order(envs[0])} and {_order(envs[-1])}")
+            if differences:
+                raise EnvError(f"{where}: its copies differ: " + "; ".join(differences))
+    except BaseException:
+        close_all(envs)
+        raise
+    return envs, specs[0]
+
+
+def close_all(envs: list[Any]) -> None:
+    """Close every environment that can be closed, once: the list is empty afterwards."""
+    while envs:
+        close = getattr(envs.pop(0), "close", None)
+        if close is not None:
+            close()
+
+
+def _innermost(env: Any) -> Any:
+    return getattr(env, "unwrapped", env)
+
+
+def _order(env: Any) -> list[str]:
+    return [str(agent) for agent in getattr(env, "possible_agents", ())]

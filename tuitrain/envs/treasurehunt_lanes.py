@@ -7,7 +7,7 @@ replay, networks or processes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -63,6 +63,8 @@ class TreasureHunts:
 
 class TreasureHuntLanes:
     """``TurnLanes`` over worlds of treasure hunt."""
+
+    metadata: ClassVar = {"render_fps": 5}
 
     def __init__(self, kind: TreasureHunts, n_envs: int, spec: EnvSpec) -> None:
         self.spec = spec

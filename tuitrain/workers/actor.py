@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuitrain.envs.metrics import EnvMetrics
+from tuitrain.envs.spec import PolicySpec
 from tuitrain.envs.turns import AnyLanes, TurnLanes, TurnRow
 from tuitrain.envs.vector import Lanes, LaneStep
 from tuitrain.learning.exploration import actor_epsilon, epsilon_at
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import WeightStore, sha256
 from tuitrain.metrics.counters import UNTIMED, Phases
-from tuitrain.replay.layout import BOUNDARY
+from tuitrain.replay.layout import ABSENT
 from tuitrain.replay.limiter import Ticket
 from tuitrain.replay.shard import ShardWriter
 from tuitrain.replay.window import gather_stack
@@ -59,14 +60,15 @@ class _PolicyLanes:
         writer: ShardWriter,
         store: WeightStore,
         reader: int,
-        n_agents: int,
+        spec: PolicySpec,
         n_frames: int,
         rng: np.random.Generator,
     ) -> None:
         lanes = writer.ring.lanes
         self.policy = policy
         self.writer = writer
-        self.n_agents = n_agents
+        self.n_agents = len(spec.agents)
+        self._spec = spec
         self.inserts = 0
         self.updates_held = 0
         self._store = store
@@ -94,16 +96,20 @@ class _PolicyLanes:
         """SHA-256 of the weights held, as they were pulled."""
         return sha256(self.policy.buffer)
 
-    def put_first(self, row: int, observation: NDArray[np.generic] | None) -> None:
-        """The observations after reset become the first pending row; a wrong form is refused.
+    def put_first(self, row: int, first: LaneStep | None) -> None:
+        """What is seen after reset becomes the first pending row; a wrong form is refused.
 
-        Where agents take turns there are none yet: each comes in its agent's turn.
+        Where agents take turns there is nothing yet: each observation comes in its agent's turn.
         """
         age = np.zeros(len(self._lane_ids), np.int64)
-        if observation is None:
+        if first is None:
             self.writer.put_marks(row, age, 0)
-        else:
-            self.writer.put_observation(row, observation, age, 0)
+            return
+        flags = 0 if first.absent is None else first.absent * np.uint8(ABSENT)
+        self.writer.put_observation(row, first.observation, age, flags)
+        self._episodes.begin(first.absent)
+        if first.legal is not None:
+            self.writer.put_legal(row, first.legal)
 
     def begin(self, row: int, rows: int, stamp: int) -> None:
         """The next `rows` rows from `row` on are reserved, and the pending one after them."""
@@ -113,14 +119,18 @@ class _PolicyLanes:
         self._first = row
         self._stamp = stamp
         self._observations = self.writer.observations(row, rows + 1)
+        self._legal = self.writer.legal(row, rows + 1)
 
     def choose(self, row: int, epsilon: float, lanes: slice = _ALL) -> NDArray[np.int64]:
         """Actions of these lanes for the pending row, from the frames in the shard."""
+        legal = self._legal[row - self._first]
+        if legal is not None:
+            legal = legal[lanes]
         if self._n_frames == 1:
             newest = self._observations[row - self._first]
             if lanes is not _ALL:
                 newest = np.ascontiguousarray(newest[lanes])
-            return self.policy.act(newest[:, None], epsilon, self._rng)
+            return self.policy.act(newest[:, None], epsilon, self._rng, legal)
         self.settle(row)
         self._rows[:] = row
         ids = self._lane_ids[lanes]
@@ -133,7 +143,7 @@ class _PolicyLanes:
             self._n_frames,
             self._stacked[: len(ids)],
         )
-        return self.policy.act(stacked, epsilon, self._rng)
+        return self.policy.act(stacked, epsilon, self._rng, legal)
 
     def choose_in_turn(self, row: int, epsilon: float, place: int) -> NDArray[np.int64]:
         """What the agent at this place does in every environment; it is noted in the row."""
@@ -147,13 +157,15 @@ class _PolicyLanes:
         k = row - self._first
         self._action[k] = action
         self._version[k] = self.policy.version  # a resync by hand changes it within a chunk
-        return LaneStep(self._observations[k + 1], *self._outcomes[k])
+        return LaneStep(
+            self._observations[k + 1], *self._outcomes[k], self._legal[k + 1], self._absences[k]
+        )
 
     def turn(self, row: int) -> TurnRow:
         """Where the turn of `row` is to be written: what is seen in it, and its outcome."""
         k = row - self._first
         self._version[k] = self.policy.version
-        return TurnRow(self._observations[k], *self._outcomes[k])
+        return TurnRow(self._observations[k], *self._outcomes[k], self._legal[k], self._absences[k])
 
     def settle(self, head: int) -> None:
         """Write what rows before `head` still lack, and the marks of the pending row at `head`."""
@@ -161,13 +173,20 @@ class _PolicyLanes:
         if at.start == at.stop:
             return
         outcome = self._reward[at], self._terminated[at], self._truncated[at]
-        after = self._episodes.follow(*outcome)
+        absent = self._absent[at] if self._spec.absences else None
+        after = self._episodes.follow(*outcome, absent)
         self.writer.put_outcome(
             self._settled, self._action[at], *outcome, self._version[at], self._stamp
         )
-        self.writer.put_marks(self._settled + 1, after.age, after.over * np.uint8(BOUNDARY))
+        self.writer.put_marks(self._settled + 1, after.age, after.flags)
+        self._idle[at] = after.idle
         self.inserts += after.transitions
         self._settled = head
+
+    def live(self, rows: int) -> NDArray[np.bool_]:
+        """In which of the first `rows` settled rows an agent made a transition. bool [rows, E]."""
+        idle = self._idle[:rows].reshape(rows, -1, self.n_agents)
+        return np.asarray(~idle.all(axis=2))
 
     def _reserve(self, rows: int) -> None:
         shape = (rows, len(self._lane_ids))
@@ -177,6 +196,9 @@ class _PolicyLanes:
         self._terminated = np.empty(shape, np.bool_)
         self._truncated = np.empty(shape, np.bool_)
         self._outcomes = list(zip(self._reward, self._terminated, self._truncated, strict=True))
+        self._idle = np.empty(shape, np.bool_)
+        self._absent = np.empty(shape, np.bool_)
+        self._absences = list(self._absent) if self._spec.absences else [None] * rows
 
 
 class Actor:
@@ -204,6 +226,7 @@ class Actor:
         self.steps = 0
         self._exploration = blueprint.config.exploration
         self._n_actors, self._envs_total = blueprint.n_actors, blueprint.envs_total
+        self._absences = any(part.absences for part in blueprint.spec.policies.values())
         chooser, env_seeds, globals_seed = stream(
             blueprint.config.run.seed, "actor", index, blueprint.base.session
         ).spawn(3)
@@ -226,7 +249,7 @@ class Actor:
                 stores.replays[name].writer(index),
                 stores.weights[name],
                 index,
-                len(blueprint.spec.policies[name].agents),
+                blueprint.spec.policies[name],
                 blueprint.spec.n_frames,
                 np.random.default_rng(seed),
             )
@@ -255,8 +278,7 @@ class Actor:
             part.writer.begin(rows, wait)
         if not self._started:
             for name, part in parts.items():
-                first = self._first.get(name)
-                part.put_first(self._row, None if first is None else first.observation)
+                part.put_first(self._row, self._first.get(name))
             self._started = True
         for part, stamp in zip(parts.values(), ticket.stamp_base, strict=True):
             part.begin(self._row, rows, stamp)
@@ -313,10 +335,20 @@ class Actor:
         inserts = tuple(
             part.inserts - before for part, before in zip(parts, self._inserts_before, strict=True)
         )
-        # every agent of an environment has one lane, so any policy's lanes count environments
-        steps = inserts[0] // parts[0].n_agents
+        steps = self._environment_steps(inserts)
         self.steps += steps
         return Committed(inserts, steps)
+
+    def _environment_steps(self, inserts: tuple[int, ...]) -> int:
+        """Steps of single environments since ``begin``; resets do not count."""
+        parts = list(self.parts.values())
+        if not self._absences:
+            # every agent of an environment makes one transition, so any policy's count them
+            return inserts[0] // parts[0].n_agents
+        live = parts[0].live(self._in_chunk)
+        for part in parts[1:]:
+            live |= part.live(self._in_chunk)
+        return int(np.count_nonzero(live))
 
     def planned_epsilon(self) -> float:
         """Epsilon of the next step: a pure function of the global step count and this actor."""

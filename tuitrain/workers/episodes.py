@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuitrain.metrics.counters import EpisodeStats
+from tuitrain.replay.layout import ABSENT, BOUNDARY
 
 
 class After(NamedTuple):
@@ -19,44 +20,62 @@ class After(NamedTuple):
 
     Attributes:
         age: int64 [k, n], steps since the episode began, of the rows after each of the k.
-        over: bool [k, n], whether the rows after each of the k are boundary rows.
-        transitions: how many of the k·n are no boundary rows themselves.
+        flags: uint8 [k, n], BOUNDARY and ABSENT of the rows after each of the k.
+        idle: bool [k, n], which of the k rows are no transitions: boundary rows and absences.
+        transitions: how many of the k·n are some.
     """
 
     age: NDArray[np.int64]
-    over: NDArray[np.bool_]
+    flags: NDArray[np.uint8]
+    idle: NDArray[np.bool_]
     transitions: int
 
 
 class Episodes:
     """The episodes of n lanes under NEXT_STEP autoreset (see ``envs/vector.py``).
 
-    An episode's length is its environment steps, its return their undiscounted rewards.
+    An episode's length is its environment steps, its return their undiscounted rewards. An agent's
+    episode begins when it comes and ends when it leaves, whatever the others do.
     """
 
     def __init__(self, lanes: int) -> None:
         self.stats = EpisodeStats()
         self._lanes = np.arange(lanes)
         self._age = np.zeros(lanes, np.int64)
-        self._over = np.zeros(lanes, np.bool_)
+        self._idle = np.zeros(lanes, np.bool_)
         self._return = np.zeros(lanes, np.float64)
+
+    def begin(self, absent: NDArray[np.bool_] | None) -> None:
+        """Say who is absent in the first row, bool [n]; None is nobody."""
+        if absent is not None:
+            self._idle = absent.copy()
 
     def follow(
         self,
         reward: NDArray[np.float32],
         terminated: NDArray[np.bool_],
         truncated: NDArray[np.bool_],
+        absent: NDArray[np.bool_] | None = None,
     ) -> After:
-        """Take in the outcomes of the next k rows, [k, n] each, k at least 1."""
+        """Take in the outcomes of the next k rows, [k, n] each, k at least 1.
+
+        Args:
+            absent: who is absent in the row after each; None is nobody.
+        """
         rows = len(reward)
         number = np.arange(1, rows + 1)[:, None]  # of the row after each
         over = terminated | truncated
-        boundary = np.empty_like(over)
-        boundary[0] = self._over
-        boundary[1:] = over[:-1]
-        # After a boundary row an episode begins. Number of the row in which the episode of each
-        # row after began: not positive where that was before these rows.
-        began = np.maximum.accumulate(np.where(boundary, number, -self._age), axis=0)
+        flags = over * np.uint8(BOUNDARY)
+        rests = over
+        if absent is not None:
+            flags |= absent * np.uint8(ABSENT)
+            rests = over | absent
+        idle = np.empty_like(over)
+        idle[0] = self._idle
+        idle[1:] = rests[:-1]
+        # After a row that is no transition an episode begins. Number of the row in which the
+        # episode of each row after began: not positive where that was before these rows.
+        began = np.maximum.accumulate(np.where(idle, number, -self._age), axis=0)
         age = number - began
         # Row k: the rewards of the k rows before it. What an episode has brought since it began is
         # a difference; row 0 stands for all beginnings before these rows.
@@ -69,5 +88,5 @@ class Episodes:
             returns = total[k + 1, lanes] - total[began[k, lanes], lanes]
             self.stats.add(returns.tolist(), age[k, lanes].tolist())
         self._return = total[-1] - total[began[-1], self._lanes]
-        self._age, self._over = age[-1], over[-1]
-        return After(age, over, boundary.size - int(np.count_nonzero(boundary)))
+        self._age, self._idle = age[-1], rests[-1]
+        return After(age, flags, idle, idle.size - int(np.count_nonzero(idle)))

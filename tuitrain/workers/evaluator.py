@@ -7,7 +7,7 @@ training; the same numbered evaluation of the same weights gives the same return
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec
-from tuitrain.envs.turns import AnyLanes, TurnLanes, TurnRow, empty_row
-from tuitrain.envs.vector import Lanes, LaneStep
+from tuitrain.envs.turns import AnyLanes
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import Published, sha256
 from tuitrain.metrics.intervals import mean_ci95
 from tuitrain.seeding import GlobalRandom, stream
 from tuitrain.workers.build import close_lanes
-from tuitrain.workers.history import FrameHistory
+from tuitrain.workers.game import game_on
 from tuitrain.workers.stores import Stores
 
 MAX_ENVS = 16
@@ -34,8 +33,8 @@ MAX_ENVS = 16
 class EvalResult:
     """One policy's evaluation. Returns are undiscounted sums of rewards per episode.
 
-    Of agents that share the policy the mean counts: they play the same episode, so their returns
-    are no independent samples.
+    Of agents that share the policy the mean counts, of those that took part: they play the same
+    episode, so their returns are no independent samples.
 
     `return_ci95` is the half-width of the 95 % confidence interval of the mean (Student's t).
     """
@@ -118,11 +117,12 @@ class Evaluator:
     ) -> list[EvalResult]:
         limits = self.config.eval
 
-        def act(policy: str, stacked: NDArray[Any]) -> NDArray[np.int64]:
-            return self.policies[policy].act(stacked, limits.epsilon, rng)
+        def act(
+            policy: str, stacked: NDArray[Any], legal: NDArray[np.bool_] | None
+        ) -> NDArray[np.int64]:
+            return self.policies[policy].act(stacked, limits.epsilon, rng, legal)
 
-        lanes = self._lanes
-        game = _Turns(lanes, act) if isinstance(lanes, TurnLanes) else _Steps(lanes, act)
+        game = game_on(self._lanes, act)
         game.start(seeds)
         plays = {
             name: _Play(self.n_envs, len(part.agents)) for name, part in self.spec.policies.items()
@@ -131,11 +131,13 @@ class Evaluator:
         length = np.zeros(self.n_envs, np.int64)
         over = np.zeros(self.n_envs, bool)
         while (episodes_done < quota).any():
-            results = game.advance(over)
+            live = {name: ~game.idle[name] for name in plays}
+            results = game.advance()
             counted = ~over & (episodes_done < quota)
             length[~over] += 1
             for name, play in plays.items():
-                ended = play.add(results[name], over)
+                play.add(results[name].reward, live[name], over)
+            ended = ~over & game.everybody_idle()
             cut = ~over & ~ended & (length >= limits.max_episode_steps)
             finished = counted & (ended | cut)
             for env in np.flatnonzero(finished):
@@ -154,85 +156,41 @@ class Evaluator:
         close_lanes(self._lanes)
 
 
-Act = Callable[[str, NDArray[Any]], NDArray[np.int64]]
-"""Actions of a policy for a stack of frames."""
-
-
-class _Steps:
-    """Environments whose agents act together, step by step."""
-
-    def __init__(self, lanes: Lanes, act: Act) -> None:
-        self._lanes, self._act = lanes, act
-        self._histories = _histories(lanes)
-
-    def start(self, seeds: list[int]) -> None:
-        """Episodes begin everywhere."""
-        first = self._lanes.reset(seeds)
-        self._stacked = {n: h.push(first[n].observation, True) for n, h in self._histories.items()}
-
-    def advance(self, over: NDArray[np.bool_]) -> Mapping[str, LaneStep]:
-        """One step; `over` says where the one before ended an episode."""
-        results = self._lanes.step({n: self._act(n, s) for n, s in self._stacked.items()})
-        for name, history in self._histories.items():
-            step = results[name]
-            first = np.repeat(over, len(step.reward) // len(over))
-            self._stacked[name] = history.push(step.observation, first)
-        return results
-
-
-class _Turns:
-    """Worlds whose agents take turns, turn by turn."""
-
-    def __init__(self, lanes: TurnLanes, act: Act) -> None:
-        self._lanes, self._act = lanes, act
-        self._histories = _histories(lanes)
-        self._rows = {n: empty_row(p, lanes.n_envs) for n, p in lanes.spec.policies.items()}
-
-    def start(self, seeds: list[int]) -> None:
-        """Episodes begin everywhere."""
-        self._lanes.reset(seeds)
-        self._begins = np.ones(self._lanes.n_envs, np.bool_)
-
-    def advance(self, over: NDArray[np.bool_]) -> Mapping[str, TurnRow]:
-        """One turn; `over` says where the one before ended an episode, and this one shows it."""
-        for name, history in self._histories.items():
-            row = self._rows[name]
-            first = np.repeat(self._begins, len(row.reward) // len(over))
-            self._rows[name] = row._replace(observation=history.begin(first))
-        self._lanes.turn(self._choose, self._rows)
-        self._begins = over
-        return self._rows
-
-    def _choose(self, policy: str, place: int) -> NDArray[np.int64]:
-        lanes = slice(place, None, len(self._lanes.spec.policies[policy].agents))
-        return self._act(policy, self._histories[policy].stack(lanes))
-
-
-def _histories(lanes: AnyLanes) -> dict[str, FrameHistory]:
-    spec = lanes.spec
-    return {n: FrameHistory(p, spec.n_frames, lanes.n_envs) for n, p in spec.policies.items()}
-
-
 class _Play:
     """One policy's side of an evaluation: what its episodes returned."""
 
     def __init__(self, n_envs: int, n_agents: int) -> None:
         self._sum = np.zeros((n_envs, n_agents))
+        self._took_part = np.zeros((n_envs, n_agents), np.bool_)
         self._returns: list[float] = []
         self._lengths: list[int] = []
 
-    def add(self, result: LaneStep | TurnRow, over: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Take in a step; returns which environments' episodes it ended."""
-        self._sum[over] = 0.0
-        self._sum += result.reward.reshape(self._sum.shape)
-        ended = (result.terminated | result.truncated).reshape(self._sum.shape)
-        return ended[:, 0].copy()
+    def add(
+        self, reward: NDArray[np.float32], live: NDArray[np.bool_], over: NDArray[np.bool_]
+    ) -> None:
+        """Take in a step.
+
+        Args:
+            reward: float32[lanes].
+            live: bool[lanes], who made a transition.
+            over: bool[n_envs], where the step before ended an episode.
+        """
+        self._sum[over], self._took_part[over] = 0.0, False
+        self._sum += reward.reshape(self._sum.shape)
+        self._took_part |= live.reshape(self._sum.shape)
 
     def finish(self, env: int, length: int) -> None:
-        self._returns.append(float(self._sum[env].mean()))
-        self._lengths.append(length)
+        """An episode is over. It does not count for a policy none of whose agents came."""
+        there = self._took_part[env]
+        if there.any():
+            self._returns.append(float(self._sum[env][there].mean()))
+            self._lengths.append(length)
 
     def result(self, name: str) -> EvalResult:
+        """What the episodes were worth; NaN where there was none."""
+        if not self._returns:
+            nan = math.nan
+            return EvalResult(name, 0, nan, nan, nan, nan, nan)
         mean, ci95 = mean_ci95(self._returns)
         return EvalResult(
             policy=name,

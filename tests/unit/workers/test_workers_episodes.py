@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from tuitrain.replay.layout import ABSENT, BOUNDARY
 from tuitrain.workers.episodes import Episodes
 
 LANES = 3
@@ -18,12 +19,18 @@ class Lane:
 
     age: int = 0
     over: bool = False
+    absent: bool = False
     rewards: list[float] = field(default_factory=list)
     ended: list[tuple[float, int]] = field(default_factory=list)
 
-    def step(self, reward: float, end: bool) -> None:
-        if self.over:  # the environment was reset: that was a boundary row
-            self.age, self.over, self.rewards = 0, False, []
+    @property
+    def idle(self) -> bool:
+        """Whether the row at hand is no transition."""
+        return self.over or self.absent
+
+    def step(self, reward: float, end: bool, leaves: bool = False) -> None:
+        if self.idle:  # whoever is there in the next row begins
+            self.age, self.over, self.rewards, self.absent = 0, False, [], leaves
             return
         self.age += 1
         self.rewards.append(reward)
@@ -59,7 +66,7 @@ def test_any_number_of_rows_at_once_is_the_same(rows_at_once: list[int], chance:
             for i, lane in enumerate(lanes):
                 lane.step(float(reward[row, i]), bool(terminated[row, i] or truncated[row, i]))
             assert after.age[k].tolist() == [lane.age for lane in lanes]
-            assert after.over[k].tolist() == [lane.over for lane in lanes]
+            assert after.flags[k].tolist() == [BOUNDARY * lane.over for lane in lanes]
         assert after.transitions == transitions
         at, turn = rows.stop, turn + 1
     ended = [end for lane in lanes for end in lane.ended]
@@ -74,6 +81,47 @@ def test_any_number_of_rows_at_once_is_the_same(rows_at_once: list[int], chance:
             "length_mean": sum(lengths) / len(ended),
         }
         assert episodes.stats.episodes == 0
+
+
+@pytest.mark.parametrize("rows_at_once", [[1], [16], [1, 16, 2, 7], [300]])
+@pytest.mark.parametrize("all_there", [True, False])
+def test_agents_come_and_go(rows_at_once: list[int], all_there: bool) -> None:
+    """After an end, and its boundary row, an agent may be away for a while, as it may at first."""
+    rng = np.random.default_rng(8)
+    shape = (300, LANES)
+    reward = rng.integers(-8, 9, shape).astype(np.float32) / 4
+    terminated, absent = rng.random(shape) < 0.2, np.zeros(shape, bool)
+    first = np.array([not all_there, False, not all_there])
+    lanes = [Lane(absent=bool(away)) for away in first]
+    wanted = []
+    for row in range(300):
+        live = [not lane.idle for lane in lanes]
+        for i, lane in enumerate(lanes):
+            reward[row, i] *= live[i]
+            terminated[row, i] &= live[i]
+            absent[row, i] = not live[i] and rng.random() < 0.7
+            lane.step(float(reward[row, i]), bool(terminated[row, i]), bool(absent[row, i]))
+        flags = [BOUNDARY * lane.over + ABSENT * lane.absent for lane in lanes]
+        wanted.append((live, [lane.age for lane in lanes], flags))
+    assert absent.sum() > 100
+    episodes = Episodes(LANES)
+    episodes.begin(None if all_there else first)
+    at, turn = 0, 0
+    while at < 300:
+        rows = slice(at, at + rows_at_once[turn % len(rows_at_once)])
+        no = np.zeros_like(terminated[rows])
+        after = episodes.follow(reward[rows], terminated[rows], no, absent[rows])
+        for k, (live, ages, flags) in enumerate(wanted[rows]):
+            assert after.idle[k].tolist() == [not there for there in live]
+            assert after.age[k].tolist() == ages
+            assert after.flags[k].tolist() == flags
+        assert after.transitions == sum(sum(live) for live, _, _ in wanted[rows])
+        at, turn = rows.stop, turn + 1
+    ended = [end for lane in lanes for end in lane.ended]
+    told = episodes.stats.take()
+    assert told["episodes"] == len(ended)
+    assert told["return_mean"] == sum(total for total, _ in ended) / len(ended)
+    assert told["length_mean"] == sum(length for _, length in ended) / len(ended)
 
 
 def test_long_episodes_have_their_length_and_lose_nothing_of_their_return() -> None:

@@ -95,12 +95,12 @@ class Policy:
             )
         if epsilon <= 0.0:
             return self.greedy(stacked, legal)
-        if epsilon >= 1.0:
-            # warm-up: a forward would change nothing
-            return self._random(draws[1], legal)
         explore = draws[0] < epsilon
+        exploring = np.count_nonzero(explore)
+        if exploring == rows:  # a forward would change nothing
+            return self._random(draws[1], legal)
         actions = self.greedy(stacked, legal)
-        if np.count_nonzero(explore):
+        if exploring:
             np.copyto(actions, self._random(draws[1], legal), where=explore)
         return actions
 

@@ -24,7 +24,10 @@ _H264 = ("-c:v", "libx264", "-crf", "20", "-pix_fmt", "yuv420p", "-movflags", "+
 FORMATS = {
     ".mp4": ("pad=ceil(iw/2)*2:ceil(ih/2)*2", _H264),  # yuv420p wants even sides
     # a palette for each picture: one for the whole film would need the whole film in memory
-    ".gif": ("split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1", ()),
+    ".gif": (
+        "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=none",
+        (),
+    ),
 }
 """Filter and options of ffmpeg, by suffix."""
 

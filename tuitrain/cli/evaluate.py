@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,11 +13,19 @@ from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import RunArgument, RunsDirOption, find
 
+if TYPE_CHECKING:
+    from tuitrain.workers.evaluator import EvalResult
+
 
 @explained
 def evaluate(
     run: RunArgument = "latest",
-    episodes: Annotated[int, typer.Option(min=2, help="Episodes to play.")] = 20,
+    episodes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, show_default="20, or 3 of a video", help="Episodes to play, each to its end."
+        ),
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="A checkpoint file; the newest if not given.")
     ] = None,
@@ -28,20 +36,42 @@ def evaluate(
             help="Number of the evaluation: it seeds the environments. A run's own start at 1.",
         ),
     ] = 0,
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Record the episodes, one after another: FILE.mp4 or FILE.gif."
+        ),
+    ] = None,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Play episodes greedily and print mean return with its 95 % confidence interval."""
+    """Play episodes greedily and print mean return with its 95 % confidence interval.
+
+    A video needs `pip install 'tuitrain[video]'` and an environment that can be rendered.
+    """
+    from tuitrain.video import VideoError, ready
+
     found = find(run, runs_dir)
+    if video is not None:
+        try:
+            ready(video)
+        except VideoError as error:
+            raise Refused(str(error)) from error
     from tuitrain.checkpoint import CheckpointError
     from tuitrain.envs.spaces import EnvError
     from tuitrain.learning.bodies import NetworkError
     from tuitrain.loading import LoadError
     from tuitrain.workers.build import SpecMismatch
+    from tuitrain.workers.filming import Film, film_run
     from tuitrain.workers.trained import evaluate_run
 
+    film: Film | None = None
     try:
-        results = evaluate_run(found.folder.path, episodes, checkpoint, number)
+        if video is None:
+            results = evaluate_run(found.folder.path, episodes or 20, checkpoint, number)
+        else:
+            film = film_run(found.folder.path, video, episodes or 3, checkpoint, number)
+            results = film.results
     except (
         FileNotFoundError,
         CheckpointError,
@@ -49,6 +79,7 @@ def evaluate(
         LoadError,
         NetworkError,
         SpecMismatch,
+        VideoError,
     ) as error:
         raise Refused(str(error)) from error
     if as_json:
@@ -57,9 +88,19 @@ def evaluate(
         typer.echo(json.dumps([json.loads(to_json(asdict(result))) for result in results]))
         return
     for result in results:
+        typer.echo(f"{found.folder.name} {result.policy}: {_in_words(result)}")
+    if film is not None:
         typer.echo(
-            f"{found.folder.name} {result.policy}: return {result.return_mean:.4g} "
-            f"± {result.return_ci95:.3g} (95 % CI, {result.episodes} episodes, "
-            f"{result.return_min:.4g} to {result.return_max:.4g}, "
-            f"mean length {result.length_mean:.4g})"
+            f"wrote {film.path}: {film.pictures:,} pictures at {film.fps:g} a second, "
+            f"{film.pictures / film.fps:,.0f} s"
         )
+
+
+def _in_words(result: EvalResult) -> str:
+    if result.episodes == 1:
+        return f"return {result.return_mean:.4g} (1 episode, length {result.length_mean:.4g})"
+    return (
+        f"return {result.return_mean:.4g} ± {result.return_ci95:.3g} (95 % CI, "
+        f"{result.episodes} episodes, {result.return_min:.4g} to {result.return_max:.4g}, "
+        f"mean length {result.length_mean:.4g})"
+    )

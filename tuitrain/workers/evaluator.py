@@ -92,7 +92,7 @@ class Evaluator:
 
         Args:
             number: of this evaluation; it seeds environments and random actions.
-            tick: called between vector steps.
+            tick: called when episodes have begun, and after every vector step.
         """
         wanted = episodes or self.config.eval.episodes
         quota = np.full(self.n_envs, wanted // self.n_envs)
@@ -124,6 +124,7 @@ class Evaluator:
 
         game = game_on(self._lanes, act)
         game.start(seeds)
+        tick()
         plays = {
             name: _Play(self.n_envs, len(part.agents)) for name, part in self.spec.policies.items()
         }

@@ -187,7 +187,7 @@ def fault(do: str, link: Link) -> None:
         link.finish()
     if do == "finish":
         link.record({"kind": "train", "policy": "default", "steps": 1, "return_mean": 2.0})
-        link.finish(checkpoint="/a/checkpoint", fingerprint={"default": "ff"})
+        link.finish(path="/a/checkpoint", fingerprint={"default": "ff"})
     if do == "say nonsense":
         link._control.send_bytes(b"\x00not json")
 

@@ -28,7 +28,9 @@ from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.stores import Stores
 
 MAX_ACTORS = 3
-NAMES = ("learner", *(f"a{i}" for i in range(MAX_ACTORS)), "eval")
+NAMES = ("learner", *(f"a{i}" for i in range(MAX_ACTORS)), "eval", "learner1", "learner2")
+SLOTS = {"trainer": "learner", "learner0": "learner"}
+"""Workers that are played by the process of another name."""
 
 
 @dataclass
@@ -154,33 +156,37 @@ class Fleet:
     """Worker processes by role name; `run` trains one config to its end."""
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
         self._folder = tempfile.mkdtemp(prefix="tuitrain-fleet-")
-        doorbells = {name: context.Pipe(duplex=False) for name in NAMES}
+        self._context = multiprocessing.get_context("spawn")
+        self._doorbells = {name: self._context.Pipe(duplex=False) for name in NAMES}
         self._jobs: dict[str, Connection] = {}
         self._control: dict[str, Connection] = {}
-        self._processes = []
+        self._processes: list[Any] = []
         self._ids = itertools.count(1)
-        for name in NAMES:
-            jobs, jobs_theirs = context.Pipe()
-            control, control_theirs = context.Pipe()
-            peers = {other: w for other, (_, w) in doorbells.items() if other != name}
-            process = context.Process(
-                target=_serve,
-                args=(
-                    jobs_theirs,
-                    control_theirs,
-                    doorbells[name][0],
-                    peers,
-                    f"{self._folder}/{name}.log",
-                ),
-                daemon=True,
-            )
-            process.start()
-            jobs_theirs.close()
-            control_theirs.close()
-            self._jobs[name], self._control[name] = jobs, control
-            self._processes.append(process)
+        for name in NAMES[: 2 + MAX_ACTORS]:  # further learners when they are first needed
+            self._start(name)
+
+    def _start(self, name: str) -> None:
+        jobs, jobs_theirs = self._context.Pipe()
+        control, control_theirs = self._context.Pipe()
+        peers = {other: w for other, (_, w) in self._doorbells.items() if other != name}
+        peers |= {other: peers[slot] for other, slot in SLOTS.items() if slot != name}
+        process = self._context.Process(
+            target=_serve,
+            args=(
+                jobs_theirs,
+                control_theirs,
+                self._doorbells[name][0],
+                peers,
+                f"{self._folder}/{name}.log",
+            ),
+            daemon=True,
+        )
+        process.start()
+        jobs_theirs.close()
+        control_theirs.close()
+        self._jobs[name], self._control[name] = jobs, control
+        self._processes.append(process)
 
     def close(self) -> None:
         """End the processes."""
@@ -243,7 +249,9 @@ class Fleet:
         outcome = Outcome()
         slots: dict[str, str] = {}
         for spec in roles(blueprint.config):
-            slot = "learner" if spec.role == "trainer" else spec.name
+            slot = SLOTS.get(spec.name, spec.name)
+            if slot not in self._jobs:
+                self._start(slot)
             slots[slot] = spec.name
             entry = entries.get(spec.role, spec.entry)
             self._jobs[slot].send(Job(entry, spec.name, spec.role, spec.index, blueprint, folder))

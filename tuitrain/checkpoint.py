@@ -3,20 +3,34 @@
 A checkpoint is an ordinary ``torch.save`` file whose SHA-256 stands in the archive comment of the
 zip it is: one file and one rename, so content and checksum cannot part. It is read with
 ``weights_only=True``: tensors and plain values, never code. What the values mean is the caller's.
+One written by several processes is such a file of each and a manifest (``checkpoint_files``), and
+reads as if it had been one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-SUFFIX = ".pt"
+from tuitrain.checkpoint_files import (
+    MANIFEST_SUFFIX,
+    PART_SUFFIX,
+    SUFFIX,
+    CheckpointError,
+    Part,
+    checkpoints,
+    parts_of,
+    prune,
+    write_durably,
+)
+
+__all__ = ["CheckpointError", "load", "newest", "save", "save_part"]
 
 _COMMENT = b"sha256="
 _DIGEST_CHARS = 64
@@ -26,10 +40,6 @@ _END_OF_ZIP_BYTES = 22
 _REASON = re.compile(
     r"(?:WeightsUnpickler error: |(?=Trying to load ))(.+?)(?:[.] |[.]?$)", re.MULTILINE
 )
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint cannot be written or is not sound; the message says which and why."""
 
 
 def save(folder: Path, payload: dict[str, Any], name: str, keep: int) -> Path:
@@ -53,42 +63,45 @@ def save(folder: Path, payload: dict[str, Any], name: str, keep: int) -> Path:
     """
     if keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise ValueError(f"{name!r} cannot be a checkpoint's name")
-    data = _pack(payload)
+    _check_name(name)
     path = folder / (name + SUFFIX)
-    temporary = folder / f".{name}.{os.getpid()}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(folder)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"checkpoint {path} ({len(data):,} bytes) could not be written: {error.strerror}; "
-            "earlier checkpoints are untouched"
-        ) from error
-    _prune(folder, path, keep)
+    write_durably(path, _pack(payload))
+    prune(folder, path, keep)
     return path
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read and verify one checkpoint; tensors come to the CPU.
+def save_part(
+    folder: Path, payload: dict[str, Any], name: str, policies: Sequence[str], updates: int
+) -> Part:
+    """Write one process's part of a checkpoint durably. It counts once it has been joined.
+
+    Args:
+        folder, payload: as in ``save``.
+        name: see ``checkpoint_files.part_name``.
+        policies, updates: see ``Part``.
 
     Raises:
-        CheckpointError: no such file, cut short, changed since it was written, or it holds
-            something other than tensors and plain values.
+        CheckpointError: as ``save`` does.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
-    _verify(path, data)
-    return _unpack(path, data)
+    _check_name(name)
+    data = _pack(payload)
+    path = folder / (name + PART_SUFFIX)
+    write_durably(path, data)
+    return Part(path.name, _told_digest(data), tuple(policies), updates)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read and verify one checkpoint, whole or joined of parts; tensors come to the CPU.
+
+    Raises:
+        CheckpointError: no such file, cut short, changed since it was written, a part of another
+            checkpoint, or it holds something other than tensors and plain values.
+    """
+    if path.suffix != MANIFEST_SUFFIX:
+        return _load_file(path, None)
+    return _united(
+        path, [_load_file(path.with_name(part.file), part.sha256) for part in parts_of(path)]
+    )
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Any], list[str]] | None:
@@ -102,7 +115,7 @@ def newest(folder: Path) -> tuple[Path, dict[str, Any], list[str]] | None:
         CheckpointError: there are checkpoints and all of them are damaged.
     """
     skipped: list[str] = []
-    for path in reversed(_files(folder)):
+    for path in reversed(checkpoints(folder)):
         try:
             return path, load(path), skipped
         except CheckpointError as error:
@@ -110,6 +123,49 @@ def newest(folder: Path) -> tuple[Path, dict[str, Any], list[str]] | None:
     if skipped:
         raise CheckpointError("every checkpoint is damaged:\n" + "\n".join(skipped))
     return None
+
+
+def _united(path: Path, payloads: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the parts hold together: tables are united, of counts the largest is taken.
+
+    Raises:
+        CheckpointError: they do not agree on anything else.
+    """
+    whole = dict(payloads[0])
+    for payload in payloads[1:]:
+        for key, value in payload.items():
+            before = whole.get(key)
+            if isinstance(value, dict) and isinstance(before, dict):
+                whole[key] = before | value
+            elif type(value) is int and type(before) is int:
+                whole[key] = max(before, value)
+            elif value != before:
+                raise CheckpointError(
+                    f"checkpoint {path} is damaged: {key} is {before!r} in one part and "
+                    f"{value!r} in another"
+                )
+    return whole
+
+
+def _load_file(path: Path, sha256: str | None) -> dict[str, Any]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
+    _verify(path, data)
+    if sha256 is not None and _told_digest(data) != sha256:
+        raise CheckpointError(f"checkpoint {path} is damaged: it is a part of another checkpoint")
+    return _unpack(path, data)
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(f"{name!r} cannot be a checkpoint's name")
+
+
+def _told_digest(data: bytes) -> str:
+    """The SHA-256 that a packed checkpoint says of itself."""
+    return data[-_DIGEST_CHARS:].decode("ascii", "replace")
 
 
 def _pack(payload: dict[str, Any]) -> bytes:
@@ -155,22 +211,3 @@ def _reason(error: Exception) -> str:
     # Torch puts advice (to trust the file) around the reason; only the reason is passed on.
     reason = _REASON.search(text)
     return reason[1] if reason else text.split("\n", 1)[0] or type(error).__name__
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob(f"*{SUFFIX}") if not p.name.startswith("."))
-
-
-def _prune(folder: Path, written: Path, keep: int) -> None:
-    others = [path for path in _files(folder) if path != written]
-    stale = others[: max(0, len(others) - (keep - 1))]
-    for path in [*stale, *folder.glob(".*.tmp")]:  # *.tmp: left by writers that were killed
-        path.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from tuitrain import checkpoint
+from tuitrain import checkpoint, checkpoint_files
 from tuitrain.checkpoint import CheckpointError, load, newest, save
 
 PAYLOAD: dict[str, Any] = {
@@ -134,7 +134,7 @@ def test_code_is_neither_written_nor_run(tmp_path: Path, monkeypatch: pytest.Mon
     assert ran.exists(), "the file was harmless"
 
 
-@pytest.mark.parametrize("call", ["open", "fsync", "replace", "_sync_folder", "_prune"])
+@pytest.mark.parametrize("call", ["open", "fsync", "replace", "sync_folder", "prune"])
 @pytest.mark.parametrize("failure", ["killed", "disk full"])
 def test_dying_or_failing_at_any_step_loses_no_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, failure: str
@@ -150,17 +150,17 @@ def test_dying_or_failing_at_any_step_loses_no_checkpoint(
         elif call in ("fsync", "replace"):
             patch.setattr(os, call, fail)
         else:
-            patch.setattr(checkpoint, call, fail)
+            patch.setattr(checkpoint if call == "prune" else checkpoint_files, call, fail)
         with pytest.raises((Killed, OSError, CheckpointError)) as caught:
             save(tmp_path, PAYLOAD | {"i": 3}, name(3), 2)
-    if failure == "disk full" and call != "_prune":
+    if failure == "disk full" and call != "prune":
         assert isinstance(caught.value, CheckpointError)
         assert "No space left on device; earlier checkpoints are untouched" in str(caught.value)
         assert not list(tmp_path.glob(".*")), "a part of a file was left behind"
     assert all(path.exists() for path in earlier)
     found = newest(tmp_path)
     assert found is not None
-    appeared = call in ("_sync_folder", "_prune")
+    appeared = call in ("sync_folder", "prune")
     assert (found[1]["i"], found[2]) == (3 if appeared else 2, [])
     save(tmp_path, PAYLOAD | {"i": 4}, name(4), 2)  # the successor clears up
     assert len(list(tmp_path.iterdir())) == 2
@@ -170,7 +170,7 @@ def test_data_reach_the_disk_before_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = []
-    for target, attribute in ((os, "fsync"), (os, "replace"), (checkpoint, "_prune")):
+    for target, attribute in ((os, "fsync"), (os, "replace"), (checkpoint, "prune")):
         real = getattr(target, attribute)
 
         def spy(*args: Any, real: Any = real, attribute: str = attribute) -> Any:
@@ -179,7 +179,7 @@ def test_data_reach_the_disk_before_the_name(
 
         monkeypatch.setattr(target, attribute, spy)
     save(tmp_path, PAYLOAD, name(1), 1)
-    assert order == ["fsync", "replace", "fsync", "_prune"]
+    assert order == ["fsync", "replace", "fsync", "prune"]
 
 
 def test_wrong_arguments(tmp_path: Path) -> None:

@@ -98,12 +98,15 @@ class Told:
 
 
 def cores_needed(config: Config) -> int:
-    """Cores that a run keeps busy: its actors and its learner, each with its threads.
+    """Cores that a run keeps busy: its actors and its learners, each with its threads.
 
     The evaluator is niced and mostly waits; it gets none of its own.
     """
     assert isinstance(config.actors.count, int), "the config must be resolved"
-    processes = 1 if config.run.schedule == "sequential" else config.actors.count + 1
+    learners = config.learner.processes
+    if not isinstance(learners, int):
+        learners = 1  # how many policies there are is only known once the run has started
+    processes = 1 if config.run.schedule == "sequential" else config.actors.count + learners
     return processes * config.run.threads_per_process
 
 

@@ -25,22 +25,33 @@ class RoleSpec:
     nice: int = 0
 
 
+def learner_names(count: int) -> list[str]:
+    """Names of the learner processes; the first one conducts."""
+    return ["learner"] if count == 1 else [f"learner{i}" for i in range(count)]
+
+
 def roles(config: Config) -> list[RoleSpec]:
-    """The worker processes of a resolved config, learner first.
+    """The worker processes of a resolved config, learners first.
 
     Raises:
-        ValueError: `actors.count` is not resolved.
+        ValueError: `actors.count` or `learner.processes` is not resolved.
     """
     if config.run.schedule == "sequential":
         return [RoleSpec("trainer", "trainer", 0, "tuitrain.schedules.sequential:run")]
     count = config.actors.count
     if not isinstance(count, int):
         raise ValueError("actors.count is not resolved")
+    learners = config.learner.processes
+    if not isinstance(learners, int):
+        raise ValueError("learner.processes is not resolved")
     module = {
         "lockstep": "tuitrain.schedules.lockstep",
         "async": "tuitrain.schedules.asynchronous",
     }[config.run.schedule]
-    out = [RoleSpec("learner", "learner", 0, f"{module}:run_learner")]
+    out = [
+        RoleSpec(name, "learner", i, f"{module}:run_learner")
+        for i, name in enumerate(learner_names(learners))
+    ]
     out += [RoleSpec(f"a{i}", "actor", i, f"{module}:run_actor") for i in range(count)]
     if config.eval.enabled:
         evaluator = "tuitrain.schedules.evaluation:run_evaluator"

@@ -1,7 +1,7 @@
-"""`async`: actors and learner run freely, held together by the rate limiter alone.
+"""`async`: actors and learners run freely, held together by the rate limiter alone.
 
 Actors reserve before they step, take the newest weights at each chunk, and sleep only when they are
-too far ahead of the learner; the learner sleeps only when no update is due.
+too far ahead of a learner; a learner sleeps only when no update of its policies is due.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from tuitrain.replay.limiter import InsertsEnded, Ticket
+from tuitrain.schedules import learner_names
 from tuitrain.schedules.acting import ActorDesk, build_actor
 from tuitrain.schedules.learning import LearnerDesk
 from tuitrain.workers.actor import Actor
@@ -22,53 +23,54 @@ from tuitrain.workers.stores import Stores, attach
 
 
 def run_learner(args: ChildArgs, link: Link) -> None:
-    """The learner process."""
+    """A learner process."""
     blueprint = args.blueprint
     assert blueprint is not None
     stores = attach(blueprint)
-    learn(blueprint, stores, Learner(blueprint, stores), link)
+    learn(blueprint, stores, Learner(blueprint, stores, args.index), link)
 
 
 def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) -> None:
     """Make every update that becomes due, publish every few, until inserts have ended."""
     board, limiter = stores.board, stores.limiter
-    policies = list(learner.policies)
+    policies = {name: part.place for name, part in learner.policies.items()}
     every = blueprint.config.learner.publish_every_updates
     desk = LearnerDesk(blueprint, stores, learner, link, one_version=False)
     desk.start()
     desk.wake_actors()  # there are weights now
-    unpublished = [0] * len(policies)
+    unpublished = dict.fromkeys(policies, 0)
 
-    def due() -> list[int]:
-        return [limiter.updates_due(i) for i in range(len(policies))]
+    def due() -> dict[str, int]:
+        return {name: limiter.updates_due(place) for name, place in policies.items()}
 
     while True:
         counts = due()
-        if not any(counts):
-            if limiter.ended() and not any(due()):  # the last rows may have come in between
+        if not any(counts.values()):
+            if limiter.ended() and not any(due().values()):  # the last rows came in between
                 break
-            board.learner_waits = 1
-            link.wait(lambda: any(due()) or limiter.ended(), "data: no update is due")
-            board.learner_waits = 0
+            board.learner_waits[learner.index] = 1
+            link.wait(lambda: any(due().values()) or limiter.ended(), "data: no update is due")
+            board.learner_waits[learner.index] = 0
             continue
-        for index, name in enumerate(policies):
+        for name, place in policies.items():
             # a burst: never more than is due, never longer than until the next publication
-            burst = min(counts[index], every - unpublished[index])
+            burst = min(counts[name], every - unpublished[name])
             for made in range(burst):
                 # all that is due will be made, in this burst or a later one
-                learner.step(name, link.counters.phases, sure=counts[index] - made)
+                learner.step(name, link.counters.phases, sure=counts[name] - made)
                 link.advance()
             if burst:
-                limiter.add_updates(index, burst)
-                unpublished[index] += burst
-        if max(unpublished) == every:
+                limiter.add_updates(place, burst)
+                unpublished[name] += burst
+        if max(unpublished.values()) == every:
             desk.publish()
-            unpublished = [0] * len(policies)
+            desk.evaluate()
+            unpublished = dict.fromkeys(policies, 0)
         desk.reporter.updates()
         # last, because all of the above may have let go of what an actor waits for
         desk.wake_actors()
     desk.wake_actors()  # that all steps are made or reserved ends their wait
-    desk.publish(final=True)
+    desk.publish_last()
     desk.finish()
 
 
@@ -87,6 +89,11 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
     rows = blueprint.config.actors.chunk_steps
     inserts = [blueprint.chunk_inserts(name) for name in blueprint.policies]
     steps = blueprint.config.actors.envs_per_actor * rows
+    learners = learner_names(blueprint.n_learners)
+    learned = [  # per learner, places of its policies
+        [blueprint.policies.index(name) for name in blueprint.learned_by(i)]
+        for i in range(len(learners))
+    ]
     desk = ActorDesk(blueprint, actor, link)
     link.on("resync", lambda _: desk.pull_and_report())
     desk.start()
@@ -117,11 +124,14 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
                 committed = actor.commit()
                 limiter.commit(actor.index, committed.inserts, committed.steps)
                 # in warm-up, and at a small ratio, most chunks make nothing due
-                if board.learner_waits and any(map(limiter.updates_due, range(len(inserts)))):
-                    link.ring(["learner"])
+                link.ring(
+                    learners[i]
+                    for i, waits in enumerate(board.learner_waits.tolist())
+                    if waits and any(map(limiter.updates_due, learned[i]))
+                )
                 desk.reporter.episodes(ticket.step_base)
     except InsertsEnded:
         board.actor_waits[actor.index] = AWAKE
         limiter.retire(actor.index)
-        link.ring(["learner"])
+        link.ring(learners)
     desk.finish()

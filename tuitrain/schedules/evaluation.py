@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 
+from tuitrain.schedules import learner_names
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import Board
 from tuitrain.workers.build import checked_lanes, policies_for
@@ -83,6 +84,7 @@ def run_evaluator(args: ChildArgs, link: Link) -> None:
 def serve(blueprint: Blueprint, stores: Stores, evaluator: Evaluator, link: Link) -> None:
     """Evaluate whenever the board or a person asks, until the run's last evaluation."""
     board = stores.board
+    conductor = learner_names(blueprint.n_learners)[0]
     wanted_by_hand: list[int] = []
 
     def by_hand(command: Evaluate) -> dict[str, object]:
@@ -103,7 +105,7 @@ def serve(blueprint: Blueprint, stores: Stores, evaluator: Evaluator, link: Link
         if by_schedule:
             number = requested
             board.eval_taken = requested
-            link.ring(["learner"])
+            link.ring([conductor])
         else:
             number = BY_HAND + wanted_by_hand.pop()
             steps = stores.limiter.totals().steps

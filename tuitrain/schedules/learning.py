@@ -1,17 +1,22 @@
-"""What the learner process does in both parallel schedules, around their different loops."""
+"""What a learner process does in both parallel schedules, around their different loops.
+
+Where several learn, the first one conducts: it alone opens rounds, asks for evaluations and says
+that the run is over.
+"""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from tuitrain.schedules import evaluation
+from tuitrain.schedules import evaluation, learner_names
 from tuitrain.schedules.evaluation import EVALUATOR, EvaluationClock
 from tuitrain.schedules.rounds import Reporter
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import WAITS, WAITS_FOR_ROOM
 from tuitrain.workers.learner import Learner
 from tuitrain.workers.link import Link
-from tuitrain.workers.messages import Stop
+from tuitrain.workers.messages import Checkpoint, Stop
 from tuitrain.workers.stores import Stores
 
 
@@ -40,10 +45,11 @@ class LearnerDesk:
         self._one_version = one_version
         self._clock = EvaluationClock(blueprint.config.eval.every_steps, blueprint.base.steps)
         self.reporter = Reporter(link, time.monotonic, learner=learner)
+        self.conductor, *self.other_learners = learner_names(blueprint.n_learners)
         self.actor_names = [f"a{i}" for i in range(blueprint.n_actors)]
         self._chunk = [blueprint.chunk_inserts(name) for name in blueprint.policies]
         self._turn = 0
-        link.on("checkpoint", lambda _: {"path": str(learner.save())})
+        link.on("checkpoint", self._checkpoint)
         link.on("stop", self._last_words)
         link.on("resync", lambda _: learner.holdings())
 
@@ -56,14 +62,17 @@ class LearnerDesk:
         )
         self._link.notice(self._learner.description())
 
-    def publish(self, *, final: bool = False) -> None:
-        """Publish, then ask for an evaluation if one is due or this is the last publication."""
+    def publish(self) -> None:
+        """Hand the weights of this learner's policies to whoever acts."""
         phase = self._link.counters.phases.enter("publish")
-        steps = self._limiter.totals().steps
-        self._learner.publish(steps)
+        self._learner.publish(self._limiter.totals().steps)
         self._link.counters.phases.enter(phase)
-        if not self._blueprint.config.eval.enabled:
+
+    def evaluate(self, *, final: bool = False) -> None:
+        """Ask for an evaluation of what is published, if one is due or it is the run's last."""
+        if self._learner.index or not self._blueprint.config.eval.enabled:
             return
+        steps = self._limiter.totals().steps
         if final or self._clock.due(steps):
             number = evaluation.request(self._board, steps, final=final)
             self._link.ring([EVALUATOR])
@@ -90,15 +99,26 @@ class LearnerDesk:
                 self._turn = for_room[room]
         self._link.ring(self.actor_names[i] for i in names)
 
-    def _last_words(self, stop: Stop) -> dict[str, str]:
+    def _checkpoint(self, command: Checkpoint) -> dict[str, Any]:
+        return self._learner.save(command.command_id)
+
+    def _last_words(self, stop: Stop) -> dict[str, Any]:
         self.reporter.last()
-        return {"path": str(self._learner.save())} if stop.checkpoint else {}
+        return self._learner.save(stop.command_id) if stop.checkpoint else {}
+
+    def publish_last(self) -> None:
+        """Publish what all training has led to; the conductor asks for the last evaluation."""
+        self.publish()
+        self._board.learner_ended[self._learner.index] = 1
+        if self._learner.index:
+            self._link.ring([self.conductor])
+            return
+        self._link.wait(self._board.others_ended, "the other learners' last weights")
+        self.evaluate(final=True)
 
     def finish(self) -> None:
         """Report, save, and wait for `Stop`, which comes once all have finished."""
         self.reporter.last()
-        path = self._learner.save()
+        saved = self._learner.save()
         wanted = self._blueprint.config.run.fingerprint
-        self._link.finish(
-            checkpoint=str(path), fingerprint=self._learner.fingerprint() if wanted else None
-        )
+        self._link.finish(**saved, fingerprint=self._learner.fingerprint() if wanted else None)

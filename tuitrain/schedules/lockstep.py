@@ -3,6 +3,11 @@
 The learner opens a round by writing its number on the board, after it has pinned its windows and
 while every actor rests. It publishes only when every actor has committed, so an actor that pulls at
 the start of round r can only find W(r-1). Policy lag is exactly one round.
+
+Where several processes learn, the first one conducts. Each of the others publishes its part of
+W(r), pins its windows for round r+1 and says so; the conductor opens no round before all have. From
+the last commit of a round to the opening of the next nothing is counted but updates, each by who
+made them, so all see the same counts.
 """
 
 from __future__ import annotations
@@ -10,11 +15,13 @@ from __future__ import annotations
 from contextlib import closing
 
 from tuitrain.replay.limiter import Ticket
+from tuitrain.schedules import learner_names
 from tuitrain.schedules.acting import ActorDesk, build_actor
 from tuitrain.schedules.learning import LearnerDesk
 from tuitrain.schedules.rounds import act_half, drain, learn_half, open_round
 from tuitrain.workers.actor import Actor
 from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.board import Board
 from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.learner import Learner
 from tuitrain.workers.link import Link
@@ -22,11 +29,12 @@ from tuitrain.workers.stores import Stores, attach
 
 
 def run_learner(args: ChildArgs, link: Link) -> None:
-    """The learner process: conducts the rounds."""
+    """A learner process: conducts the rounds, or does its part in them."""
     blueprint = args.blueprint
     assert blueprint is not None
     stores = attach(blueprint)
-    conduct(blueprint, stores, Learner(blueprint, stores), link)
+    learner = Learner(blueprint, stores, args.index)
+    (accompany if args.index else conduct)(blueprint, stores, learner, link)
 
 
 def conduct(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) -> None:
@@ -37,20 +45,59 @@ def conduct(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) 
     number = 0
     while (opened := open_round(learner)) is not None:
         number += 1
+        _all_ready(board, number, link)
         board.round_steps = opened.ticket.step_base
         board.round_inserts[:] = opened.ticket.stamp_base
         board.round = number
-        link.ring(desk.actor_names)
+        link.ring([*desk.other_learners, *desk.actor_names])
+        learn_half(learner, opened.due, link)
+        link.wait(board.all_done, "actors to end the round")
+        learner.close_windows()
+        desk.publish()
+        _all_ready(board, number + 1, link)
+        desk.evaluate()
+        desk.reporter.updates()
+        link.tick()
+    board.ended = 1
+    link.ring([*desk.other_learners, *desk.actor_names])
+    drain(learner, link)
+    desk.publish_last()
+    desk.finish()
+
+
+def _all_ready(board: Board, number: int, link: Link) -> None:
+    """Wait until all weights that round `number` acts with are published, all windows pinned."""
+    link.wait(lambda: board.others_ready(number), "the other learners to end the round")
+
+
+def accompany(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) -> None:
+    """A further learner: its half of every round that the conductor opens."""
+    board = stores.board
+    desk = LearnerDesk(blueprint, stores, learner, link, one_version=True)
+    desk.start()
+    number = 0
+
+    def begun() -> bool:
+        return bool(board.round >= number)
+
+    while True:
+        opened = open_round(learner)
+        number += 1
+        board.learner_ready[learner.index] = number
+        link.ring([desk.conductor])
+        if opened is None:
+            break
+        link.wait(begun, "the next round")
         learn_half(learner, opened.due, link)
         link.wait(board.all_done, "actors to end the round")
         learner.close_windows()
         desk.publish()
         desk.reporter.updates()
         link.tick()
-    board.ended = 1
-    link.ring(desk.actor_names)
+    # an evaluation of the last round's weights may not have taken them yet
+    link.wait(lambda: bool(board.ended), "the conductor to end the rounds")
     drain(learner, link)
-    desk.publish(final=True)
+    desk.publish_last()
     desk.finish()
 
 
@@ -70,6 +117,7 @@ def follow(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> No
     # A hand-made resync must not change which weights a round acts with: it only reports.
     link.on("resync", lambda _: desk.holdings())
     desk.start()
+    learners = learner_names(blueprint.n_learners)
     done = board.actor_done
 
     def opened() -> bool:
@@ -84,6 +132,6 @@ def follow(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> No
             ticket = Ticket(board.round_steps, tuple(int(n) for n in board.round_inserts))
             act_half(actor, stores, ticket, blueprint.config.actors.chunk_steps, link)
             done[actor.index] = number
-            link.ring(["learner"])
+            link.ring(learners)
             desk.reporter.episodes(ticket.step_base)
             link.tick()

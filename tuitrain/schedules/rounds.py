@@ -29,7 +29,7 @@ class Round:
 
     Attributes:
         ticket: environment steps and transitions per policy committed before this round.
-        due: updates per policy that this round's learner half makes.
+        due: updates that the learner's half of this round makes, per policy of that learner.
     """
 
     ticket: Ticket
@@ -37,14 +37,16 @@ class Round:
 
 
 def open_round(learner: Learner) -> Round | None:
-    """Count, and pin the learner's windows; None when the steps asked for are done."""
+    """Count, and pin the learner's windows; None when the steps asked for are done.
+
+    Where several learn, each does this for itself, while nobody moves: they count the same.
+    """
     limiter = learner.stores.limiter
     totals = limiter.totals()
     if totals.steps >= learner.blueprint.config.run.total_steps:
         return None
     learner.open_windows(totals.inserts)
-    due = {name: limiter.updates_due(i) for i, name in enumerate(learner.policies)}
-    return Round(Ticket(totals.steps, totals.inserts), due)
+    return Round(Ticket(totals.steps, totals.inserts), _due(learner))
 
 
 def act_half(actor: Actor, stores: Stores, ticket: Ticket, rows: int, link: Link) -> None:
@@ -58,21 +60,26 @@ def act_half(actor: Actor, stores: Stores, ticket: Ticket, rows: int, link: Link
 
 def learn_half(learner: Learner, due: dict[str, int], link: Link) -> None:
     """The learner's half: the updates that are due, each policy in turn."""
-    for index, (name, count) in enumerate(due.items()):
+    for name, count in due.items():
         for made in range(count):
             learner.step(name, link.counters.phases, sure=count - made)
             link.advance()
         if count:
-            learner.stores.limiter.add_updates(index, count)
+            learner.stores.limiter.add_updates(learner.policies[name].place, count)
 
 
 def drain(learner: Learner, link: Link) -> None:
     """When no more rows will come: the updates that the last rounds have earned."""
     limiter = learner.stores.limiter
     learner.open_windows(limiter.totals().inserts)
-    due = {name: limiter.updates_due(i) for i, name in enumerate(learner.policies)}
-    learn_half(learner, due, link)
+    learn_half(learner, _due(learner), link)
     learner.close_windows()
+
+
+def _due(learner: Learner) -> dict[str, int]:
+    """Updates due now, per policy of this learner."""
+    limiter = learner.stores.limiter
+    return {name: limiter.updates_due(part.place) for name, part in learner.policies.items()}
 
 
 class Reporter:

@@ -104,7 +104,7 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
 
     def last_words(stop: Stop) -> dict[str, object]:
         reporter.last()
-        return {"path": str(learner.save())} if stop.checkpoint else {}
+        return learner.save() if stop.checkpoint else {}
 
     reporter = Reporter(
         link,
@@ -113,7 +113,7 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
         learner=learner,
         reductions=blueprint.config.env.metrics,
     )
-    link.on("checkpoint", lambda _: {"path": str(learner.save())})
+    link.on("checkpoint", lambda _: learner.save())
     link.on("stop", last_words)
     link.on("resync", lambda _: learner.holdings())
     link.on("evaluate", evaluate_soon)
@@ -131,6 +131,6 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
         link.tick()
     trainer.finish(link)
     reporter.last()
-    path = learner.save()
+    saved = learner.save()
     fingerprint = learner.fingerprint() if blueprint.config.run.fingerprint else None
-    link.finish(checkpoint=str(path), fingerprint=fingerprint)
+    link.finish(**saved, fingerprint=fingerprint)

@@ -14,6 +14,7 @@ from tuitrain.supervisor.commands import Outcome, resync_report
 from tuitrain.supervisor.crew import SAVERS, Worker
 from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.run import Run
+from tuitrain.supervisor.saving import checkpoint_of
 
 EVALUATION_DEADLINE_S = 600.0
 """How long a requested evaluation may take until the asker is told to look later."""
@@ -67,13 +68,8 @@ class Requests:
                 queue.put_nowait(record)
 
     def note_checkpoint(self, outcome: Outcome) -> str | None:
-        """Remember the checkpoint that a worker has acknowledged; returns its path."""
-        for ack in outcome.acks.values():
-            path = ack.result.get("path")
-            if ack.ok and isinstance(path, str):
-                self._run.note_checkpoint(path)
-                return path
-        return None
+        """Remember the checkpoint that workers have acknowledged; returns its path."""
+        return checkpoint_of(self._run, (ack.result for ack in outcome.acks.values() if ack.ok))
 
     def periodic_checkpoint(self) -> None:
         """Ask for a checkpoint without waiting, unless the last one is not done yet."""

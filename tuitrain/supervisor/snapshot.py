@@ -202,8 +202,10 @@ def build_snapshot(
         lost_lines: metrics and events that could not be written.
     """
     views = list(workers)
-    source = _source(views)
-    policies = [_policy(run, plan, source, now) for plan in run.policies]
+    learners = [view for view in views if view.role in ("learner", "trainer")]
+    policies = [_policy(run, plan, learners, now) for plan in run.policies]
+    # all learners count the run's steps; whose heartbeat is newest has counted most
+    source = max(learners, key=lambda view: view.counters.get("env_steps", 0.0), default=None)
     steps = int(source.counters.get("env_steps", run.base_steps)) if source else run.base_steps
     steps_per_s = source.rate("env_steps", now) if source else None
     total = run.config.run.total_steps
@@ -246,15 +248,10 @@ def achieved_ratio(plan: PolicyPlan, transitions: int, updates: int) -> float | 
     return None if counted <= 0 else (updates - plan.base_updates) / counted
 
 
-def _source(views: Sequence[WorkerView]) -> WorkerView | None:
-    """The worker whose counters are the run's totals."""
-    for view in views:
-        if view.role in ("learner", "trainer"):
-            return view
-    return None
-
-
-def _policy(run: RunView, plan: PolicyPlan, source: WorkerView | None, now: float) -> PolicyView:
+def _policy(
+    run: RunView, plan: PolicyPlan, learners: Sequence[WorkerView], now: float
+) -> PolicyView:
+    source = next((view for view in learners if f"updates/{plan.name}" in view.counters), None)
     counters = source.counters if source else {}
 
     def counter(name: str) -> float | None:

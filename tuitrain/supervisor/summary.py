@@ -18,7 +18,9 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
     snapshot = run.snapshot()
     failure = run.failure
     results = run.crew.results()
-    fingerprint = next((r["fingerprint"] for r in results.values() if r.get("fingerprint")), None)
+    fingerprint: dict[str, Any] = {}
+    for result in results.values():  # each learner's is of its own policies
+        fingerprint |= result.get("fingerprint") or {}
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": run.run_id,
@@ -53,7 +55,7 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
         "learning": snapshot.learning.model_dump(),
         "checks": [check.model_dump() for check in snapshot.checks],
         "last_checkpoint": snapshot.last_checkpoint,
-        "fingerprint": fingerprint,
+        "fingerprint": fingerprint or None,
         "failure": None if failure is None else {"worker": failure.worker, **failure.data()},
         "lost_lines": run.journal.lost_lines,
     }

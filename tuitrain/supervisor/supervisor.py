@@ -37,6 +37,7 @@ from tuitrain.supervisor.plan import Plan, TrainingPlan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.requests import Requests
 from tuitrain.supervisor.run import Run
+from tuitrain.supervisor.saving import checkpoint_of
 from tuitrain.supervisor.stopping import stop_crew
 from tuitrain.supervisor.summary import summarise, write_summary
 from tuitrain.supervisor.watch import Watch
@@ -239,11 +240,9 @@ class Supervisor(Run):
     def _on_finished(self) -> None:
         if not self.crew.all_finished():
             return
-        saved = [r["checkpoint"] for r in self.crew.results().values() if r.get("checkpoint")]
-        if saved:
-            self.note_checkpoint(str(saved[-1]))
+        saved = checkpoint_of(self, self.crew.results().values())
         self.request_end(
-            End("finished", "training has reached its last step", checkpoint=not saved)
+            End("finished", "training has reached its last step", checkpoint=saved is None)
         )
 
     def _on_failure(self, failure: Failure) -> None:

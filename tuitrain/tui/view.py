@@ -136,9 +136,11 @@ def actors(snapshot: Snapshot) -> list[ProcessView]:
     return found or [p for p in snapshot.processes if p.role == "trainer"]
 
 
-def learner(snapshot: Snapshot) -> ProcessView | None:
-    """The process that learns."""
-    return next((p for p in snapshot.processes if p.role in ("learner", "trainer")), None)
+def learner(snapshot: Snapshot, policy: str) -> ProcessView | None:
+    """The process that learns for this policy; while nobody has counted its updates, the first."""
+    found = [p for p in snapshot.processes if p.role in ("learner", "trainer")]
+    own = (p for p in found if f"updates/{policy}" in p.counters)
+    return next(own, found[0] if found else None)
 
 
 def working(state: ProcessState) -> bool:

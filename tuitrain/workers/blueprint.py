@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.weights import WeightsLayout
@@ -59,15 +60,25 @@ class Blueprint:
     ) -> Blueprint:
         """Combine the resolved config with what the probe worker found (its report).
 
-        The probe also settles ``learner.device = "auto"``, since only it may import torch.
+        The probe also settles ``learner.device = "auto"``, since only it may import torch, and
+        ``learner.processes``, since only it knows the policies.
+
+        Raises:
+            ConfigError: there are fewer policies than processes are to learn.
         """
-        learner = config.learner.model_copy(update={"device": report["device"]})
+        spec = EnvSpec.from_dict(report["spec"])
+        learner = config.learner.model_copy(
+            update={
+                "device": report["device"],
+                "processes": _processes(config.learner.processes, list(spec.policies)),
+            }
+        )
         return cls(
             run_id=run_id,
             run_dir=run_dir,
             lock_path=lock_path,
             config=config.model_copy(update={"learner": learner}),
-            spec=EnvSpec.from_dict(report["spec"]),
+            spec=spec,
             weights={p: WeightsLayout.from_dict(w) for p, w in report["weights"].items()},
             base=Base(**report["base"]),
         )
@@ -84,6 +95,21 @@ class Blueprint:
         if not isinstance(count, int):
             raise ValueError("actors.count is not resolved: resolve the config before building")
         return count
+
+    @property
+    def n_learners(self) -> int:
+        """Number of learner processes of the parallel schedules; in `sequential` there is one.
+
+        Raises ValueError while the config still says "per-policy".
+        """
+        count = self.config.learner.processes
+        if not isinstance(count, int):
+            raise ValueError("learner.processes is not resolved: the probe settles it")
+        return 1 if self.config.run.schedule == "sequential" else count
+
+    def learned_by(self, learner: int) -> tuple[str, ...]:
+        """Policies of one learner: they are dealt in turn, in the run's order."""
+        return self.policies[learner :: self.n_learners]
 
     @property
     def envs_total(self) -> int:
@@ -132,3 +158,22 @@ class Blueprint:
             max_lead_inserts=int(rule.max_lead_updates / rule.updates_per_insert) + 1,
             n_readers=1,
         )
+
+
+def _processes(wanted: int | str, policies: list[str]) -> int:
+    """`learner.processes` as a number."""
+    if wanted == "per-policy":
+        return len(policies)
+    assert isinstance(wanted, int)
+    if wanted > len(policies):
+        raise ConfigError(
+            [
+                Problem(
+                    "learner.processes",
+                    str(wanted),
+                    f"must be at most {len(policies)}, the number of policies "
+                    f"({', '.join(policies)}): one process each is the most.",
+                )
+            ]
+        )
+    return wanted

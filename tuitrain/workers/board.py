@@ -20,7 +20,6 @@ _FIXED = (
     "eval_final",
     "eval_taken",
     "eval_done",
-    "learner_waits",
 )
 
 AWAKE, WAITS, WAITS_FOR_ROOM = 0, 1, 2
@@ -31,19 +30,25 @@ class Board:
     """Named views into one int64 array.
 
     Attributes:
-        round: number of the round that is open, 0 before the first (written by the learner).
-        ended: 1 when no further round or chunk will come (learner).
-        round_steps: environment steps committed when the round opened (learner).
-        round_inserts: the same in transitions, per policy (learner).
+        round: number of the round that is open, 0 before the first (written by the first
+            learner, which conducts).
+        ended: 1 when no further round or chunk will come (first learner).
+        round_steps: environment steps committed when the round opened (first learner).
+        round_inserts: the same in transitions, per policy (first learner).
         actor_done: last round each actor has committed (that actor).
-        eval_request: number of the newest evaluation asked for (learner); `eval_steps` is its
-            step count, and `eval_final` is 1 once it is the run's last.
+        eval_request: number of the newest evaluation asked for (first learner); `eval_steps` is
+            its step count, and `eval_final` is 1 once it is the run's last.
         eval_taken, eval_done: newest request whose weights the evaluator holds, has evaluated.
-        learner_waits: 1 while the learner sleeps, so that others ring only then.
+        learner_ready: per learner, the round whose windows it has pinned, after it has published
+            the weights that the round acts with (that learner).
+        learner_ended: per learner, 1 once it has published its last weights (that learner).
+        learner_waits: per learner, 1 while it sleeps, so that others ring only then.
         actor_waits: per actor `AWAKE`, or what it sleeps for.
     """
 
-    def __init__(self, table: NDArray[np.int64], n_policies: int, n_actors: int) -> None:
+    def __init__(
+        self, table: NDArray[np.int64], n_policies: int, n_actors: int, n_learners: int = 1
+    ) -> None:
         self._table = table
         at = len(_FIXED)
         self.round_inserts = table[at : at + n_policies]
@@ -51,15 +56,26 @@ class Board:
         self.actor_done = table[at : at + n_actors]
         at += n_actors
         self.actor_waits = table[at : at + n_actors]
+        at += n_actors
+        per_learner = table[at : at + 3 * n_learners].reshape(3, n_learners)
+        self.learner_ready, self.learner_ended, self.learner_waits = per_learner
 
     @staticmethod
-    def size(n_policies: int, n_actors: int) -> int:
+    def size(n_policies: int, n_actors: int, n_learners: int = 1) -> int:
         """Number of int64 the board needs."""
-        return len(_FIXED) + n_policies + 2 * n_actors
+        return len(_FIXED) + n_policies + 2 * n_actors + 3 * n_learners
 
     def all_done(self) -> bool:
         """Whether every actor has committed the round that is open."""
         return bool((self.actor_done >= self.round).all())
+
+    def others_ready(self, number: int) -> bool:
+        """Whether all learners but the first are ready for that round."""
+        return bool((self.learner_ready[1:] >= number).all())
+
+    def others_ended(self) -> bool:
+        """Whether all learners but the first have published their last weights."""
+        return bool(self.learner_ended[1:].all())
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -18,11 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from tuitrain.checkpoint import load, save
+from tuitrain.checkpoint import load, save, save_part
+from tuitrain.checkpoint_files import checkpoint_name, part_name
 from tuitrain.config.resolve import planned_updates
 from tuitrain.learning.batch import TensorBatch, split, to_device
 from tuitrain.learning.dqn import DQN
 from tuitrain.learning.flatten import FlatModule
+from tuitrain.learning.stream import TorchStream
 from tuitrain.learning.weights import WeightStore, sha256
 from tuitrain.metrics.counters import UNTIMED, Phases
 from tuitrain.replay.buffer import Origin, PolicyReplay, PriorityRule, Window
@@ -46,17 +49,35 @@ together is part of the algorithm, the same in every schedule.
 
 
 class PolicyLearner:
-    """Everything the learner holds for one policy."""
+    """Everything the learner holds for one policy.
+
+    Args:
+        alone: no other policy learns in this process.
+    """
 
     def __init__(
-        self, blueprint: Blueprint, name: str, replay: PolicyReplay, store: WeightStore
+        self,
+        blueprint: Blueprint,
+        name: str,
+        replay: PolicyReplay,
+        store: WeightStore,
+        alone: bool = True,
     ) -> None:
         config = blueprint.config.learner
         index = blueprint.policies.index(name)
         network = network_for(blueprint.config, blueprint.spec, name)
         target = network_for(blueprint.config, blueprint.spec, name)
         planned = planned_updates(blueprint.config, len(blueprint.spec.policies[name].agents))
+        # What a network draws from torch's global state while it learns (dropout, noise) belongs
+        # to the seed and the policy too. Actors and evaluator have fenced states of their own.
+        (torch_seed,) = integers(
+            stream(blueprint.config.run.seed, "learner", index, blueprint.base.session).spawn(1)[0],
+            1,
+        )
+        torch.manual_seed(torch_seed)
         self.name = name
+        self.place = index
+        """Of this policy, in the run's tables."""
         self.config = config
         self.dqn = DQN(
             network,
@@ -69,6 +90,9 @@ class PolicyLearner:
             blueprint.config.algorithm,
         )
         self._planned_updates = planned
+        self._stream: AbstractContextManager[object] = (
+            nullcontext() if alone else TorchStream(self.dqn.device)
+        )
         how = blueprint.config.replay
         self._priority: PriorityRule | None = None
         if how.prioritized:
@@ -124,7 +148,8 @@ class PolicyLearner:
         """One gradient step on batches that have been drawn."""
         phases.enter("update")
         batches = [self._drawn.popleft() for _ in range(self.config.grad_accumulation)]
-        stats = self.dqn.update(batches)
+        with self._stream:
+            stats = self.dqn.update(batches)
         if self._priority is None:
             return
         phases.enter("priorities")
@@ -163,20 +188,25 @@ class PolicyLearner:
 
 
 class Learner:
-    """All policies' learners of this process, their shared checkpoint and their counters."""
+    """The learners of this process's policies, their checkpoint and their counters.
 
-    def __init__(self, blueprint: Blueprint, stores: Stores) -> None:
+    Args:
+        index: of this learner process; the first one conducts.
+
+    Attributes:
+        policies: by name, in the run's order.
+    """
+
+    def __init__(self, blueprint: Blueprint, stores: Stores, index: int = 0) -> None:
         self.blueprint = blueprint
         self.stores = stores
-        # What a network draws from torch's global state while it learns (dropout, noise) belongs
-        # to the seed too. Actors and evaluator have fenced states of their own.
-        (torch_seed,) = integers(
-            stream(blueprint.config.run.seed, "learner", 0, blueprint.base.session).spawn(1)[0], 1
-        )
-        torch.manual_seed(torch_seed)
+        self.index = index
+        names = blueprint.learned_by(index)
         self.policies = {
-            name: PolicyLearner(blueprint, name, stores.replays[name], stores.weights[name])
-            for name in blueprint.policies
+            name: PolicyLearner(
+                blueprint, name, stores.replays[name], stores.weights[name], len(names) == 1
+            )
+            for name in names
         }
         self._folder = Path(blueprint.run_dir) / "checkpoints"
         self._last_measure_s = time.monotonic()
@@ -189,11 +219,11 @@ class Learner:
         """Pin what every policy may sample from until ``close_windows``.
 
         Args:
-            inserts: transitions committed so far, per policy; rows older than the replay's
-                capacity by this count are left out.
+            inserts: transitions committed so far, per policy of the run; rows older than the
+                replay's capacity by this count are left out.
         """
-        for learner, count in zip(self.policies.values(), inserts, strict=True):
-            learner.window = learner.pin(count)
+        for learner in self.policies.values():
+            learner.window = learner.pin(inserts[learner.place])
 
     def close_windows(self) -> None:
         """Let the actors overwrite again."""
@@ -217,7 +247,7 @@ class Learner:
         if learner.window is not None:
             learner.draw(learner.window, updates, phases)
             return
-        inserts = self.stores.limiter.totals().inserts[self.blueprint.policies.index(learner.name)]
+        inserts = self.stores.limiter.totals().inserts[learner.place]
         window = learner.pin(inserts)
         try:
             learner.draw(window, updates, phases)
@@ -235,13 +265,13 @@ class Learner:
         """Totals per policy for the heartbeat; names end in the policy's name."""
         totals = self.stores.limiter.totals()
         out: dict[str, float] = {"env_steps": totals.steps}
-        for i, (name, learner) in enumerate(self.policies.items()):
+        for name, learner in self.policies.items():
             draws, rejects = learner.reader.stats()
             out |= {
                 f"updates/{name}": learner.dqn.updates,
                 f"target_updates/{name}": learner.dqn.target_updates,
                 f"version/{name}": learner.store.version(),
-                f"inserts/{name}": totals.inserts[i],
+                f"inserts/{name}": totals.inserts[learner.place],
                 f"draws/{name}": draws,
                 f"rejects/{name}": rejects,
                 f"sampleable/{name}": learner.reader.sampleable,
@@ -267,9 +297,9 @@ class Learner:
                 "steps": totals.steps,
                 "updates": learner.dqn.updates,
                 "version": learner.store.version(),
-                **learner.measure(totals.inserts[i]),
+                **learner.measure(totals.inserts[learner.place]),
             }
-            for i, (name, learner) in enumerate(self.policies.items())
+            for name, learner in self.policies.items()
             if learner.dqn.updates > learner.measured_updates
         ]
 
@@ -298,29 +328,41 @@ class Learner:
             for name, learner in self.policies.items()
         }
 
-    def save(self) -> Path:
-        """Write a checkpoint of weights, target, optimizer and counters; returns its path.
+    def save(self, request: int | None = None) -> dict[str, Any]:
+        """Write a checkpoint of weights, target, optimizer and counters, or this learner's part.
+
+        Args:
+            request: number of the command that asks for it; None at the end of training.
+
+        Returns:
+            Where learners share the work, `part`, see ``checkpoint_files.Part``; else `path`.
 
         Raises:
             CheckpointError: it could not be written; earlier checkpoints are untouched.
         """
+        payload, updates = self._payload(), max(p.dqn.updates for p in self.policies.values())
+        if self.blueprint.n_learners == 1:
+            keep = self.blueprint.config.run.keep_checkpoints
+            return {"path": str(save(self._folder, payload, checkpoint_name(updates), keep))}
+        name = part_name(self.blueprint.base.session, request, f"learner{self.index}")
+        return {
+            "part": save_part(self._folder, payload, name, list(self.policies), updates).to_dict()
+        }
+
+    def _payload(self) -> dict[str, Any]:
         totals = self.stores.limiter.totals()
-        names = self.blueprint.policies
-        payload = {
+        return {
             "schema": CHECKPOINT_SCHEMA,
             "run_id": self.blueprint.run_id,
             "spec_hash": self.blueprint.spec.spec_hash(),
             "spec": self.blueprint.spec.to_dict(),
             "session": self.blueprint.base.session,
             "steps": totals.steps,
-            "inserts": dict(zip(names, totals.inserts, strict=True)),
+            "inserts": {n: totals.inserts[p.place] for n, p in self.policies.items()},
             "updates": {n: p.dqn.updates for n, p in self.policies.items()},
             "versions": {n: p.store.version() for n, p in self.policies.items()},
             "policies": {n: {"dqn": p.dqn.state_dict()} for n, p in self.policies.items()},
         }
-        updates = max(p.dqn.updates for p in self.policies.values())
-        keep = self.blueprint.config.run.keep_checkpoints
-        return save(self._folder, payload, f"ckpt-{updates:010d}", keep)
 
     def _restore(self, path: Path) -> None:
         payload = load(path)

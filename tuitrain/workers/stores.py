@@ -97,7 +97,8 @@ def _plan(blueprint: Blueprint) -> list[tuple[str, int, bytes]]:
     """(name, payload bytes, layout hash) of every segment: control, then per policy two."""
     prefix = segment_prefix(blueprint.run_id)
     policies, actors = len(blueprint.policies), blueprint.n_actors
-    words = _limiter_words(blueprint) + Board.size(policies, actors)
+    learners = blueprint.n_learners
+    words = _limiter_words(blueprint) + Board.size(policies, actors, learners)
     control_hash = hashlib.sha256(f"control {policies} {actors} {words}".encode()).digest()
     plan = [(f"{prefix}control", words * 8, control_hash)]
     for i, policy in enumerate(blueprint.policies):
@@ -147,7 +148,8 @@ def _assemble(
         blueprint.config.run.total_steps,
         actors,
     )
-    board = Board(control[words : words + Board.size(len(policies), actors)], len(policies), actors)
+    sizes = len(policies), actors, blueprint.n_learners
+    board = Board(control[words : words + Board.size(*sizes)], *sizes)
     replays: dict[str, PolicyReplay] = {}
     weights: dict[str, WeightStore] = {}
     for i, policy in enumerate(policies):

@@ -40,7 +40,8 @@ class Run:
         config = SimpleNamespace(learner=SimpleNamespace(publish_every_updates=EVERY))
         self.blueprint: Any = SimpleNamespace(config=config)
         self.made = dict.fromkeys("abc"[:n], 0)
-        self.learner: Any = SimpleNamespace(policies=self.made, step=self.step)
+        places = {name: SimpleNamespace(place=i) for i, name in enumerate(self.made)}
+        self.learner: Any = SimpleNamespace(policies=places, step=self.step, index=0)
         self.counters = SimpleNamespace(phases=None)
         self.published = [dict(self.made)]
         self.finished = False
@@ -77,6 +78,8 @@ class Run:
             start=nothing,
             wake_actors=nothing,
             publish=publish,
+            evaluate=nothing,
+            publish_last=publish,
             finish=finish,
             reporter=SimpleNamespace(updates=nothing),
         )
@@ -133,7 +136,7 @@ def rounds(shared: Limiter, brings: int, total_steps: int) -> list[tuple[int, in
         blueprint=SimpleNamespace(
             config=SimpleNamespace(run=SimpleNamespace(total_steps=total_steps))
         ),
-        policies={"a": None},
+        policies={"a": SimpleNamespace(place=0)},
         open_windows=lambda inserts: seen.append(inserts[0]),
     )
     out = []

@@ -86,7 +86,7 @@ def _stages(view: View, snapshot: Snapshot) -> list[tuple[list[Part], list[Part]
     return [
         _actors(view, snapshot, makers),
         _buffer(view, policy),
-        _learner(view, policy, learner(snapshot)),
+        _learner(view, policy, learner(snapshot, view.policy_name())),
         _sync(view, policy, makers),
     ]
 

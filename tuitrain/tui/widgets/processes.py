@@ -44,6 +44,7 @@ _COLUMNS = (
 _PHASE_STYLE = {"wait": 1, "act": 0, "env": 2, "write": 3, "sample": 4, "copy": 3, "update": 0,
                 "publish": 2}  # fmt: skip
 SLOW_BEAT_S = 5.0
+_DIGITS = "0123456789"
 
 
 def draw_processes(view: View, width: int, height: int) -> list[Text]:
@@ -61,11 +62,13 @@ def draw_processes(view: View, width: int, height: int) -> list[Text]:
 
 
 def draw_glyphs(processes: list[ProcessView], width: int, palette: Palette) -> Text:
-    """`L● 0● 1▲`: a letter or number and a glyph per worker."""
+    """`L● 0● 1▲`: a letter or number and a glyph per worker; `L0● L1●` of several learners."""
     parts = []
     for process in processes:
         glyph, style = _glyph(process, palette)
-        short = process.name[1:] if process.role == "actor" else process.name[:1].upper()
+        short = process.name[:1].upper() + process.name[len(process.name.rstrip(_DIGITS)) :]
+        if process.role == "actor":
+            short = process.name[1:]
         bad = process.state == "failed"
         parts.append(part(f"{safe(short)}{glyph}", style, 0 if bad else 1))
     troubled = [p for p in processes if p.state in ("failed", "paused", "starting")]

@@ -1,0 +1,42 @@
+"""What learners have answered about a checkpoint, made into one: joined, where it came in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tuitrain.checkpoint_files import CheckpointError, Part, join
+from tuitrain.supervisor.run import Run
+
+
+def checkpoint_of(run: Run, answers: Iterable[Mapping[str, Any]]) -> str | None:
+    """Path of the checkpoint that all these answers together amount to, noted in the run.
+
+    Args:
+        answers: what each worker said, with `path` if it has written a whole checkpoint, with
+            `part` if it has written its part of one.
+
+    Returns:
+        None if no checkpoint was written. If parts could not be joined, an event says why.
+    """
+    parts = []
+    for answer in answers:
+        if isinstance(path := answer.get("path"), str):
+            run.note_checkpoint(path)
+            return path
+        if "part" in answer:
+            parts.append(answer["part"])
+    if not parts:
+        return None
+    try:
+        joined = join(
+            run.folder.checkpoints,
+            [Part.read(part) for part in parts],
+            [policy.name for policy in run.view.policies],
+            run.config.run.keep_checkpoints,
+        )
+    except (CheckpointError, ValueError) as error:
+        run.journal.event(f"no checkpoint: {error}", level="warning")
+        return None
+    run.note_checkpoint(str(joined))
+    return str(joined)

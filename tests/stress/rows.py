@@ -21,8 +21,9 @@ from tuitrain.replay.shard import ShardWriter, Wait
 
 GAMMA = 0.9
 SIDE = 16
+ACTIONS = 5
 SHAPE = layout(
-    spec=PolicySpec((SIDE, SIDE), "uint8", 5, ("agent",)),
+    spec=PolicySpec((SIDE, SIDE), "uint8", ACTIONS, ("agent",), masked=True),
     n_frames=4,
     n_step=3,
     n_actors=2,
@@ -68,6 +69,7 @@ def content(shard: Array, row: Array, lane: Array, base: Array) -> dict[str, Arr
         "flags": (BOUNDARY * boundary + CUT * cut).astype(np.uint8),
         "version": row * 3 + shard + base,
         "stamp": row,
+        "legal": ((some % 31 + 1)[:, None] >> np.arange(ACTIONS)) % 2 == 1,
     }
 
 
@@ -97,10 +99,14 @@ class Feed:
                 writer.put_outcome(first + k, *(line[name] for name in OUTCOME), *of_row(line))
                 self._put_observation(first + k + 1, lines[k + 1])
         else:
-            for place, line in zip(
-                writer.observations(first, rows + 1)[1:], lines[1:], strict=True
+            for place, legal, line in zip(
+                writer.observations(first, rows + 1)[1:],
+                writer.legal(first, rows + 1)[1:],
+                lines[1:],
+                strict=True,
             ):
-                place[:] = line["observation"]
+                assert legal is not None
+                place[:], legal[:] = line["observation"], line["legal"]
             columns = [np.stack([line[name] for line in lines[:-1]]) for name in OUTCOME]
             versions, stamps = np.array([of_row(line) for line in lines[:-1]]).T
             writer.put_outcome(first, *columns, versions, stamps)
@@ -119,6 +125,7 @@ class Feed:
 
     def _put_observation(self, row: int, line: dict[str, Array]) -> None:
         self.writer.put_observation(row, line["observation"], line["age"], line["flags"])
+        self.writer.put_legal(row, line["legal"])
 
 
 OUTCOME = "action", "reward", "terminated", "truncated"
@@ -170,6 +177,8 @@ def crossed(batch: Batch, reader: ReplayReader, head: Sequence[int]) -> list[str
         "stamp": origin.stamp != first["stamp"],
         "return": batch.returns != returns.astype(np.float32),
         "discount": batch.discount != discount.astype(np.float32),
+        "legal": (batch.legal != first["legal"]).any(1),
+        "next legal": (batch.next_legal != content(shard, row + steps, lane, base)["legal"]).any(1),
         "state": _stack_differs(batch.state, shard, row, lane, base),
         "next state": _stack_differs(batch.next_state, shard, row + steps, lane, base),
     }

@@ -16,7 +16,7 @@ from tuitrain.replay.shard import ShardWriter
 
 ROWS = 3
 SHAPE = layout(
-    spec=PolicySpec((TAGS,), "float32", 5, ("agent",)),
+    spec=PolicySpec((TAGS,), "float32", 5, ("agent",), masked=True),
     n_frames=3,
     n_step=2,
     envs_per_actor=2,

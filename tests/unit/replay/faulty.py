@@ -43,6 +43,17 @@ class HidesTheCut(ShardWriter):
         self._cut_at = -1
 
 
+class LegalOfTheRowBefore(ShardWriter):
+    """Writes one row late what can be done, as one does who has acted already."""
+
+    def legal(self, row: int, rows: int) -> Any:
+        places = super().legal(row, rows)
+        return places if places[0] is None else [*places[1:], np.empty_like(places[0])]
+
+    def put_legal(self, row: int, legal: Any) -> None:
+        super().put_legal(min(row + 1, self._reserved_to), legal)
+
+
 class EndsLate(ShardWriter):
     """Writes one row late that an episode is over."""
 

@@ -45,6 +45,8 @@ class Line:
     absent: bool
     version: int
     stamp: int
+    legal: tuple[bool, ...] = ()
+    """Of each action, if the policy is masked."""
 
     @property
     def episode(self) -> int:
@@ -120,6 +122,7 @@ class Scribe:
         self._step = np.zeros(lanes, np.int64)
         self._over = np.zeros(lanes, bool)
         self._flags = np.zeros(lanes, np.uint8)
+        self._legal = self._new_legal()
 
     def write(self, rows: int, stamp: int, version: int, wait: Wait | None = None) -> int:
         """Write and commit a chunk; how many transitions it added."""
@@ -127,17 +130,23 @@ class Scribe:
         writer.begin(rows, wait)
         if self._fresh:
             writer.put_observation(first, self._observation(), self._step, self._flags)
+            self._put_legal(first)
             self._fresh = False
         inserts = int((~self._over).sum())
         places = writer.observations(first, rows + 1) if self._in_place else []
+        legal = writer.legal(first, rows + 1)
         outcomes, marks = [], []
         for k in range(rows):
             outcome = self._act(stamp, version)
             if self._in_place:
                 places[k + 1][:] = self._observation()
+                place = legal[k + 1]
+                if place is not None:
+                    place[:] = self._legal
             else:
                 writer.put_outcome(first + k, *outcome, version, stamp)
                 writer.put_observation(first + k + 1, self._observation(), self._step, self._flags)
+                self._put_legal(first + k + 1)
             outcomes.append(outcome)
             marks.append((self._step, self._flags))
             inserts += int((~self._over).sum()) if k < rows - 1 else 0
@@ -170,6 +179,7 @@ class Scribe:
                     bool(self._flags[lane] & ABSENT),
                     version,
                     stamp,
+                    () if self._legal is None else tuple(self._legal[lane].tolist()),
                 )
                 for lane, tags in enumerate(self._tags().tolist())
             ]
@@ -181,11 +191,24 @@ class Scribe:
         self._over = ends
         absent = ~ends & (self._rng.random(lanes) < absent_chance)
         self._flags = (BOUNDARY * ends + ABSENT * absent).astype(np.uint8)
+        self._legal = self._new_legal()
         return action, reward, terminated, truncated
 
     def _new_episode(self) -> int:
         self.story.episodes += 1
         return self.story.episodes
+
+    def _new_legal(self) -> np.ndarray[Any, Any] | None:
+        column = self.writer.columns.legal
+        if column is None:
+            return None
+        legal: np.ndarray[Any, Any] = self._rng.random(column.shape[2:]) < 0.4
+        legal[np.arange(len(legal)), self._rng.integers(0, legal.shape[1], len(legal))] = True
+        return legal
+
+    def _put_legal(self, row: int) -> None:
+        if self._legal is not None:
+            self.writer.put_legal(row, self._legal)
 
     def _tags(self) -> np.ndarray[Any, Any]:
         lanes = len(self._step)
@@ -211,8 +234,10 @@ def _is_whole(columns: Columns, story: Story, row: int) -> bool:
     at = story.shard, row % columns.action.shape[1]
     lines = [lane[row] for lane in story.lanes]
     flags = columns.flags[at] & np.uint8(BOUNDARY | ABSENT)
+    legal = [[]] * len(lines) if columns.legal is None else columns.legal[at].tolist()
     return (
         columns.observation[at].tolist() == [list(line.tags) for line in lines]
+        and legal == [list(line.legal) for line in lines]
         and columns.action[at].tolist() == [line.action for line in lines]
         and columns.reward[at].tolist() == [line.reward for line in lines]
         and columns.terminated[at].tolist() == [line.terminated for line in lines]
@@ -321,6 +346,11 @@ class Expected:
             "version": np.array([lane[row].version for lane, row, _ in found]),
             "stamp": np.array([lane[row].stamp for lane, row, _ in found]),
         }
+        if any(lane[row].legal for lane, row, _ in found):
+            self._columns |= {
+                "legal": np.array([lane[row].legal for lane, row, _ in found]),
+                "next_legal": np.array([lane[one.next_frames[-1]].legal for lane, _, one in found]),
+            }
 
     def draw(
         self,

@@ -28,7 +28,7 @@ GAMMA = 0.9
 def ring_of(rows: int, n_frames: int, n_step: int) -> ReplayLayout:
     """A layout with exactly so many rows, though it would ask for more."""
     shape = layout(
-        spec=PolicySpec((TAGS,), "float32", 5, ("agent",)),
+        spec=PolicySpec((TAGS,), "float32", 5, ("agent",), masked=True),
         n_frames=n_frames,
         n_step=n_step,
         n_actors=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,8 +14,9 @@ from tuitrain.envs.spec import PolicySpec
 from tuitrain.replay.layout import Columns
 
 
-def test_columns_are_aligned_apart_and_inside() -> None:
-    shape = layout(spec=PolicySpec((3, 5), "uint8", 4, ("a", "b")))
+@pytest.mark.parametrize("masked", [False, True])
+def test_columns_are_aligned_apart_and_inside(masked: bool) -> None:
+    shape = layout(spec=PolicySpec((3, 5), "uint8", 4, ("a", "b"), masked=masked))
     buf = bytearray(shape.nbytes)
     columns = shape.columns(buf)
     base = np.frombuffer(buf, np.uint8).ctypes.data
@@ -42,6 +44,28 @@ def test_columns_that_would_be_copied_are_refused() -> None:
     }
     with pytest.raises(ValueError, match="not contiguous"):
         Columns(arrays)
+
+
+def test_only_masked_policies_have_memory_for_legal_actions() -> None:
+    plain = layout()
+    masked = layout(spec=replace(plain.spec, masked=True))
+    columns = {
+        which: shape.columns(bytearray(shape.nbytes))
+        for which, shape in (("plain", plain), ("masked", masked))
+    }
+    assert columns["plain"].legal is columns["plain"].flat_legal is None
+    assert "legal" not in dict(columns["plain"].data())
+    cells = 2 * masked.ring_rows * 3
+    assert 0 < masked.nbytes - plain.nbytes - cells * 5 < 64
+    legal = columns["masked"].legal
+    assert legal is not None
+    assert legal.shape == (2, masked.ring_rows, 3, 5)
+    assert legal.dtype == np.bool_
+    assert dict(columns["masked"].data())["legal"] is legal
+    flat = columns["masked"].flat_legal
+    assert flat is not None
+    legal[1, 2, 1, 3] = True
+    assert flat[(masked.ring_rows + 2) * 3 + 1].tolist() == [False, False, False, True, False]
 
 
 @pytest.mark.parametrize("actors", [1, 3])
@@ -84,6 +108,7 @@ CHANGES: list[dict[str, Any]] = [
     {"spec": PolicySpec((4,), "uint8", 5, ("agent",))},
     {"spec": PolicySpec((4,), "float32", 6, ("agent",))},
     {"spec": PolicySpec((4,), "float32", 5, ("other",))},
+    {"spec": PolicySpec((4,), "float32", 5, ("agent",), masked=True)},
     {"n_frames": 4},
     {"n_step": 3},
     {"n_actors": 3},

@@ -25,7 +25,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.unit.replay.faulty import HeadFirst, HidesTheCut, PassesPins, TailStays
+from tests.unit.replay.faulty import (
+    HeadFirst,
+    HidesTheCut,
+    LegalOfTheRowBefore,
+    PassesPins,
+    TailStays,
+)
 from tests.unit.replay.helpers import Memory, NullLock, layout
 from tests.unit.replay.stores import Died, Stores
 from tests.unit.replay.story import BETA, TAGS, Cell, Expected, Scribe, stories, torn_rows
@@ -77,6 +83,7 @@ class ReplayMachine(RuleBasedStateMachine):
         chunk_steps=st.integers(1, 3),
         capacity=st.integers(1, 12),
         seed=st.integers(0, 9),
+        masked=st.booleans(),
     )
     def open(
         self,
@@ -87,9 +94,10 @@ class ReplayMachine(RuleBasedStateMachine):
         chunk_steps: int,
         capacity: int,
         seed: int,
+        masked: bool,
     ) -> None:
         self.shape = layout(
-            spec=PolicySpec((TAGS,), "float32", 5, ("agent",)),
+            spec=PolicySpec((TAGS,), "float32", 5, ("agent",), masked=masked),
             n_frames=n_frames,
             n_step=n_step,
             n_actors=actors,
@@ -367,7 +375,9 @@ def caught(machine: type[ReplayMachine]) -> None:
         explore(machine, 200, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
 
 
-@pytest.mark.parametrize("mutant", [TailStays, PassesPins, HeadFirst, HidesTheCut])
+@pytest.mark.parametrize(
+    "mutant", [TailStays, PassesPins, HeadFirst, HidesTheCut, LegalOfTheRowBefore]
+)
 def test_a_faulty_writer_is_caught(mutant: type[ShardWriter]) -> None:
     caught(type("Mutant", (ReplayMachine,), {"writer_type": mutant}))
 
@@ -398,7 +408,54 @@ class IgnoresStamps(ReplayReader):
         return super().pin(0)
 
 
-@pytest.mark.parametrize("mutant", [ForgetsHistory, KeepsOldPins, IgnoresStamps])
+class _OtherLegal(ReplayReader):
+    def sample(self, *args: Any, **kwargs: Any) -> Batch:
+        batch = super().sample(*args, **kwargs)
+        if batch.legal is not None:
+            batch.legal, batch.next_legal = self.swap(batch.legal, batch.next_legal)
+        return batch
+
+    def swap(self, legal: Any, next_legal: Any) -> tuple[Any, Any]:
+        raise NotImplementedError
+
+
+class BootstrapsAsNow(_OtherLegal):
+    """What could be done in the state is taken for what can be done in the next one."""
+
+    def swap(self, legal: Any, next_legal: Any) -> tuple[Any, Any]:
+        return legal, legal
+
+
+class RewardsAsNext(_OtherLegal):
+    """The other way round."""
+
+    def swap(self, legal: Any, next_legal: Any) -> tuple[Any, Any]:
+        return next_legal, next_legal
+
+
+class BootstrapsOneStepOn(ReplayReader):
+    """The next mask is that of the next row, however many rows lie before the bootstrap's."""
+
+    def sample(self, *args: Any, **kwargs: Any) -> Batch:
+        batch = super().sample(*args, **kwargs)
+        legal = self._columns.legal
+        if legal is not None:
+            of = self.origin(batch)
+            batch.next_legal = legal[of.shard, (batch.rows + 1) % legal.shape[1], of.lane]
+        return batch
+
+
+FAULTY_READERS = [
+    ForgetsHistory,
+    KeepsOldPins,
+    IgnoresStamps,
+    BootstrapsAsNow,
+    RewardsAsNext,
+    BootstrapsOneStepOn,
+]
+
+
+@pytest.mark.parametrize("mutant", FAULTY_READERS)
 def test_a_faulty_reader_is_caught(
     mutant: type[ReplayReader], monkeypatch: pytest.MonkeyPatch
 ) -> None:

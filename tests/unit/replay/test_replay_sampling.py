@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -409,8 +410,11 @@ def test_counts() -> None:
     assert rejects == rows * store.layout.lanes - window.sampleable > 0
 
 
-def test_the_digest_sees_readable_rows_and_nothing_else() -> None:
-    (store, feeders), (twin, _) = filled(layout(), 40), filled(layout(), 40)
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_digest_sees_readable_rows_and_nothing_else(masked: bool) -> None:
+    shape = layout(spec=replace(layout().spec, masked=masked))
+    (store, feeders), (twin, _) = filled(shape, 40), filled(shape, 40)
+    assert ("legal" in dict(store.columns.data())) == masked
     digest = store.column_digest()
     assert digest == twin.column_digest()
     hidden = feeders[0].writer.head % store.layout.ring_rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from tests.unit.replay.helpers import layout, replay, stop_at
 from tuitrain.replay.layout import BOUNDARY, CUT, MAX_AGE
 from tuitrain.replay.shard import RowRefused, ShardWriter
 
-LAYOUT = layout(n_actors=1, envs_per_actor=2, capacity=12, learning_starts=0, max_lead_inserts=2)
+PLAIN = layout(n_actors=1, envs_per_actor=2, capacity=12, learning_starts=0, max_lead_inserts=2)
+LAYOUT = replace(PLAIN, spec=replace(PLAIN.spec, masked=True))
 ROWS = 4
 
 
@@ -27,6 +29,7 @@ def rows_of(rng: np.random.Generator) -> dict[str, Any]:
         "version": rng.integers(0, 9, ROWS),
         "age": rng.integers(0, MAX_AGE * 2, cell),
         "flags": (rng.random(cell) < 0.3).astype(np.uint8) * BOUNDARY,
+        "legal": rng.random((*cell, 5)) < 0.5,
     }
 
 
@@ -38,6 +41,9 @@ def at_once(writer: ShardWriter, row: int, chunk: dict[str, Any]) -> None:
         writer.observations(row + 1, ROWS), chunk["observation"], strict=True
     ):
         place[:] = observation
+    for place, legal in zip(writer.legal(row + 1, ROWS), chunk["legal"], strict=True):
+        assert place is not None
+        place[:] = legal
     writer.put_outcome(row, *(chunk[name] for name in OUTCOME), row)
     writer.put_marks(row + 1, chunk["age"], chunk["flags"])
 
@@ -48,6 +54,7 @@ def one_by_one(writer: ShardWriter, row: int, chunk: dict[str, Any]) -> None:
         writer.put_observation(
             row + k + 1, chunk["observation"][k], chunk["age"][k], chunk["flags"][k]
         )
+        writer.put_legal(row + k + 1, chunk["legal"][k])
 
 
 def test_rows_at_once_are_the_rows_one_by_one_around_the_ring() -> None:
@@ -58,6 +65,7 @@ def test_rows_at_once_are_the_rows_one_by_one_around_the_ring() -> None:
             writer.begin(ROWS)
             if chunk == 0:
                 writer.put_observation(0, np.zeros((2, 4), np.float32), np.zeros(2, int), 0)
+                writer.put_legal(0, np.ones((2, 5), np.bool_))
             rows = rows_of(rng)
             write(writer, writer.head, rows)
             writer.commit(writer.head + ROWS)
@@ -65,6 +73,9 @@ def test_rows_at_once_are_the_rows_one_by_one_around_the_ring() -> None:
         assert writer.ring.rows % ROWS, "no chunk lay across the end of the ring"
         pending = writer.columns.age[0, writer.head % writer.ring.rows]
         assert pending.tolist() == np.minimum(rows["age"][-1], MAX_AGE).tolist()
+        assert writer.columns.legal is not None
+        waiting = writer.columns.legal[0, writer.head % writer.ring.rows]
+        assert (waiting == rows["legal"][-1]).all()
         digests.append([(name, array.tobytes()) for name, array in writer.columns.data()])
     assert digests[0] == digests[1]
 
@@ -146,9 +157,31 @@ def test_rows_that_are_not_reserved_are_refused() -> None:
     writer.begin(ROWS)
     with pytest.raises(RowRefused, match=rf"row {ROWS + 1} .*rows 0 to {ROWS} are"):
         writer.observations(2, ROWS)
+    with pytest.raises(RowRefused, match=rf"row {ROWS + 1} .*rows 0 to {ROWS} are"):
+        writer.legal(2, ROWS)
+    with pytest.raises(RowRefused, match=rf"row {ROWS + 1} .*rows 0 to {ROWS} are"):
+        writer.put_legal(ROWS + 1, chunk["legal"][0])
     with pytest.raises(RowRefused, match=rf"row {ROWS} .*rows 0 to {ROWS - 1} are"):
         writer.put_outcome(1, *(chunk[name] for name in OUTCOME), 0)
     with pytest.raises(RowRefused, match=rf"row {ROWS + 1} .*rows 0 to {ROWS} are"):
         writer.put_marks(2, chunk["age"], 0)
     with pytest.raises(RowRefused, match="row -1"):
         writer.observations(-1, 2)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.ones((2, 4), np.bool_), np.ones((2, 5), np.uint8), np.ones(2, np.bool_)]
+)
+def test_legal_actions_of_another_form_are_refused(bad: np.ndarray[Any, Any]) -> None:
+    writer = replay(LAYOUT).writer(0)
+    writer.begin(ROWS)
+    with pytest.raises(RowRefused, match=r"^legal for shard 0 .*spec wants \(2, 5\) of bool"):
+        writer.put_legal(0, bad)
+
+
+def test_a_policy_that_is_not_masked_has_no_place_for_legal_actions() -> None:
+    writer = replay(PLAIN).writer(0)
+    writer.begin(ROWS)
+    assert list(writer.legal(0, ROWS + 1)) == [None] * (ROWS + 1)
+    with pytest.raises(RowRefused, match="not masked"):
+        writer.put_legal(0, np.ones((2, 5), np.bool_))

@@ -21,6 +21,7 @@ SUBJECTS = {
     "micro": "single operations over the least they could cost",
     "replay": "append and sample in one process over a bare gather and over other libraries",
     "pipeline": "a writer and a reader at once, and weights from process to process",
+    "treasurehunt": "turns/s of the original's setting over what its arithmetic allows",
     "cartpole": "wall clock until CartPole is solved over a plain loop and stable-baselines3",
 }
 WITH_PEERS = ("replay", "pipeline", "cartpole")

@@ -69,8 +69,9 @@ def run(
     entries: Entries,
     only: Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
+    config: Path = CARTPOLE,
 ) -> Iterator[RunFolder]:
-    """Train configs/cartpole.toml to its end; the folder is removed afterwards.
+    """Train a config to its end; the folder is removed afterwards.
 
     Args:
         overrides: as `--set`.
@@ -83,7 +84,7 @@ def run(
     """
     place = tempfile.mkdtemp(prefix="tuitrain-bench-")
     try:
-        folder = create_run(resolve(load_config(CARTPOLE, [*overrides, f"run.out_dir={place}"])))
+        folder = create_run(resolve(load_config(config, [*overrides, f"run.out_dir={place}"])))
         (folder.path / OPTIONS).write_text(json.dumps(options or {}))
         code = supervise(folder.path, headless=False, plan=MeasuringPlan(entries, only))
         if code:

@@ -168,6 +168,14 @@ def fault(do: str, link: Link) -> None:
         raise ValueError("the reason")
     if do == "raise unencodable":
         raise ValueError("the reason: \udcff" + 5_000 * "\x1b")
+    if do == "print on a full disk":
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, 1)
+        os.dup2(full, 2)
+        for _ in range(3):
+            print("a line " * 10_000)
+            print("and an error", file=sys.stderr)
+        link.notice("it has printed")
     if do == "leave a thread":
         threading.Thread(target=_for_ever).start()
         link.notice("a thread is left")

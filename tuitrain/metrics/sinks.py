@@ -12,6 +12,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +42,16 @@ class JsonlSink:
             self._failed(error)
 
     def write(self, line: Mapping[str, Any]) -> bool:
-        """Append one line; False if it was lost. Never raises ``OSError``."""
+        """Append one line; False if it was lost. Never raises."""
         if self._fd is None:
             self.failures += 1
             return False
-        data = to_json(line).encode() + b"\n"
-        if self._torn:
-            data = b"\n" + data
         try:
+            data = to_json(line).encode() + b"\n"
+            if self._torn:
+                data = b"\n" + data
             written = os.write(self._fd, data)
-        except OSError as error:
+        except Exception as error:  # whatever it is, training goes on
             self._failed(error)
             return False
         if written < len(data):  # no space for the rest
@@ -61,17 +62,18 @@ class JsonlSink:
         return True
 
     def close(self) -> None:
-        """Close the file. May be called twice."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        """Close the file. May be called twice. Never raises."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with suppress(OSError):  # some file systems tell only here what they have not written
+                os.close(fd)
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: Exception) -> None:
         self.failures += 1
-        if not self._failing and self._on_failure is not None:
-            self._failing = True
-            self._on_failure(f"cannot write {self.path}: {error.strerror}; training goes on")
-        self._failing = True
+        told, self._failing = self._failing, True
+        if not told and self._on_failure is not None:
+            why = error.strerror if isinstance(error, OSError) else repr(error)
+            self._on_failure(f"cannot write {self.path}: {why}; training goes on")
 
 
 class RecordHistory:

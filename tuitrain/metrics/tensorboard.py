@@ -14,6 +14,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,11 @@ class TensorBoardSink:
         return True
 
     def close(self) -> None:
-        """Close the file. May be called twice."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        """Close the file. May be called twice. Never raises."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with suppress(OSError):  # some file systems tell only here what they have not written
+                os.close(fd)
 
     def _append(self, fd: int, data: bytes) -> None:
         """All of `data` or nothing. Raises ``OSError``."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import faulthandler
+import functools
 import importlib
 import os
 import signal
@@ -25,6 +26,7 @@ from tuitrain.config.schema import Config
 from tuitrain.workers import messages
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.link import Link, StopRequested
+from tuitrain.workers.log import LogFile, text_stream
 
 _PR_SET_PDEATHSIG = 1
 MAX_MESSAGE_CHARS = 2_000
@@ -65,12 +67,14 @@ class ChildArgs:
 def main(args: ChildArgs) -> None:
     """Run one worker to its end. Exit code 0 after `Stop`, 1 after an exception."""
     _die_with_parent(args)
-    _redirect_output(args.log_path)
+    logs = _redirect_output(args.log_path)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if args.nice:
         with suppress(OSError):
             os.nice(args.nice)
     link = Link(args.control, args.doorbell, args.peers, args.config.supervisor.heartbeat_s)
+    for log in logs:
+        log.on_loss = functools.partial(link.notice, level="warning")
     try:
         module_name, _, function_name = args.entry.partition(":")
         module = importlib.import_module(module_name)
@@ -122,7 +126,7 @@ def _watch_lifeline(fd: int) -> None:
     os.killpg(os.getpid(), signal.SIGKILL)
 
 
-def _redirect_output(log_path: str) -> None:
+def _redirect_output(log_path: str) -> list[LogFile]:
     """stdin from /dev/null; stdout and stderr, also of C code, into the worker's log."""
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -132,10 +136,10 @@ def _redirect_output(log_path: str) -> None:
     os.close(log)
     os.close(null)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115  # lives as long as the process
-    # Text that cannot be encoded must not fail the worker that prints it.
-    sys.stdout = open(1, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stdout, out = text_stream(1)
+    sys.stderr, err = text_stream(2)
     faulthandler.enable(file=2)
+    return [out, err]
 
 
 def _report_failure(control: Connection, error: BaseException) -> None:

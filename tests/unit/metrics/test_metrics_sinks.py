@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
 import json
 import math
+import os
 from pathlib import Path
 
 import pandas as pd  # type: ignore[import-untyped]
+import pytest
 
 from tuitrain.metrics.records import COMMON_FIELDS, FIELDS, stamped
 from tuitrain.metrics.sinks import JsonlSink, RecordHistory, read_jsonl, to_json
+from tuitrain.metrics.tensorboard import TensorBoardSink
 
 
 def test_lines_are_readable_as_soon_as_they_are_written(tmp_path: Path) -> None:
@@ -63,6 +67,39 @@ def test_a_full_disk_is_told_once_and_never_raised() -> None:
     assert sink.failures == 5
     assert len(told) == 1
     assert "No space left on device; training goes on" in told[0]
+    sink.close()
+
+
+def test_a_line_that_makes_no_sense_is_a_lost_one(tmp_path: Path) -> None:
+    class Fails:
+        def __str__(self) -> str:
+            raise ZeroDivisionError("whatever it is")
+
+    told: list[str] = []
+    sink = JsonlSink(tmp_path / "m.jsonl", told.append)
+    assert not sink.write({"a": Fails()})
+    assert sink.write({"a": 2})
+    assert (sink.failures, list(read_jsonl(sink.path))) == (1, [{"a": 2}])
+    assert "ZeroDivisionError('whatever it is'); training goes on" in told[0]
+    sink.close()
+
+
+@pytest.mark.parametrize("kind", ["json lines", "event file"])
+def test_what_is_told_only_at_the_close_is_survived(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Network file systems tell there that they are full."""
+    sink = (
+        JsonlSink(tmp_path / "m.jsonl") if kind == "json lines" else TensorBoardSink(tmp_path, 0.0)
+    )
+    really_close = os.close
+
+    def close(fd: int) -> None:
+        really_close(fd)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "close", close)
+    sink.close()
     sink.close()
 
 

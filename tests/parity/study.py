@@ -37,7 +37,7 @@ PILOT_SEEDS = tuple(range(1001, 1011))
 
 CONTROLS = ("learner_off", "publishing_frozen", "rewards_shuffled")
 """Learner processes of ``tests.learning.doubles``, one part of the learning taken out of each."""
-CONTROL_SEEDS = (1, 2, 3, 4)
+CONTROL_SEEDS = (1, 2, 3)
 LAGS = ("lag_updates_p50", "lag_updates_p95")
 
 
@@ -82,8 +82,32 @@ STUDIES = {
     "cartpole": Study(
         "cartpole.toml",
         ("actors.count=1", "eval.episodes=50"),
-        seeds=30,
+        seeds=24,
         margin=25.0,
+    ),
+    "treasurehunt": Study(
+        "treasurehunt.toml",
+        ("actors.count=1", "eval.every_steps=5000", "eval.episodes=64"),
+        seeds=12,
+        margin=2.0,
+    ),
+    "minatar": Study(
+        "minatar-breakout.toml",
+        (
+            "actors.count=1",
+            "run.total_steps=60000",
+            "exploration.epsilon_decay_steps=20000",
+            "exploration.epsilon_end=0.02",
+            "learner.n_step=3",
+            "learner.double=true",
+            "learner.lr=1e-3",
+            "learner.lr_schedule=linear",
+            "eval.every_steps=5000",
+            "eval.episodes=100",
+            "eval.max_episode_steps=1000",
+        ),
+        seeds=18,
+        margin=0.6,
     ),
 }
 

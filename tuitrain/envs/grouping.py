@@ -1,4 +1,4 @@
-"""Agents by policy, and copies of an environment that all have the same: for lanes of every kind.
+"""Which agents act under which policy, and what each policy then sees and does.
 
 Knows nothing of how environments are stepped.
 """
@@ -6,14 +6,15 @@ Knows nothing of how environments are stepped.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from tuitrain.config.schema import is_pattern
-from tuitrain.envs.spaces import EnvError, action_count, observation_form
-from tuitrain.envs.spec import EnvSpec, PolicySpec
+from tuitrain.envs.observations import form_of
+from tuitrain.envs.spaces import EnvError, action_count
+from tuitrain.envs.spec import PolicySpec
 
 PolicyMap = str | Mapping[str, str]
 """`policies.map` of a config: "each", "shared", or agent or pattern -> policy."""
@@ -46,12 +47,24 @@ def policies_of(env: Any, where: str, policy_map: PolicyMap) -> dict[str, Policy
                 f"{at}: {policy!r} cannot be a policy's name (letters, digits, '.', '_', '-', at "
                 "most 64). Name its policy in policies.map."
             )
-        form = observation_form(env.observation_space(agent), at)
-        spec = PolicySpec(*form, action_count(env.action_space(agent), at), (name,))
+        spec = agent_spec(env.observation_space(agent), env.action_space(agent), name, at)
         if policy in specs:
             spec = _joined(specs[policy], spec, f"{where}: policy {policy!r}")
         specs[policy] = spec
     return specs
+
+
+def agent_spec(observation_space: Any, action_space: Any, agent: str, where: str) -> PolicySpec:
+    """What a policy of one agent sees and does.
+
+    Raises:
+        UnsupportedSpace: one of its spaces is not supported.
+    """
+    n_actions = action_count(action_space, where)
+    form = form_of(observation_space, n_actions, where)
+    return PolicySpec(
+        form.shape, form.dtype, n_actions, (agent,), masked=form.masked, parts=form.parts
+    )
 
 
 def _policy_names(
@@ -93,50 +106,3 @@ def _joined(policy: PolicySpec, agent: PolicySpec, where: str) -> PolicySpec:
             "Give them policies of their own in policies.map."
         )
     return joined
-
-
-def build_copies(
-    factories: Sequence[Callable[[], Any]], where: str, spec_of: Callable[[Any], EnvSpec]
-) -> tuple[list[Any], EnvSpec]:
-    """Call every factory; what all of them see and do.
-
-    Raises:
-        EnvError: two calls gave the same object, or copies differ; those built are closed.
-    """
-    envs: list[Any] = []
-    specs: list[EnvSpec] = []
-    try:
-        for factory in factories:
-            envs.append(factory())
-            # Two lanes over one object would reset and step each other's episodes.
-            if any(_innermost(envs[-1]) is _innermost(env) for env in envs[:-1]):
-                raise EnvError(
-                    f"{where}: its factory returned the same environment twice. "
-                    "It must build a new one in every call."
-                )
-            specs.append(spec_of(envs[-1]))
-            differences = specs[0].differences(specs[-1])
-            if _order(envs[0]) != _order(envs[-1]):
-                differences.append(f"agents in order {_order(envs[0])} and {_order(envs[-1])}")
-            if differences:
-                raise EnvError(f"{where}: its copies differ: " + "; ".join(differences))
-    except BaseException:
-        close_all(envs)
-        raise
-    return envs, specs[0]
-
-
-def close_all(envs: list[Any]) -> None:
-    """Close every environment that can be closed, once: the list is empty afterwards."""
-    while envs:
-        close = getattr(envs.pop(0), "close", None)
-        if close is not None:
-            close()
-
-
-def _innermost(env: Any) -> Any:
-    return getattr(env, "unwrapped", env)
-
-
-def _order(env: Any) -> list[str]:
-    return [str(agent) for agent in getattr(env, "possible_agents", ())]

@@ -49,11 +49,13 @@ def make_lanes(
     n_envs: int,
     policy_map: PolicyMap = "each",
     build: Callable[[EnvConfig], Any] | None = None,
+    told: EnvSpec | None = None,
 ) -> AnyLanes:
     """Build `n_envs` copies of an environment.
 
     Args:
         policy_map: `policies.map`.
+        told: what others have found, see ``copies.with_masks_of_infos``; None is to look oneself.
         build: what builds one copy, for who wants them otherwise than ``build_env`` makes them.
 
     Raises:
@@ -78,14 +80,14 @@ def make_lanes(
     if is_turn_world(env):
         return WorldLanes(factories, *of_several)
     if is_parallel(env):
-        return ParallelLanes(factories, *of_several)
+        return ParallelLanes(factories, *of_several, told)
     if not isinstance(policy_map, str) and policy_map:
         env.close()
         raise EnvError(
             f"environment {env_config.id!r} has one agent, but policies.map names "
             f"{', '.join(sorted(policy_map))}. Remove that table."
         )
-    return GymLanes(factories, env_config.id, env_config.n_frames)
+    return GymLanes(factories, env_config.id, env_config.n_frames, told)
 
 
 def inspect(env_config: EnvConfig, policy_map: PolicyMap = "each") -> EnvSpec:

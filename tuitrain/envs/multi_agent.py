@@ -1,24 +1,29 @@
 """Parallel multi-agent environments as lanes: PettingZoo's parallel API, by its shape.
 
 PettingZoo itself is not needed: anything with `possible_agents`, `observation_space(agent)`,
-`action_space(agent)`, `reset(seed=, options=)` and `step({agent: action})` will do. Agents act
-together until the episode ends for all of them in the same step; an environment whose agents come
-and go is refused when it does so. Autoreset is NEXT_STEP, exactly as for single-agent lanes (see
-``vector.py``). Knows nothing of replay, networks or processes.
+`action_space(agent)`, `reset(seed=, options=)` and `step({agent: action})` will do. Agents may end
+before others, come later or come back; an agent goes by its own termination or truncation. Where
+the environment has `agents`, these are the ones that act next; otherwise those that it sends an
+observation. Its episode is over when nobody is left, and autoreset is NEXT_STEP, exactly as for
+single-agent lanes (see ``vector.py``). Knows nothing of replay, networks or processes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuitrain.envs.grouping import PolicyMap, build_copies, close_all, policies_of
+from tuitrain.envs import masks
+from tuitrain.envs.copies import build_copies, close_all, with_masks_of_infos
+from tuitrain.envs.grouping import PolicyMap, policies_of
 from tuitrain.envs.metrics import EnvMetrics
-from tuitrain.envs.spaces import EnvError, check_observation, check_reward, checked_actions
-from tuitrain.envs.spec import EnvSpec, PolicySpec
+from tuitrain.envs.observations import Write, writer_of
+from tuitrain.envs.spaces import EnvError, check_reward, checked_actions
+from tuitrain.envs.spec import EnvSpec
 from tuitrain.envs.vector import LaneStep, checked_seeds, empty_step
 
 
@@ -31,6 +36,18 @@ def is_parallel(env: Any) -> bool:
         and callable(getattr(env, "step", None))
         and not hasattr(env, "agent_iter")
     )
+
+
+class _Place(NamedTuple):
+    """One agent: its name, the environment's own object for it, and where its rows are."""
+
+    name: str
+    agent: Any
+    policy: str
+    offset: int
+    """Among its policy's agents, `stride` of them."""
+    stride: int
+    write: Write
 
 
 class ParallelLanes:
@@ -46,23 +63,39 @@ class ParallelLanes:
         env_id: str,
         n_frames: int,
         policy_map: PolicyMap,
+        told: EnvSpec | None = None,
     ) -> None:
         """Build every copy.
+
+        Args:
+            told: see ``copies.with_masks_of_infos``.
 
         Raises:
             EnvError: see ``policies_of`` and ``build_copies``.
             UnsupportedSpace: an agent's spaces are not supported.
         """
         self._where = where = f"environment {env_id!r}"
-        self._envs, self.spec = build_copies(
-            factories,
-            where,
-            lambda env: EnvSpec(env_id, n_frames, policies_of(env, where, policy_map)),
-        )
-        self.n_envs = len(self._envs)
+
+        def spec_of(env: Any) -> EnvSpec:
+            policies = policies_of(env, where, policy_map)
+            return EnvSpec(
+                env_id, n_frames, {n: replace(p, absences=True) for n, p in policies.items()}
+            )
+
+        self._envs, spec = build_copies(factories, where, spec_of)
         # The environment's own agent objects: names need not be strings.
-        self._agents = {str(agent): agent for agent in self._envs[0].possible_agents}
-        self._done = np.zeros(self.n_envs, np.bool_)
+        agents = {str(agent): agent for agent in self._envs[0].possible_agents}
+        self.spec = with_masks_of_infos(
+            spec, told, self._envs, lambda infos, name: _of(infos, agents[name])
+        )
+        self._mask_is_seen = {name: policy.masked for name, policy in spec.policies.items()}
+        self._places = [
+            _Place(name, agents[name], policy, offset, len(part.agents), writer_of(part))
+            for policy, part in self.spec.policies.items()
+            for offset, name in enumerate(part.agents)
+        ]
+        self.n_envs = len(self._envs)
+        self._alive = [[False] * len(self._places) for _ in self._envs]
         self.metrics = EnvMetrics()
         self._own = {
             name: empty_step(policy, self.n_envs) for name, policy in self.spec.policies.items()
@@ -80,7 +113,7 @@ class ParallelLanes:
         """See ``Lanes.step``.
 
         Raises:
-            EnvError: agents are missing, or the episode ended for some of them only.
+            EnvError: an agent goes without having ended, or something is not what it must be.
         """
         chosen = {
             name: checked_actions(
@@ -89,38 +122,46 @@ class ParallelLanes:
             for name, policy in self.spec.policies.items()
         }
         into = self._own if out is None else out
-        for index in range(self.n_envs):
-            if self._done[index]:
-                self._reset_one(index, None, into)
-            else:
+        for index, alive in enumerate(self._alive):
+            if any(alive):
                 self._step_one(index, chosen, into)
+            else:
+                self._reset_one(index, None, into)
         return into
 
     def close(self) -> None:
         """See ``Lanes.close``."""
         close_all(self._envs)
-        self._envs = []
 
     def _reset_one(self, index: int, seed: int | None, into: Mapping[str, LaneStep]) -> None:
         result = self._envs[index].reset(seed=seed, options=None)
         if not isinstance(result, tuple) or len(result) != 2:
             raise EnvError(f"{self._where}: reset() must return (observations, infos).")
-        self._done[index] = False
-        self._store_observations(index, result[0], "reset()", into)
-        for name, policy in self.spec.policies.items():
-            lanes = _lanes_of(index, policy)
-            into[name].reward[lanes] = 0.0
-            into[name].terminated[lanes] = False
-            into[name].truncated[lanes] = False
+        observations, infos = result
+        listed, alive = self._listed(index), self._alive[index]
+        for number, place in enumerate(self._places):
+            step, lane = into[place.policy], index * place.stride + place.offset
+            step.reward[lane] = 0.0
+            step.terminated[lane] = step.truncated[lane] = False
+            alive[number] = (
+                place.name in listed if listed is not None else place.agent in observations
+            )
+            if alive[number]:
+                self._see(place, lane, step, observations, infos, "reset()", ended=False)
+            else:
+                _leave_out(step, lane)
+        if not any(alive):
+            raise EnvError(f"{self._where}: after reset() there is no agent.")
 
     def _step_one(
         self, index: int, chosen: Mapping[str, list[int]], into: Mapping[str, LaneStep]
     ) -> None:
-        actions: dict[Any, int] = {}
-        for name, policy in self.spec.policies.items():
-            first = index * len(policy.agents)
-            for offset, agent in enumerate(policy.agents):
-                actions[self._agents[agent]] = chosen[name][first + offset]
+        alive = self._alive[index]
+        actions = {
+            place.agent: chosen[place.policy][index * place.stride + place.offset]
+            for place, acts in zip(self._places, alive, strict=True)
+            if acts
+        }
         result = self._envs[index].step(actions)
         if not isinstance(result, tuple) or len(result) != 5:
             raise EnvError(
@@ -128,54 +169,91 @@ class ParallelLanes:
                 "truncations, infos)."
             )
         observations, rewards, terminations, truncations, infos = result
-        self._store_observations(index, observations, "step()", into)
-        told = infos if isinstance(infos, Mapping) else None
-        ended: list[str] = []
-        for name, policy in self.spec.policies.items():
-            out, first = into[name], index * len(policy.agents)
-            for offset, agent in enumerate(policy.agents):
-                lane, key = first + offset, self._agents[agent]
+        listed = self._listed(index)
+        for number, place in enumerate(self._places):
+            step, lane = into[place.policy], index * place.stride + place.offset
+            key = place.agent
+            if alive[number]:
                 try:
-                    where = f"{self._where}, agent {agent!r}, step()"
-                    out.reward[lane] = check_reward(rewards[key], where)
-                    out.terminated[lane] = bool(terminations[key])
-                    out.truncated[lane] = bool(truncations[key])
+                    reward, ends, cut = rewards[key], terminations[key], truncations[key]
                 except KeyError:
-                    raise EnvError(
-                        f"{self._where}: step() gave no reward, termination or truncation for "
-                        f"agent {agent!r}. {_TOGETHER}"
-                    ) from None
-                if out.terminated[lane] or out.truncated[lane]:
-                    ended.append(agent)
-                if told and (info := told.get(key)):
-                    self.metrics.add(name, info)
-        if ended and len(ended) < len(self._agents):
-            going = sorted(set(self._agents) - set(ended))
-            raise EnvError(
-                f"{self._where}: the episode ended for {', '.join(sorted(ended))} but not for "
-                f"{', '.join(going)}. {_TOGETHER}"
-            )
-        self._done[index] = bool(ended)
+                    raise self._gone(place, "no reward, termination or truncation") from None
+                step.reward[lane] = check_reward(reward, self._at(place, "step()"))
+                step.terminated[lane], step.truncated[lane] = ends, cut
+                goes_on = alive[number] = not (ends or cut)
+                if goes_on and listed is not None and place.name not in listed:
+                    raise self._gone(place, "no place among its agents")
+                if key not in observations:
+                    raise self._gone(place, "no observation")
+                self._see(place, lane, step, observations, infos, "step()", ended=bool(ends))
+                if infos and (info := _of(infos, key)):
+                    self.metrics.add(place.policy, info)
+                continue
+            step.reward[lane] = 0.0
+            step.terminated[lane] = step.truncated[lane] = False
+            if (
+                key in observations
+                and (listed is None or place.name in listed)
+                and not (_of(terminations, key) or _of(truncations, key))
+            ):
+                alive[number] = True
+                self._see(place, lane, step, observations, infos, "step()", ended=False)
+            else:
+                _leave_out(step, lane)
 
-    def _store_observations(
-        self, index: int, observations: Any, call: str, into: Mapping[str, LaneStep]
+    def _see(
+        self,
+        place: _Place,
+        lane: int,
+        step: LaneStep,
+        observations: Any,
+        infos: Any,
+        call: str,
+        *,
+        ended: bool,
     ) -> None:
-        for name, policy in self.spec.policies.items():
-            first = index * len(policy.agents)
-            for offset, agent in enumerate(policy.agents):
-                where = f"{self._where}, agent {agent!r}, {call}"
-                try:
-                    observation = observations[self._agents[agent]]
-                except KeyError:
-                    raise EnvError(f"{where}: gave no observation. {_TOGETHER}") from None
-                check_observation(
-                    observation, policy.observation_shape, policy.declared_dtype, where
-                )
-                into[name].observation[first + offset] = observation
+        """Write what an agent observes, and what it may do unless it has come to an end."""
+        try:
+            observation = observations[place.agent]
+        except KeyError:
+            raise self._gone(place, "no observation") from None
+        place.write(step.observation, lane, observation, self._at(place, call))
+        assert step.absent is not None
+        step.absent[lane] = False
+        legal = step.legal
+        if legal is None:
+            if infos and masks.mask_in(_of(infos, place.agent)) is not None:
+                raise masks.unexpected(self._at(place, call))
+        elif ended:
+            legal[lane] = True
+        else:
+            said = observation if self._mask_is_seen[place.policy] else _of(infos, place.agent)
+            masks.write_mask(legal[lane], masks.mask_in(said), self._at(place, call))
+
+    def _listed(self, index: int) -> set[str] | None:
+        """Names of the agents that act next, if the environment says so."""
+        agents = getattr(self._envs[index], "agents", None)
+        return None if agents is None else {str(agent) for agent in agents}
+
+    def _at(self, place: _Place, call: str) -> str:
+        return f"{self._where}, agent {place.name!r}, {call}"
+
+    def _gone(self, place: _Place, what: str) -> EnvError:
+        return EnvError(
+            f"{self._at(place, 'step()')}: gave {what}. An agent that goes must be terminated or "
+            "truncated in its last step, with a final observation."
+        )
 
 
-_TOGETHER = "All agents must be present until the episode ends for all of them in one step."
+def _of(told: Any, agent: Any) -> Any:
+    """What a dictionary by agent says about one; None if nothing."""
+    return told.get(agent) if isinstance(told, dict) else None
 
 
-def _lanes_of(index: int, policy: PolicySpec) -> slice:
-    return slice(index * len(policy.agents), (index + 1) * len(policy.agents))
+def _leave_out(step: LaneStep, lane: int) -> None:
+    """A row in which there is no such agent; always the same bytes."""
+    assert step.absent is not None
+    step.observation[lane] = 0
+    step.absent[lane] = True
+    if step.legal is not None:
+        step.legal[lane] = True

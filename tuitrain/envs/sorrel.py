@@ -23,12 +23,13 @@ class SorrelWorld:
 
     It uses ``world``, ``agents``, ``turn`` and ``reset()`` of the environment; ``map``, an array of
     entities, of the world; ``has_transitions`` and ``transition(world)`` of an entity;
-    ``pov(world)``, ``act(world, action)`` and ``is_done(world)`` of an agent. What agents choose
-    and remember with (``get_action``, ``add_memory``, models) is not used.
+    ``pov(world)``, ``act(world, action)`` and ``is_done(world)`` of an agent, and ``legal(world)``
+    if there is one: which of its actions it may take now, an array of bool. What agents choose and
+    remember with (``get_action``, ``add_memory``, models) is not used.
 
     Agents are called ``agent_0``, ``agent_1``, … in the order in which they act. Views are
-    flattened and given as float32. An epoch is cut after `max_turns`; it terminates after a turn
-    that left all agents done. An environment whose ``take_turn`` does more than Sorrel's needs a
+    flattened and given as float32. An agent that is done takes no part in the epoch any more; when
+    all are, it terminates. An epoch is cut after `max_turns`. An environment whose ``take_turn`` does more than Sorrel's needs a
     subclass with a ``begin_turn`` or ``end_turn`` of its own.
 
     Args:
@@ -51,6 +52,8 @@ class SorrelWorld:
         )
         self._n_actions = n_actions
         self.possible_agents = [f"agent_{number}" for number in range(len(environment.agents))]
+        if any(hasattr(agent, "legal") for agent in environment.agents):
+            self.legal = self._legal  # whoever has this method has masks
 
     def observation_space(self, agent: str) -> spaces.Box:
         """As large as what the agent sees now."""
@@ -92,19 +95,21 @@ class SorrelWorld:
         return float(reward)
 
     def end_turn(self) -> tuple[bool, bool]:
-        """Whether the epoch has ended.
-
-        Raises:
-            EnvError: some agents are done and others are not.
-        """
+        """Whether the epoch has ended."""
         environment = self.environment
-        done = [bool(agent.is_done(environment.world)) for agent in environment.agents]
-        if any(done) and not all(done):
-            raise EnvError(
-                f"{type(environment).__name__}: after turn {environment.turn} some agents are done "
-                "and others are not. An epoch must end for all of them in one turn."
-            )
-        return done[0], environment.turn >= self._max_turns
+        done = all(agent.is_done(environment.world) for agent in environment.agents)
+        return done, environment.turn >= self._max_turns
+
+    def present(self, agent: str) -> bool:
+        """Whether an agent is not done."""
+        return not self._agent(agent).is_done(self.environment.world)
+
+    def _legal(self, agent: str) -> NDArray[np.bool_]:
+        """What an agent may do now; one that does not say so may do everything."""
+        legal = getattr(self._agent(agent), "legal", None)
+        if legal is None:
+            return np.ones(self.action_space(agent).n, np.bool_)
+        return np.asarray(legal(self.environment.world))
 
     def _agent(self, name: str) -> Any:
         return self.environment.agents[self.possible_agents.index(name)]

@@ -17,8 +17,9 @@ from gymnasium import spaces
 from tuitrain.envs.spec import STORED_DTYPES
 
 SUPPORTED = (
-    f"supported: Box observations of dtype {', '.join(STORED_DTYPES)} with 1 dimension (vector) "
-    "or 2 to 3 dimensions (image), and Discrete actions starting at 0"
+    "supported: Box observations with 1 dimension (vector) or 2 to 3 dimensions (image), Discrete, "
+    "MultiDiscrete and MultiBinary ones, Dicts and Tuples of all these, and Discrete actions "
+    "starting at 0"
 )
 
 
@@ -34,30 +35,23 @@ class BadObservation(EnvError):
     """An observation has not the shape or dtype that the environment declares."""
 
 
-def observation_form(space: Any, where: str) -> tuple[tuple[int, ...], str]:
-    """Shape and declared dtype name of a supported observation space.
+def box_form(space: spaces.Box, where: str) -> tuple[tuple[int, ...], str]:
+    """Shape and declared dtype name of a supported Box.
 
     Args:
         space: the declared observation space.
         where: whose space it is, for the error.
 
     Raises:
-        UnsupportedSpace: anything but a Box of a dtype in ``STORED_DTYPES`` with 1 to 3
-            dimensions, none of them empty. Integers are refused: whether they are to be levels
-            (uint8) or numbers (float32) is for a wrapper to say.
+        UnsupportedSpace: not of a dtype in ``STORED_DTYPES`` with 1 to 3 dimensions, none of them
+            empty.
     """
-    if not isinstance(space, spaces.Box):
-        raise UnsupportedSpace(
-            f"{where}: its observation space is {_name(space)}; {SUPPORTED}. A factory that wraps "
-            "it in gymnasium.wrappers.FlattenObservation, and that in DtypeObservation(env, "
-            "numpy.float32), makes it usable: numbers side by side, a choice as zeros and a one."
-        )
     shape, dtype = tuple(int(n) for n in space.shape), np.dtype(space.dtype)
     if dtype.name not in STORED_DTYPES:
         raise UnsupportedSpace(
-            f"{where}: its observations are Box{list(shape)} of dtype {dtype}; {SUPPORTED}. "
-            "A factory that wraps it in gymnasium.wrappers.DtypeObservation(env, numpy.float32) "
-            "makes it usable."
+            f"{where}: its observations are Box{list(shape)} of dtype {dtype}; known are "
+            f"{', '.join(STORED_DTYPES)}. A factory that wraps it in "
+            "gymnasium.wrappers.DtypeObservation(env, numpy.float32) makes it usable."
         )
     if not 1 <= len(shape) <= 3 or 0 in shape:
         raise UnsupportedSpace(
@@ -74,7 +68,7 @@ def action_count(space: Any, where: str) -> int:
         UnsupportedSpace: anything but ``Discrete`` starting at 0.
     """
     if not isinstance(space, spaces.Discrete):
-        raise UnsupportedSpace(f"{where}: its action space is {_name(space)}; {SUPPORTED}.")
+        raise UnsupportedSpace(f"{where}: its action space is {shown(space)}; {SUPPORTED}.")
     if int(space.start) != 0:
         raise UnsupportedSpace(
             f"{where}: its action space is Discrete({int(space.n)}, start={int(space.start)}); "
@@ -158,6 +152,7 @@ def checked_actions(actions: Any, lanes: int, n_actions: int, policy: str) -> li
     return chosen
 
 
-def _name(space: Any) -> str:
+def shown(space: Any) -> str:
+    """A space for an error, cut where it is long."""
     text = repr(space)
     return text if len(text) <= 120 else f"{type(space).__name__} ({text[:100]}…)"

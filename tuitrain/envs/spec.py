@@ -9,18 +9,65 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-STORED_DTYPES = {"uint8": "uint8", "bool": "uint8", "float32": "float32", "float64": "float32"}
+_NUMBERS = "float16 float32 float64 int8 int16 int32 int64 uint16 uint32 uint64"
+
+STORED_DTYPES = {"uint8": "uint8", "bool": "uint8"} | dict.fromkeys(_NUMBERS.split(), "float32")
 """Declared dtypes that are supported, and what they are kept and learned from as."""
 
 
 def stored_dtype(declared: str | np.dtype[Any]) -> np.dtype[Any]:
     """How observations of a declared dtype are kept: see ``STORED_DTYPES``."""
     return np.dtype(STORED_DTYPES[np.dtype(declared).name])
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of an observation that is made of several, and where it is in the row they become.
+
+    Attributes:
+        path: keys of dictionaries and places in tuples that lead to it; () is the whole.
+        kind: "box" (its numbers), "binary" (zeros and ones) or "one_hot" (a zero for every value
+            that a number may have, and a one).
+        shape, dtype: of the part, as declared; shape () of a single number.
+        column: its first one in the row.
+        values: of a one-hot part: how many each of its numbers has, in C order; else ().
+        lowest: of a one-hot part: the smallest value of each of its numbers; else ().
+    """
+
+    path: tuple[str | int, ...]
+    kind: str
+    shape: tuple[int, ...]
+    dtype: str
+    column: int = 0
+    values: tuple[int, ...] = ()
+    lowest: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> int:
+        """How many numbers of the row it is."""
+        return sum(self.values) if self.kind == "one_hot" else math.prod(self.shape)
+
+    @property
+    def name(self) -> str:
+        """Its path in words, "" for the whole."""
+        return ".".join(str(key) for key in self.path)
+
+    def described(self) -> str:
+        """In words, e.g. "0…3: position, float32[4]"."""
+        last = self.column + self.columns - 1
+        where = f"{self.column}…{last}" if last > self.column else str(self.column)
+        what = f"{self.dtype}{list(self.shape)}"
+        if self.kind == "one_hot":
+            several = len(self.values) > 1
+            of = f"{list(self.values)} values" if several else f"{self.values[0]} values"
+            what = f"{'one-hots' if several else 'one-hot'} of {of}"
+        return f"{where}: {self.name or 'the observation'}, {what}"
 
 
 @dataclass(frozen=True)
@@ -34,6 +81,9 @@ class PolicySpec:
         agents: agents of one environment that act under this policy, in lane order.
         masked: whether the environment says which actions are legal.
         absences: whether agents may come later than others, or leave before them.
+        parts: what the environment's observation is made of; () where it is this one array. A
+            single part that is a box is that array, in its shape; otherwise they lie side by side
+            in a row of float32.
     """
 
     observation_shape: tuple[int, ...]
@@ -42,6 +92,7 @@ class PolicySpec:
     agents: tuple[str, ...]
     masked: bool = False
     absences: bool = False
+    parts: tuple[Part, ...] = ()
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -55,10 +106,15 @@ class PolicySpec:
 
     def described(self) -> str:
         """In words, e.g. "observations float32[4], 2 actions"."""
+        masks = ", masks of legal ones" if self.masked else ""
         return (
             f"observations {self.observation_dtype}{list(self.observation_shape)}, "
-            f"{self.n_actions} actions"
+            f"{self.n_actions} actions{masks}"
         )
+
+    def layout(self) -> list[str]:
+        """One line for each part of an observation: its columns, its name, what it is."""
+        return [part.described() for part in self.parts]
 
 
 @dataclass(frozen=True)
@@ -98,10 +154,16 @@ class EnvSpec:
                 tuple(p["agents"]),
                 p["masked"],
                 p["absences"],
+                tuple(_part(part) for part in p["parts"]),
             )
             for name, p in data["policies"].items()
         }
         return cls(data["env_id"], data["n_frames"], policies)
+
+
+def _part(data: dict[str, Any]) -> Part:
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    return Part(**plain)
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, str]:
@@ -110,4 +172,6 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, str]:
         for key, item in value.items():
             out |= _flatten(item, f"{prefix}.{key}" if prefix else str(key))
         return out
+    if isinstance(value, tuple | list) and value and isinstance(value[0], dict):
+        return _flatten({str(place): item for place, item in enumerate(value)}, prefix)
     return {prefix: repr(value)}

@@ -4,21 +4,26 @@ What an agent sees in its turn already shows what those before it did, so its ob
 come with the step before: it is taken when it is the agent's turn, written into the row at hand,
 and answered by an action at once. A row is one turn of one agent; the row after it is that agent's
 own next turn. ``TurnLanes.turn`` therefore drives a whole turn and calls back for every action.
-Episodes end for all agents of a world together, at the end of a turn, and the turn after that is
-one in which all look at the final world and nobody moves: the boundary row of ``vector.py``.
+Episodes end at the end of a turn, and the turn after that is one in which all look at the final
+world and nobody moves: the boundary row of ``vector.py``. Where the world says who is present, an
+agent may go before the others and come back.
 Knows nothing of replay, networks or processes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuitrain.envs.grouping import PolicyMap, build_copies, close_all, policies_of
-from tuitrain.envs.spaces import EnvError, check_observation, check_reward, checked_actions
+from tuitrain.envs import masks
+from tuitrain.envs.copies import build_copies, close_all
+from tuitrain.envs.grouping import PolicyMap, policies_of
+from tuitrain.envs.observations import writer_of
+from tuitrain.envs.spaces import EnvError, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.envs.vector import Lanes, checked_seeds, empty_step
 
@@ -36,6 +41,13 @@ class TurnWorld(Protocol):
     A turn is ``begin_turn``, then ``pov`` and ``act`` for each agent in order, then ``end_turn``.
     After the turn that ended an episode comes one ``pov`` of each agent, then ``reset``.
 
+    Two more methods are optional. ``legal(agent)``, asked after ``pov``, says which actions the
+    agent may take now: an array of bool or whole numbers, one for each action. ``present(agent)``,
+    asked after ``end_turn``, says whether the agent takes part in the next turn. One that has gone
+    has come to its own end (it is *terminated*) and is asked nothing until it is back, where it
+    begins anew; when nobody is left, the episode is over. Who goes in the middle of a turn has its
+    part in it all the same. After ``reset`` everybody is there.
+
     Attributes:
         possible_agents: names of the agents, in the order of their turns.
     """
@@ -43,7 +55,7 @@ class TurnWorld(Protocol):
     possible_agents: Sequence[str]
 
     def observation_space(self, agent: str) -> Any:
-        """``gymnasium.spaces.Box`` of what ``pov`` returns: uint8 or float32."""
+        """The space of what ``pov`` returns, see ``observations.form_of``."""
         ...
 
     def action_space(self, agent: str) -> Any:
@@ -58,7 +70,7 @@ class TurnWorld(Protocol):
         """What happens before the agents act, such as things that grow."""
         ...
 
-    def pov(self, agent: str) -> NDArray[Any]:
+    def pov(self, agent: str) -> Any:
         """What an agent sees now."""
         ...
 
@@ -169,6 +181,10 @@ def seats_of(spec: EnvSpec, order: Sequence[str]) -> list[Seat]:
     return [found[agent] for agent in order]
 
 
+_ACTS, _LOOKS, _NOTHING = range(3)
+"""What an agent does in a turn: all of it, only look at the final world, or nothing."""
+
+
 class WorldLanes:
     """``TurnLanes`` over copies of a ``TurnWorld``: agent by agent, and for each world by world."""
 
@@ -186,71 +202,133 @@ class WorldLanes:
             UnsupportedSpace: an agent's spaces are not supported.
         """
         self._where = where = f"environment {env_id!r}"
-        worlds, self.spec = build_copies(
-            factories,
-            where,
-            lambda world: EnvSpec(env_id, n_frames, policies_of(world, where, policy_map)),
-        )
-        self._worlds: list[TurnWorld] = worlds
-        self.n_envs = len(worlds)
-        self._seats = seats_of(self.spec, worlds[0].possible_agents)
+
+        def spec_of(world: Any) -> EnvSpec:
+            masked, absences = (callable(getattr(world, n, None)) for n in ("legal", "present"))
+            policies = policies_of(world, where, policy_map)
+            for name, policy in policies.items():
+                policies[name] = replace(policy, masked=policy.masked or masked, absences=absences)
+            return EnvSpec(env_id, n_frames, policies)
+
+        self._worlds, self.spec = build_copies(factories, where, spec_of)
+        self.n_envs = len(self._worlds)
+        self._seats = seats_of(self.spec, self._worlds[0].possible_agents)
+        self._writes = {name: writer_of(policy) for name, policy in self.spec.policies.items()}
+        first = self._worlds[0]
+        self._says_legal, self._says_present = (hasattr(first, n) for n in ("legal", "present"))
+        shape = len(self._seats), self.n_envs
+        self._role = np.full(shape, _ACTS, np.int8)
+        self._terminated, self._truncated, self._absent = np.zeros((3, *shape), np.bool_)
         self._over = [False] * self.n_envs
+        self._terminal = [False] * self.n_envs
 
     def reset(self, seeds: Sequence[int]) -> None:
         """See ``TurnLanes.reset``."""
-        for world, seed in zip(self._worlds, checked_seeds(seeds, self.n_envs), strict=True):
-            world.reset(seed)
-        self._over = [False] * self.n_envs
+        for env, seed in enumerate(checked_seeds(seeds, self.n_envs)):
+            self._begin(env, seed)
 
     def turn(self, choose: Choose, into: Mapping[str, TurnRow]) -> None:
         """See ``TurnLanes.turn``.
 
         Raises:
-            EnvError: an observation or a reward is not what it must be.
+            EnvError: an observation, a mask or a reward is not what it must be.
         """
-        over = self._over
         for row in into.values():
             row.reward.fill(0.0)
-        for world, ended in zip(self._worlds, over, strict=True):
+        for world, ended in zip(self._worlds, self._over, strict=True):
             if not ended:
                 world.begin_turn()
-        for seat in self._seats:
+        for number, seat in enumerate(self._seats):
             policy, row = self.spec.policies[seat.policy], into[seat.policy]
             where = f"{self._where}, agent {seat.agent!r}"
-            seen, rewards = row.observation[seat.lanes], row.reward[seat.lanes]
-            for env, world in enumerate(self._worlds):
-                view = world.pov(seat.agent)
-                check_observation(
-                    view, policy.observation_shape, policy.declared_dtype, f"{where}, pov()"
-                )
-                seen[env] = view
+            roles = self._role[number].tolist()
+            self._look(seat, roles, row, where)
             given = choose(seat.policy, seat.place)
             chosen = checked_actions(given, self.n_envs, policy.n_actions, seat.policy)
+            rewards = row.reward[seat.lanes]
             for env, world in enumerate(self._worlds):
-                if not over[env]:
+                if roles[env] == _ACTS:
                     reward = world.act(seat.agent, chosen[env])
                     rewards[env] = check_reward(reward, f"{where}, act()")
-        for env, world in enumerate(self._worlds):
-            if over[env]:
-                world.reset(None)
-                terminated = truncated = over[env] = False
+        for told in (self._terminated, self._truncated, self._absent):
+            told.fill(False)
+        for env, over in enumerate(self._over):
+            if over:
+                self._begin(env, None)
             else:
-                terminated, truncated = self._end_turn(world)
-                over[env] = terminated or truncated
-            for name, policy in self.spec.policies.items():
-                lanes = slice(env * len(policy.agents), (env + 1) * len(policy.agents))
-                into[name].terminated[lanes] = terminated
-                into[name].truncated[lanes] = truncated
+                self._end(env)
+        for number, seat in enumerate(self._seats):
+            row = into[seat.policy]
+            row.terminated[seat.lanes] = self._terminated[number]
+            row.truncated[seat.lanes] = self._truncated[number]
+            if row.absent is not None:
+                row.absent[seat.lanes] = self._absent[number]
 
     def close(self) -> None:
         """See ``TurnLanes.close``."""
         close_all(self._worlds)
+
+    def _look(self, seat: Seat, roles: list[int], row: TurnRow, where: str) -> None:
+        """What an agent sees in every world, and what it may do there."""
+        write, seen = self._writes[seat.policy], row.observation[seat.lanes]
+        legal = None if row.legal is None else row.legal[seat.lanes]
+        for env, world in enumerate(self._worlds):
+            if roles[env] == _NOTHING:
+                seen[env] = 0  # always the same bytes
+            else:
+                view = world.pov(seat.agent)
+                write(seen, env, view, f"{where}, pov()")
+            if legal is None:
+                continue
+            if roles[env] == _NOTHING or self._terminal[env]:
+                legal[env] = True
+            elif self._says_legal:
+                masks.write_mask(legal[env], _legal(world, seat.agent), f"{where}, legal()")
+            else:
+                masks.write_mask(legal[env], masks.mask_in(view), f"{where}, pov()")
+
+    def _begin(self, env: int, seed: int | None) -> None:
+        """Start an episode, in which everybody acts."""
+        self._worlds[env].reset(seed)
+        self._over[env] = self._terminal[env] = False
+        self._role[:, env] = _ACTS
+        if self._says_present and not self._present(env).all():
+            raise EnvError(f"{self._where}: after reset() an agent is not present; all must be.")
+
+    def _end(self, env: int) -> None:
+        """End a turn: who has come to an end with it, and what everybody does in the next one."""
+        terminated, truncated = self._end_turn(self._worlds[env])
+        over = terminated or truncated
+        if not over and not self._says_present:
+            return
+        acted = self._role[:, env] == _ACTS
+        stays = self._present(env)
+        self._terminated[:, env] = acted & (terminated | ~stays)
+        self._truncated[:, env] = acted & truncated
+        looks = acted & over & (terminated | stays)
+        acts = stays & (not over)
+        # Who has gone shows its end in the next turn, as nothing, and is absent after it.
+        self._absent[:, env] = ~(acted | acts)
+        self._role[:, env] = np.where(looks, _LOOKS, np.where(acts, _ACTS, _NOTHING))
+        self._over[env] = over or not stays.any()
+        self._terminal[env] = terminated
+
+    def _present(self, env: int) -> NDArray[np.bool_]:
+        """Who takes part in the next turn, bool [seats]."""
+        if not self._says_present:
+            return np.ones(len(self._seats), np.bool_)
+        world: Any = self._worlds[env]
+        return np.array([bool(world.present(seat.agent)) for seat in self._seats])
 
     def _end_turn(self, world: TurnWorld) -> tuple[bool, bool]:
         result = world.end_turn()
         if not isinstance(result, tuple) or len(result) != 2:
             raise EnvError(f"{self._where}: end_turn() must return (terminated, truncated).")
         return bool(result[0]), bool(result[1])
+
+
+def _legal(world: Any, agent: str) -> Any:
+    return world.legal(agent)
 
 
 class ManyWorlds(Protocol):

@@ -17,16 +17,12 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from tuitrain.envs.grouping import build_copies, close_all
+from tuitrain.envs import masks
+from tuitrain.envs.copies import build_copies, close_all, with_masks_of_infos
+from tuitrain.envs.grouping import agent_spec
 from tuitrain.envs.metrics import EnvMetrics
-from tuitrain.envs.spaces import (
-    EnvError,
-    action_count,
-    check_observation,
-    check_reward,
-    checked_actions,
-    observation_form,
-)
+from tuitrain.envs.observations import writer_of
+from tuitrain.envs.spaces import EnvError, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 
 DEFAULT_POLICY = "default"
@@ -105,8 +101,9 @@ class Lanes(Protocol):
 class GymLanes:
     """``Lanes`` over copies of a single-agent gymnasium environment, stepped in turn.
 
-    Infos are dropped, but for the numbers in ``info["metrics"]``: collecting them costs more than
-    stepping a small environment, and those of one copy may be incompatible with those of another.
+    Infos are dropped, but for the numbers in ``info["metrics"]`` and masks of legal actions:
+    collecting them costs more than stepping a small environment, and those of one copy may be
+    incompatible with those of another.
 
     Attributes:
         metrics: what the environments have told of themselves.
@@ -117,8 +114,13 @@ class GymLanes:
         factories: Sequence[Callable[[], gymnasium.Env[Any, Any]]],
         env_id: str,
         n_frames: int,
+        told: EnvSpec | None = None,
     ) -> None:
         """Build every copy.
+
+        Args:
+            told: the spec that others have found; None asks the first copy whether its infos say
+                which actions are legal (see ``copies.with_masks_of_infos``).
 
         Raises:
             UnsupportedSpace: its spaces are not supported.
@@ -126,15 +128,17 @@ class GymLanes:
         """
         where = f"environment {env_id!r}"
         self._in_reset, self._in_step = f"{where}, reset()", f"{where}, step()"
-        self._envs, self.spec = build_copies(
+        self._envs, spec = build_copies(
             factories,
             where,
             lambda env: EnvSpec(env_id, n_frames, {DEFAULT_POLICY: _policy_of(env, where)}),
         )
+        self._mask_is_seen = spec.policies[DEFAULT_POLICY].masked
+        self.spec = with_masks_of_infos(spec, told, self._envs, lambda info, _: info)
         self.n_envs = len(self._envs)
         policy = self.spec.policies[DEFAULT_POLICY]
         self._n_actions = policy.n_actions
-        self._shape, self._dtype = policy.observation_shape, policy.declared_dtype
+        self._write = writer_of(policy)
         self._own = {DEFAULT_POLICY: empty_step(policy, self.n_envs)}
         self._over = [False] * self.n_envs
         self.metrics = EnvMetrics()
@@ -143,7 +147,7 @@ class GymLanes:
         """See ``Lanes.reset``."""
         own = self._own[DEFAULT_POLICY]
         for lane, seed in enumerate(checked_seeds(seeds, self.n_envs)):
-            own.observation[lane] = self._reset_one(lane, seed)
+            self._reset_one(lane, seed, own)
         for told in (own.reward, own.terminated, own.truncated):
             told.fill(0)
         return self._own
@@ -159,24 +163,31 @@ class GymLanes:
         given = actions[DEFAULT_POLICY]
         chosen = checked_actions(given, self.n_envs, self._n_actions, DEFAULT_POLICY)
         into = self._own if out is None else out
-        observations, rewards, terminated, truncated, _, _ = into[DEFAULT_POLICY]
+        step = into[DEFAULT_POLICY]
+        observations, rewards, terminated, truncated, legal, _ = step
         terminated.fill(False)
         truncated.fill(False)
-        over, shape, dtype, where = self._over, self._shape, self._dtype, self._in_step
+        over, write, where = self._over, self._write, self._in_step
         for lane, env in enumerate(self._envs):
             if over[lane]:
-                observations[lane] = self._reset_one(lane, None)
+                self._reset_one(lane, None, step)
                 rewards[lane] = 0.0
                 continue
             result = env.step(chosen[lane])
             if not isinstance(result, tuple) or len(result) != 5:
                 raise self._not_a_step(result)
             observation, reward, ends, cut, info = result
-            check_observation(observation, shape, dtype, where)
-            observations[lane] = observation
+            write(observations, lane, observation, where)
             rewards[lane] = check_reward(reward, where)
             if info:
                 self.metrics.add(DEFAULT_POLICY, info)
+                if legal is None and masks.mask_in(info) is not None:
+                    raise masks.unexpected(where)
+            if legal is not None:
+                if ends:
+                    legal[lane] = True
+                else:
+                    self._take_mask(legal[lane], observation, info, where)
             if ends or cut:
                 terminated[lane], truncated[lane], over[lane] = ends, cut, True
         return into
@@ -185,13 +196,20 @@ class GymLanes:
         """See ``Lanes.close``."""
         close_all(self._envs)
 
-    def _reset_one(self, lane: int, seed: int | None) -> Any:
+    def _reset_one(self, lane: int, seed: int | None, into: LaneStep) -> None:
         result = self._envs[lane].reset(seed=seed, options=None)
         if not isinstance(result, tuple) or len(result) != 2:
             raise EnvError(f"{self._in_reset} must return (observation, info).")
-        check_observation(result[0], self._shape, self._dtype, self._in_reset)
+        observation, info = result
+        self._write(into.observation, lane, observation, self._in_reset)
+        if into.legal is not None:
+            self._take_mask(into.legal[lane], observation, info, self._in_reset)
+        elif info and masks.mask_in(info) is not None:
+            raise masks.unexpected(self._in_reset)
         self._over[lane] = False
-        return result[0]
+
+    def _take_mask(self, row: NDArray[np.bool_], observation: Any, info: Any, where: str) -> None:
+        masks.write_mask(row, masks.mask_in(observation if self._mask_is_seen else info), where)
 
     def _not_a_step(self, result: Any) -> EnvError:
         n = len(result) if isinstance(result, tuple) else 1
@@ -222,5 +240,4 @@ def checked_seeds(seeds: Sequence[int], n_envs: int) -> list[int]:
 
 
 def _policy_of(env: gymnasium.Env[Any, Any], where: str) -> PolicySpec:
-    form = observation_form(env.observation_space, where)
-    return PolicySpec(*form, action_count(env.action_space, where), (DEFAULT_POLICY,))
+    return agent_spec(env.observation_space, env.action_space, DEFAULT_POLICY, where)

@@ -35,7 +35,7 @@ def checked_lanes(
         SpecMismatch: with one line per field that differs.
     """
     env = config.env.of_evaluations if for_evaluation else config.env
-    lanes = make_lanes(env, n_envs, config.policies.map)
+    lanes = make_lanes(env, n_envs, config.policies.map, told=spec)
     check_spec(lanes, config, spec, for_evaluation=for_evaluation)
     return lanes
 

@@ -105,7 +105,7 @@ class SameStepLanes(GymLanes):
     def step(self, actions: Any, out: Any = None) -> Any:
         result = super().step(actions, out)
         for lane in np.flatnonzero(self._over):
-            result["default"].observation[lane] = self._reset_one(int(lane), None)
+            self._reset_one(int(lane), None, result["default"])
         return result
 
 

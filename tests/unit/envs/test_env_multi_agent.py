@@ -21,8 +21,8 @@ def config(**kwargs: object) -> EnvConfig:
 
 def test_agents_have_policies_of_their_own() -> None:
     assert inspect(EnvConfig(id="tests.envs:TwoPolicies")).policies == {
-        "scout": PolicySpec((3,), "float32", 3, ("scout",)),
-        "digger": PolicySpec((4, 4), "uint8", 2, ("digger",)),
+        "scout": PolicySpec((3,), "float32", 3, ("scout",), absences=True),
+        "digger": PolicySpec((4, 4), "uint8", 2, ("digger",), absences=True),
     }
 
 
@@ -117,20 +117,6 @@ def test_actions_reach_the_agent_of_their_lane() -> None:
     # env-major: lanes 0, 1 are agents a, c of environment 0
     assert results["team"].observation[:, 0].tolist() == [7, 7, 8, 8]
     assert results["team"].observation[:, 3].tolist() == [0, 2, 0, 2]
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "message"),
-    [
-        ({"leave": "b"}, "the episode ended for b but not for a, c. All agents must be present"),
-        ({"vanish": "c"}, r"agent 'c', step\(\): gave no observation. All agents must be present"),
-    ],
-)
-def test_agents_that_come_and_go_are_refused(kwargs: dict[str, str], message: str) -> None:
-    lanes = make_lanes(config(p_terminate=0.0, **kwargs), 1)
-    lanes.reset([0])
-    with pytest.raises(EnvError, match=message):
-        lanes.step({name: np.zeros(1, np.int64) for name in "abc"})
 
 
 @pytest.mark.parametrize(

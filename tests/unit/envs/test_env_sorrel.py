@@ -114,18 +114,30 @@ def test_the_guides_config_is_sound(guide: ModuleType) -> None:
         assert inspect(config.env, shared).policies["foragers"].agents == ("agent_0", "agent_1")
 
 
-def test_done_ends_the_epoch_for_all_or_is_refused(guide: Any) -> None:
+def test_an_agent_that_is_done_leaves_and_the_epoch_ends_with_the_last(guide: Any) -> None:
     environment = guide.Foraging()
     world = SorrelWorld(environment, max_turns=5, n_actions=4)
     first, second = environment.agents
-    world.begin_turn()
-    assert world.end_turn() == (False, False)
-    first.is_done = second.is_done = lambda world: True
-    world.begin_turn()
-    assert world.end_turn() == (True, False)
-    second.is_done = lambda world: False
-    with pytest.raises(EnvError, match="some agents are done and others are not"):
-        world.end_turn()
+    ends = []
+    for done in ((), (second,), (first, second)):
+        for agent in done:
+            agent.is_done = lambda world: True
+        world.begin_turn()
+        ends.append((*world.end_turn(), world.present("agent_0"), world.present("agent_1")))
+    assert ends == [
+        (False, False, True, True),
+        (False, False, True, False),
+        (True, False, False, False),
+    ]
+
+
+def test_agents_may_say_what_is_legal(guide: Any) -> None:
+    assert not hasattr(SorrelWorld(guide.Foraging(), n_actions=4, max_turns=5), "legal")
+    environment = guide.Foraging()
+    environment.agents[1].legal = lambda world: [True, False, world is environment.world, False]
+    world: Any = SorrelWorld(environment, n_actions=4, max_turns=5)
+    assert world.legal("agent_0").tolist() == [True] * 4
+    assert world.legal("agent_1").tolist() == [True, False, True, False]
 
 
 def test_what_sorrel_itself_says_is_read_from_it(guide: Any) -> None:

@@ -99,6 +99,25 @@ def test_glyphs_name_the_dead() -> None:
     assert "1✖" in narrow
 
 
+def test_glyphs_tell_several_learners_apart() -> None:
+    first, *others = processes(1)
+    learners = [first.model_copy(update={"name": f"learner{i}"}) for i in range(2)]
+    assert draw_glyphs([*learners, *others], 60, DARK).plain == "L0● L1● 0● E◌"
+
+
+def test_a_policy_is_shown_with_the_learner_that_has_it() -> None:
+    first, *others = processes(1)
+    shown = View(snapshot=snapshot()).policy_name()
+    learners = [
+        first.model_copy(
+            update={"counters": {f"updates/{policy}": 1.0}, "phase_share": {"wait": share}}
+        )
+        for policy, share in (("another", 0.11), (shown, 0.77))
+    ]
+    view = View(snapshot=snapshot(processes=[*learners, *others]))
+    assert "wait 77%" in draw_pipeline(view, 160, 2)[0].plain
+
+
 def test_a_beat_that_is_late_is_a_warning() -> None:
     late = ProcessView(name="a0", role="actor", state="running", beat_age_s=12.0)
     view = View(snapshot=snapshot(processes=[late]))

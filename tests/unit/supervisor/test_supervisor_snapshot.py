@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,3 +168,18 @@ def test_evaluations_make_the_verdict() -> None:
 
 def test_without_an_evaluator_nothing_is_claimed() -> None:
     assert build(run(eval={"enabled": False})).learning.verdict == "n/a"
+
+
+def test_each_policy_is_counted_by_the_learner_that_has_it() -> None:
+    """Of several learners; all count steps, and the run has made what the newest says."""
+    plans = [replace(PLAN, name=name) for name in ("a", "b", "c")]
+    view = run()
+    view.policies = plans
+    first = learner(updates__a=5.0, inserts__a=500.0, env_steps=90.0)
+    second = learner(updates__b=7.0, inserts__b=700.0, env_steps=95.0)
+    first.name, second.name = "learner0", "learner1"
+    shown = build(view, first, second)
+    assert [(p.updates, p.transitions) for p in shown.policies] == [(5, 500), (7, 700), (0, 0)]
+    assert [p.updates_per_s for p in shown.policies] == [5.0, 7.0, None]
+    assert (shown.steps, shown.steps_per_s) == (95, 95.0)
+    assert [(p.name, p.rate) for p in shown.processes] == [("learner0", 5.0), ("learner1", 7.0)]

@@ -1,0 +1,155 @@
+"""One checkpoint out of the parts of several processes: whole or absent, and never a mixture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tuitrain import checkpoint_files
+from tuitrain.checkpoint import CheckpointError, load, newest, save, save_part
+from tuitrain.checkpoint_files import Part, checkpoint_name, join, part_name, parts_of
+
+POLICIES = ("a", "b", "c")
+
+
+def payload(*policies: str, steps: int = 100, value: int = 0) -> dict[str, Any]:
+    return {
+        "run_id": "r",
+        "steps": steps,
+        "updates": {name: value for name in policies},
+        "policies": {name: {"dqn": value} for name in policies},
+    }
+
+
+def parts(folder: Path, value: int, request: int | None = None) -> list[Part]:
+    """Two processes' parts: one holds a and c, the other b."""
+    return [
+        save_part(folder, payload(*held, steps=100 + i, value=value), name, held, value - i)
+        for i, (held, name) in enumerate(
+            (held, part_name(0, value if request is None else request, f"learner{i}"))
+            for i, held in enumerate([("a", "c"), ("b",)])
+        )
+    ]
+
+
+def test_parts_read_as_one_checkpoint(tmp_path: Path) -> None:
+    written = [Part.read(json.loads(json.dumps(part.to_dict()))) for part in parts(tmp_path, 7)]
+    assert newest(tmp_path) is None, "parts alone are nothing"
+    path = join(tmp_path, written, POLICIES, keep=3)
+    assert path.stem == checkpoint_name(7)
+    whole = load(path)
+    assert set(whole["policies"]) == set(POLICIES)
+    assert (whole["steps"], whole["run_id"]) == (101, "r")
+    found = newest(tmp_path)
+    assert found is not None
+    assert (found[0], found[1]["updates"]) == (path, dict.fromkeys(POLICIES, 7))
+
+
+def test_only_the_newest_stay_with_all_their_parts(tmp_path: Path) -> None:
+    for value in range(1, 6):
+        path = join(tmp_path, parts(tmp_path, value), POLICIES, keep=2)
+    assert [load(p)["updates"]["a"] for p in checkpoint_files.checkpoints(tmp_path)] == [4, 5]
+    assert len(list(tmp_path.iterdir())) == 2 * 3
+    # with one learner again, after a resume
+    save(tmp_path, payload(*POLICIES, value=6), checkpoint_name(6), keep=1)
+    assert [p.name for p in tmp_path.iterdir()] == [f"{checkpoint_name(6)}.pt"]
+    assert not path.exists()
+
+
+def test_one_name_is_one_checkpoint(tmp_path: Path) -> None:
+    """No update in between: the newer one takes the place of the older, whatever its form."""
+    save(tmp_path, payload(*POLICIES, steps=1), checkpoint_name(5), keep=3)
+    join(tmp_path, parts(tmp_path, 5, request=1), POLICIES, keep=3)
+    join(tmp_path, parts(tmp_path, 5, request=2), POLICIES, keep=3)
+    assert len(list(tmp_path.iterdir())) == 3
+    save(tmp_path, payload(*POLICIES, steps=9), checkpoint_name(5), keep=3)
+    (only,) = tmp_path.iterdir()
+    assert load(only)["steps"] == 9
+
+
+def test_parts_of_a_later_request_are_left_alone(tmp_path: Path) -> None:
+    """Commands may overlap: joining the first must not take away what the second has written."""
+    first, second = parts(tmp_path, 5, request=3), parts(tmp_path, 6, request=4)
+    under_way = tmp_path / f".{part_name(0, 4, 'learner0')}.1.tmp"
+    under_way.touch()
+    left = tmp_path / f".{part_name(0, 2, 'learner0')}.1.tmp"
+    left.touch()
+    join(tmp_path, first, POLICIES, keep=1)
+    assert under_way.exists()
+    assert not left.exists()
+    assert load(join(tmp_path, second, POLICIES, keep=1))["updates"]["b"] == 6
+    assert not (tmp_path / first[0].file).exists()
+
+
+def test_a_checkpoint_lacks_nobody(tmp_path: Path) -> None:
+    one, two = parts(tmp_path, 5)
+    earlier = join(tmp_path, [one, two], POLICIES, keep=3)
+    for some in ([one], [], [one, two, two]):
+        with pytest.raises(CheckpointError, match="the run's policies are a, b, c"):
+            join(tmp_path, some, POLICIES, keep=3)
+    (tmp_path / two.file).unlink()
+    with pytest.raises(CheckpointError, match=f"parts of a checkpoint are missing: {two.file}"):
+        join(tmp_path, [one, two], POLICIES, keep=3)
+    assert earlier.exists()
+
+
+@pytest.mark.parametrize(
+    "damage", ["flipped", "cut", "absent", "of another checkpoint", "manifest cut", "no parts"]
+)
+def test_damage_is_noticed_and_the_older_one_taken(tmp_path: Path, damage: str) -> None:
+    older = join(tmp_path, parts(tmp_path, 5), POLICIES, keep=3)
+    path = join(tmp_path, parts(tmp_path, 6), POLICIES, keep=3)
+    part = tmp_path / parts_of(path)[1].file
+    data = part.read_bytes()
+    match damage:
+        case "flipped":
+            part.write_bytes(data[:200] + bytes([data[200] ^ 1]) + data[201:])
+        case "cut":
+            part.write_bytes(data[:-5])
+        case "absent":
+            part.unlink()
+        case "of another checkpoint":  # sound in itself
+            part.write_bytes((tmp_path / parts_of(older)[1].file).read_bytes())
+        case "manifest cut":
+            path.write_bytes(path.read_bytes()[:-20])
+        case _:
+            path.write_text('{"schema": 1, "parts": []}')
+    with pytest.raises(CheckpointError, match="cannot be read|damaged|cut short"):
+        load(path)
+    found = newest(tmp_path)
+    assert found is not None
+    assert found[0] == older
+    assert len(found[2]) == 1
+
+
+def test_a_manifest_names_no_file_elsewhere(tmp_path: Path) -> None:
+    path = join(tmp_path, parts(tmp_path, 5), POLICIES, keep=3)
+    path.write_text(path.read_text().replace('"0000', '"../0000'))
+    with pytest.raises(CheckpointError, match="cannot be the name of a part"):
+        load(path)
+
+
+def test_parts_that_disagree_are_refused(tmp_path: Path) -> None:
+    one, two = parts(tmp_path, 5)
+    other = save_part(tmp_path, payload("b") | {"run_id": "s"}, "0000-00000005-x", ["b"], 5)
+    with pytest.raises(CheckpointError, match="run_id is 'r' in one part and 's' in another"):
+        load(join(tmp_path, [one, other], POLICIES, keep=3))
+    assert load(join(tmp_path, [one, two], POLICIES, keep=3))
+
+
+def test_a_disk_that_is_full_loses_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = join(tmp_path, parts(tmp_path, 5), POLICIES, keep=1)
+    written = parts(tmp_path, 6)
+
+    def full(_: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint_files.os, "fsync", full)
+    with pytest.raises(CheckpointError, match="No space left on device; earlier checkpoints are"):
+        join(tmp_path, written, POLICIES, keep=1)
+    assert load(earlier)["updates"]["c"] == 5

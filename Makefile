@@ -7,7 +7,7 @@ ARGS   ?=
 # Tests that start processes of their own want a core each.
 JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$((n / 2)) || echo 2)
 
-.PHONY: help env run test learn stress check format bench bench-peers
+.PHONY: help env run test learn parity stress check format bench bench-peers
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -28,6 +28,9 @@ test: env ## the tests (minutes)
 
 learn: env ## CartPole in every schedule, with controls that must not learn (10 minutes and more)
 	$(BIN)/python -m pytest -m long tests/learning -v $(ARGS)
+
+parity: env ## docs/parity.md's proof: async against sequential on three tasks, with controls (2 hours of 2 cores; goes on where it was stopped)
+	$(BIN)/python -m tests.parity.study $(ARGS)
 
 stress: env ## replay, lock, weights and limiter for long and under fire (20 minutes)
 	$(BIN)/python -m pytest -m long tests --ignore tests/learning -v -n $(JOBS) --dist loadgroup $(ARGS)

@@ -17,6 +17,8 @@ import pytest
 
 from tests.fleet import Fleet, Outcome
 from tests.learning.test_short import CONTROLS, catch
+from tests.parity import study
+from tests.parity.training import last_return, mean_return
 from tuitrain.config.schema import Config
 from tuitrain.experiments.curves import curves_of
 from tuitrain.experiments.statistics import Scores, area_under_curve, judge, welch
@@ -24,7 +26,7 @@ from tuitrain.experiments.statistics import Scores, area_under_curve, judge, wel
 pytestmark = pytest.mark.xdist_group("fleet")
 
 SEEDS = range(1, 11)
-CONTROL_SEEDS = range(1, 4)
+CONTROL_SEEDS = range(1, 9)
 MARGIN = 0.25
 SPAN = (2_100.0, 12_000.0)
 """Environment steps that every run has evaluations for."""
@@ -73,3 +75,29 @@ def test_what_cannot_learn_is_different(
     for measure, found in scores(outcomes).items():
         difference = welch(found, sequential[measure])
         assert judge(difference, MARGIN).answer == "different", (measure, difference)
+
+
+# ---- the long one's own parts --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", study.STUDIES)
+def test_every_study_can_be_planned(name: str) -> None:
+    """Its keys are still there, and its controls differ from `async` in nothing."""
+    asked = study.STUDIES[name]
+    proof, pilot, controls = asked.proof(), asked.pilot(), asked.controls()
+    assert proof.arms == ("sequential", "async")
+    assert not set(proof.seeds) & set(pilot.seeds), "the pilot's seeds prove nothing"
+    assert set(controls.seeds) <= set(proof.seeds), "the controls take the proof's baseline"
+    for arm in controls.arms[1:]:
+        assert controls.configs[arm, ""] == proof.configs["async", ""]
+
+
+def test_training_returns_weigh_episodes_and_end_after_a_hundred() -> None:
+    records = [
+        {"episodes": 70, "return_mean": 1.0},
+        {"episodes": 90, "return_mean": 2.0},
+        {"episodes": 30, "return_mean": 6.0},
+    ]
+    assert mean_return(records[1:]) == pytest.approx(3.0)
+    assert last_return(records) == pytest.approx(3.0)
+    assert np.isnan(mean_return([]))

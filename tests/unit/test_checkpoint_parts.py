@@ -19,7 +19,7 @@ def payload(*policies: str, steps: int = 100, value: int = 0) -> dict[str, Any]:
     return {
         "run_id": "r",
         "steps": steps,
-        "updates": {name: value for name in policies},
+        "updates": dict.fromkeys(policies, value),
         "policies": {name: {"dqn": value} for name in policies},
     }
 
@@ -117,7 +117,7 @@ def test_damage_is_noticed_and_the_older_one_taken(tmp_path: Path, damage: str) 
             path.write_bytes(path.read_bytes()[:-20])
         case _:
             path.write_text('{"schema": 1, "parts": []}')
-    with pytest.raises(CheckpointError, match="cannot be read|damaged|cut short"):
+    with pytest.raises(CheckpointError, match=r"cannot be read|damaged|cut short"):
         load(path)
     found = newest(tmp_path)
     assert found is not None

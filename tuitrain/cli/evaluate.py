@@ -97,10 +97,11 @@ def evaluate(
 
 
 def _in_words(result: EvalResult) -> str:
+    cut = f", {result.cut} cut by eval.max_episode_steps" if result.cut else ""
     if result.episodes == 1:
-        return f"return {result.return_mean:.4g} (1 episode, length {result.length_mean:.4g})"
+        return f"return {result.return_mean:.4g} (1 episode, length {result.length_mean:.4g}{cut})"
     return (
         f"return {result.return_mean:.4g} ± {result.return_ci95:.3g} (95 % CI, "
         f"{result.episodes} episodes, {result.return_min:.4g} to {result.return_max:.4g}, "
-        f"mean length {result.length_mean:.4g})"
+        f"mean length {result.length_mean:.4g}{cut})"
     )

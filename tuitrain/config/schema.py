@@ -379,7 +379,8 @@ class EvalConfig(Table):
         108_000,
         ge=1,
         json_schema_extra=unit("environment steps"),
-        description="An evaluation episode is cut after this many steps.",
+        description="An evaluation episode is cut after this many steps; it counts with its "
+        "return so far, and the record's `cut` says how many were.",
     )
 
 

@@ -57,6 +57,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "return_min": "smallest return",
         "return_max": "largest return",
         "length_mean": "mean length in environment steps",
+        "cut": "episodes that `eval.max_episode_steps` ended; they count with their return so far",
         "duration_s": "seconds the evaluation took",
     },
     "env": {

@@ -22,7 +22,7 @@ from tuitrain.learning.weights import Published, sha256
 from tuitrain.metrics.intervals import mean_ci95
 from tuitrain.seeding import GlobalRandom, stream
 from tuitrain.workers.build import close_lanes
-from tuitrain.workers.game import game_on
+from tuitrain.workers.game import Game, game_on
 from tuitrain.workers.stores import Stores
 
 MAX_ENVS = 16
@@ -37,6 +37,8 @@ class EvalResult:
     episode, so their returns are no independent samples.
 
     `return_ci95` is the half-width of the 95 % confidence interval of the mean (Student's t).
+    `cut` is how many of the episodes `eval.max_episode_steps` ended; they count with what they had
+    returned by then.
     """
 
     policy: str
@@ -46,6 +48,7 @@ class EvalResult:
     return_min: float
     return_max: float
     length_mean: float
+    cut: int = 0
 
 
 class Evaluator:
@@ -88,69 +91,80 @@ class Evaluator:
         """Play `episodes` (default: the config's) and return one result per policy.
 
         Each environment plays a fixed number of episodes: taking whichever end first would favour
-        short ones.
+        short ones. One that is cut by `eval.max_episode_steps` counts as it is then.
 
         Args:
             number: of this evaluation; it seeds environments and random actions.
             tick: called when episodes have begun, and after every vector step.
         """
         wanted = episodes or self.config.eval.episodes
-        quota = np.full(self.n_envs, wanted // self.n_envs)
-        quota[: wanted % self.n_envs] += 1
+        left = np.full(self.n_envs, wanted // self.n_envs)
+        left[: wanted % self.n_envs] += 1
         seeds, chooser, global_seed = stream(
             self.config.run.seed, "evaluation_environment", number, self._session
         ).spawn(3)
-        with GlobalRandom(global_seed):
-            return self._play(
-                quota,
-                [int(s) for s in seeds.generate_state(self.n_envs)],
-                np.random.default_rng(chooser),
-                tick,
-            )
-
-    def _play(
-        self,
-        quota: np.ndarray[Any, np.dtype[np.int64]],
-        seeds: list[int],
-        rng: np.random.Generator,
-        tick: Callable[[], None],
-    ) -> list[EvalResult]:
-        limits = self.config.eval
+        rng = np.random.default_rng(chooser)
 
         def act(
             policy: str, stacked: NDArray[Any], legal: NDArray[np.bool_] | None
         ) -> NDArray[np.int64]:
-            return self.policies[policy].act(stacked, limits.epsilon, rng, legal)
+            return self.policies[policy].act(stacked, self.config.eval.epsilon, rng, legal)
 
-        game = game_on(self._lanes, act)
-        game.start(seeds)
-        tick()
         plays = {
             name: _Play(self.n_envs, len(part.agents)) for name, part in self.spec.policies.items()
         }
-        episodes_done = np.zeros(self.n_envs, np.int64)
+        with GlobalRandom(global_seed):
+            game = game_on(self._lanes, act)
+            while left.any():
+                game.start([int(s) for s in seeds.generate_state(self.n_envs)])
+                tick()
+                left = self._play(game, plays, left, tick)
+                # Only an episode that was cut leaves some: new ones begin, elsewhere than before.
+                (seeds,) = seeds.spawn(1)
+        return [play.result(name) for name, play in plays.items()]
+
+    def _play(
+        self,
+        game: Game,
+        plays: dict[str, _Play],
+        quota: NDArray[np.int64],
+        tick: Callable[[], None],
+    ) -> NDArray[np.int64]:
+        """Play until every environment has had its episodes, or has had one cut.
+
+        An environment alone cannot begin anew in the midst of an episode, so what it plays after a
+        cut does not count.
+
+        Args:
+            quota: int64[n_envs], how many of its episodes count.
+
+        Returns:
+            What is left of `quota`.
+        """
+        for play in plays.values():
+            play.begin()
+        left = quota.copy()
         length = np.zeros(self.n_envs, np.int64)
         over = np.zeros(self.n_envs, bool)
-        while (episodes_done < quota).any():
+        out = np.zeros(self.n_envs, bool)
+        while ((left > 0) & ~out).any():
             live = {name: ~game.idle[name] for name in plays}
             results = game.advance()
-            counted = ~over & (episodes_done < quota)
             length[~over] += 1
             for name, play in plays.items():
                 play.add(results[name].reward, live[name], over)
             ended = ~over & game.everybody_idle()
-            cut = ~over & ~ended & (length >= limits.max_episode_steps)
-            finished = counted & (ended | cut)
+            cut = ~over & ~ended & (length >= self.config.eval.max_episode_steps)
+            finished = (ended | cut) & (left > 0) & ~out
             for env in np.flatnonzero(finished):
                 for play in plays.values():
-                    play.finish(int(env), int(length[env]))
-            # an episode that was cut goes on in its environment, uncounted
-            episodes_done[finished] += 1
-            episodes_done[cut] = quota[cut]
+                    play.finish(int(env), int(length[env]), cut=bool(cut[env]))
+            left[finished] -= 1
+            out |= cut
             length[ended] = 0
             over = ended
             tick()
-        return [play.result(name) for name, play in plays.items()]
+        return left
 
     def close(self) -> None:
         """Close the environments."""
@@ -165,6 +179,11 @@ class _Play:
         self._took_part = np.zeros((n_envs, n_agents), np.bool_)
         self._returns: list[float] = []
         self._lengths: list[int] = []
+        self._cut = 0
+
+    def begin(self) -> None:
+        """Episodes begin everywhere; what has been finished stays."""
+        self._sum[:], self._took_part[:] = 0.0, False
 
     def add(
         self, reward: NDArray[np.float32], live: NDArray[np.bool_], over: NDArray[np.bool_]
@@ -180,12 +199,13 @@ class _Play:
         self._sum += reward.reshape(self._sum.shape)
         self._took_part |= live.reshape(self._sum.shape)
 
-    def finish(self, env: int, length: int) -> None:
+    def finish(self, env: int, length: int, *, cut: bool) -> None:
         """An episode is over. It does not count for a policy none of whose agents came."""
         there = self._took_part[env]
         if there.any():
             self._returns.append(float(self._sum[env][there].mean()))
             self._lengths.append(length)
+            self._cut += cut
 
     def result(self, name: str) -> EvalResult:
         """What the episodes were worth; NaN where there was none."""
@@ -201,6 +221,7 @@ class _Play:
             return_min=min(self._returns),
             return_max=max(self._returns),
             length_mean=sum(self._lengths) / len(self._lengths),
+            cut=self._cut,
         )
 
 

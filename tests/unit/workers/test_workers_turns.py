@@ -25,6 +25,7 @@ from tuitrain.envs.turns import TurnLanes, TurnRow, empty_row
 from tuitrain.replay.layout import CUT
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules.acting import build_actor
+from tuitrain.seeding import stream
 from tuitrain.workers.build import policies_for
 from tuitrain.workers.evaluator import Evaluator
 
@@ -326,7 +327,8 @@ def test_policies_that_are_loaded_play_as_the_evaluator_did(simultaneous: bool) 
         kwargs={"turns": 8, "gem_chance": 0.2, "simultaneous_moves": simultaneous},
         n_frames=3,
     )
-    spec, seeds = evaluator.spec, [1, 2, 3]
+    spec = evaluator.spec
+    seeds, _, _ = stream(config.run.seed, "evaluation_environment", 1, 0).spawn(3)
     played: list[Any] = []
     for number, policy in enumerate(evaluator.policies.values()):
         # A fresh network prefers the same action everywhere; one with large weights does not.
@@ -339,10 +341,9 @@ def test_policies_that_are_loaded_play_as_the_evaluator_did(simultaneous: bool) 
             return played[-1]
 
         policy.act = keep  # type: ignore[method-assign]
-    quota = np.ones(3, np.int64)
     evaluator.n_envs = 3
     evaluator._lanes = make_lanes(config.env, 3)
-    results = evaluator._play(quota, seeds, np.random.default_rng(0), lambda: None)
+    results = evaluator.evaluate(1, lambda: None, episodes=3)
 
     lanes = make_lanes(config.env, 3)
     assert isinstance(lanes, TurnLanes)
@@ -356,7 +357,7 @@ def test_policies_that_are_loaded_play_as_the_evaluator_did(simultaneous: bool) 
         mine.append(actions)
         return actions
 
-    lanes.reset(seeds)
+    lanes.reset([int(seed) for seed in seeds.generate_state(3)])
     returns = dict.fromkeys(rows, 0.0)
     for _ in range(8):
         lanes.turn(choose, rows)

@@ -27,7 +27,7 @@ from tuitrain.envs.spaces import (
     check_observation,
     shown,
 )
-from tuitrain.envs.spec import STORED_DTYPES, Part, PolicySpec
+from tuitrain.envs.spec import STORED_DTYPES, Part, PolicySpec, is_array
 
 Write = Callable[[NDArray[Any], int, Any, str], None]
 """``write(rows, lane, observation, where)``: check an observation and put it into its row."""
@@ -68,7 +68,7 @@ def form_of(space: Any, n_actions: int, where: str) -> Form:
         column += part.columns
     if not column:
         raise UnsupportedSpace(f"{where}: there is nothing to see in {shown(space)}; {SUPPORTED}.")
-    if _is_array(parts):
+    if is_array(parts):
         return Form(parts[0].shape, parts[0].dtype, masked, tuple(parts))
     return Form((column,), "float32", masked, tuple(parts))
 
@@ -80,7 +80,7 @@ def writer_of(policy: PolicySpec) -> Write:
     """
     if not policy.parts:
         return _array_writer(policy.observation_shape, policy.declared_dtype)
-    if _is_array(policy.parts):
+    if not policy.is_row:
         return _part_writer(policy.parts[0])
     puts = [(part, part.path, _put_of(part)) for part in policy.parts]
     sparse = any(part.kind == "one_hot" for part in policy.parts)
@@ -139,11 +139,6 @@ def _ints(numbers: Any) -> tuple[int, ...]:
     return tuple(int(number) for number in numbers)
 
 
-def _is_array(parts: Any) -> bool:
-    """Whether the only part is an array that networks take as it is."""
-    return len(parts) == 1 and parts[0].kind == "box" and 1 <= len(parts[0].shape) <= 3
-
-
 # ---- observations ----------------------------------------------------------------------------
 
 
@@ -190,7 +185,7 @@ def _put_of(part: Part) -> _Put:
         if type(value) is not np.ndarray or value.shape != shape or value.dtype != dtype:
             check_observation(value, shape, dtype, _of(where, part))
         row[first:behind] = value.reshape(-1)
-        if binary and ((value != 0) & (value != 1)).any():
+        if binary and np.count_nonzero(value & ~1):
             raise _outside(part, value, where)
 
     return put_numbers
@@ -223,7 +218,7 @@ def _put_choices(part: Part) -> _Put:
         if type(value) is not np.ndarray or value.shape != shape or value.dtype != dtype:
             check_observation(value, shape, dtype, _of(where, part))
         places = value - lowest
-        if (places < 0).any() or (places >= values).any():
+        if np.count_nonzero((places < 0) | (places >= values)):
             raise _outside(part, value, where)
         row[firsts + places.reshape(-1)] = 1.0
 

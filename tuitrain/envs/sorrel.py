@@ -29,8 +29,8 @@ class SorrelWorld:
 
     Agents are called ``agent_0``, ``agent_1``, … in the order in which they act. Views are
     flattened and given as float32. An agent that is done takes no part in the epoch any more; when
-    all are, it terminates. An epoch is cut after `max_turns`. An environment whose ``take_turn`` does more than Sorrel's needs a
-    subclass with a ``begin_turn`` or ``end_turn`` of its own.
+    all are, it terminates. An epoch is cut after `max_turns`. An environment whose ``take_turn``
+    does more than Sorrel's needs a subclass with a ``begin_turn`` or ``end_turn`` of its own.
 
     Args:
         environment: built, and ready for ``reset``.

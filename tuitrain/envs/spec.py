@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -70,6 +71,11 @@ class Part:
         return f"{where}: {self.name or 'the observation'}, {what}"
 
 
+def is_array(parts: Sequence[Part]) -> bool:
+    """Whether the only part is an array that networks take as it is."""
+    return len(parts) == 1 and parts[0].kind == "box" and 1 <= len(parts[0].shape) <= 3
+
+
 @dataclass(frozen=True)
 class PolicySpec:
     """What one policy sees and does.
@@ -103,6 +109,11 @@ class PolicySpec:
     def declared_dtype(self) -> np.dtype[Any]:
         """What the environment must return."""
         return np.dtype(self.observation_dtype)
+
+    @property
+    def is_row(self) -> bool:
+        """Whether observations are put side by side into a row, see `parts`."""
+        return bool(self.parts) and not is_array(self.parts)
 
     def described(self) -> str:
         """In words, e.g. "observations float32[4], 2 actions"."""

@@ -7,6 +7,7 @@ happen in the supervisor. Its report is what a ``Blueprint`` is made from.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from tuitrain.checkpoint import newest
 from tuitrain.config.schema import Config
 from tuitrain.envs.make import inspect
+from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.learning.flatten import layout_of
 from tuitrain.workers.blueprint import REPORT_NAME, Base
 from tuitrain.workers.build import network_for
@@ -28,12 +30,8 @@ def run(args: ChildArgs, link: Link) -> None:
     report = probe(args.config, Path(args.run_dir))
     for reason in report.pop("skipped"):
         link.notice(f"a checkpoint was not used: {reason}", "warning")
-    for name, part in report["spec"]["policies"].items():
-        if part["observation_dtype"] == "float64":
-            link.notice(
-                f"{name}: observations are declared float64; they are kept, and learned from, as "
-                "float32"
-            )
+    for text in seen(EnvSpec.from_dict(report["spec"])):
+        link.notice(text)
     if args.config.env.eval_kwargs:
         link.notice(
             "evaluations play the environment with other settings than training: env.eval_kwargs "
@@ -60,6 +58,30 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
         "base": asdict(base),
         "skipped": skipped,
     }
+
+
+def seen(spec: EnvSpec) -> list[str]:
+    """What a user should know of how observations and actions are taken; policies alike as one."""
+    told: dict[str, list[str]] = {}
+    for name, policy in spec.policies.items():
+        for text in _told_of(policy):
+            told.setdefault(text, []).append(name)
+    return [f"{', '.join(names)}: {text}"[:_MAX_NOTICE] for text, names in told.items()]
+
+
+_MAX_NOTICE = 4_000
+
+
+def _told_of(policy: PolicySpec) -> Iterator[str]:
+    declared, kept = policy.observation_dtype, policy.dtype.name
+    if policy.is_row:
+        yield f"an observation is a row of {policy.observation_shape[0]} numbers: " + "; ".join(
+            policy.layout()
+        )
+    elif declared not in (kept, "bool"):
+        yield f"observations are declared {declared}; they are kept, and learned from, as {kept}"
+    if policy.masked:
+        yield "the environment says which actions are legal; no other is chosen"
 
 
 def resolve_device(device: str) -> str:

@@ -23,7 +23,8 @@ class Crowd:
 
     Args:
         listed: whether it has `agents`, as PettingZoo's environments do.
-        chatty: it goes on to send observations and ends of those who are gone.
+        chatty: it goes on to send observations of those who are gone; their ends too, if it has
+            no `agents`.
         fault: what it does wrong in its third step; "" for nothing.
     """
 
@@ -70,7 +71,7 @@ class Crowd:
         if self.chatty:
             gone = [agent for agent in AGENTS if agent not in told and agent not in came]
             sent |= self._seen(gone)
-            ends |= dict.fromkeys(gone, True)
+            ends |= dict.fromkeys(gone, not self.listed)
             rewards |= dict.fromkeys(gone, 99.0)
         if self.fault and self.steps == 3 and stay:
             agent = stay[0]
@@ -157,7 +158,7 @@ def test_rows_equal_a_hand_simulation(
         seen[env], _ = world.reset(seed=7 + env)
         states[env] = {agent: "acts" if agent in seen[env] else "absent" for agent in AGENTS}
     check(lanes.reset([7, 8]), [{}, {}], [{}, {}])
-    for _ in range(300):
+    for k in range(300):
         actions = {n: rng.integers(N, size=2 * len(p.agents)) for n, p in named.items()}
         earned: list[dict[str, float]] = [{}, {}]
         flags: list[dict[str, Any]] = [{}, {}]
@@ -188,7 +189,7 @@ def test_rows_equal_a_hand_simulation(
                     states[env][agent] = "acts" if came else "absent"
         for step in out.values():
             for array in step.arrays():
-                array.fill(1)  # what a slot of the ring held before
+                array.fill(k % 2)  # what a slot of the ring held before
         check(lanes.step(actions, out), earned, flags)
     assert min(counts.values()) > 20, counts
 
@@ -255,9 +256,17 @@ class Comes(TurnTags):
         return self.here[agent]
 
 
+class MaskedComes(Comes):
+    def legal(self, agent: str) -> Any:
+        assert not self.last[0], "asked of a terminal state"
+        assert self.here[agent], "asked of who is not here"
+        return np.arange(5) == 3
+
+
 @pytest.mark.parametrize("policies", [{}, {"a": "team", "c": "team"}], ids=["own", "shared"])
-def test_turns_equal_a_hand_simulation(policies: dict[str, str]) -> None:
-    lanes = make_lanes(config("Comes", p_end=0.06), 2, policies)
+@pytest.mark.parametrize("name", ["Comes", "MaskedComes"])
+def test_turns_equal_a_hand_simulation(name: str, policies: dict[str, str]) -> None:
+    lanes = make_lanes(config(name, p_end=0.06), 2, policies)
     assert isinstance(lanes, TurnLanes)
     named = lanes.spec.policies
     assert all(policy.absences for policy in named.values())
@@ -267,18 +276,20 @@ def test_turns_equal_a_hand_simulation(policies: dict[str, str]) -> None:
     for seed, world in zip((7, 8), by_hand, strict=True):
         world.reset(seed)
     states = [dict.fromkeys(AGENTS, "acts") for _ in range(2)]
-    over = [False, False]
+    over, terminal = [False, False], [False, False]
     counts = dict.fromkeys(("left", "came", "over", "alone"), 0)
-    for _ in range(400):
+    for k in range(400):
         for row in rows.values():
             for array in row.arrays():
-                array.fill(1)
+                array.fill(k % 2)
         lanes.turn(lambda policy, place: np.full(2, 3), rows)
         for env, world in enumerate(by_hand):
             views = {agent: world.pov(agent).tolist() for agent in AGENTS}
             before = states[env]
             paid = dict.fromkeys(AGENTS, 0.0)
             flags = dict.fromkeys(AGENTS, (False, False))
+            bound = [a for a in AGENTS if before[a] in ("acts", "looks") and not terminal[env]]
+            terminal[env] = False
             if over[env]:
                 counts["over"] += 1
                 world.reset()
@@ -292,7 +303,7 @@ def test_turns_equal_a_hand_simulation(policies: dict[str, str]) -> None:
                 ended, cut = world.end_turn()
                 nobody = not any(world.here.values())
                 counts["alone"] += nobody and not ended and not cut
-                over[env] = ended or cut or nobody
+                over[env], terminal[env] = ended or cut or nobody, ended
                 states[env] = {}
                 for agent in AGENTS:
                     here = world.here[agent]
@@ -313,6 +324,9 @@ def test_turns_equal_a_hand_simulation(policies: dict[str, str]) -> None:
                     wanted = views[agent] if before[agent] in ("acts", "looks") else [0.0] * 5
                     assert row.observation[lane].tolist() == wanted
                     assert row.reward[lane] == paid[agent]
+                    if row.legal is not None:
+                        mask = [agent not in bound or action == 3 for action in range(5)]
+                        assert row.legal[lane].tolist() == mask
                     assert (row.terminated[lane], row.truncated[lane]) == flags[agent]
                     assert row.absent[lane] == (states[env][agent] == "absent")
     assert min(counts.values()) > 3, counts

@@ -61,7 +61,8 @@ def with_masks_of_infos(
         spec: what spaces declare.
         told: the run's; None is to look, at ``envs[0]``, under a random state of its own.
         envs: closed if that fails.
-        info_of: the info of an agent, in what ``reset`` returned as infos.
+        info_of: the info of an agent, in what ``reset`` returned as infos; or, where it returns
+            none (PettingZoo's AEC), in the attribute ``infos``.
     """
     if told is not None:
         found = {name for name, policy in told.policies.items() if policy.masked}
@@ -73,6 +74,7 @@ def with_masks_of_infos(
             close_all(envs)
             raise
         infos = result[1] if isinstance(result, tuple) and len(result) == 2 else {}
+        infos = infos or getattr(envs[0], "infos", {})
         found = {
             name
             for name, policy in spec.policies.items()

@@ -4,8 +4,9 @@ An id is a factory reference when what follows its last colon is a Python name
 (``package.module:factory``, ``file.py:factory``); anything else goes to ``gymnasium.make``, so
 gymnasium's own ``module:Id-v0`` form keeps working. What a factory returns decides how it is
 stepped: a ``gymnasium.Env`` alone, a parallel multi-agent environment by its agents, a turn-taking
-world agent by agent, and what has a method ``make_lanes`` as it likes (see ``turns.ManyWorlds``).
-Knows nothing of processes, replay or networks.
+world agent by agent, a game by PettingZoo's AEC API move by move, and what has a method
+``make_lanes`` as it likes (see ``turns.ManyWorlds``). Knows nothing of processes, replay or
+networks.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.aec import AecLanes, CycleLanes, empty_cycle, is_aec, lacking
 from tuitrain.envs.extras import how_to_get, register_for
 from tuitrain.envs.grouping import PolicyMap
 from tuitrain.envs.multi_agent import ParallelLanes, is_parallel
@@ -79,6 +82,8 @@ def make_lanes(
     factories = [factory] * n_envs
     if is_turn_world(env):
         return WorldLanes(factories, *of_several)
+    if is_aec(env):
+        return AecLanes(factories, *of_several, told)
     if is_parallel(env):
         return ParallelLanes(factories, *of_several, told)
     if not isinstance(policy_map, str) and policy_map:
@@ -93,7 +98,8 @@ def make_lanes(
 def inspect(env_config: EnvConfig, policy_map: PolicyMap = "each") -> EnvSpec:
     """Build one copy, see that its first observations are as it declares, and close it.
 
-    A turn-taking world is played for a turn, all of whose actions are 0.
+    A turn-taking world is played for a turn and a game for a cycle, in which everybody's action is
+    the first legal one.
 
     Raises:
         EnvError: see ``make_lanes``; ``BadObservation`` if the first observation is not as
@@ -104,18 +110,31 @@ def inspect(env_config: EnvConfig, policy_map: PolicyMap = "each") -> EnvSpec:
         lanes.reset([0])
         if isinstance(lanes, TurnLanes):
             rows = {name: empty_row(policy, 1) for name, policy in lanes.spec.policies.items()}
-            lanes.turn(lambda policy, place: np.zeros(1, np.int64), rows)
+
+            def choose_in_turn(policy: str, place: int) -> NDArray[np.int64]:
+                legal = rows[policy].legal
+                return np.zeros(1, np.int64) if legal is None else legal[[place]].argmax(1)
+
+            lanes.turn(choose_in_turn, rows)
+        elif isinstance(lanes, CycleLanes):
+            into = {name: empty_cycle(policy, 1) for name, policy in lanes.spec.policies.items()}
+
+            def choose(policy: str, at: NDArray[np.int64]) -> NDArray[np.int64]:
+                legal = into[policy].legal
+                return np.zeros(len(at), np.int64) if legal is None else legal[at].argmax(1)
+
+            lanes.cycle(choose, into)
         return lanes.spec
     finally:
         lanes.close()
 
 
 def build_env(env_config: EnvConfig) -> Any:
-    """One environment: a ``gymnasium.Env`` or a parallel multi-agent environment.
+    """One environment, of one of the kinds that can be stepped.
 
     Raises:
         EnvError: the id is unknown, the factory cannot be loaded or fails, or what it returns is
-            neither.
+            none of them.
     """
     env_id = env_config.id
     # Each copy has its own kwargs: one that edits a list it was given must not edit its sisters'.
@@ -139,16 +158,18 @@ def build_env(env_config: EnvConfig) -> Any:
         except Exception as error:
             failed = _build_failed(env_id, kwargs, error)
             raise EnvError(failed + how_to_get(error)) from error
-    if isinstance(env, gymnasium.Env) or has_lanes(env) or is_turn_world(env) or is_parallel(env):
+    if isinstance(env, gymnasium.Env) or any(
+        known(env) for known in (has_lanes, is_turn_world, is_aec, is_parallel)
+    ):
         return env
     hint = ""
-    if hasattr(env, "agent_iter"):
-        hint = " Turn-based (AEC) environments are not supported; use the parallel form."
-    elif isinstance(env, gymnasium.vector.VectorEnv):
+    if isinstance(env, gymnasium.vector.VectorEnv):
         hint = " Return a single environment: tuitrain makes the vector itself."
+    elif hasattr(env, "agent_iter"):
+        hint = f" It has agent_iter, but for an AEC environment it lacks {', '.join(lacking(env))}."
     raise EnvError(
         f"environment {env_id!r} is a {type(env).__module__}.{type(env).__qualname__}; supported: "
-        "gymnasium.Env, parallel multi-agent environments (PettingZoo's parallel API) and "
+        "gymnasium.Env, multi-agent environments (PettingZoo's parallel and AEC APIs) and "
         f"turn-taking worlds (tuitrain.envs.turns.TurnWorld).{hint}"
     )
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuitrain.envs import masks
+from tuitrain.envs.aec import CycleLanes
 from tuitrain.envs.copies import build_copies, close_all
 from tuitrain.envs.grouping import PolicyMap, policies_of
 from tuitrain.envs.observations import writer_of
@@ -158,7 +159,7 @@ class TurnLanes(Protocol):
         ...
 
 
-AnyLanes = Lanes | TurnLanes
+AnyLanes = Lanes | TurnLanes | CycleLanes
 """Copies of an environment of any kind."""
 
 

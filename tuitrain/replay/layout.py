@@ -21,9 +21,11 @@ import numpy.typing as npt
 from tuitrain.envs.spec import PolicySpec
 
 BOUNDARY = 1
-"""Flag: final observation of an episode; its action is ignored, it is never sampled."""
+"""Flag: final observation of an episode, or a row that has moved on to the next while its agent
+waited for its turn (``workers/ahead_lanes.py``); its action is ignored, it is never sampled."""
 CUT = 2
-"""Flag: first row of a new incarnation of the writer; no transition leads into it."""
+"""Flag: no transition leads into this row: the first one of a new incarnation of the writer, or one
+that has moved on from the row before."""
 ABSENT = 4
 """Flag: the agent did not take part in this step; never sampled."""
 

@@ -247,6 +247,21 @@ class ShardWriter:
         if row <= self._cut_at < row + rows:
             self._flags[self._cut_at % self._rows] |= CUT
 
+    def add_flags(self, row: int, flags: npt.NDArray[np.uint8]) -> None:
+        """Add to the marks of k rows from ``row`` on, which must have been written.
+
+        Args:
+            row: the first one, reserved; the pending one at ``head`` + rows may be the last.
+            flags: uint8 [k, lanes], see ``layout``.
+
+        Raises:
+            RowRefused: another shape or dtype, or a row that is not reserved.
+        """
+        if flags.shape[1:] != self._lanes_shape or flags.dtype != self._flags.dtype:
+            raise self._refused("flags", flags, self._lanes_shape, self._flags.dtype)
+        self._check(row, len(flags), self._reserved_to)
+        self._flags[self._slots(row, len(flags), flags.ndim)] |= flags
+
     def put_outcome(
         self,
         row: int,

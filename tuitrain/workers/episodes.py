@@ -50,6 +50,10 @@ class Episodes:
         if absent is not None:
             self._idle = absent.copy()
 
+    def next_age(self) -> NDArray[np.int64]:
+        """int64 [n], age of the row after the next outcome, which does not depend on it."""
+        return np.where(self._idle, 0, self._age + 1)
+
     def follow(
         self,
         reward: NDArray[np.float32],

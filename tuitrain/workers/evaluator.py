@@ -145,7 +145,7 @@ class Evaluator:
             play.begin()
         left = quota.copy()
         length = np.zeros(self.n_envs, np.int64)
-        over = np.zeros(self.n_envs, bool)
+        over = game.everybody_idle()
         out = np.zeros(self.n_envs, bool)
         while ((left > 0) & ~out).any():
             live = {name: ~game.idle[name] for name in plays}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuitrain.envs.aec import CycleLanes, CycleStep, empty_cycle
 from tuitrain.envs.turns import AnyLanes, TurnLanes, TurnRow, empty_row
 from tuitrain.envs.vector import Lanes, LaneStep
 from tuitrain.workers.history import FrameHistory
@@ -20,9 +21,12 @@ Legal = NDArray[np.bool_] | None
 Act = Callable[[str, NDArray[Any], Legal], NDArray[np.int64]]
 """Actions of a policy for a stack of frames, among those that are legal."""
 
+Row = LaneStep | TurnRow | CycleStep
+"""What one call has brought one policy."""
+
 
 class Game:
-    """What is common to both ways of playing.
+    """What is common to all ways of playing.
 
     Attributes:
         idle: per policy, bool[lanes]: who makes no transition in the row at hand, since its
@@ -42,7 +46,7 @@ class Game:
         """Episodes begin everywhere; one seed per environment."""
         raise NotImplementedError
 
-    def advance(self) -> Mapping[str, LaneStep | TurnRow]:
+    def advance(self) -> Mapping[str, Row]:
         """One row: everybody acts, environments whose episode is over begin the next one."""
         raise NotImplementedError
 
@@ -53,7 +57,7 @@ class Game:
             idle &= lanes.reshape(self._n_envs, -1).all(1)
         return idle
 
-    def _follow(self, name: str, row: LaneStep | TurnRow) -> None:
+    def _follow(self, name: str, row: Row) -> None:
         idle = row.terminated | row.truncated
         self.idle[name] = idle if row.absent is None else idle | row.absent
 
@@ -117,6 +121,37 @@ class _Turns(Game):
         return self._act(policy, stacked, None if legal is None else legal[lanes])
 
 
+class _Cycles(Game):
+    """Games in which one agent moves at a time, cycle by cycle."""
+
+    def __init__(self, lanes: CycleLanes, act: Act) -> None:
+        super().__init__(lanes, act)
+        self._lanes = lanes
+        self._rows = {n: empty_cycle(p, lanes.n_envs) for n, p in lanes.spec.policies.items()}
+
+    def start(self, seeds: list[int]) -> None:
+        """See ``Game.start``; in the first row nobody is there yet."""
+        for name, first in self._lanes.reset(seeds).items():
+            self._follow(name, first)
+
+    def advance(self) -> Mapping[str, CycleStep]:
+        """See ``Game.advance``."""
+        for name, history in self._histories.items():
+            begun = history.begin(self.idle[name])
+            self._rows[name] = self._rows[name]._replace(observation=begun)
+        self._lanes.cycle(self._choose, self._rows)
+        for name, row in self._rows.items():
+            self._follow(name, row)
+        return self._rows
+
+    def _choose(self, policy: str, lanes: NDArray[np.int64]) -> NDArray[np.int64]:
+        legal = self._rows[policy].legal
+        stacked = self._histories[policy].stack(lanes)
+        return self._act(policy, stacked, None if legal is None else legal[lanes])
+
+
 def game_on(lanes: AnyLanes, act: Act) -> Game:
     """What plays on these lanes."""
+    if isinstance(lanes, CycleLanes):
+        return _Cycles(lanes, act)
     return _Turns(lanes, act) if isinstance(lanes, TurnLanes) else _Steps(lanes, act)

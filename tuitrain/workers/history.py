@@ -67,7 +67,7 @@ class FrameHistory:
         where: NDArray[Any] = self._columns.observation[0, slot]
         return where
 
-    def stack(self, lanes: slice = slice(None)) -> NDArray[Any]:
+    def stack(self, lanes: slice | NDArray[np.int64] = slice(None)) -> NDArray[Any]:
         """The stacks of these lanes, whose observations have been written.
 
         Returns:

@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.make import build_env, make_lanes
 from tuitrain.envs.spaces import EnvError
-from tuitrain.envs.turns import AnyLanes, TurnLanes, empty_row
+from tuitrain.envs.turns import AnyLanes
 from tuitrain.envs.vector import DEFAULT_POLICY
+from tuitrain.workers.game import game_on
 
 MAX_STEPS = 2_000
 MAX_SECONDS = 2.0
@@ -93,57 +94,34 @@ def _highs(config: EnvConfig) -> dict[str, float]:
             close()
 
 
-class Outcome(NamedTuple):
-    """Of one vector step, for one policy; each [lanes]."""
-
-    reward: NDArray[np.float32]
-    over: NDArray[np.bool_]
-
-
-def _stepper(lanes: AnyLanes, policy: str) -> Callable[[], Outcome]:
-    """A function that takes one random vector step and returns what it gave `policy`."""
-    rng = np.random.default_rng(0)
-    policies = lanes.spec.policies
-    if isinstance(lanes, TurnLanes):
-        rows = {name: empty_row(part, lanes.n_envs) for name, part in policies.items()}
-
-        def turn() -> Outcome:
-            lanes.turn(
-                lambda name, _: rng.integers(policies[name].n_actions, size=lanes.n_envs), rows
-            )
-            return Outcome(rows[policy].reward, rows[policy].terminated | rows[policy].truncated)
-
-        return turn
-
-    def step() -> Outcome:
-        actions = {
-            name: rng.integers(part.n_actions, size=lanes.n_envs * len(part.agents))
-            for name, part in policies.items()
-        }
-        result = lanes.step(actions)[policy]
-        return Outcome(result.reward, result.terminated | result.truncated)
-
-    return step
-
-
 def _try(lanes: AnyLanes) -> dict[str, Any]:
     """Random steps: how long they take and what episodes bring, of the first policy's lanes."""
-    first, policy = next(iter(lanes.spec.policies.items()))
-    step = _stepper(lanes, first)
+    rng = np.random.default_rng(0)
+    policies = lanes.spec.policies
+
+    def act(
+        policy: str, stacked: NDArray[Any], legal: NDArray[np.bool_] | None
+    ) -> NDArray[np.int64]:
+        draws = rng.random((len(stacked), policies[policy].n_actions))
+        actions: NDArray[np.int64] = (draws if legal is None else draws * legal).argmax(1)
+        return actions
+
+    game = game_on(lanes, act)
+    first, policy = next(iter(policies.items()))
     n_lanes = lanes.n_envs * len(policy.agents)
-    total = np.zeros(n_lanes)
-    length = np.zeros(n_lanes, np.int64)
-    over = np.zeros(n_lanes, np.bool_)
+    total, length = np.zeros(n_lanes), np.zeros(n_lanes, np.int64)
     returns: list[float] = []
     lengths: list[int] = []
-    steps, began = 0, time.perf_counter()
+    steps = 0
+    game.start(list(range(lanes.n_envs)))
+    began = time.perf_counter()
     while steps < MAX_STEPS and time.perf_counter() - began < MAX_SECONDS:
-        reward, ended = step()
+        live = ~game.idle[first]
+        row = game.advance()[first]
         steps += lanes.n_envs
-        total[over], length[over] = 0.0, -1  # this step was the reset
-        total += reward
-        length += 1
-        over = ended.copy()
+        total = np.where(live, total + row.reward, 0.0)
+        length = np.where(live, length + 1, 0)
+        over = row.terminated | row.truncated
         returns += total[over].tolist()
         lengths += length[over].tolist()
     took = time.perf_counter() - began

@@ -207,9 +207,9 @@ def test_what_was_built_is_closed_when_the_rest_fails() -> None:
         (bad("not_callable"), "is a int, not a factory"),
         (bad("fails"), "OSError: the level file is missing"),
         (bad("make", nonsense=1), "TypeError.*nonsense"),
-        (bad("a_number"), "is a builtins.int; supported: gymnasium.Env, parallel"),
+        (bad("a_number"), "is a builtins.int; supported: gymnasium.Env, multi-agent"),
         (bad("a_vector"), "Return a single environment"),
-        (bad("an_aec"), "use the parallel form"),
+        (bad("an_aec"), "lacks observation_space, action_space, reset, last, step"),
     ],
 )
 def test_what_cannot_be_built_says_why(config: EnvConfig, message: str) -> None:

@@ -169,6 +169,28 @@ def test_rows_that_are_not_reserved_are_refused() -> None:
         writer.observations(-1, 2)
 
 
+def test_flags_are_added_to_marks_around_the_ring_and_only_in_reserved_rows() -> None:
+    writer, rng = replay(PLAIN).writer(0), np.random.default_rng(0)
+    for chunk in range(15):
+        writer.begin(ROWS)
+        head, at = writer.head, np.zeros((ROWS + 1, 2), int)
+        before = (rng.random((ROWS + 1, 2)) < 0.5).astype(np.uint8) * BOUNDARY
+        more = (rng.random((ROWS + 1, 2)) < 0.5).astype(np.uint8) * CUT
+        writer.put_marks(head, at, before)
+        writer.add_flags(head, more)
+        slots = np.arange(head, head + ROWS + 1) % writer.ring.rows
+        assert (writer.columns.flags[0, slots] == before | more).all(), chunk
+        with pytest.raises(RowRefused, match=f"row {head + ROWS + 1} of shard 0 is not reserved"):
+            writer.add_flags(head + 1, more)
+        with pytest.raises(RowRefused, match="flags for shard 0"):
+            writer.add_flags(head, more.astype(np.int64))
+        writer.put_observation(head, np.zeros((2, 4), np.float32), at[0], 0)
+        for row in range(head, head + ROWS):
+            paid, ends = np.zeros(2, np.float32), np.zeros(2, np.bool_)
+            writer.put_outcome(row, at[0], paid, ends, ends, 0, 0)
+        writer.commit(head + ROWS)
+
+
 @pytest.mark.parametrize(
     "bad", [np.ones((2, 4), np.bool_), np.ones((2, 5), np.uint8), np.ones(2, np.bool_)]
 )

@@ -1,0 +1,182 @@
+"""What one policy has in one actor: its lanes' rows in the shard, its weights, their episodes.
+
+Observations are written where they lie in the shard, and the frames that are acted on are read back
+from there, with the function the learner uses. Knows neither environments nor processes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuitrain.envs.spec import PolicySpec
+from tuitrain.envs.turns import TurnRow
+from tuitrain.envs.vector import LaneStep
+from tuitrain.learning.policy import Policy
+from tuitrain.learning.weights import WeightStore, sha256
+from tuitrain.replay.layout import ABSENT
+from tuitrain.replay.shard import ShardWriter
+from tuitrain.replay.window import gather_stack
+from tuitrain.workers.episodes import Episodes
+
+_ALL = slice(None)
+
+
+class PolicyLanes:
+    """The lanes of one policy in this actor: their shard, their weights, their episodes.
+
+    Observations are written where they lie in the shard, step by step. Whatever else a row holds is
+    kept in [L, lanes] arrays of this object's and *settled* many rows at once: at the end of the
+    chunk, or before frames are stacked, which needs ages.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        writer: ShardWriter,
+        store: WeightStore,
+        reader: int,
+        spec: PolicySpec,
+        n_frames: int,
+        rng: np.random.Generator,
+    ) -> None:
+        lanes = writer.ring.lanes
+        self.policy = policy
+        self.writer = writer
+        self.n_agents = len(spec.agents)
+        self._spec = spec
+        self.inserts = 0
+        self.updates_held = 0
+        self._store = store
+        self._reader = reader
+        self._rng = rng
+        self._n_frames = n_frames
+        self._lane_ids = np.arange(lanes)
+        self._shard_ids = np.full(lanes, writer.shard)
+        self._rows = np.zeros(lanes, np.int64)
+        self._stacked = np.empty(
+            (lanes, n_frames, *writer.observation_shape), writer.observation_dtype
+        )
+        self._episodes = Episodes(lanes)
+        self.stats = self._episodes.stats
+        self._reserve(0)
+
+    def pull(self) -> None:
+        """Take the newest weights if they are not the ones held."""
+        if self._store.version() != self.policy.version:
+            published = self._store.pull(self._reader, self.policy.buffer)
+            self.policy.load(self.policy.buffer, published.version)
+            self.updates_held = published.updates
+
+    def weights_hash(self) -> str:
+        """SHA-256 of the weights held, as they were pulled."""
+        return sha256(self.policy.buffer)
+
+    def put_first(self, row: int, first: LaneStep | None) -> None:
+        """What is seen after reset becomes the first pending row; a wrong form is refused.
+
+        Where agents take turns there is nothing yet: each observation comes in its agent's turn.
+        """
+        age = np.zeros(len(self._lane_ids), np.int64)
+        if first is None:
+            self.writer.put_marks(row, age, 0)
+            return
+        flags = 0 if first.absent is None else first.absent * np.uint8(ABSENT)
+        self.writer.put_observation(row, first.observation, age, flags)
+        self._episodes.begin(first.absent)
+        if first.legal is not None:
+            self.writer.put_legal(row, first.legal)
+
+    def begin(self, row: int, rows: int, stamp: int) -> None:
+        """The next `rows` rows from `row` on are reserved, and the pending one after them."""
+        if rows > len(self._reward):
+            self._reserve(rows)
+        self._settled = row
+        self._first = row
+        self._stamp = stamp
+        self._observations = self.writer.observations(row, rows + 1)
+        self._legal = self.writer.legal(row, rows + 1)
+
+    def choose(self, row: int, epsilon: float, lanes: slice = _ALL) -> NDArray[np.int64]:
+        """Actions of these lanes for the pending row, from the frames in the shard."""
+        if self._n_frames > 1:
+            self.settle(row)
+        return self._act(row, epsilon, lanes)
+
+    def _act(self, row: int, epsilon: float, lanes: slice | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Actions for a row whose observations are there, and whose ages where they are needed."""
+        legal = self._legal[row - self._first]
+        if legal is not None:
+            legal = legal[lanes]
+        if self._n_frames == 1:
+            newest = self._observations[row - self._first]
+            if lanes is not _ALL:
+                newest = np.ascontiguousarray(newest[lanes])
+            return self.policy.act(newest[:, None], epsilon, self._rng, legal)
+        self._rows[:] = row
+        ids = self._lane_ids[lanes]
+        stacked = gather_stack(
+            self.writer.columns,
+            self.writer.ring,
+            self._shard_ids[lanes],
+            self._rows[lanes],
+            ids,
+            self._n_frames,
+            self._stacked[: len(ids)],
+        )
+        return self.policy.act(stacked, epsilon, self._rng, legal)
+
+    def choose_in_turn(self, row: int, epsilon: float, place: int) -> NDArray[np.int64]:
+        """What the agent at this place does in every environment; it is noted in the row."""
+        lanes = slice(place, None, self.n_agents)
+        action = self.choose(row, epsilon, lanes)
+        self._action[row - self._first, lanes] = action
+        return action
+
+    def outcome(self, row: int, action: NDArray[np.int64]) -> LaneStep:
+        """Where the step of `row` with `action` is to be written: its outcome, the next row."""
+        k = row - self._first
+        self._action[k] = action
+        self._version[k] = self.policy.version  # a resync by hand changes it within a chunk
+        return LaneStep(
+            self._observations[k + 1], *self._outcomes[k], self._legal[k + 1], self._absences[k]
+        )
+
+    def turn(self, row: int) -> TurnRow:
+        """Where the turn of `row` is to be written: what is seen in it, and its outcome."""
+        k = row - self._first
+        self._version[k] = self.policy.version
+        return TurnRow(self._observations[k], *self._outcomes[k], self._legal[k], self._absences[k])
+
+    def settle(self, head: int) -> None:
+        """Write what rows before `head` still lack, and the marks of the pending row at `head`."""
+        at = slice(self._settled - self._first, head - self._first)
+        if at.start == at.stop:
+            return
+        outcome = self._reward[at], self._terminated[at], self._truncated[at]
+        absent = self._absent[at] if self._spec.absences else None
+        after = self._episodes.follow(*outcome, absent)
+        self.writer.put_outcome(
+            self._settled, self._action[at], *outcome, self._version[at], self._stamp
+        )
+        self.writer.put_marks(self._settled + 1, after.age, after.flags)
+        self._idle[at] = after.idle
+        self.inserts += after.transitions
+        self._settled = head
+
+    def live(self, rows: int) -> NDArray[np.bool_]:
+        """In which of the first `rows` settled rows an agent made a transition. bool [rows, E]."""
+        idle = self._idle[:rows].reshape(rows, -1, self.n_agents)
+        return np.asarray(~idle.all(axis=2))
+
+    def _reserve(self, rows: int) -> None:
+        shape = (rows, len(self._lane_ids))
+        self._action = np.empty(shape, np.int64)
+        self._version = np.empty(rows, np.int64)
+        self._reward = np.empty(shape, np.float32)
+        self._terminated = np.empty(shape, np.bool_)
+        self._truncated = np.empty(shape, np.bool_)
+        self._outcomes = list(zip(self._reward, self._terminated, self._truncated, strict=True))
+        self._idle = np.empty(shape, np.bool_)
+        self._absent = np.empty(shape, np.bool_)
+        self._absences = list(self._absent) if self._spec.absences else [None] * rows

@@ -130,8 +130,9 @@ def _parts(space: Any, path: tuple[str | int, ...], where: str, masked: bool) ->
             yield Part(path, "binary", _ints(space.shape), np.dtype(space.dtype).name)
         case _:
             which = f"part {Part(path, '', (), '').name!r} of its" if path else "its"
+            hint = " gymnasium.wrappers.FilterObservation(env, keys) keeps others." if path else ""
             raise UnsupportedSpace(
-                f"{where}: {which} observation space is {shown(space)}; {SUPPORTED}."
+                f"{where}: {which} observation space is {shown(space)}; {SUPPORTED}.{hint}"
             )
 
 

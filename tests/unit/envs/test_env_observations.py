@@ -130,8 +130,11 @@ def test_a_mask_is_nothing_to_see() -> None:
     spec = policy(space)
     assert (spec.masked, spec.observation_shape) == (True, (4,))
     # deeper down, the name means nothing
-    inner = spaces.Dict({"a": BOX, "b": spaces.Dict({"action_mask": spaces.MultiBinary(3)})})
+    below = spaces.Dict({"action_mask": spaces.MultiBinary(3)})
+    inner = spaces.Dict({"a": BOX, "b": below})
     assert (policy(inner).masked, policy(inner).observation_shape) == (False, (5,))
+    both = spaces.Dict({"b": below, "action_mask": spaces.MultiBinary(3)})
+    assert (policy(both).masked, policy(both).observation_shape) == (True, (3,))
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,15 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from tuitrain.config.emit import emit_value
 from tuitrain.config.schema import Config
 from tuitrain.experiments.plan import flat
 from tuitrain.experiments.run_files import LEARNER_CURVES, RunFiles
-from tuitrain.experiments.svg import Chart, Series, color_class, svg
+from tuitrain.experiments.svg import Chart, Points, Series, color_class, svg
 
 _HASH = re.compile("[0-9a-f]{40,}")
 _STEPS = "environment steps"
+_EACH_POLICY = "<span>(a line for each policy)</span>"
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗", "n/a": "–"}
 _PROVENANCE = {
     "git commit": ("git", "commit"),
@@ -89,31 +91,34 @@ def _summaries(runs: Sequence[RunFiles]) -> str:
             "best",
             "learning",
         ],
-        [_summary_row(number, run) for number, run in enumerate(runs)],
+        [_summary_row(number if len(runs) > 1 else None, run) for number, run in enumerate(runs)],
     )
 
 
-def _summary_row(number: int, run: RunFiles) -> list[str]:
-    label = f'<span class="key {color_class(number)}"></span>{escape(run.name)}'
+def _summary_row(number: int | None, run: RunFiles) -> list[str]:
+    key = "" if number is None else f'<span class="key {color_class(number)}"></span>'
+    label = _unbroken(f"{key}{escape(run.name)}")
     row = [label, run.config.run.schedule, str(run.config.run.seed)]
     summary = run.summary
     if summary is None:
         seen = max((steps for e in run.evaluations.values() for steps, _, _ in e), default=0)
         return [*row, escape(run.why_no_summary), f"{seen:,.0f}", "", "", "", ""]
     policies: Mapping[str, Mapping[str, Any]] = summary["policies"]
-    state = f"<b>{escape(str(summary['state']))}</b>: {escape(str(summary['reason']))}"
+    state = f"<b>{escape(str(summary['state']))}</b>"
+    if summary["state"] != "finished":
+        state += f": {escape(str(summary['reason']))}"
     last = [_evaluation(p, name if len(policies) > 1 else "") for name, p in policies.items()]
     best = [_number(p.get("eval_best")) for p in policies.values()]
     learning = summary["learning"]
     verdict = f"{escape(str(learning.get('verdict')))}: {escape(str(learning.get('reason')))}"
-    steps = f"{summary['steps']:,} of {summary['total_steps']:,}"
+    steps = _unbroken(f"{summary['steps']:,} of {summary['total_steps']:,}")
     return [
         *row,
         state,
         steps,
-        f"{summary['wall_s']:,.0f} s",
-        "<br>".join(last),
-        "<br>".join(best),
+        _unbroken(f"{summary['wall_s']:,.0f} s"),
+        _unbroken("<br>".join(last)),
+        _unbroken("<br>".join(best)),
         verdict,
     ]
 
@@ -125,22 +130,36 @@ def _evaluation(policy: Mapping[str, Any], name: str) -> str:
 
 
 def _curves(runs: Sequence[RunFiles]) -> str:
-    charts = [
-        Chart("greedy return (mean of an evaluation, 95 % interval)", _STEPS, _evaluations(runs)),
-        Chart("return of training episodes, with exploration", _STEPS, _lines(runs, "training")),
+    """Charts; of one run a colour for each policy, of several one for each run."""
+    greedy, training = _evaluations(runs), _lines(runs, [run.training for run in runs])
+    over_steps: list[tuple[str, list[Series], list[Series]]] = [
+        # on one scale: exploration is what stands between them
+        ("greedy return (mean of an evaluation, 95 % interval)", greedy, training),
+        ("return of training episodes, with exploration", training, greedy),
     ]
+    for name in sorted({name for run in runs for name in run.told}):
+        told = _lines(runs, [run.told.get(name, {}) for run in runs])
+        over_steps.append((f"{name} (told by the environment)", told, []))
     for field, title in LEARNER_CURVES.items():
-        charts.append(Chart(title, _STEPS, _lines(runs, "learner", field)))
+        over_steps.append((title, _lines(runs, [run.learner[field] for run in runs]), []))
+    last = max((x for _, lines, _ in over_steps for s in lines for x, _ in s.points), default=0.0)
+    charts = [
+        Chart(title, _STEPS, lines, (0.0, last or 1.0), beside)
+        for title, lines, beside in over_steps
+    ]
     speed = [Series(run.name, i, run.speed) for i, run in enumerate(runs)]
     charts.append(Chart("environment steps per second", "seconds", speed))
     drawn = [svg(chart) for chart in charts]
     if not any(drawn):
         return "<p>Nothing has been measured.</p>"
+    names = _policies(runs[0]) if len(runs) == 1 else []
+    shown = names if len(names) > 1 else [run.name for run in runs]
     key = "".join(
-        f'<span><span class="key {color_class(i)}"></span>{escape(run.name)}</span>'
-        for i, run in enumerate(runs)
+        f'<span><span class="key {color_class(i)}"></span>{escape(name)}</span>'
+        for i, name in enumerate(shown)
     )
-    return f'<p class="keys">{key}</p><div class="charts">{"".join(drawn)}</div>'
+    note = "" if len(runs) == 1 or all(len(_policies(run)) < 2 for run in runs) else _EACH_POLICY
+    return f'<p class="keys">{key}{note}</p><div class="charts">{"".join(drawn)}</div>'
 
 
 def _evaluations(runs: Sequence[RunFiles]) -> list[Series]:
@@ -149,20 +168,42 @@ def _evaluations(runs: Sequence[RunFiles]) -> list[Series]:
         for policy, points in run.evaluations.items():
             line = [(steps, mean) for steps, mean, _ in points]
             band = [(steps, mean - half, mean + half) for steps, mean, half in points]
-            series.append(Series(_label(run, policy), number, line, band))
+            series.append(_series(runs, number, policy, line, band))
     return series
 
 
-def _lines(runs: Sequence[RunFiles], kind: str, field: str = "") -> list[Series]:
-    series = []
-    for number, run in enumerate(runs):
-        policies = run.learner[field] if field else getattr(run, kind)
-        series += [Series(_label(run, p), number, points) for p, points in policies.items()]
-    return series
+def _lines(runs: Sequence[RunFiles], curves: Sequence[Mapping[str, Points]]) -> list[Series]:
+    """A line for each policy of each run; `curves` is of each run, by policy."""
+    return [
+        _series(runs, number, policy, points)
+        for number, of_run in enumerate(curves)
+        for policy, points in of_run.items()
+    ]
 
 
-def _label(run: RunFiles, policy: str) -> str:
-    return run.name if len(run.evaluations) < 2 else f"{run.name} {policy}"
+def _series(
+    runs: Sequence[RunFiles],
+    number: int,
+    policy: str,
+    line: Points,
+    band: Sequence[tuple[float, float, float]] = (),
+) -> Series:
+    policies = _policies(runs[number])
+    label = runs[number].name if len(policies) < 2 else f"{runs[number].name} {policy}"
+    color = policies.index(policy) if len(runs) == 1 else number
+    return Series(label, color, line, band)
+
+
+def _policies(run: RunFiles) -> list[str]:
+    """All that have a curve, in the order of their names."""
+    return sorted(
+        {
+            *run.evaluations,
+            *run.training,
+            *(p for c in run.learner.values() for p in c),
+            *(p for c in run.told.values() for p in c),
+        }
+    )
 
 
 def _configs(runs: Sequence[RunFiles]) -> str:
@@ -288,9 +329,18 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def _code(values: Iterable[Any]) -> list[str]:
     return [
-        '<span class="none">–</span>' if v is None else f"<code>{escape(str(v))}</code>"
+        '<span class="none">–</span>' if v is None else f"<code>{escape(_value(v))}</code>"
         for v in values
     ]
+
+
+def _value(value: object) -> str:
+    """As a config has it, but texts without their quotes."""
+    return value if isinstance(value, str) else emit_value(value)
+
+
+def _unbroken(cell: str) -> str:
+    return f'<span class="unbroken">{cell}</span>'
 
 
 def _number(value: object) -> str:

@@ -28,6 +28,8 @@ LEARNER_CURVES = {
 }
 """Fields of `learner` records that are shown, with their titles."""
 
+_TOLD = "metrics."
+
 
 @dataclass(frozen=True)
 class RunFiles:
@@ -39,6 +41,8 @@ class RunFiles:
         evaluations: by policy, (steps, mean return, half-width of its 95 % interval or 0).
         training: by policy, (steps, mean return of training episodes).
         learner: by field of ``LEARNER_CURVES`` and policy, (steps, value).
+        told: by name and policy, (steps, value) of what the environments told in
+            `info["metrics"]`.
         speed: (seconds of this session, environment steps per second).
         events: the newest, but every warning and error among the rest too.
         events_left_out: how many are not in `events`.
@@ -53,6 +57,7 @@ class RunFiles:
     evaluations: dict[str, list[tuple[float, float, float]]]
     training: dict[str, list[Point]]
     learner: dict[str, dict[str, list[Point]]]
+    told: dict[str, dict[str, list[Point]]]
     speed: list[Point]
     events: list[dict[str, Any]]
     events_left_out: int
@@ -93,6 +98,10 @@ def read_run(folder: RunFolder) -> RunFiles:
             field: {name: thinned(rising(points)) for name, points in by_policy.items()}
             for field, by_policy in curves.learner.items()
         },
+        told={
+            field: {name: thinned(sorted(points)) for name, points in by_policy.items()}
+            for field, by_policy in sorted(curves.told.items())
+        },
         speed=thinned(curves.speed),
         events=events,
         events_left_out=left_out,
@@ -129,6 +138,7 @@ class _Curves:
         self.evaluations: dict[str, list[tuple[float, float, float]]] = {}
         self.training: dict[str, list[Point]] = {}
         self.learner: dict[str, dict[str, list[Point]]] = {name: {} for name in LEARNER_CURVES}
+        self.told: dict[str, dict[str, list[Point]]] = {}
         self.speed: list[Point] = []
 
     def add(self, record: Mapping[str, Any]) -> None:
@@ -146,6 +156,11 @@ class _Curves:
             for field, by_policy in self.learner.items():
                 if point := _point(record, "steps", field):
                     by_policy.setdefault(policy, []).append(point)
+        elif kind == "env":
+            for field in record:
+                if field.startswith(_TOLD) and (point := _point(record, "steps", field)):
+                    of_name = self.told.setdefault(field.removeprefix(_TOLD), {})
+                    of_name.setdefault(policy, []).append(point)
 
 
 def _point(record: Mapping[str, Any], x: str, y: str) -> Point | None:

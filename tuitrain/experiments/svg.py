@@ -9,6 +9,8 @@ from html import escape
 
 WIDTH, HEIGHT = 480, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 28, 34
+_ROOM = 0.04
+"""Of the range of y, above and below: no line is drawn on the frame."""
 COLORS = 10
 """Classes `c0` … `c9` of the page's style; after them they repeat, dashed."""
 
@@ -33,11 +35,18 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over one axis, with a title that names the unit of y."""
+    """Lines over one axis, with a title that names the unit of y.
+
+    Attributes:
+        x_range: from where to where x goes; None is as far as there are points.
+        beside: lines of another chart whose range of y this one is to have too.
+    """
 
     title: str
     x_label: str
     series: Sequence[Series]
+    x_range: tuple[float, float] | None = None
+    beside: Sequence[Series] = ()
 
 
 def color_class(number: int) -> str:
@@ -73,10 +82,13 @@ def svg(chart: Chart) -> str:
     drawn = [s for s in chart.series if s.points]
     if not drawn:
         return ""
-    x_low, x_high = _range([x for s in drawn for x, _ in s.points])
-    ys = [y for s in drawn for _, y in s.points]
-    ys += [y for s in drawn for _, low, high in s.band for y in (low, high)]
+    x_low, x_high = chart.x_range or _range([x for s in drawn for x, _ in s.points])
+    both = [*drawn, *chart.beside]
+    ys = [y for s in both for _, y in s.points]
+    ys += [y for s in both for _, low, high in s.band for y in (low, high)]
     y_low, y_high = _range(ys)
+    room = _ROOM * (y_high - y_low)
+    y_low, y_high = y_low - room, y_high + room
 
     def at(x: float, y: float) -> str:
         left = _LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - _LEFT - _RIGHT)

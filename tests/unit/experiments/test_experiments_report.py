@@ -213,6 +213,53 @@ def test_the_page_says_what_the_files_say(tmp_path: Path) -> None:
     assert "torn" not in found.text
 
 
+def test_policies_of_one_run_have_colours_and_those_of_several_runs_have_their_run_s(
+    tmp_path: Path,
+) -> None:
+    folders = [made(tmp_path), made(tmp_path)]
+    for folder in folders:
+        with open(folder.metrics_jsonl, "a") as file:
+            for steps in (10, 20):
+                record = {"kind": "eval", "policy": "b", "steps": steps, "return_mean": 1.0}
+                file.write("\n" + json.dumps(record))
+    alone = page([read_run(folders[0])], 0.0)
+    key = re.search(r'<p class="keys">(.*?)</p>', alone)
+    assert key is not None
+    assert re.sub("<[^>]*>", " ", key[1]).split() == ["a", "b"]
+    assert '<polyline class="line c1"' in alone
+    both = page([read_run(folder) for folder in folders], 0.0)
+    key = re.search(r'<p class="keys">(.*?)</p>', both)
+    assert key is not None
+    assert re.sub("<[^>]*>", " ", key[1]).split() == (
+        ["r-0001", "r-0002", "(a", "line", "for", "each", "policy)"]
+    )
+    assert both.count('<polyline class="line c1"') == both.count('<polyline class="line c0"') == 4
+    assert "<title>r-0002 b</title>" in both
+
+
+def test_what_environments_tell_has_curves(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    with open(folder.metrics_jsonl, "a") as file:
+        for steps, gems in ((20, 3.0), (10, 1.0), (30, None)):
+            told = {"kind": "env", "policy": "a", "steps": steps, "metrics.<gems>": gems}
+            file.write("\n" + json.dumps(told))
+    run = read_run(folder)
+    assert run.told == {"<gems>": {"a": [(10, 1), (20, 3)]}}
+    assert "&lt;gems&gt; (told by the environment)" in page([run], 0.0)
+
+
+def test_greedy_and_training_returns_are_on_one_scale(tmp_path: Path) -> None:
+    """They lie at 1 to 4 and at 4 to 12; over steps of which training has the fewer."""
+    text = page([read_run(made(tmp_path))], 0.0)
+    greedy, training = (
+        re.findall(r'<text class="tick (\w)"[^>]*>([\d.]+)<', part)
+        for part in text.split("<svg")[1:3]
+    )
+    assert greedy == training
+    assert max(float(tick) for axis, tick in greedy if axis == "y") == 12
+    assert [float(tick) for axis, tick in greedy if axis == "x"] == [0, 10, 20, 30, 40]
+
+
 def test_a_check_that_only_one_run_has_is_empty_in_the_other(tmp_path: Path) -> None:
     one, two = made(tmp_path), made(tmp_path)
     summary = json.loads(two.summary_json.read_text())

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tuitrain.learning.losses import only_legal
+
 
 def c51_support(v_min: float, v_max: float, atoms: int) -> Tensor:
     """The returns that the atoms stand for, float32 [Z], equally spaced (Bellemare et al. 2017).
@@ -102,13 +104,21 @@ def midpoints(n: int, device: torch.device | str = "cpu") -> Tensor:
     return (torch.arange(n, dtype=torch.float32, device=device) + 0.5) / n
 
 
-def log_policy(q: Tensor, temperature: float) -> Tensor:
-    """log of softmax(q / temperature), computed safely. [B, A] -> [B, A]."""
-    return functional.log_softmax(q / temperature, 1)
+def log_policy(q: Tensor, temperature: float, legal: Tensor | None = None) -> Tensor:
+    """log of softmax(q / temperature) over the legal actions, computed safely.
+
+    [B, A] -> [B, A]; -inf where `legal` (bool [B, A], None is all) is False.
+    """
+    return functional.log_softmax(only_legal(q, legal) / temperature, 1)
 
 
 def munchausen_reward(
-    target_q: Tensor, action: Tensor, temperature: float, scale: float, lowest: float
+    target_q: Tensor,
+    action: Tensor,
+    temperature: float,
+    scale: float,
+    lowest: float,
+    legal: Tensor | None = None,
 ) -> Tensor:
     """What Munchausen RL adds to the reward (Vieillard et al. 2020): scaled log-probability.
 
@@ -118,15 +128,19 @@ def munchausen_reward(
         temperature: of the softmax policy (0.03 in the paper).
         scale: alpha (0.9 in the paper).
         lowest: temperature * log-probability is clipped from below here (-1 in the paper).
+        legal: bool [B, A], what could be done in the state; None is everything.
 
     Returns:
         [B], not positive.
     """
-    log_probability = log_policy(target_q, temperature).gather(1, action[:, None]).squeeze(1)
+    log_pi = log_policy(target_q, temperature, legal)
+    log_probability = log_pi.gather(1, action[:, None]).squeeze(1)
     return scale * (temperature * log_probability).clamp(lowest, 0.0)
 
 
-def soft_mixture(next_q: Tensor, values: Tensor, temperature: float) -> Tensor:
+def soft_mixture(
+    next_q: Tensor, values: Tensor, temperature: float, legal: Tensor | None = None
+) -> Tensor:
     """Munchausen's bootstrap: the expectation over the softmax policy, with its entropy.
 
     sum_a pi(a) * (values_a - temperature * log pi(a)), pi = softmax(next_q / temperature).
@@ -134,11 +148,15 @@ def soft_mixture(next_q: Tensor, values: Tensor, temperature: float) -> Tensor:
     Args:
         next_q: [B, A] of the next state, by the target network.
         values: [B, A] for DQN, or [B, M, A] samples of the returns' distribution for IQN.
+        legal: bool [B, A], what can be done in the next state; None is everything.
 
     Returns:
         [B] or [B, M].
     """
-    log_pi = log_policy(next_q, temperature)
+    log_pi = log_policy(next_q, temperature, legal)
+    pi = log_pi.exp()
+    if legal is not None:
+        log_pi = log_pi.masked_fill(~legal, 0.0)  # pi is 0 there, and 0 times -inf is not a number
     if values.dim() == 3:
-        log_pi = log_pi[:, None, :]
-    return (log_pi.exp() * (values - temperature * log_pi)).sum(-1)
+        log_pi, pi = log_pi[:, None, :], pi[:, None, :]
+    return (pi * (values - temperature * log_pi)).sum(-1)

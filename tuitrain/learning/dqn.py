@@ -49,7 +49,7 @@ class UpdateStats(NamedTuple):
 
     Attributes:
         loss: scalar of each batch of the update.
-        q: [B, A] online action values of each batch.
+        q: [B, A] online action values of each batch, of every action, legal or not.
         q_taken: [B] values of the actions taken.
         target: [B] what they were moved towards.
         error: [B] what priorities are made of, where that is not ``td_error``.
@@ -88,6 +88,7 @@ class DQN:
         device: where everything lives.
         total_updates: updates the run will make, for the learning-rate schedule.
         algorithm: what is learned about returns, which the networks were built for; None is DQN.
+        row: where networks and optimizer are to live, if they are one of a stack (``stacked``).
 
     Attributes:
         online: the network that learns.
@@ -110,6 +111,7 @@ class DQN:
         device: str | torch.device,
         total_updates: int,
         algorithm: AlgorithmConfig | None = None,
+        row: Row | None = None,
     ) -> None:
         algorithm = algorithm or AlgorithmConfig()
         self.device = torch.device(device)
@@ -124,11 +126,11 @@ class DQN:
         parameters = [p for p in network.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError("the network has no trainable parameters")
-        for module in (self.online, self.target):
-            rehome(module)
+        rehome(self.online, row.online if row else None)
+        rehome(self.target, row.target if row else None)
         self._pairs = _Pairs(self.online, self.target)
         self._pairs.copy()
-        self._adam = Adam(parameters, config.adam_eps)
+        self._adam = Adam(parameters, config.adam_eps, row.moments if row else None)
         plain = algorithm.name == "dqn" and not algorithm.munchausen
         self.gradient = "by hand" if plain and fits(self.online) else "by autograd"
         self._gradient: Gradient
@@ -172,7 +174,7 @@ class DQN:
         lr = lr_at(self.updates, self.config, self.total_updates)
         self._adam.step(lr)
         self.updates += 1
-        if self.updates % self._target_period == 0:
+        if self.target_is_due():
             self._update_target()
         loss, q, q_taken, target, error = zip(*seen, strict=True)
         stats = UpdateStats(loss, q, q_taken, target, error, grad_norm, lr)
@@ -184,7 +186,8 @@ class DQN:
         """Means over the sampled updates since the last call; empty before the first update.
 
         Keys: loss, q_mean, q_max_abs (maximum), td_abs_mean, td_p95 (of |TD error|), grad_norm
-        (before clipping), lr (of the newest update). Waits for the device.
+        (before clipping), lr (of the newest update). Means and maximum of q are over all actions,
+        those that are not legal included. Waits for the device.
         """
         if not self._recent:
             return {}

@@ -21,7 +21,7 @@ class Seen(NamedTuple):
 
     Attributes:
         loss: scalar.
-        q: [B, A] online action values.
+        q: [B, A] online action values, of every action, legal or not.
         q_taken: [B] values of the actions taken.
         target: [B] what they are moved towards.
         error: [B] what priorities are made of; None is ``target - q_taken``.

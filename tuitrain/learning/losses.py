@@ -7,6 +7,15 @@ from torch import Tensor
 from torch.nn import functional
 
 
+def only_legal(values: Tensor, legal: Tensor | None) -> Tensor:
+    """Values to choose by: -inf where an action is not legal. [B, A] twice -> [B, A].
+
+    For an argmax, a maximum or a softmax alone; a value that was never learned must not get into a
+    mean, and -inf times 0 is not a number. Without `legal`, the values themselves.
+    """
+    return values if legal is None else values.masked_fill(~legal, -torch.inf)
+
+
 def max_next_value(target_next_q: Tensor) -> Tensor:
     """DQN's bootstrap value max_a Q'(s', a) (Mnih et al. 2015). [B, A] -> [B]."""
     return target_next_q.amax(1)

@@ -20,6 +20,7 @@ from tuitrain.learning.batch import TensorBatch
 from tuitrain.learning.bodies import Dense, Mlp
 from tuitrain.learning.distributions import QNetwork
 from tuitrain.learning.gradient import Seen
+from tuitrain.learning.losses import only_legal
 from tuitrain.learning.noisy import noisy_layers
 
 
@@ -81,10 +82,10 @@ class MlpGradient:
         next_q = self._target.forward(self._next_state)
         online_q = self._online.forward(self._input)
         if self._double:
-            best = online_q[rows:].argmax(1).add_(self._first_of_row)
+            best = only_legal(online_q[rows:], batch.next_legal).argmax(1).add_(self._first_of_row)
             next_value = next_q.take(best)
         else:
-            next_value = next_q.amax(1)
+            next_value = only_legal(next_q, batch.next_legal).amax(1)
         target = torch.addcmul(batch.returns, batch.discount, next_value)
         q = online_q[:rows].clone()
         taken = batch.action + self._first_of_row

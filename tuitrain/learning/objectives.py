@@ -2,7 +2,8 @@
 
 One class per algorithm, all with the same call: choose the next actions, make the target, compare.
 Autograd does the rest (``gradient``). They change no weight and draw nothing but the fractions that
-IQN needs, from torch's global generator, which belongs to the learner's seed.
+IQN needs, from torch's global generator, which belongs to the learner's seed. Wherever an action is
+chosen, or a policy is made of values, only the legal ones of that state count.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Judged(NamedTuple):
 
     Attributes:
         loss: [B], with gradient.
-        q: [B, A] expected returns by the online network.
+        q: [B, A] expected returns by the online network, of every action, legal or not.
         q_taken: [B], those of the actions taken.
         target: [B], the expected return they are moved towards.
         error: [B], what priorities are made of; None is ``target - q_taken``.
@@ -102,11 +103,13 @@ class TdObjective:
     def _next_value(self, batch: TensorBatch) -> Tensor:
         next_q: Tensor = self._target(batch.next_state)
         if self._how.munchausen:
-            return distributional.soft_mixture(next_q, next_q, self._how.munchausen_temperature)
+            return distributional.soft_mixture(
+                next_q, next_q, self._how.munchausen_temperature, batch.next_legal
+            )
         chosen_by = self._chooser.q(batch)
         if chosen_by is None:
-            return losses.max_next_value(next_q)
-        return losses.double_dqn_next_value(chosen_by, next_q)
+            return losses.max_next_value(losses.only_legal(next_q, batch.next_legal))
+        return losses.double_dqn_next_value(losses.only_legal(chosen_by, batch.next_legal), next_q)
 
 
 class CategoricalObjective:
@@ -128,7 +131,8 @@ class CategoricalObjective:
             chosen_by = self._chooser.q(batch)
             if chosen_by is None:
                 chosen_by = self._target.expect(next_logits)
-            probs = functional.softmax(_of(next_logits, chosen_by.argmax(1)), 1)
+            best = losses.only_legal(chosen_by, batch.next_legal).argmax(1)
+            probs = functional.softmax(_of(next_logits, best), 1)
             goal = distributional.c51_project(probs, batch.returns, batch.discount, support)
         logits = online.logits(batch.state)
         loss = distributional.categorical_loss(_of(logits, batch.action), goal)
@@ -159,7 +163,12 @@ class QuantileObjective:
             next_all = self._target.quantiles(batch.next_state)
             chosen_by = self._chooser.q(batch)
             expected = next_all.mean(2)
-            values = _next_samples(how, expected, next_all.transpose(1, 2), chosen_by)
+            values = _next_samples(
+                how,
+                next_all.transpose(1, 2),
+                expected if chosen_by is None else chosen_by,
+                batch.next_legal,
+            )
             returns = _returns(batch, self._target, how)
             goal = returns[:, None] + batch.discount[:, None] * values
         found = self._online.quantiles(batch.state)
@@ -192,7 +201,7 @@ class ImplicitObjective:
             drawn = torch.rand(rows, how.target_quantiles, device=device)
             next_all = self._target.quantiles(batch.next_state, drawn)  # [B, M, A]
             expected = self._chooser.quantiles(batch.next_state, self._choosing).mean(1)
-            values = _next_samples(how, expected, next_all, None)
+            values = _next_samples(how, next_all, expected, batch.next_legal)
             returns = _returns(batch, self._target, how)
             goal = returns[:, None] + batch.discount[:, None] * values
         taus = torch.rand(rows, how.quantiles, device=device)
@@ -228,15 +237,17 @@ def _returns(batch: TensorBatch, target: nn.Module, how: AlgorithmConfig) -> Ten
         return batch.returns
     return batch.returns + distributional.munchausen_reward(
         target(batch.state), batch.action, how.munchausen_temperature,
-        how.munchausen_scale, how.munchausen_clip,
+        how.munchausen_scale, how.munchausen_clip, batch.legal,
     )  # fmt: skip
 
 
 def _next_samples(
-    how: AlgorithmConfig, expected: Tensor, samples: Tensor, chosen_by: Tensor | None
+    how: AlgorithmConfig, samples: Tensor, chosen_by: Tensor, legal: Tensor | None
 ) -> Tensor:
-    """Samples [B, M] of the next state's return out of those of all actions [B, M, A]."""
+    """Samples [B, M] of the next state's return out of those of all actions [B, M, A].
+
+    `chosen_by` [B, A] says which action is best, or how likely each is, among the legal ones.
+    """
     if how.munchausen:
-        return distributional.soft_mixture(expected, samples, how.munchausen_temperature)
-    choice = expected if chosen_by is None else chosen_by
-    return _of(samples.transpose(1, 2), choice.argmax(1))
+        return distributional.soft_mixture(chosen_by, samples, how.munchausen_temperature, legal)
+    return _of(samples.transpose(1, 2), losses.only_legal(chosen_by, legal).argmax(1))

@@ -46,7 +46,14 @@ def mlp(seed: int = 0, **options: Any) -> QNetwork:
 
 
 def batch(
-    seed: int, rows: int, n_actions: int, dtype: str, weighted: bool, stop: bool, overlap: bool
+    seed: int,
+    rows: int,
+    n_actions: int,
+    dtype: str,
+    weighted: bool,
+    stop: bool,
+    overlap: bool,
+    masked: bool = False,
 ) -> TensorBatch:
     """Random transitions; with `overlap` states and next states are windows of one array."""
     rng = np.random.default_rng(seed)
@@ -57,6 +64,8 @@ def batch(
     if not overlap:
         state, following = state.copy(), following.copy()
     discount = np.zeros(rows, np.float32) if stop else rng.choice([0, 0.9], rows)
+    legal = torch.from_numpy(rng.random((2, rows, n_actions)) < 0.5)
+    legal[:, torch.arange(rows), torch.from_numpy(rng.integers(0, n_actions, rows))] = True
     return TensorBatch(
         torch.from_numpy(state),
         torch.from_numpy(following),
@@ -64,6 +73,7 @@ def batch(
         torch.from_numpy(rng.normal(size=rows).astype(np.float32) * 3),
         torch.from_numpy(discount.astype(np.float32)),
         torch.from_numpy(rng.random(rows, np.float32)) if weighted else None,
+        *(legal if masked else ()),
     )
 
 
@@ -134,6 +144,7 @@ def online_dtype(options: dict[str, Any]) -> str:
     weighted=st.booleans(),
     stop=st.booleans(),
     overlap=st.booleans(),
+    masked=st.booleans(),
 )
 def test_equals_autograd(
     options: dict[str, Any],
@@ -142,8 +153,17 @@ def test_equals_autograd(
     weighted: bool,
     stop: bool,
     overlap: bool,
+    masked: bool,
 ) -> None:
-    found = compare(options, changes, rows=rows, weighted=weighted, stop=stop, overlap=overlap)
+    found = compare(
+        options,
+        changes,
+        rows=rows,
+        weighted=weighted,
+        stop=stop,
+        overlap=overlap,
+        masked=masked,
+    )
     assert found < TOLERANCE
 
 

@@ -88,7 +88,6 @@ class DQN:
         device: where everything lives.
         total_updates: updates the run will make, for the learning-rate schedule.
         algorithm: what is learned about returns, which the networks were built for; None is DQN.
-        row: where networks and optimizer are to live, if they are one of a stack (``stacked``).
 
     Attributes:
         online: the network that learns.
@@ -111,7 +110,6 @@ class DQN:
         device: str | torch.device,
         total_updates: int,
         algorithm: AlgorithmConfig | None = None,
-        row: Row | None = None,
     ) -> None:
         algorithm = algorithm or AlgorithmConfig()
         self.device = torch.device(device)
@@ -126,11 +124,11 @@ class DQN:
         parameters = [p for p in network.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError("the network has no trainable parameters")
-        rehome(self.online, row.online if row else None)
-        rehome(self.target, row.target if row else None)
+        for module in (self.online, self.target):
+            rehome(module)
         self._pairs = _Pairs(self.online, self.target)
         self._pairs.copy()
-        self._adam = Adam(parameters, config.adam_eps, row.moments if row else None)
+        self._adam = Adam(parameters, config.adam_eps)
         plain = algorithm.name == "dqn" and not algorithm.munchausen
         self.gradient = "by hand" if plain and fits(self.online) else "by autograd"
         self._gradient: Gradient
@@ -174,7 +172,7 @@ class DQN:
         lr = lr_at(self.updates, self.config, self.total_updates)
         self._adam.step(lr)
         self.updates += 1
-        if self.target_is_due():
+        if self.updates % self._target_period == 0:
             self._update_target()
         loss, q, q_taken, target, error = zip(*seen, strict=True)
         stats = UpdateStats(loss, q, q_taken, target, error, grad_norm, lr)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,20 +113,28 @@ class Policy:
         self._acting = acting
 
     def act(
-        self, obs: NDArray[Any], state: ActState | None = None
+        self, obs: Any, state: ActState | None = None, legal: NDArray[np.bool_] | None = None
     ) -> tuple[int | NDArray[np.int64], ActState]:
         """Greedy actions for one observation, or for a batch of environments in step.
 
         Args:
-            obs: [*observation_shape], or [B, *observation_shape] for B environments.
+            obs: what one environment returned, be it a dictionary or a tuple; or an array
+                [*observation_shape], or [B, *observation_shape] for B environments.
             state: what the call before returned; None at the start of an episode.
+            legal: bool [n_actions] or [B, n_actions], where the environment says which actions
+                are; a dictionary's "action_mask" is read without being named.
 
         Returns:
             The action (int, or int64[B]) and the state for the next call.
 
         Raises:
-            ValueError: the observation's shape or dtype is not the spec's.
+            ValueError: the observation's shape or dtype is not the spec's, or it is not said what
+                is legal.
+            BadObservation: a part of a dictionary or tuple is not as declared.
         """
+        if isinstance(obs, dict | tuple):
+            obs, said = self._row_of(obs)
+            legal = said if legal is None else legal
         obs = np.asarray(obs)
         shape = self.spec.observation_shape
         single = obs.shape == shape
@@ -143,13 +151,37 @@ class Policy:
             )
         first = state is None
         if state is None:
-            one_agent = PolicySpec(shape, self.spec.observation_dtype, self.spec.n_actions, ("",))
+            one_agent = replace(self.spec, agents=("",), masked=False)
             state = ActState(one_agent, self.n_frames, len(batch))
         if state.n_envs != len(batch):
             raise ValueError(f"this state belongs to {state.n_envs} environments, not {len(batch)}")
         stacked = state.history.push(batch.astype(self.spec.dtype, copy=False), first)
-        actions = self._acting.greedy(stacked)
+        actions = self._acting.greedy(stacked, self._legal(legal, len(batch)))
         return (int(actions[0]) if single else actions), state
+
+    def _row_of(self, obs: Any) -> tuple[NDArray[Any], Any]:
+        """The parts of an observation side by side, as they are kept; the mask in it, or None."""
+        from tuitrain.envs.masks import mask_in
+        from tuitrain.envs.observations import writer_of
+
+        rows = np.zeros((1, *self.spec.observation_shape), self.spec.dtype)
+        writer_of(self.spec)(rows, 0, obs, "act()")
+        return rows[0], mask_in(obs)
+
+    def _legal(self, legal: Any, rows: int) -> NDArray[np.bool_] | None:
+        if legal is None:
+            if self.spec.masked:
+                raise ValueError(
+                    "the policy was trained where not every action is legal: act() needs `legal`"
+                )
+            return None
+        given = np.atleast_2d(np.asarray(legal) != 0)
+        if given.shape != (rows, self.spec.n_actions) or not given.any(1).all():
+            raise ValueError(
+                f"legal must be bool [{rows}, {self.spec.n_actions}] with something legal in every "
+                f"row, got shape {np.shape(legal)}"
+            )
+        return given
 
 
 def load_policy(

@@ -20,9 +20,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tuitrain.config.resolve import available_cores
 from tuitrain.config.runs import RunFolder
 from tuitrain.experiments.analysis import POWER, Analysis, analyse
+from tuitrain.experiments.curves import Curve
 from tuitrain.experiments.plan import Cell, Plan, PlanError, grown, make_plan
 from tuitrain.experiments.running import Process, Told, run_cells, start_run
 from tuitrain.experiments.statistics import seeds_for_power
@@ -50,12 +53,15 @@ class Study:
         overrides: as `--set`.
         seeds: how many, from 1 on, in each schedule.
         margin: largest difference of mean return that does not matter.
+        together: look at the mean return over the policies. Where agents compete for the same gems,
+            one's good fortune is another's bad, and each alone varies too much to say anything.
     """
 
     config: str
     overrides: tuple[str, ...]
     seeds: int
     margin: float
+    together: bool = False
 
     def proof(self) -> Plan:
         """`sequential` against `async`."""
@@ -138,12 +144,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def prove(study: Study, out: Path) -> bool:
     """Run a study's proof and its controls; whether both came out as they must."""
-    with running(study.proof(), out) as (store, analysis):
+    with running(study.proof(), out, study.together) as (store, analysis):
         known = store.results()
         for line in (*lines_of(analysis), *lag_lines(store, known.values())):
             print(line)
     same = [c.answer == "equivalent" for c in analysis.comparisons]
-    with running(study.controls(), out.with_name(f"{out.name}-controls"), known) as (_, analysis):
+    beside = out.with_name(f"{out.name}-controls")
+    with running(study.controls(), beside, study.together, known) as (_, analysis):
         for line in lines_of(analysis):
             print(line)
     caught = [c.answer == "different" for c in analysis.comparisons]
@@ -154,7 +161,7 @@ def prove(study: Study, out: Path) -> bool:
 
 def pilot(study: Study, out: Path) -> None:
     """Run a study's pilot and say how many seeds its margin would need."""
-    with running(study.pilot(), out) as (_, analysis):
+    with running(study.pilot(), out, study.together) as (_, analysis):
         for summary in analysis.summaries:
             sd = summary.sd or 0.0
             needed = seeds_for_power(sd, study.margin, POWER)
@@ -166,11 +173,12 @@ def pilot(study: Study, out: Path) -> None:
 
 @contextmanager
 def running(
-    plan: Plan, out: Path, known: Mapping[Cell, Result] | None = None
+    plan: Plan, out: Path, together: bool, known: Mapping[Cell, Result] | None = None
 ) -> Iterator[tuple[Store, Analysis]]:
     """Run what is missing of a plan, and analyse it.
 
     Args:
+        together: see ``Study``.
         known: results of another comparison; those of this plan's cells are taken as they are.
 
     Raises:
@@ -190,7 +198,19 @@ def running(
                 store.add(known[cell])
         told = Told(ended=lambda result: print(f"{result.cell}: {result.state}", flush=True))
         run_cells(plan, store, cores=available_cores(), told=told, start=start)
-        yield store, analyse(plan, store.results())
+        results = store.results()
+        if together:
+            results = {cell: pooled(result) for cell, result in results.items()}
+        yield store, analyse(plan, results)
+
+
+def pooled(result: Result) -> Result:
+    """A result with one curve, the mean over its policies, which are evaluated together."""
+    curves = list(result.curves.values())
+    if len(curves) < 2:
+        return result
+    mean = Curve(curves[0].steps, np.mean([curve.returns for curve in curves], 0))
+    return dataclasses.replace(result, curves={"all": mean})
 
 
 def start(folder: RunFolder) -> Process:

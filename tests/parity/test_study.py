@@ -20,8 +20,10 @@ from tests.learning.test_short import CONTROLS, catch
 from tests.parity import study
 from tests.parity.training import last_return, mean_return
 from tuitrain.config.schema import Config
-from tuitrain.experiments.curves import curves_of
+from tuitrain.experiments.curves import Curve, curves_of
+from tuitrain.experiments.plan import Cell
 from tuitrain.experiments.statistics import Scores, area_under_curve, judge, welch
+from tuitrain.experiments.store import Result
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
@@ -101,3 +103,11 @@ def test_training_returns_weigh_episodes_and_end_after_a_hundred() -> None:
     assert mean_return(records[1:]) == pytest.approx(3.0)
     assert last_return(records) == pytest.approx(3.0)
     assert np.isnan(mean_return([]))
+
+
+def test_policies_together_are_one_curve() -> None:
+    steps = np.array([1.0, 2.0])
+    curves = {"a": Curve(steps, np.array([2.0, 4.0])), "b": Curve(steps, np.array([6.0, 0.0]))}
+    result = Result(Cell("async", "", 1), "finished", "", "run", 2, 1.0, curves)
+    (curve,) = study.pooled(result).curves.values()
+    assert curve.returns.tolist() == [4.0, 2.0]

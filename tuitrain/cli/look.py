@@ -106,6 +106,8 @@ def _seen(config: EnvConfig, data: dict[str, Any]) -> Seen:
             high=policy["high"],
             n_actions=policy["n_actions"],
             agents=tuple(policy["agents"]),
+            masked=policy["masked"],
+            layout=tuple(policy["layout"]),
         )
         for name, policy in data.pop("policies").items()
     }

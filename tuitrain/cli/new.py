@@ -48,8 +48,9 @@ def new(
         tuitrain new ALE/Pong-v5                (pip install 'tuitrain[atari]')
 
     \b
-    A factory takes keyword arguments and returns a gymnasium.Env (Box observations, Discrete
-    actions), or a parallel multi-agent environment (PettingZoo's parallel API):
+    A factory takes keyword arguments and returns a gymnasium.Env (Box, Discrete, Dict or Tuple
+    observations, Discrete actions), a multi-agent environment (PettingZoo's parallel or AEC
+    API), or a world whose agents take turns:
         def make(size: int = 8) -> gymnasium.Env:
             return MyEnv(size)
     """
@@ -77,9 +78,8 @@ def new(
     _write(path, text)
     for policy_name, policy in seen.policies.items():
         whose = f"{policy_name}: " if len(seen.policies) > 1 else ""
-        typer.echo(
-            f"{whose}observations {policy.dtype}{list(policy.shape)}, {policy.n_actions} actions"
-        )
+        first, *layout = policy.described()
+        typer.echo("\n".join([whose + first, *layout]))
     network = choose_network(list(seen.policies.values()))
     typer.echo(f'wrote {path} (network = "{network}")')
     pad = " " * len(str(path))

@@ -33,6 +33,8 @@ class SeenPolicy:
         high: the largest value its space declares; 0 where it has no bound.
         n_actions: number of actions.
         agents: names of the agents that act under it.
+        masked: whether the environment says which actions are legal.
+        layout: a line for each part of an observation that is a row of several; else ().
     """
 
     shape: tuple[int, ...]
@@ -40,6 +42,14 @@ class SeenPolicy:
     high: float
     n_actions: int
     agents: tuple[str, ...] = ()
+    masked: bool = False
+    layout: tuple[str, ...] = ()
+
+    def described(self) -> list[str]:
+        """What it sees and does, in words: a line, and one for each part of an observation."""
+        masks = "; the environment says which are legal" if self.masked else ""
+        first = f"observations {self.dtype}{list(self.shape)}, {self.n_actions} actions{masks}"
+        return [first, *(f"  columns {line}" for line in self.layout)]
 
 
 @dataclass(frozen=True)
@@ -274,9 +284,8 @@ def _head(seen: Seen, name: str) -> str:
     lines = [f"# {seen.env_id}: a first config, written by `tuitrain new`.", "#"]
     for policy_name, policy in seen.policies.items():
         whose = f"policy {policy_name}: " if len(seen.policies) > 1 else ""
-        lines.append(
-            f"# {whose}observations {policy.dtype}{list(policy.shape)}, {policy.n_actions} actions"
-        )
+        lines += [f"# {whose}{policy.described()[0]}"]
+        lines += [f"# {line}" for line in policy.described()[1:]]
     if seen.episodes:
         lines.append(
             f"# Random actions return {seen.return_mean:.4g} in {seen.length_mean:.4g} steps "

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.make import build_env, make_lanes
 from tuitrain.envs.spaces import EnvError
+from tuitrain.envs.spec import EnvSpec
 from tuitrain.envs.turns import AnyLanes
-from tuitrain.envs.vector import DEFAULT_POLICY
 from tuitrain.workers.game import game_on
 
 MAX_STEPS = 2_000
@@ -49,9 +49,9 @@ def look(config: EnvConfig, stage: Callable[[str], None] = lambda text: None) ->
         EnvError: it cannot be built, is not supported, or breaks its own declaration.
     """
     stage("building the environment")
-    highs = _highs(config)
     lanes = make_lanes(config, COPIES)
     try:
+        highs = _highs(config, lanes.spec)
         stage("resetting the environment")
         lanes.reset(range(COPIES))
         stage("stepping the environment with random actions")
@@ -67,6 +67,8 @@ def look(config: EnvConfig, stage: Callable[[str], None] = lambda text: None) ->
                 "high": highs.get(policy.agents[0], 0.0),
                 "n_actions": policy.n_actions,
                 "agents": policy.agents,
+                "masked": policy.masked,
+                "layout": policy.layout() if policy.is_row else [],
             }
             for name, policy in lanes.spec.policies.items()
         },
@@ -74,20 +76,22 @@ def look(config: EnvConfig, stage: Callable[[str], None] = lambda text: None) ->
     }
 
 
-def _highs(config: EnvConfig) -> dict[str, float]:
+def _highs(config: EnvConfig, spec: EnvSpec) -> dict[str, float]:
     """The largest value each agent's space declares, by agent; 0 where it has no bound."""
     env = build_env(config)
     try:
-        space = getattr(env, "observation_space", None)
-        if callable(space):
-            found = {str(agent): space(agent) for agent in env.possible_agents}
-        else:
-            found = {DEFAULT_POLICY: space}
-        highs = {
-            name: float(np.max(getattr(space, "high", 0.0), initial=0.0))
-            for name, space in found.items()
-        }
-        return {name: high if np.isfinite(high) else 0.0 for name, high in highs.items()}
+        highs = {}
+        for policy in spec.policies.values():
+            for agent in policy.agents:
+                space = env.observation_space
+                if callable(space):
+                    (its,) = (a for a in env.possible_agents if str(a) == agent)
+                    space = space(its)
+                for key in policy.parts[0].path if policy.parts else ():
+                    space = space[key]
+                high = float(np.max(getattr(space, "high", 0.0), initial=0.0))
+                highs[agent] = high if np.isfinite(high) else 0.0
+        return highs
     finally:
         close = getattr(env, "close", None)
         if close is not None:

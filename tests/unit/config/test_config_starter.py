@@ -125,6 +125,18 @@ def test_how_agents_share_a_policy_is_shown() -> None:
     assert "[policies]" not in starter(seen(VECTOR), "x")
 
 
+def test_what_a_row_is_made_of_and_that_masks_bind_is_told() -> None:
+    row = replace(VECTOR, masked=True, layout=("0…1: at, float32[2]", "2…3: way, one-hot of 2"))
+    text = starter(seen(row, replace(VECTOR, agents=("b",))), "x")
+    assert (
+        "# policy p0: observations float32[4], 2 actions; the environment says which are legal\n"
+        "#   columns 0…1: at, float32[2]\n"
+        "#   columns 2…3: way, one-hot of 2\n"
+        "# policy p1: observations float32[4], 2 actions\n"
+    ) in text
+    parse_config(text)
+
+
 @pytest.mark.parametrize(
     ("env_id", "name"),
     [

@@ -194,6 +194,15 @@ def free_bytes() -> int | None:
     return status.f_bavail * status.f_frsize
 
 
+def total_bytes() -> int | None:
+    """Size of /dev/shm, None if it does not exist."""
+    try:
+        status = os.statvfs(_FOLDER)
+    except FileNotFoundError:
+        return None
+    return status.f_blocks * status.f_frsize
+
+
 def check_space(needed_bytes: int) -> None:
     """Raise ``SegmentSpaceError`` if ``needed_bytes`` are certainly not free in /dev/shm.
 

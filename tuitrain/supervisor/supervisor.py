@@ -14,7 +14,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
@@ -25,6 +25,7 @@ from tuitrain.config.presets import departures
 from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
 from tuitrain.protocol import Hello, RecordLine, Reply, Request
+from tuitrain.replay import segment
 from tuitrain.supervisor import house as houses
 from tuitrain.supervisor.console import Console
 from tuitrain.supervisor.control import ControlServer
@@ -40,6 +41,8 @@ from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.saving import checkpoint_of
 from tuitrain.supervisor.stopping import stop_crew
 from tuitrain.supervisor.summary import summarise, write_summary
+from tuitrain.supervisor.surroundings import logout_warnings, look_at_login, shm_warnings
+from tuitrain.supervisor.unattended import Unattended
 from tuitrain.supervisor.watch import Watch
 
 THREAD_VARIABLES = (
@@ -112,6 +115,7 @@ class Supervisor(Run):
             on_record=self._on_record,
             clock=self.clock,
         )
+        self.unattended = Unattended(self)
         self.requests = Requests(self)
         self.server = ControlServer(
             Hello(run_id=self.run_id, run_dir=str(self.folder.path)),
@@ -166,7 +170,10 @@ class Supervisor(Run):
         os.environ.update(
             {houses.RUN_ID_VARIABLE: self.run_id, **dict.fromkeys(THREAD_VARIABLES, threads)}
         )
+        # Bound threads would all be bound to the same core: one of each worker.
+        os.environ["OMP_PROC_BIND"] = "false"
         self.tell(f"run {self.folder.name} starts, schedule {self.config.run.schedule}")
+        self._warn(logout_warnings(look_at_login()))
         if differs := departures(self.config):
             preset = self.config.algorithm.preset
             self.tell(f"differs from preset {preset}: {', '.join(differs)}")
@@ -195,16 +202,22 @@ class Supervisor(Run):
             self.tell(f"resumes at {self.view.base_steps:,} environment steps")
         self.ready.progress("reserving shared memory")
         self._close_stores = self.plan.create_stores(blueprint)
+        self._warn(shm_warnings(segment.total_bytes(), segment.free_bytes()))
         self.ready.progress("starting workers")
         specs = self.plan.roles(self.config)
         await self.crew.spawn(specs, target, blueprint, self.folder.path)
         self._check_specs()
+        self.unattended.running()
         self.folder.keep_config()
         self.folder.store_config(self.config)  # now with what the probe has settled
         self.view.state = "running"
         self.tell(f"running with {', '.join(spec.name for spec in specs)}")
         self.publish_snapshot()
         self.ready.ready(self.run_id, str(self.house.socket_path))
+
+    def _warn(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.journal.event(text, level="warning")
 
     def _check_specs(self) -> None:
         wanted = self.view.spec_hash
@@ -236,14 +249,14 @@ class Supervisor(Run):
                 data=full,
             )
         self.requests.on_record(full)
+        self.unattended.on_record(full)
 
     def _on_finished(self) -> None:
         if not self.crew.all_finished():
             return
         saved = checkpoint_of(self, self.crew.results().values())
-        self.request_end(
-            End("finished", "training has reached its last step", checkpoint=saved is None)
-        )
+        reason = self.unattended.because or "training has reached its last step"
+        self.request_end(End("finished", reason, checkpoint=saved is None))
 
     def _on_failure(self, failure: Failure) -> None:
         self.failure = self.failure or failure
@@ -293,6 +306,7 @@ class Supervisor(Run):
     def _on_interrupt(self) -> None:
         if self.end.done():
             self.tell("interrupted again: workers are killed")
+            self.hurried = True
             self.hard.set()
             return
         self.tell("interrupted: stopping with a checkpoint; once more to stop at once")
@@ -341,6 +355,7 @@ class Supervisor(Run):
         self.journal.event(f"{end.state}: {end.reason}", level=level)  # type: ignore[arg-type]
         summary = summarise(self, end)
         self._attempt("write the summary", lambda: write_summary(self.folder, summary))
+        await self.unattended.finish()
         self.over.set()
         self.publish_snapshot()
         # Waiting replies are put into their queues by tasks that have just been woken.

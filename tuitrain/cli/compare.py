@@ -212,6 +212,7 @@ def _conclude(store: Store, late_margin: float | None, scales: Scales, as_json: 
     from tuitrain.config.runs import write_atomically
     from tuitrain.experiments.analysis import analyse
     from tuitrain.experiments.plot import NoMatplotlib, plot
+    from tuitrain.experiments.plot_plain import plain
     from tuitrain.experiments.table import lines_of
     from tuitrain.metrics.sinks import to_json
     from tuitrain.supervisor.process import printable
@@ -227,11 +228,13 @@ def _conclude(store: Store, late_margin: float | None, scales: Scales, as_json: 
         for line in lines_of(analysis):
             typer.echo(printable(line))
     if analysis.tasks:
+        drawn = store.path / "curves.svg"
         try:
-            plot(analysis, store.path / "curves.svg")
-            typer.echo(f"curves: {store.path / 'curves.svg'}", err=True)
+            plot(analysis, drawn, drawn.with_suffix(".png"))
+            typer.echo(f"curves: {drawn}, and as PNG beside it", err=True)
         except NoMatplotlib as error:
-            typer.echo(str(error), err=True)
+            write_atomically(drawn, plain(analysis))
+            typer.echo(f"curves: {drawn} ({error})", err=True)
     return bool(analysis.missing)
 
 

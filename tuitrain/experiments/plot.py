@@ -25,7 +25,7 @@ class NoMatplotlib(RuntimeError):
     """There is no matplotlib; the message says how to get it."""
 
     def __init__(self) -> None:
-        super().__init__(f"no plot without matplotlib: {HOW_TO_INSTALL}")
+        super().__init__(f"plots of scores and PNG need matplotlib: {HOW_TO_INSTALL}")
 
 
 def on_grid(curves: tuple[Curve, ...], low: float, high: float) -> tuple[Scores, Scores]:
@@ -36,6 +36,12 @@ def on_grid(curves: tuple[Curve, ...], low: float, high: float) -> tuple[Scores,
     """
     steps = np.linspace(low, high, GRID_POINTS)
     return steps, np.array([np.interp(steps, c.steps, c.returns) for c in curves])
+
+
+def common_grid(curves: tuple[Curve, ...]) -> tuple[Scores, Scores]:
+    """``on_grid`` over the steps that all curves have."""
+    low = max(float(c.steps[0]) for c in curves)
+    return on_grid(curves, low, min(float(c.steps[-1]) for c in curves))
 
 
 def band(returns: Scores, rng: np.random.Generator) -> tuple[Scores, Scores]:
@@ -53,8 +59,8 @@ def band(returns: Scores, rng: np.random.Generator) -> tuple[Scores, Scores]:
     return low, high
 
 
-def plot(analysis: Analysis, path: Path) -> None:
-    """Write learning curves and intervals of every task, as SVG or PNG by the path's suffix.
+def plot(analysis: Analysis, *paths: Path) -> None:
+    """Write learning curves and intervals of every task, as SVG or PNG by each path's suffix.
 
     Raises:
         NoMatplotlib: it is not installed.
@@ -76,8 +82,9 @@ def plot(analysis: Analysis, path: Path) -> None:
             _curves(row[0], analysis, task, colors, rng)
             for axis, measure in zip(row[1:], MEASURES, strict=True):
                 _intervals(axis, analysis, task, measure, colors)
-        metadata = {"Date": None} if path.suffix == ".svg" else {}
-        figure.savefig(path, dpi=150, metadata=metadata)
+        for path in paths:
+            metadata = {"Date": None} if path.suffix == ".svg" else {}
+            figure.savefig(path, dpi=150, metadata=metadata)
 
 
 def _curves(
@@ -87,9 +94,7 @@ def _curves(
         curves = analysis.curves.get((task, arm), ())
         if not curves:
             continue
-        low = max(float(c.steps[0]) for c in curves)
-        high = min(float(c.steps[-1]) for c in curves)
-        steps, returns = on_grid(curves, low, high)
+        steps, returns = common_grid(curves)
         axis.plot(steps, iqm(returns.T), color=colors[arm], label=f"{arm} ({len(curves)})")
         if len(curves) >= 2:
             below, above = band(returns, rng)

@@ -3,7 +3,7 @@
     comparison.json   the plan: arms, seeds, margin, every config
     results.jsonl     one line a run: how it ended and its learning curves; all that analysis reads
     runs/             the run folders themselves
-    analysis.json, curves.svg   what was concluded; made again from the two above at any time
+    analysis.json, curves.*     what was concluded; made again from the two above at any time
 
 One `tuitrain compare` at a time works on it, by a lock on the folder that ends with its process.
 """

@@ -131,6 +131,35 @@ def svg(chart: Chart) -> str:
     return "\n".join([*parts, "</svg>"])
 
 
+def document(charts: Sequence[Chart], style: str) -> str:
+    """Charts below one another as an SVG file of their own, each with a key of its lines.
+
+    Args:
+        style: CSS with the classes of lines and colours.
+    """
+    parts, top = [], 0
+    for chart in charts:
+        if not (drawn := svg(chart)):
+            continue
+        place = f'x="0" y="{top}" width="{WIDTH}" height="{HEIGHT}"'
+        parts.append(drawn.replace("<svg ", f"<svg {place} ", 1))
+        top += HEIGHT
+        for series in chart.series:
+            parts.append(
+                f'<rect class="dot {color_class(series.number)}" x="{_LEFT}" y="{top}" '
+                'width="10" height="10"/>'
+                f'<text x="{_LEFT + 16}" y="{top + 9}">{escape(series.label)}</text>'
+            )
+            top += 18
+        top += 12
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top}" width="{WIDTH}">'
+    white = (
+        "svg { background: white; color: black; color-scheme: light; } "
+        f"svg svg {{ height: {HEIGHT}px; width: {WIDTH}px; }}"
+    )
+    return "\n".join([head, f"<style>{escape(style)}\n{white}</style>", *parts, "</svg>", ""])
+
+
 def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     if low == high:

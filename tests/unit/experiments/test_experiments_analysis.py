@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from tuitrain.experiments.analysis import Analysis, analyse
 from tuitrain.experiments.curves import Curve, curves_of
 from tuitrain.experiments.plan import Cell, Plan, PlanError
 from tuitrain.experiments.plot import NoMatplotlib, band, on_grid, plot
+from tuitrain.experiments.plot_plain import charts_of, plain
+from tuitrain.experiments.statistics import iqm
 from tuitrain.experiments.store import Result
 from tuitrain.experiments.table import lines_of
 from tuitrain.metrics.sinks import to_json
@@ -289,3 +292,27 @@ def test_without_matplotlib_it_says_what_to_type(
     found, _ = concluded([4, 8, 6, 30], [1, 2, 3, 4])
     with pytest.raises(NoMatplotlib, match=r'pip install "tuitrain\[plots\]"'):
         plot(found, tmp_path / "a.svg")
+
+
+def test_it_is_drawn_as_svg_and_png_with_it(tmp_path: Path) -> None:
+    found, _ = concluded([4, 8, 6, 30], [1, 2, 3, 4])
+    plot(found, tmp_path / "a.svg", tmp_path / "a.png")
+    assert b"<svg" in (tmp_path / "a.svg").read_bytes()
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_without_it_the_curves_are_drawn_as_plain_svg() -> None:
+    found, _ = concluded([4, 8, 6, 30], [1, 2, 3, 4])
+    (chart,) = charts_of(found)
+    assert [series.label for series in chart.series] == [f"{arm} (4 runs)" for arm in found.arms]
+    for series, arm in zip(chart.series, found.arms, strict=True):
+        (task,) = found.tasks
+        ends = [float(c.returns[-1]) for c in found.curves[task, arm]]
+        assert series.points[-1][1] == pytest.approx(iqm(np.array(ends)))
+        _, low, high = series.band[-1]
+        assert min(ends) <= low <= series.points[-1][1] <= high <= max(ends)
+    text = plain(found)
+    root = ElementTree.fromstring(text)
+    kinds = [element.tag.rpartition("}")[2] for element in root.iter()]
+    assert (kinds.count("polyline"), kinds.count("polygon"), kinds.count("rect")) == (2, 2, 2)
+    assert plain(found) == text

@@ -45,7 +45,7 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
             store.add(Result(cell, "finished", "", "r", 2, 1.0, {"p": curve}))
 
     monkeypatch.setattr(running, "run_cells", run_cells)
-    monkeypatch.setattr("tuitrain.experiments.plot.plot", lambda analysis, path: None)
+    monkeypatch.setattr("tuitrain.experiments.plot.plot", lambda *_: None)
     return seen
 
 
@@ -162,4 +162,8 @@ def test_without_matplotlib_it_ends_well_and_says_what_to_type(
         raise NoMatplotlib
 
     monkeypatch.setattr("tuitrain.experiments.plot.plot", missing)
-    assert 'pip install "tuitrain[plots]"' in call("my.toml").stderr
+    said = call("my.toml").stderr
+    assert 'pip install "tuitrain[plots]"' in said
+    (drawn,) = Path().glob("comparisons/*/curves.*")
+    assert str(drawn) in said
+    assert "<polyline" in drawn.read_text()

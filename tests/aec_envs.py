@@ -90,14 +90,15 @@ class Past:
 
     Attributes:
         views: what it saw when it moved, and what it saw last where it has left.
-        actions, paid: of every move, and what came until the next turn. What is paid before the
-            first move is in none.
+        actions, paid: of every move, and what came until the next turn.
+        before: what it was paid before its first move.
         terminated, truncated: whether it has left, and how.
     """
 
     views: list[MoveTag] = field(default_factory=list)
     actions: list[int] = field(default_factory=list)
     paid: list[float] = field(default_factory=list)
+    before: float = 0.0
     terminated: bool = False
     truncated: bool = False
 
@@ -211,8 +212,12 @@ class Moves(Aec):
             self.leave(str(self._rng.choice(self.agents)), terminates, not terminates)
 
     def pay(self, agent: str, amount: float) -> None:
-        if agent in self.agents and not self.gone(agent) and self.past(agent).paid:
-            self.past(agent).paid[-1] += amount
+        if agent in self.agents and not self.gone(agent):
+            past = self.past(agent)
+            if past.paid:
+                past.paid[-1] += amount
+            else:
+                past.before += amount
         super().pay(agent, amount)
 
     def leave(self, agent: str, terminated: bool, truncated: bool) -> None:

@@ -42,8 +42,10 @@ class CycleStep(NamedTuple):
     """What one cycle gave one policy: a ``LaneStep``, and who has had no turn.
 
     Attributes:
-        observation, reward, terminated, truncated, legal, absent: as in ``LaneStep``; `absent` is
-            never None, for a game begins with nobody there, and who loses leaves before who wins.
+        observation, terminated, truncated, legal, absent: as in ``LaneStep``; `absent` is never
+            None, for a game begins with nobody there, and who loses leaves before who wins.
+        reward: as there; but whoever has not moved yet may be paid too (blinds, or a game that is
+            over before). It counts in the game's return, and nobody can learn from it.
         waits: ``bool[lanes]``, the agent has not come to its turn: nobody knows yet what its row
             brings. Row and action are to move on to the next row, which is not written here.
     """
@@ -346,11 +348,11 @@ class _Game:
         step, lane, where = into[seat.policy], seat.lane, f"{self._where}, agent {agent!r}, last()"
         gone = view.terminated or view.truncated
         self._came.add(agent)
+        step.reward[lane] = check_reward(view.reward, where)
         if agent in self._row:
-            step.reward[lane] = check_reward(view.reward, where)
             step.terminated[lane], step.truncated[lane] = view.terminated, view.truncated
         elif gone:
-            return  # it left before it had moved: it was never there
+            return  # it left before it had moved, so it never had a row
         step.absent[lane] = False
         seat.write(step.observation, lane, view.observation, where)
         if step.legal is None:

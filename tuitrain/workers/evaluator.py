@@ -197,7 +197,8 @@ class _Play:
         """
         self._sum[over], self._took_part[over] = 0.0, False
         self._sum += reward.reshape(self._sum.shape)
-        self._took_part |= live.reshape(self._sum.shape)
+        # in a game that is over before its first move an agent can be paid all the same
+        self._took_part |= (live | (reward != 0)).reshape(self._sum.shape)
 
     def finish(self, env: int, length: int, *, cut: bool) -> None:
         """An episode is over. It does not count for a policy none of whose agents came."""

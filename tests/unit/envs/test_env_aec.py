@@ -266,15 +266,15 @@ def test_who_is_gone_before_its_first_move_was_never_there() -> None:
     assert sum(row["reward"].sum() for row in rows.rows["a"][:-1]) >= 2.0
 
 
-def test_what_is_paid_before_the_first_move_belongs_to_no_row() -> None:
-    class Ante(Scripted):
+def test_what_is_paid_before_the_first_move_is_told_in_the_row_before() -> None:
+    class Blinds(Scripted):
         def begin(self) -> None:
             super().begin()
             self._earned["b"] = -5.0
 
-    lanes = lanes_of(lambda: Ante("a1 b2 a3"), 1)
-    rows = Rows(lanes).play(3)
-    assert [row["reward"][0] for row in rows.rows["b"][:3]] == [0.0, -1.0, 0.0]
+    rows = Rows(lanes_of(lambda: Blinds("a1 b2 a3"), 1)).play(3)
+    assert [row["reward"][0] for row in rows.rows["b"][:3]] == [-5.0, -1.0, 0.0]
+    assert [row["absent"][0] for row in rows.rows["b"][:3]] == [True, False, False]
 
 
 def test_a_mask_belongs_to_the_row_that_was_seen_with_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import RunsDirOption, find
 from tuitrain.config.runs import RunFolder, write_atomically
+
+if TYPE_CHECKING:
+    from tuitrain.experiments.analysis import Analysis
 
 _PAGE = "<!doctype html>"
 
@@ -41,15 +44,19 @@ def report(
         tuitrain report cartpole-0001 cartpole-0002 --out two.html
         tuitrain report comparisons/cartpole
     """
+    from tuitrain.experiments.plot_plain import charts_of
     from tuitrain.experiments.report import page
     from tuitrain.experiments.run_files import read_run
+    from tuitrain.experiments.table import lines_of
 
     given = runs or ["latest"]
     folders = [folder for text in given for folder in _folders(text, runs_dir)]
     unique = list({folder.path.resolve(): folder for folder in folders}.values())
     _check_out(out)
-    answers = [line for text in given if _is_comparison(text) for line in _answers(Path(text))]
-    text = page([read_run(folder) for folder in unique], time.time(), answers)
+    found = [analysis for text in given if (analysis := _analysis(text)) is not None]
+    answers = [line for analysis in found for line in lines_of(analysis)]
+    compared = [chart for analysis in found for chart in charts_of(analysis)]
+    text = page([read_run(folder) for folder in unique], time.time(), answers, compared)
     try:
         write_atomically(out, text)
     except OSError as error:
@@ -74,19 +81,20 @@ def _is_comparison(text: str) -> bool:
     return (Path(text) / "comparison.json").is_file()
 
 
-def _answers(folder: Path) -> list[str]:
-    """What `tuitrain compare --analyse` prints of it."""
+def _analysis(text: str) -> Analysis | None:
+    """What `tuitrain compare --analyse` concludes of a comparison; None of anything else."""
     from tuitrain.experiments.analysis import analyse
     from tuitrain.experiments.plan import PlanError
     from tuitrain.experiments.store import Store
-    from tuitrain.experiments.table import lines_of
 
-    store = Store(folder)
+    if not _is_comparison(text):
+        return None
+    store = Store(Path(text))
     try:
         plan = store.read_plan()
     except PlanError as error:
         raise Refused(str(error)) from error
-    return [] if plan is None else lines_of(analyse(plan, store.results()))
+    return None if plan is None else analyse(plan, store.results())
 
 
 def _check_out(out: Path) -> None:

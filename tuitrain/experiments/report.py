@@ -37,18 +37,27 @@ _PROVENANCE = {
 }
 
 
-def page(runs: Sequence[RunFiles], made_at_s: float, answers: Sequence[str] = ()) -> str:
+def page(
+    runs: Sequence[RunFiles],
+    made_at_s: float,
+    answers: Sequence[str] = (),
+    compared: Sequence[Chart] = (),
+) -> str:
     """The whole page.
 
     Args:
         answers: lines of text about all runs together, shown first.
+        compared: charts about all runs together, shown with them.
         made_at_s: unix time, for its foot.
     """
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     style = files("tuitrain.experiments").joinpath("report.css").read_text(encoding="utf-8")
     text = "\n".join(answers)
     sections = [
-        *([_section("Comparison", f"<pre>{escape(text)}</pre>")] if answers else []),
+        *(
+            [_section("Comparison", f"<pre>{escape(text)}</pre>{_charts(compared)}")]
+            * bool(answers)
+        ),
         _section("Summary", _summaries(runs)),
         _section("Curves", _curves(runs)),
         _section("Config", _configs(runs)),
@@ -154,12 +163,24 @@ def _curves(runs: Sequence[RunFiles]) -> str:
         return "<p>Nothing has been measured.</p>"
     names = _policies(runs[0]) if len(runs) == 1 else []
     shown = names if len(names) > 1 else [run.name for run in runs]
-    key = "".join(
-        f'<span><span class="key {color_class(i)}"></span>{escape(name)}</span>'
-        for i, name in enumerate(shown)
-    )
     note = "" if len(runs) == 1 or all(len(_policies(run)) < 2 for run in runs) else _EACH_POLICY
-    return f'<p class="keys">{key}{note}</p><div class="charts">{"".join(drawn)}</div>'
+    return f'{_key(shown, note)}<div class="charts">{"".join(drawn)}</div>'
+
+
+def _charts(charts: Sequence[Chart]) -> str:
+    """Each with a key of its own."""
+    drawn = "".join(
+        f"<div>{svg(chart)}{_key([s.label for s in chart.series])}</div>" for chart in charts
+    )
+    return f'<div class="charts">{drawn}</div>' if charts else ""
+
+
+def _key(names: Sequence[str], note: str = "") -> str:
+    keys = "".join(
+        f'<span><span class="key {color_class(i)}"></span>{escape(name)}</span>'
+        for i, name in enumerate(names)
+    )
+    return f'<p class="keys">{keys}{note}</p>'
 
 
 def _evaluations(runs: Sequence[RunFiles]) -> list[Series]:

@@ -336,6 +336,9 @@ def test_report_of_a_comparison_is_of_its_finished_runs(in_tmp: Path) -> None:
     found = Page((in_tmp / "report.html").read_text())
     assert "final return" in found.text
     assert "b seed 1: failed" in found.text
+    section = (in_tmp / "report.html").read_text().partition("<h2>Summary")[0]
+    assert section.count("<polyline") == 1, "a line for the arm that has runs"
+    assert "a (1 run)" in section
     store.plan_json.write_text("{}")
     assert "another version" in call("c", code=2)
 

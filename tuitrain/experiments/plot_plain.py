@@ -35,9 +35,8 @@ def charts_of(analysis: Analysis) -> list[Chart]:
             if len(curves) >= 2:
                 below, above = band(returns, rng)
                 around = list(zip(steps.tolist(), below.tolist(), above.tolist(), strict=True))
-            lines.append(
-                Series(f"{arm} ({len(curves)} run{'s' * (len(curves) > 1)})", number, line, around)
-            )
+            count = "1 run" if len(curves) == 1 else f"{len(curves)} runs"
+            lines.append(Series(f"{arm} ({count})", number, line, around))
         title = f"{task or 'greedy return'} (IQM of runs, 95 % interval)"
         charts.append(Chart(title, "environment steps", lines))
     return charts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,15 @@ import pytest
 
 from tests.aec_envs import TicTacToe
 from tests.fleet import Fleet
+from tests.guide import write_files
+from tuitrain import api
+from tuitrain.config.load import load_config
 from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
 from tuitrain.envs.make import inspect
+from tuitrain.envs.spec import PolicySpec
 from tuitrain.learning.policy import Policy
+from tuitrain.loading import load_object
 from tuitrain.workers.build import policies_for
 from tuitrain.workers.stores import Stores
 
@@ -44,11 +50,17 @@ def tictactoe(schedule: str) -> Config:
     return Config.model_validate(tables)
 
 
-def against_chance(config: Config, shared: Stores) -> float:
-    """What the newest weights earn in a game against random moves: 1 won, 0 drawn, -1 lost."""
+def learned(config: Config, shared: Stores) -> tuple[Policy, PolicySpec]:
+    """A policy with the newest weights of a run."""
     spec = inspect(config.env, config.policies.map)
     (policy,) = policies_for(resolve(config, cores=4), spec, "cpu").values()
     policy.load(shared.weights["shared"].newest(), 0)
+    return policy, spec.policies["shared"]
+
+
+def against_chance(config: Config, shared: Stores) -> float:
+    """What the newest weights earn in a game against random moves: 1 won, 0 drawn, -1 lost."""
+    policy, _ = learned(config, shared)
     rng = np.random.default_rng(0)
     return float(np.mean([play("xo"[game % 2], policy, rng) for game in range(GAMES)]))
 
@@ -87,3 +99,21 @@ def test_self_play_beats_chance(fleet: Fleet, schedule: str, learner: str | None
         config, entries=entries, look=lambda shared: earned.append(against_chance(config, shared))
     )
     assert earned[0] > 0.7 if learner is None else earned[0] < 0.4, earned
+
+
+def test_the_guides_game_is_learned_to_perfection(fleet: Fleet, tmp_path: Path) -> None:
+    write_files("board-games.md", tmp_path)
+    nim = f"{tmp_path}/nim.py:Nim"
+    given = load_config(
+        tmp_path / "nim.toml", ["run.schedule=lockstep", "actors.count=1", f"env.id={nim}"]
+    )
+    shares: list[dict[str, list[float]]] = []
+
+    def look(shared: Stores) -> None:
+        loaded = api.Policy(*learned(given, shared), 1)
+        match = load_object(f"{tmp_path}/play.py:match")
+        shares.append(match(load_object(nim)(), lambda seen: loaded.act(seen)[0], games=50))
+
+    fleet.run(given, look=look)
+    assert shares[0]["first"] == [1.0, 0.0, 0.0]
+    assert shares[0]["second"][0] > 0.9

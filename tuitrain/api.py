@@ -118,7 +118,7 @@ class Policy:
         """Greedy actions for one observation, or for a batch of environments in step.
 
         Args:
-            obs: what one environment returned, be it a dictionary or a tuple; or an array
+            obs: what one environment returned, be it a dictionary, a tuple or a number; or an array
                 [*observation_shape], or [B, *observation_shape] for B environments.
             state: what the call before returned; None at the start of an episode.
             legal: bool [n_actions] or [B, n_actions], where the environment says which actions
@@ -132,7 +132,7 @@ class Policy:
                 is legal.
             BadObservation: a part of a dictionary or tuple is not as declared.
         """
-        if isinstance(obs, dict | tuple):
+        if isinstance(obs, dict | tuple) or self._is_whole(obs):
             obs, said = self._row_of(obs)
             legal = said if legal is None else legal
         obs = np.asarray(obs)
@@ -158,6 +158,13 @@ class Policy:
         stacked = state.history.push(batch.astype(self.spec.dtype, copy=False), first)
         actions = self._acting.greedy(stacked, self._legal(legal, len(batch)))
         return (int(actions[0]) if single else actions), state
+
+    def _is_whole(self, obs: Any) -> bool:
+        """Whether it is a choice (Discrete, MultiDiscrete), which becomes a row of more numbers."""
+        return any(
+            part.kind == "one_hot" and not part.path and np.shape(obs) == part.shape
+            for part in self.spec.parts
+        )
 
     def _row_of(self, obs: Any) -> tuple[NDArray[Any], Any]:
         """The parts of an observation side by side, as they are kept; the mask in it, or None."""

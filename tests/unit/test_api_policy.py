@@ -65,3 +65,19 @@ def test_parts_side_by_side_are_what_the_network_knows() -> None:
     assert action == same
     with pytest.raises(BadObservation, match="part 'what'"):
         policy.act({"where": SEEN, "what": 7})
+
+
+@pytest.mark.parametrize(
+    ("space", "observation", "row"),
+    [
+        (spaces.Discrete(3), 2, [0, 0, 1]),
+        (spaces.Discrete(3), np.int64(1), [0, 1, 0]),
+        (spaces.MultiDiscrete([2, 3]), np.array([1, 0]), [0, 1, 1, 0, 0]),
+        (spaces.MultiBinary(3), np.array([1, 0, 1], np.int8), [1, 0, 1]),
+    ],
+)
+def test_a_choice_is_read_as_the_actors_do(space: Any, observation: Any, row: list[int]) -> None:
+    policy = loaded(space)
+    action, state = policy.act(observation)
+    assert state.history.stack().ravel().tolist() == row
+    assert policy.act(np.array(row, np.float32))[0] == action

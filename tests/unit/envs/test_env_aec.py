@@ -14,6 +14,7 @@ from tests.aec_envs import Aec, Moves, MoveTag, TicTacToe
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.aec import AecLanes, CycleLanes, CycleStep, empty_cycle
 from tuitrain.envs.make import EnvError, inspect, make_lanes
+from tuitrain.envs.turns import TurnLanes, empty_row
 
 Fault = Callable[[dict[str, CycleStep]], None]
 Act = Callable[[Any, Any], Any]
@@ -286,6 +287,34 @@ def test_a_mask_belongs_to_the_row_that_was_seen_with_it() -> None:
         moves += 1
     assert moves > 100
     assert all(row["legal"].any(1).all() for of in rows.rows.values() for row in of)
+
+
+def test_treasure_hunt_by_this_api_is_the_turn_taking_world_row_by_row() -> None:
+    """Two implementations of the same thing: the reward of a move is known at once there."""
+    hunt = pytest.importorskip("tuitrain.envs.treasurehunt_apis").TurnsHunt
+    settings: dict[str, Any] = {"side": 6, "agents": 3, "turns": 7, "gem_chance": 0.2}
+    moves = np.random.default_rng(0).integers(4, size=(60, 3))
+    rows = Rows(
+        lanes_of(lambda: hunt(**settings), 1, "shared"),
+        lambda lanes, _: moves[len(rows.rows["shared"]) - 1][lanes],
+    )
+    rows.play(60)
+
+    env = EnvConfig(id="tuitrain.envs.treasurehunt:make", kwargs=settings)
+    world = make_lanes(env, 1, "shared")
+    assert isinstance(world, TurnLanes)
+    world.reset(SEEDS[:1])
+    rewards = 0.0
+    for number, row in enumerate(rows.rows["shared"][1:-1]):
+        turn = empty_row(world.spec.policies["shared"], 1)
+        chosen = moves[number]
+        world.turn(lambda _, place, chosen=chosen: chosen[place : place + 1], {"shared": turn})
+        assert (row["observation"] == turn.observation).all(), number
+        for key in ("reward", "truncated", "terminated"):
+            assert (row[key] == getattr(turn, key)).all(), number
+        rewards += turn.reward.sum()
+    assert rewards > 100
+    assert sum(row["boundary"].all() for row in rows.rows["shared"]) == 7
 
 
 class InInfos(Moves):

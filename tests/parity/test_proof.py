@@ -41,6 +41,7 @@ def test_the_originals_config(fleet: Fleet) -> None:
         "run.total_steps=700", "run.fingerprint=true", "replay.capacity=100",
         "replay.learning_starts=60", "learner.batch_size=16", "algorithm.acting_quantiles=8",
         "eval.every_steps=350", "eval.episodes=2",
+        "learner.network_kwargs={hidden=[32,32],input_scale=1.0}",
     ]  # fmt: skip
 
     def case(schedule: str) -> Config:
@@ -53,6 +54,8 @@ def test_the_originals_config(fleet: Fleet) -> None:
     assert min(one.tails) > 0
     assert one.fingerprint == two.fingerprint
     assert one.evaluations() == two.evaluations()
+    entries = {"actor": "tests.parity.mutants:older_weights"}
+    assert fleet.run(case("lockstep"), entries=entries).fingerprint != one.fingerprint
 
 
 @pytest.mark.parametrize("game", ["Breakout", "SpaceInvaders"])

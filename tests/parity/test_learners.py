@@ -106,3 +106,58 @@ def test_the_doubles_themselves_do_not(fleet: Fleet, drawn: Outcome) -> None:
 def test_more_learners_than_policies_are_refused(fleet: Fleet) -> None:
     with pytest.raises(ConfigError, match=r"learner.processes = 3: must be at most 2"):
         outcome(fleet, "sequential", learner={"processes": 3})
+
+
+# ---- policies that are updated as one ------------------------------------------------------------
+
+
+def hunt(schedule: str, *, stacked: bool, processes: int = 1, **tables: dict[str, Any]) -> Any:
+    learner = {"stacked": stacked, "processes": processes} | tables.pop("learner", {})
+    return config("two-policies", schedule, actors=1, env=HUNT, learner=learner, **tables)
+
+
+@pytest.mark.parametrize(
+    ("processes", "tables"),
+    [
+        (1, {"learner": {"n_step": 3, "grad_accumulation": 2}}),
+        (1, {"replay": {"prioritized": True}}),
+        (2, {}),
+    ],
+    ids=["one process", "prioritized", "two processes"],
+)
+def test_stacked_learners_are_sequential(
+    fleet: Fleet, processes: int, tables: dict[str, Any]
+) -> None:
+    one, two = (
+        fleet.run(hunt(schedule, stacked=True, processes=processes, **tables))
+        for schedule in ("sequential", "lockstep")
+    )
+    assert len(one.fingerprint) == 3
+    same(one, two)
+
+
+def test_stacked_learners_make_every_update_in_async(fleet: Fleet) -> None:
+    end = fleet.run(hunt("async", stacked=True))
+    learned = {r["policy"] for r in end.records if r["kind"] == "learner"}
+    assert len(learned) == 3
+    for inserts, updates in zip(end.totals.inserts, end.totals.updates, strict=True):
+        assert updates == int((inserts - 21) * 0.3) + 1
+
+
+def test_stacking_is_not_nothing(fleet: Fleet) -> None:
+    """Products of a stack are rounded otherwise: what is proven above is proven of stacks."""
+    one, two = (fleet.run(hunt("sequential", stacked=stacked)) for stacked in (True, False))
+    assert one.fingerprint != two.fingerprint
+    assert one.totals == two.totals
+
+
+@pytest.mark.parametrize(
+    ("tables", "why"),
+    [
+        ({"algorithm": FEW}, 'algorithm.name is "iqn"'),
+        ({}, "no two policies of one learner process have networks of the same form"),
+    ],
+)
+def test_what_cannot_be_stacked_is_refused(fleet: Fleet, tables: dict[str, Any], why: str) -> None:
+    with pytest.raises(ConfigError, match=f"learner.stacked = true: cannot be: {why}"):
+        outcome(fleet, "sequential", learner={"stacked": True}, **tables)

@@ -339,6 +339,12 @@ class LearnerConfig(Table):
         description="`lockstep` and `async`: processes that learn; policies are dealt to them in "
         "order, at most one process each. `per-policy` is one for every policy.",
     )
+    stacked: bool | Literal["auto"] = Field(
+        "auto",
+        description="Train policies that learn in one process and have networks of one form as one "
+        "stacked model: the built-in `mlp` of algorithm `dqn` on the CPU. `auto`: where that is "
+        "faster, that is with at most 1,000,000 parameters × `batch_size`.",
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",

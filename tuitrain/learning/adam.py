@@ -27,6 +27,8 @@ class Adam:
     Args:
         parameters: what learns; float tensors of one device.
         eps: added to the root of the second moment.
+        moments: memory for gradient, mean and square, zeros of float32, if they are to lie
+            somewhere; for parameters that lie side by side from the first on.
 
     Attributes:
         parameters: as given.
@@ -34,13 +36,19 @@ class Adam:
             ``settle`` they are the parameters' ``.grad``, so that a backward adds to them.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], eps: float) -> None:
+    def __init__(
+        self, parameters: Sequence[Tensor], eps: float, moments: Sequence[Tensor] | None = None
+    ) -> None:
         self.parameters = tuple(parameters)
         self._spans = Spans(parameters)
         self._eps = eps
         self._values = self._spans.tensors
-        self._gradients = self._spans.zeros()
-        self._mean, self._square = self._spans.zeros(), self._spans.zeros()
+        if moments is None:
+            own = [self._spans.zeros() for _ in range(3)]
+        else:
+            (values,) = self._values
+            own = [[given[: len(values)]] for given in moments]
+        self._gradients, self._mean, self._square = own
         self._steps = [torch.zeros((), device=value.device) for value in self._values]
         self.gradients = self._spans.views(self._gradients)
         self._pairs = list(zip(self.parameters, self.gradients, strict=True))
@@ -88,21 +96,7 @@ class Adam:
         """One step with learning rate `lr`."""
         for value, gradient, mean, square, steps in self._lists:
             steps[0].add_(1)
-            torch._fused_adam_(
-                value,
-                gradient,
-                mean,
-                square,
-                [],
-                steps,
-                lr=lr,
-                beta1=_BETA1,
-                beta2=_BETA2,
-                weight_decay=0.0,
-                eps=self._eps,
-                amsgrad=False,
-                maximize=False,
-            )
+            _step(value, gradient, mean, square, steps, lr, self._eps)
 
     def state(self) -> dict[int, dict[str, Tensor]]:
         """Moments and steps by the parameter's index, as ``torch.optim.Adam`` saves them.
@@ -129,3 +123,40 @@ class Adam:
     def _moments(self) -> list[tuple[Tensor, Tensor]]:
         views = (self._spans.views(tensors) for tensors in (self._mean, self._square))
         return list(zip(*views, strict=True))
+
+
+def step_together(adams: Sequence[Adam], lr: float) -> None:
+    """``step`` of each, in one call: of optimizers of float32 parameters, with equal eps."""
+    rows = [row for adam in adams for row in adam._lists]
+    values, gradients, means, squares, steps = (
+        [cell for (cell,) in column] for column in zip(*rows, strict=True)
+    )
+    torch._foreach_add_(steps, 1)
+    _step(values, gradients, means, squares, steps, lr, adams[0]._eps)
+
+
+def _step(
+    values: list[Tensor],
+    gradients: list[Tensor],
+    means: list[Tensor],
+    squares: list[Tensor],
+    steps: list[Tensor],
+    lr: float,
+    eps: float,
+) -> None:
+    """One step of tensors of one dtype; counts in `steps` are of this step."""
+    torch._fused_adam_(
+        values,
+        gradients,
+        means,
+        squares,
+        [],
+        steps,
+        lr=lr,
+        beta1=_BETA1,
+        beta2=_BETA2,
+        weight_decay=0.0,
+        eps=eps,
+        amsgrad=False,
+        maximize=False,
+    )

@@ -33,6 +33,7 @@ from tuitrain.learning.saved import (
     to_cpu,
 )
 from tuitrain.learning.spans import Spans
+from tuitrain.learning.stack_memory import Row
 from tuitrain.learning.target_rule import target_period
 
 __all__ = ["DQN", "RestoreError", "TensorBatch", "UpdateStats", "to_device"]
@@ -88,6 +89,7 @@ class DQN:
         device: where everything lives.
         total_updates: updates the run will make, for the learning-rate schedule.
         algorithm: what is learned about returns, which the networks were built for; None is DQN.
+        row: where networks and optimizer are to live, if they are one of a stack (``stacked``).
 
     Attributes:
         online: the network that learns.
@@ -110,6 +112,7 @@ class DQN:
         device: str | torch.device,
         total_updates: int,
         algorithm: AlgorithmConfig | None = None,
+        row: Row | None = None,
     ) -> None:
         algorithm = algorithm or AlgorithmConfig()
         self.device = torch.device(device)
@@ -124,11 +127,11 @@ class DQN:
         parameters = [p for p in network.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError("the network has no trainable parameters")
-        for module in (self.online, self.target):
-            rehome(module)
+        rehome(self.online, row.online if row else None)
+        rehome(self.target, row.target if row else None)
         self._pairs = _Pairs(self.online, self.target)
         self._pairs.copy()
-        self._adam = Adam(parameters, config.adam_eps)
+        self._adam = Adam(parameters, config.adam_eps, row.moments if row else None)
         plain = algorithm.name == "dqn" and not algorithm.munchausen
         self.gradient = "by hand" if plain and fits(self.online) else "by autograd"
         self._gradient: Gradient
@@ -172,13 +175,25 @@ class DQN:
         lr = lr_at(self.updates, self.config, self.total_updates)
         self._adam.step(lr)
         self.updates += 1
-        if self.updates % self._target_period == 0:
+        if self.target_is_due():
             self._update_target()
         loss, q, q_taken, target, error = zip(*seen, strict=True)
         stats = UpdateStats(loss, q, q_taken, target, error, grad_norm, lr)
         if self.updates % STATS_EVERY_UPDATES == 0 or not self._recent:
-            self._recent.append(stats)
+            self.note(stats)
         return stats
+
+    def note(self, stats: UpdateStats) -> None:
+        """Let ``stats()`` look at this update."""
+        self._recent.append(stats)
+
+    def wants_stats(self) -> bool:
+        """Whether the update after this one is to be noted."""
+        return (self.updates + 1) % STATS_EVERY_UPDATES == 0 or not self._recent
+
+    def target_is_due(self) -> bool:
+        """Whether the target network changes after the update that has just been made."""
+        return self.updates % self._target_period == 0
 
     def stats(self) -> dict[str, float]:
         """Means over the sampled updates since the last call; empty before the first update.

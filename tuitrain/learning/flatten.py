@@ -69,8 +69,11 @@ def layout_of(module: nn.Module) -> WeightsLayout:
     )
 
 
-def rehome(module: nn.Module) -> None:
+def rehome(module: nn.Module, vector: Tensor | None = None) -> None:
     """Move the parameters of a network into one byte vector, each to its place in the layout.
+
+    Args:
+        vector: uint8 [nbytes] of the layout, zeros; None makes one.
 
     The parameter objects stay the same, only their memory moves. Buffers stay where they are,
     since modules replace them by new objects as they please. A second call changes nothing.
@@ -95,7 +98,8 @@ def rehome(module: nn.Module) -> None:
         for p in parameters
     ):
         return
-    vector = torch.zeros(layout.nbytes, dtype=torch.uint8, device=parameters[0].device)
+    if vector is None:
+        vector = torch.zeros(layout.nbytes, dtype=torch.uint8, device=parameters[0].device)
     for tensor, view in zip(tensors, _views(vector, layout), strict=True):
         if isinstance(tensor, nn.Parameter):  # one of several names lives at the last of them
             view.copy_(tensor.data)

@@ -52,16 +52,21 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
             link.wait(lambda: any(due().values()) or limiter.ended(), "data: no update is due")
             board.learner_waits[learner.index] = 0
             continue
-        for name, place in policies.items():
-            # a burst: never more than is due, never longer than until the next publication
-            burst = min(counts[name], every - unpublished[name])
-            for made in range(burst):
-                # all that is due will be made, in this burst or a later one
-                learner.step(name, link.counters.phases, sure=counts[name] - made)
-                link.advance()
-            if burst:
-                limiter.add_updates(place, burst)
-                unpublished[name] += burst
+        for bundle in learner.bundles:
+            common = min(counts[name] for name in bundle)
+            # together while all are due; if somebody is not, the others go on alone
+            for some in [bundle] if common else [(name,) for name in bundle]:
+                sure = common or counts[some[0]]
+                # a burst: never more than is due, never longer than until the next publication
+                burst = min(sure, every - max(unpublished[name] for name in some))
+                for made in range(burst):
+                    # all that is due will be made, in this burst or a later one
+                    learner.step_together(some, link.counters.phases, sure=sure - made)
+                    link.advance()
+                if burst:
+                    for name in some:
+                        limiter.add_updates(policies[name], burst)
+                        unpublished[name] += burst
         if max(unpublished.values()) == every:
             desk.publish()
             desk.evaluate()

@@ -59,12 +59,21 @@ def act_half(actor: Actor, stores: Stores, ticket: Ticket, rows: int, link: Link
 
 
 def learn_half(learner: Learner, due: dict[str, int], link: Link) -> None:
-    """The learner's half: the updates that are due, each policy in turn."""
-    for name, count in due.items():
-        for made in range(count):
-            learner.step(name, link.counters.phases, sure=count - made)
-            link.advance()
-        if count:
+    """The learner's half: the updates that are due, each policy or bundle of them in turn."""
+    for bundle in learner.bundles:
+        common = min(due[name] for name in bundle)
+        _update(learner, bundle, common, link)
+        for name in bundle:  # who is due more than others in the bundle goes on alone
+            _update(learner, (name,), due[name] - common, link)
+
+
+def _update(learner: Learner, bundle: tuple[str, ...], count: int, link: Link) -> None:
+    """So many updates of each policy of the bundle, all of which will be made."""
+    for made in range(count):
+        learner.step_together(bundle, link.counters.phases, sure=count - made)
+        link.advance()
+    if count:
+        for name in bundle:
             learner.stores.limiter.add_updates(learner.policies[name].place, count)
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.weights import WeightsLayout
 from tuitrain.replay.layout import ReplayLayout
 from tuitrain.replay.limiter import LimiterRule
+from tuitrain.workers import dealing
 
 REPORT_NAME = "probe.json"
 """File of the run folder in which the probe leaves its report."""
@@ -61,25 +61,23 @@ class Blueprint:
         """Combine the resolved config with what the probe worker found (its report).
 
         The probe also settles ``learner.device = "auto"``, since only it may import torch, and
-        ``learner.processes``, since only it knows the policies.
+        what depends on the policies, since only it knows them (``dealing``).
 
         Raises:
-            ConfigError: there are fewer policies than processes are to learn.
+            ConfigError: there are fewer policies than processes are to learn, or nothing that
+                could be stacked.
         """
         spec = EnvSpec.from_dict(report["spec"])
-        learner = config.learner.model_copy(
-            update={
-                "device": report["device"],
-                "processes": _processes(config.learner.processes, list(spec.policies)),
-            }
-        )
+        weights = {p: WeightsLayout.from_dict(w) for p, w in report["weights"].items()}
+        learner = config.learner.model_copy(update={"device": report["device"]})
+        config = config.model_copy(update={"learner": learner})
         return cls(
             run_id=run_id,
             run_dir=run_dir,
             lock_path=lock_path,
-            config=config.model_copy(update={"learner": learner}),
+            config=dealing.settled(config, spec, weights),
             spec=spec,
-            weights={p: WeightsLayout.from_dict(w) for p, w in report["weights"].items()},
+            weights=weights,
             base=Base(**report["base"]),
         )
 
@@ -109,7 +107,12 @@ class Blueprint:
 
     def learned_by(self, learner: int) -> tuple[str, ...]:
         """Policies of one learner: they are dealt in turn, in the run's order."""
-        return self.policies[learner :: self.n_learners]
+        return dealing.dealt(self.policies, self.n_learners)[learner]
+
+    def bundles(self, learner: int) -> list[tuple[str, ...]]:
+        """The same policies, those together that are updated together."""
+        own = self.learned_by(learner)
+        return [names for names in dealing.bundles(self.config, self.spec) if names[0] in own]
 
     @property
     def envs_total(self) -> int:
@@ -158,22 +161,3 @@ class Blueprint:
             max_lead_inserts=int(rule.max_lead_updates / rule.updates_per_insert) + 1,
             n_readers=1,
         )
-
-
-def _processes(wanted: int | str, policies: list[str]) -> int:
-    """`learner.processes` as a number."""
-    if wanted == "per-policy":
-        return len(policies)
-    assert isinstance(wanted, int)
-    if wanted > len(policies):
-        raise ConfigError(
-            [
-                Problem(
-                    "learner.processes",
-                    str(wanted),
-                    f"must be at most {len(policies)}, the number of policies "
-                    f"({', '.join(policies)}): one process each is the most.",
-                )
-            ]
-        )
-    return wanted

@@ -41,14 +41,20 @@ class Run:
         self.blueprint: Any = SimpleNamespace(config=config)
         self.made = dict.fromkeys("abc"[:n], 0)
         places = {name: SimpleNamespace(place=i) for i, name in enumerate(self.made)}
-        self.learner: Any = SimpleNamespace(policies=places, step=self.step, index=0)
+        self.learner: Any = SimpleNamespace(
+            policies=places,
+            bundles=[(name,) for name in places],
+            step_together=self.step_together,
+            index=0,
+        )
         self.counters = SimpleNamespace(phases=None)
         self.published = [dict(self.made)]
         self.finished = False
 
-    def step(self, policy: str, phases: object, sure: int) -> None:
-        assert 1 <= sure <= self.limiter.updates_due("abc".index(policy))
-        self.made[policy] += 1
+    def step_together(self, bundle: tuple[str, ...], phases: object, sure: int) -> None:
+        for policy in bundle:
+            assert 1 <= sure <= self.limiter.updates_due("abc".index(policy))
+            self.made[policy] += 1
 
     def advance(self) -> None:
         """As a link's."""

@@ -1,0 +1,196 @@
+"""Learning for one policy: what it draws, updates and publishes, whoever learns beside it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tuitrain.config.resolve import planned_updates
+from tuitrain.learning.batch import TensorBatch, split, to_device
+from tuitrain.learning.dqn import DQN
+from tuitrain.learning.flatten import FlatModule
+from tuitrain.learning.stack_memory import Row
+from tuitrain.learning.stream import TorchStream
+from tuitrain.learning.weights import WeightStore, sha256
+from tuitrain.metrics.counters import UNTIMED, Phases
+from tuitrain.replay.buffer import Origin, PolicyReplay, PriorityRule, Window
+from tuitrain.replay.window import Int
+from tuitrain.seeding import generator, integers, stream
+from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.build import network_for
+
+DRAWN_UPDATES = 32
+DRAWN_BYTES = 1 << 20
+"""Batches of so many updates are drawn in one call at most, and only as many as are so small.
+
+Taking up new rows and drawing have a fixed cost, a hundred numpy calls on short arrays, as much as
+half an update of a small network; and sampling and updating in turn drive each other's code and
+data out of the core's caches. Large batches would fill the cache instead. How many are drawn
+together is part of the algorithm, the same in every schedule.
+"""
+
+
+class PolicyLearner:
+    """Everything the learner holds for one policy.
+
+    Args:
+        alone: no other policy learns in this process.
+        row: where its networks and optimizer are to live, if it is one of a stack.
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        name: str,
+        replay: PolicyReplay,
+        store: WeightStore,
+        alone: bool = True,
+        row: Row | None = None,
+    ) -> None:
+        config = blueprint.config.learner
+        index = blueprint.policies.index(name)
+        network = network_for(blueprint.config, blueprint.spec, name)
+        target = network_for(blueprint.config, blueprint.spec, name)
+        planned = planned_updates(blueprint.config, len(blueprint.spec.policies[name].agents))
+        # What a network draws from torch's global state while it learns (dropout, noise) belongs
+        # to the seed and the policy too. Actors and evaluator have fenced states of their own.
+        (torch_seed,) = integers(
+            stream(blueprint.config.run.seed, "learner", index, blueprint.base.session).spawn(1)[0],
+            1,
+        )
+        torch.manual_seed(torch_seed)
+        self.name = name
+        self.place = index
+        """Of this policy, in the run's tables."""
+        self.config = config
+        self.dqn = DQN(
+            network,
+            target,
+            config,
+            blueprint.spec.policies[name].n_actions,
+            config.device,
+            # open only where agents share policies: each then makes a number of its own
+            config.lr_schedule_updates or planned,
+            blueprint.config.algorithm,
+            row,
+        )
+        self._planned_updates = planned
+        self._stream: AbstractContextManager[object] = (
+            nullcontext() if alone else TorchStream(self.dqn.device)
+        )
+        how = blueprint.config.replay
+        self._priority: PriorityRule | None = None
+        if how.prioritized:
+            self._priority = PriorityRule(how.priority_alpha, how.priority_beta, how.priority_eps)
+        self.reader = replay.reader(0, config.gamma, self._priority)
+        self.store = store
+        self.window: Window | None = None
+        self.rng = generator(blueprint.config.run.seed, "learner", index, blueprint.base.session)
+        self._capacity = how.capacity
+        self._flat = FlatModule(self.dqn.online)
+        self._rows = config.batch_size * config.grad_accumulation
+        part = blueprint.spec.policies[name]
+        row_bytes = 2 * blueprint.spec.n_frames * part.dtype.itemsize * prod(part.observation_shape)
+        self._at_once = max(1, min(DRAWN_UPDATES, DRAWN_BYTES // (self._rows * row_bytes)))
+        self._origin: Origin | None = None
+        """Of the last batch drawn, for `measure`."""
+        self._drawn: deque[TensorBatch] = deque()
+        self._drawn_rows: deque[tuple[Int, Int]] = deque()
+        """Cells and rows of each of them, if their TD errors become priorities."""
+        self.measured_updates = 0
+        """`dqn.updates` when ``measure`` was called last."""
+
+    def pin(self, inserts: int) -> Window:
+        """Pin what may be sampled: all but rows older than the capacity by this count."""
+        return self.reader.pin(max(0, inserts - self._capacity))
+
+    @property
+    def must_draw(self) -> bool:
+        """Whether ``draw`` must come before the next ``update``."""
+        return not self._drawn
+
+    def draw(self, window: Window, updates: int, phases: Phases = UNTIMED) -> None:
+        """Draw the batches of the next `updates` updates, or of the first of them.
+
+        How many depends on `updates` and the config alone, so equal calls draw equal batches.
+        They are copies: the window can be let go.
+        """
+        drawn, rows = self.sample(window, updates, phases)
+        self._drawn.extend(split(drawn, self.config.batch_size))
+        self._drawn_rows.extend(rows)
+
+    def sample(
+        self, window: Window, updates: int, phases: Phases = UNTIMED
+    ) -> tuple[TensorBatch, list[tuple[Int, Int]]]:
+        """Draw as ``draw`` does, and keep nothing.
+
+        Returns:
+            The batches one after another; and the cells and rows of each of them if their TD
+            errors become priorities, else nothing.
+        """
+        phases.enter("sample")
+        config, rule = self.config, self._priority
+        batches = config.grad_accumulation * min(updates, self._at_once)
+        beta = rule.beta(self.dqn.updates, self._planned_updates) if rule else 1.0
+        batch = self.reader.sample(window, config.batch_size, self.rng, batches=batches, beta=beta)
+        last = replace(batch, cells=batch.cells[-config.batch_size :])
+        self._origin = self.reader.origin(last)
+        rows: list[tuple[Int, Int]] = []
+        if rule is not None:
+            halves = (np.split(batch.cells, batches), np.split(batch.rows, batches))
+            rows = list(zip(*halves, strict=True))
+        phases.enter("copy")
+        return to_device(batch, self.dqn.device, batch.weights), rows
+
+    def update(self, phases: Phases = UNTIMED) -> None:
+        """One gradient step on batches that have been drawn."""
+        phases.enter("update")
+        batches = [self._drawn.popleft() for _ in range(self.config.grad_accumulation)]
+        with self._stream:
+            stats = self.dqn.update(batches)
+        if self._priority is None:
+            return
+        phases.enter("priorities")
+        drawn = [self._drawn_rows.popleft() for _ in batches]
+        self.prioritize(drawn, stats.priorities().cpu().numpy())
+
+    def prioritize(self, drawn: Sequence[tuple[Int, Int]], error: NDArray[np.float32]) -> None:
+        """Make priorities of the TD errors of an update's batches, drawn from these places."""
+        cells, rows = zip(*drawn, strict=True)
+        self.reader.write_priorities(np.concatenate(cells), np.concatenate(rows), error)
+
+    def publish(self, steps: int) -> int:
+        """Hand the online network to the actors; returns the new version."""
+        return self.store.publish(self._flat.read(), self.dqn.updates, steps)
+
+    def weights_hash(self) -> str:
+        """SHA-256 of the bytes published last."""
+        return sha256(self.store.newest())
+
+    def online_hash(self) -> str:
+        """SHA-256 of the online network as it is now."""
+        return sha256(self._flat.read())
+
+    def measure(self, inserts: int) -> dict[str, float]:
+        """Fields of a `learner` record: the update's statistics and the last batch's ages."""
+        self.measured_updates = self.dqn.updates
+        out: dict[str, float] = dict(self.dqn.stats())
+        out["target_updates"] = self.dqn.target_updates
+        origin = self._origin
+        if origin is not None:
+            # rows acted with weights of before this session have no known update count
+            acted = self.store.updates_at_version(origin.version)
+            lag = self.dqn.updates - acted[acted >= 0]
+            age = inserts - origin.stamp
+            if len(lag):
+                out["lag_updates_p50"] = float(np.percentile(lag, 50))
+                out["lag_updates_p95"] = float(np.percentile(lag, 95))
+            out["sample_age_p95"] = float(np.percentile(age, 95))
+        return out

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 
 from tuitrain.checkpoint import newest
-from tuitrain.config.schema import Config
+from tuitrain.config.problems import ConfigError
+from tuitrain.config.rules import check
+from tuitrain.config.schema import Config, PoliciesConfig
 from tuitrain.envs.make import inspect
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.learning.flatten import layout_of
@@ -46,9 +48,11 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
     """What `Blueprint.from_probe` needs.
 
     Raises:
-        whatever the environment or network factory raises; UnsupportedSpace.
+        whatever the environment or network factory raises; UnsupportedSpace; ConfigError if values
+            do not go together, now that it is known how many agents share a policy.
     """
     spec = inspect(config.env, config.policies.map)
+    _check_with_agents(config, spec)
     weights = {p: layout_of(network_for(config, spec, p)).to_dict() for p in spec.policies}
     base, skipped = read_base(run_dir / "checkpoints")
     return {
@@ -58,6 +62,15 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
         "base": asdict(base),
         "skipped": skipped,
     }
+
+
+def _check_with_agents(config: Config, spec: EnvSpec) -> None:
+    """The rules between keys once more: `policies.map` may have left open who shares a policy."""
+    named = {agent: name for name, policy in spec.policies.items() for agent in policy.agents}
+    settled = config.model_copy(update={"policies": PoliciesConfig(map=named)})
+    problems = check(settled)
+    if problems:
+        raise ConfigError(problems, f"config with {len(named)} agents")
 
 
 def seen(spec: EnvSpec) -> list[str]:

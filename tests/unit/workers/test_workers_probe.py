@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import pytest
+
+from tuitrain.config.load import ConfigError, config_from
+from tuitrain.config.resolve import resolve
 from tuitrain.envs.spec import EnvSpec, Part, PolicySpec
-from tuitrain.workers.probe import seen
+from tuitrain.workers.probe import probe, seen
 
 PLAIN = PolicySpec((4,), "float32", 2, ("a",))
 PARTS = (
@@ -32,3 +38,22 @@ def test_what_is_kept_as_declared_is_not_told() -> None:
     counts = replace(PLAIN, observation_dtype="int8")
     (told,) = seen(EnvSpec("e", 1, {"a": counts}))
     assert told == "a: observations are declared int8; they are kept, and learned from, as float32"
+
+
+@pytest.mark.parametrize("policy_map", ["shared", {"[abc]": "team"}])
+def test_rules_that_count_agents_are_checked_when_their_number_is_known(
+    policy_map: Any, tmp_path: Path
+) -> None:
+    tables: dict[str, Any] = {
+        "env": {"id": "tests.envs:SequenceAgents"},
+        "policies": {"map": policy_map},
+        "actors": {"count": 1, "envs_per_actor": 8, "chunk_steps": 16},
+        "replay": {"capacity": 200, "learning_starts": 200},
+    }
+    config = resolve(config_from(tables), cores=2)
+    with pytest.raises(ConfigError, match=r"with 3 agents(?s:.*)= 24 × 16 = 384"):
+        probe(config, tmp_path)
+    alone = config.model_copy(
+        update={"policies": config.policies.model_copy(update={"map": "each"})}
+    )
+    assert len(probe(alone, tmp_path)["spec"]["policies"]) == 3

@@ -13,7 +13,17 @@ from typing import Annotated
 
 import typer
 
-from tuitrain.cli import commands, compare, config_cmd, evaluate, launch, new, report, runs
+from tuitrain.cli import (
+    commands,
+    compare,
+    config_cmd,
+    doctor,
+    evaluate,
+    launch,
+    new,
+    report,
+    runs,
+)
 
 HELP = """
 Train DQN-family agents with parallel actors, and watch it in the terminal.
@@ -25,6 +35,10 @@ A first run:
 \b
 A config for your own environment, to start from:
     tuitrain new my_env.py:make
+
+\b
+Whether this machine and that config go together:
+    tuitrain doctor my_env.toml
 
 \b
 It opens the terminal UI; leaving that (d) never stops training. Then:
@@ -54,6 +68,7 @@ app = typer.Typer(
 )
 
 app.command("new")(new.new)
+app.command("doctor")(doctor.doctor)
 app.command("launch")(launch.launch)
 app.command("resume")(launch.resume)
 app.command("attach")(runs.attach)

@@ -318,15 +318,15 @@ def start_run(folder: RunFolder, command: Sequence[str] | None = None) -> Proces
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_stop_with_parent if sys.platform == "linux" else None,
+            preexec_fn=stop_with_parent if sys.platform == "linux" else None,
         )
 
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def _stop_with_parent() -> None:
-    """In the child, before it becomes a supervisor: SIGTERM when the comparison is gone."""
+def stop_with_parent() -> None:
+    """In the child, before it becomes a supervisor: SIGTERM when its parent is gone."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 

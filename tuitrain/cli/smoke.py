@@ -1,0 +1,178 @@
+"""Running a config for a few seconds under the real supervisor, in a folder that is removed.
+
+Whatever ends this process, the run ends too: it is stopped on the way out, and Linux stops it if
+this process is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tuitrain.cli.client import BlockingClient
+from tuitrain.cli.errors import Refused
+from tuitrain.config.runs import RunFolder, create_run
+from tuitrain.config.schema import Config
+from tuitrain.doctor.facts import Smoke
+from tuitrain.doctor.smoke import shortened
+from tuitrain.experiments.running import stop_with_parent
+from tuitrain.supervisor.process import printable
+from tuitrain.supervisor.ready import command_line
+
+POLL_S = 0.1
+EVALUATION_DEADLINE_S = 30.0
+"""Two episodes of at most 200 steps; an environment may still be too slow for that."""
+
+_KILL_AFTER_S = 10.0
+"""Beyond `supervisor.stop_deadline_s`."""
+
+
+def smoke_run(config: Config, agents: int, seconds: float, tell: Callable[[str], None]) -> Smoke:
+    """Run `config`, shortened, for `seconds` from its first update on.
+
+    Args:
+        config: resolved.
+        agents: of one environment, under the policy that has most of them.
+        tell: shown what is being done.
+    """
+    # not where runs are made: a doctor leaves nothing there, not even when it is killed
+    home = Path(tempfile.mkdtemp(prefix="tuitrain-doctor-"))
+    try:
+        return _run(create_run(shortened(config, str(home), agents)), seconds, tell)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _run(folder: RunFolder, seconds: float, tell: Callable[[str], None]) -> Smoke:
+    read_fd, write_fd = os.pipe()
+    with open(folder.logs / "supervisor.log", "ab") as log:
+        process = subprocess.Popen(
+            command_line(folder.path, "--headless", "--ready-fd", str(write_fd)),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(write_fd,),
+            start_new_session=True,
+            preexec_fn=stop_with_parent if sys.platform == "linux" else None,
+        )
+    os.close(write_fd)
+    try:
+        problem = "the supervisor ended without a word"
+        for said in _lines(read_fd):
+            if said["event"] == "progress":
+                tell(f"smoke run: {said['text']}")
+            elif said["event"] == "ready":
+                return _measure(folder, Path(said["socket_path"]), seconds, tell)
+            else:
+                problem = said["text"]
+        process.wait()
+        return Smoke(error=_with_cause(folder, problem))
+    except Refused as error:
+        return Smoke(error=_with_cause(folder, str(error)))
+    finally:
+        os.close(read_fd)
+        _end(process, folder)
+
+
+def _measure(folder: RunFolder, socket: Path, seconds: float, tell: Callable[[str], None]) -> Smoke:
+    with BlockingClient(socket) as client:
+        tell("smoke run: until the first update")
+        first = _warm(client, seconds)
+        tell(f"smoke run: training for {seconds:g} s")
+        last = first
+        while last["elapsed_s"] - first["elapsed_s"] < seconds:
+            time.sleep(POLL_S)
+            last = _status(client)
+        ok, evaluated = None, ""
+        if any(p["role"] in ("evaluator", "trainer") for p in last["processes"]) and (
+            folder.load_config().eval.enabled
+        ):
+            tell("smoke run: evaluating")
+            answer = client.ask("evaluate", timeout_s=EVALUATION_DEADLINE_S)
+            ok, evaluated = answer.ok, answer.message
+        tell("smoke run: stopping with a checkpoint")
+        stopped = client.ask("stop")
+        if not stopped.ok:
+            raise Refused(stopped.message)
+    files = [path for path in folder.checkpoints.iterdir() if path.is_file()]
+    return Smoke(
+        ran_s=last["elapsed_s"] - first["elapsed_s"],
+        steps=last["steps"] - first["steps"],
+        updates=_updates(last) - _updates(first),
+        ratios={
+            p["name"]: (p["ratio_achieved"] if p["ratio_updates"] else None, p["ratio_target"])
+            for p in last["policies"]
+        },
+        evaluation_ok=ok,
+        evaluated=evaluated,
+        checkpoint_bytes=sum(path.stat().st_size for path in files) if files else None,
+        failing=tuple(
+            f"{c['name']} {c['value']} (limit {c['limit']}): {c['advice']}"
+            for c in last["checks"]
+            if c["state"] == "fail"
+        ),
+    )
+
+
+def _warm(client: BlockingClient, seconds: float) -> dict[str, Any]:
+    """The first state in which every policy has been updated, or that after `seconds`."""
+    first = snapshot = _status(client)
+    while not (snapshot["policies"] and all(p["updates"] for p in snapshot["policies"])):
+        if snapshot["elapsed_s"] - first["elapsed_s"] >= seconds:
+            break
+        time.sleep(POLL_S)
+        snapshot = _status(client)
+    return snapshot
+
+
+def _status(client: BlockingClient) -> dict[str, Any]:
+    snapshot: dict[str, Any] = client.ask("status").result["snapshot"]
+    if snapshot["state"] != "running":
+        raise Refused(f"the run is {snapshot['state']}")
+    return snapshot
+
+
+def _updates(snapshot: dict[str, Any]) -> int:
+    return sum(policy["updates"] for policy in snapshot["policies"])
+
+
+def _end(process: subprocess.Popen[bytes], folder: RunFolder) -> None:
+    """It has ended, or does so now."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(folder.load_config().supervisor.stop_deadline_s + _KILL_AFTER_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        from tuitrain.supervisor.house import sweep
+
+        sweep()
+
+
+def _with_cause(folder: RunFolder, problem: str) -> str:
+    """With the traceback, or last log lines, of what went wrong."""
+    from tuitrain.metrics.sinks import read_jsonl
+
+    for event in reversed(list(read_jsonl(folder.events_jsonl, last=50))):
+        data = event.get("data") or {}
+        if event.get("level") == "error" and (data.get("traceback") or data.get("log")):
+            more = (data.get("traceback") or "").splitlines() or data["log"]
+            return "\n".join([printable(event["text"]), *map(printable, more)])
+    return printable(problem)
+
+
+def _lines(fd: int) -> Iterator[dict[str, Any]]:
+    with open(fd, "rb", closefd=False) as file:
+        for line in file:
+            with contextlib.suppress(ValueError):
+                yield json.loads(line)

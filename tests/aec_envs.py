@@ -145,6 +145,7 @@ class Moves(Aec):
         self.leavers_first, self.masked = leavers_first, masked
         self.instance, self.game = 0, -1
         self._rng = np.random.default_rng()
+        self._view = np.zeros(5, np.float32)
 
     def observation_space(self, agent: str) -> spaces.Space[Any]:
         box = spaces.Box(0.0, 2.0**24, (5,), np.float32)
@@ -184,7 +185,8 @@ class Moves(Aec):
         return MoveTag(self.instance, self.game, number, own, self.moves)
 
     def observe(self, agent: str) -> Any:
-        view = np.array(self.tag(agent), np.float32)
+        view = self._view  # always the same memory, as some environments have it
+        view[:] = self.tag(agent)
         if not self.masked:
             return view
         return {"observation": view, "action_mask": np.array(self.legal(agent), np.int8)}

@@ -54,9 +54,9 @@ class Rows:
         spec, after, into = self.lanes.spec, {}, {}
         for name, policy in spec.policies.items():
             step = empty_cycle(policy, self.lanes.n_envs)
-            for array in step:
+            for name_of, array in step._asdict().items():
                 if array is not None:
-                    array.fill(1)  # what a slot of the ring held before
+                    array.fill(name_of != "legal")  # what a slot of the ring held before
             into[name], after[name] = step, self._row(name)
 
         def choose(policy: str, lanes: Any) -> Any:
@@ -111,7 +111,7 @@ def ids(game: dict[str, Any]) -> str:
 
 def compare(rows: Rows) -> dict[str, int]:
     """Every transition with what happened; what was wrong, how often."""
-    wrong = dict.fromkeys(("view", "action", "paid", "end", "next", "lost", "strange"), 0)
+    wrong = dict.fromkeys(("view", "action", "paid", "end", "next", "lost", "strange", "ghost"), 0)
     seen: dict[tuple[int, int, str], int] = {}
     for policy, row, after, lane in rows.moves():
         agents = rows.lanes.spec.policies[policy].agents
@@ -132,6 +132,8 @@ def compare(rows: Rows) -> dict[str, int]:
         wrong["next"] += told != past.views[tag.own + 1]
         if row["legal"] is not None:
             wrong["action"] += not row["legal"][lane][row["action"][lane]]
+    for row in (row for of in rows.rows.values() for row in of):
+        wrong["ghost"] += int(np.count_nonzero(row["observation"][row["absent"]]))
     for (instance, game, agent), past in Moves.log.items():
         if (instance, game + 1, agent) in Moves.log:  # of the last one rows may be to come
             wrong["lost"] += len(past.actions) != seen.get((instance, game, agent), 0)
@@ -265,6 +267,28 @@ def test_who_is_gone_before_its_first_move_was_never_there() -> None:
     rows = Rows(lanes).play(9)
     assert all(row["absent"][0] for row in rows.rows["b"])
     assert sum(row["reward"].sum() for row in rows.rows["a"][:-1]) >= 2.0
+
+
+def test_who_comes_back_in_the_same_game_begins_anew() -> None:
+    class Revives(Scripted):
+        def move(self, agent: str, action: int) -> None:
+            super().move(agent, action)
+            if action == 9:
+                self.terminations["b"] = True
+
+        def step(self, action: int | None) -> None:
+            super().step(action)
+            if action is None and self.made < len(self.moves):
+                self.agents.append("b")
+                self.terminations["b"] = self.truncations["b"] = False
+                self._earned["b"] = 0.0
+                self.agent_selection = "b"
+
+    lanes = lanes_of(lambda: Revives("a1 b2 a9 b3 b4 a5 b6"), 1)
+    (game,) = lanes._envs
+    rows = Rows(lanes, lambda *_: np.array([int(game.moves[game.made][1])])).play(7)
+    told = {name: [written(row) for row in of[:-1]] for name, of in rows.rows.items()}
+    assert told["b"][:4] == ["absent", "1 does 2: 0*", "3 over", "3 does 3: 0"]
 
 
 def test_what_is_paid_before_the_first_move_is_told_in_the_row_before() -> None:

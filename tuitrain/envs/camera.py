@@ -17,6 +17,7 @@ from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.grouping import PolicyMap
 from tuitrain.envs.make import build_env, make_lanes
 from tuitrain.envs.spaces import EnvError
+from tuitrain.envs.spec import EnvSpec
 from tuitrain.envs.turns import AnyLanes
 from tuitrain.loading import is_reference, load_object
 
@@ -82,10 +83,15 @@ class Camera:
         return seen
 
 
-def filmed_lanes(env_config: EnvConfig, policy_map: PolicyMap) -> tuple[AnyLanes, Camera]:
+def filmed_lanes(
+    env_config: EnvConfig, policy_map: PolicyMap, told: EnvSpec | None = None
+) -> tuple[AnyLanes, Camera]:
     """One copy of an environment, and a camera on it.
 
     Environments that are made by their own lanes (see ``turns.ManyWorlds``) are drawn by these.
+
+    Args:
+        policy_map, told: as of ``make.make_lanes``.
 
     Raises:
         EnvError: see ``make.make_lanes``; or it has no ``render``.
@@ -98,7 +104,7 @@ def filmed_lanes(env_config: EnvConfig, policy_map: PolicyMap) -> tuple[AnyLanes
         built.append(_built_to_render(config))
         return built[0]
 
-    lanes = make_lanes(env_config, 1, policy_map, build)
+    lanes = make_lanes(env_config, 1, policy_map, build, told)
     try:
         drawn_by_lanes = callable(getattr(lanes, "render", None))
         return lanes, Camera(lanes if drawn_by_lanes else built[0], env_config.id)

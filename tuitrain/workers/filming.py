@@ -49,7 +49,7 @@ def film_run(
     trained = load_trained(run_dir, which)
     config, spec = trained.config, trained.spec
     one_copy = config.model_copy(update={"eval": config.eval.model_copy(update={"episodes": 1})})
-    lanes, camera = filmed_lanes(config.env.of_evaluations, config.policies.map)
+    lanes, camera = filmed_lanes(config.env.of_evaluations, config.policies.map, spec)
 
     def ready_lanes(_: int) -> AnyLanes:
         check_spec(lanes, config, spec, for_evaluation=True)

@@ -29,7 +29,7 @@ def test_agents_that_share_a_policy_play_one_episode_together() -> None:
     assert len(spec.policies["team"].agents) == 3
     policies = policies_for(config, spec, "cpu")
     evaluator = Evaluator(
-        config, spec, policies, lambda n: make_lanes(config.env, n, config.policies.map)
+        config, spec, policies, lambda n: make_lanes(config.env, n, config.policies.map, told=spec)
     )
     (result,) = evaluator.evaluate(1, lambda: None)
     assert result.episodes == 6
@@ -41,7 +41,7 @@ def evaluator_of(tables: dict[str, Any]) -> Evaluator:
     spec = inspect(config.env, config.policies.map)
     policies = policies_for(config, spec, "cpu")
     return Evaluator(
-        config, spec, policies, lambda n: make_lanes(config.env, n, config.policies.map)
+        config, spec, policies, lambda n: make_lanes(config.env, n, config.policies.map, told=spec)
     )
 
 

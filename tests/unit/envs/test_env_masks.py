@@ -306,3 +306,60 @@ def test_the_probe_refuses_a_turns_mask_that_is_none() -> None:
         EnvError, match=r"agent 'a', legal\(\): 'action_mask' is an array of.*float"
     ):
         inspect(config("MaskedTurns", how="float"))
+
+
+# ---- masks in the observations of several ----------------------------------------------------
+
+
+def with_mask(seen: np.ndarray, episode: int, step: int, number: int) -> dict[str, Any]:
+    return {"see": seen, "action_mask": legal_at(episode, step, number).astype(np.int8)}
+
+
+def space_with_mask() -> spaces.Dict:
+    parts: dict[str, spaces.Space[Any]] = {
+        "see": spaces.Box(0, 2.0**24, (5,), np.float32),
+        "action_mask": spaces.MultiBinary(N),
+    }
+    return spaces.Dict(parts)
+
+
+class AgentsThatSeeMasks(SequenceAgents):
+    def observation_space(self, agent: str) -> Any:
+        return space_with_mask()
+
+    def _observe(self) -> Any:
+        return {
+            agent: with_mask(np.append(seen, np.float32(0)), self.episode, self.steps, int(seen[3]))
+            for agent, seen in super()._observe().items()
+        }
+
+
+class TurnsThatSeeMasks(TurnTags):
+    def observation_space(self, agent: str) -> Any:
+        return space_with_mask()
+
+    def pov(self, agent: str) -> Any:
+        return with_mask(super().pov(agent), self.episode, self.turn, "abc".index(agent))
+
+
+@pytest.mark.parametrize("name", ["AgentsThatSeeMasks", "TurnsThatSeeMasks"])
+def test_masks_that_several_agents_see_are_taken_out(name: str) -> None:
+    ending = {"p_end" if name == "TurnsThatSeeMasks" else "p_terminate": 0.0}
+    lanes = make_lanes(config(name, **ending), 2, "shared")
+    policy = lanes.spec.policies["shared"]
+    assert (policy.masked, policy.observation_shape) == (True, (5,))
+    rows: list[Any] = []
+    if isinstance(lanes, TurnLanes):
+        lanes.reset(SEEDS)
+        row = empty_row(policy, 2)
+        for _ in range(4):
+            lanes.turn(lambda policy, place: np.zeros(2, np.int64), {"shared": row})
+            rows.append((row.observation.astype(int).tolist(), np.array(row.legal)))
+    else:
+        step = lanes.reset(SEEDS)["shared"]
+        for _ in range(4):
+            rows.append((step.observation.astype(int).tolist(), np.array(step.legal)))
+            step = lanes.step({"shared": np.zeros(6, np.int64)})["shared"]
+    for seen, legal in rows:
+        wanted = [legal_at(episode, at, number) for _, episode, at, number, _ in seen]
+        np.testing.assert_array_equal(legal, wanted)

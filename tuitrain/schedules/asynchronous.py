@@ -112,6 +112,8 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
 
     def reserved() -> bool:
         nonlocal ticket
+        if board.ended:
+            raise InsertsEnded("training has been concluded")
         ticket = limiter.reserve(actor.index, inserts, steps)
         return ticket is not None
 

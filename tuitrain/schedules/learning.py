@@ -16,7 +16,7 @@ from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import WAITS, WAITS_FOR_ROOM
 from tuitrain.workers.learner import Learner
 from tuitrain.workers.link import Link
-from tuitrain.workers.messages import Checkpoint, Stop
+from tuitrain.workers.messages import Checkpoint, Conclude, Stop
 from tuitrain.workers.stores import Stores
 
 
@@ -52,6 +52,9 @@ class LearnerDesk:
         link.on("checkpoint", self._checkpoint)
         link.on("stop", self._last_words)
         link.on("resync", lambda _: learner.holdings())
+        link.on("conclude", self._conclude)
+        self.concluded = False
+        """Set when training is to end before its last step."""
 
     def start(self) -> None:
         """Publish the initial (or restored) weights and report ready."""
@@ -105,6 +108,14 @@ class LearnerDesk:
     def _last_words(self, stop: Stop) -> dict[str, Any]:
         self.reporter.last()
         return self._learner.save(stop.command_id) if stop.checkpoint else {}
+
+    def _conclude(self, _: Conclude) -> dict[str, Any]:
+        if not self._learner.index:
+            self.concluded = True
+            if not self._one_version:  # nobody waits for the next round: actors go on by themselves
+                self._board.ended = 1
+                self._link.ring(self.actor_names)
+        return {}
 
     def publish_last(self) -> None:
         """Publish what all training has led to; the conductor asks for the last evaluation."""

@@ -43,7 +43,8 @@ def conduct(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) 
     desk = LearnerDesk(blueprint, stores, learner, link, one_version=True)
     desk.start()
     number = 0
-    while (opened := open_round(learner)) is not None:
+    # Concluding comes between two rounds: the other learners may have pinned their windows.
+    while not desk.concluded and (opened := open_round(learner)) is not None:
         number += 1
         _all_ready(board, number, link)
         board.round_steps = opened.ticket.step_base
@@ -78,7 +79,7 @@ def accompany(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link
     number = 0
 
     def begun() -> bool:
-        return bool(board.round >= number)
+        return bool(board.round >= number or board.ended)
 
     while True:
         opened = open_round(learner)
@@ -88,6 +89,9 @@ def accompany(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link
         if opened is None:
             break
         link.wait(begun, "the next round")
+        if board.round < number:  # concluded
+            learner.close_windows()
+            break
         learn_half(learner, opened.due, link)
         link.wait(board.all_done, "actors to end the round")
         learner.close_windows()

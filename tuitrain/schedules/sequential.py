@@ -22,7 +22,7 @@ from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.evaluator import Evaluator
 from tuitrain.workers.learner import Learner
 from tuitrain.workers.link import Link
-from tuitrain.workers.messages import Evaluate, Stop
+from tuitrain.workers.messages import Conclude, Evaluate, Stop
 from tuitrain.workers.stores import Stores, attach
 
 
@@ -106,6 +106,13 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
         reporter.last()
         return learner.save() if stop.checkpoint else {}
 
+    concluded = False
+
+    def conclude(_: Conclude) -> dict[str, object]:
+        nonlocal concluded
+        concluded = True
+        return {}
+
     reporter = Reporter(
         link,
         time.monotonic,
@@ -117,11 +124,12 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
     link.on("stop", last_words)
     link.on("resync", lambda _: learner.holdings())
     link.on("evaluate", evaluate_soon)
+    link.on("conclude", conclude)
     learner.publish(blueprint.base.steps)
     link.ready(spec_hash=blueprint.spec.spec_hash(), device=blueprint.config.learner.device)
     link.notice(learner.description())
     going = True
-    while going:
+    while going and not concluded:
         going = trainer.round(link)
         steps = stores.limiter.totals().steps
         reporter.episodes(steps)

@@ -18,7 +18,7 @@ from tuitrain.supervisor.liveness import Deadline
 from tuitrain.workers import messages
 from tuitrain.workers.messages import Ack, ToWorker
 
-Kind = Literal["pause", "unpause", "resync", "checkpoint", "evaluate", "stop"]
+Kind = Literal["pause", "unpause", "resync", "checkpoint", "evaluate", "conclude", "stop"]
 
 DEADLINES_S: dict[Kind, float] = {
     "pause": 30.0,
@@ -26,6 +26,7 @@ DEADLINES_S: dict[Kind, float] = {
     "resync": 30.0,
     "checkpoint": 120.0,
     "evaluate": 30.0,
+    "conclude": 30.0,
     "stop": 20.0,
 }
 """How long workers get to carry out a command. `stop` is replaced by the config's."""
@@ -173,6 +174,7 @@ def _message(kind: Kind, number: int, checkpoint: bool) -> ToWorker:
         "resync": messages.Resync,
         "checkpoint": messages.Checkpoint,
         "evaluate": messages.Evaluate,
+        "conclude": messages.Conclude,
     }
     return simple[kind](command_id=number)
 

@@ -134,6 +134,16 @@ class Evaluate(_Message):
     command_id: int
 
 
+class Conclude(_Message):
+    """The first learner (or the trainer) ends training as if the last step had been made.
+
+    What is due is still learnt, the last weights are published, evaluated and saved.
+    """
+
+    kind: Literal["conclude"] = "conclude"
+    command_id: int
+
+
 class Stop(_Message):
     """End cleanly; the learner writes a checkpoint first if asked."""
 
@@ -143,7 +153,7 @@ class Stop(_Message):
 
 
 ToWorker = Annotated[
-    Pause | Unpause | Resync | Checkpoint | Evaluate | Stop, Field(discriminator="kind")
+    Pause | Unpause | Resync | Checkpoint | Evaluate | Conclude | Stop, Field(discriminator="kind")
 ]
 
 _from_worker: TypeAdapter[FromWorker] = TypeAdapter(FromWorker)

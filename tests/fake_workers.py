@@ -137,6 +137,15 @@ def behave(args: ChildArgs, link: Link) -> None:
             start_new_session=told.get("own session", False),
         )
         (folder / "left.pid").write_text(str(left.pid))
+    concluded: list[Any] = []
+
+    def conclude(command: Any) -> dict[str, Any]:
+        if told.get("no conclusion"):
+            raise RuntimeError("it cannot")
+        concluded.append(command)
+        return {}
+
+    link.on("conclude", conclude)
     link.ready(spec_hash=told.get("spec_hash", SPEC_HASH), device="cpu")
     if args.role == "probe":
         return
@@ -149,6 +158,11 @@ def behave(args: ChildArgs, link: Link) -> None:
         if not gone_off and go.exists():
             gone_off = True
             fault(do, link)
+            for mean in told.get("returns", []):
+                record = {"kind": "eval", "policy": "default", "steps": step, "return_mean": mean}
+                link.record(record)
+        if concluded:
+            link.finish(path=str(folder / "checkpoints" / "ckpt-last"))
         time.sleep(0.002)  # a unit of work
 
 

@@ -144,6 +144,21 @@ class CheckView(_Line):
     catalogue_id: str = ""
 
 
+class StopRuleView(_Line):
+    """One rule of `[stop]` and how far it is. The run ends when `value` has reached `limit`."""
+
+    key: str
+    """`stop.eval_return`, …"""
+    limit: float
+    value: float | None = None
+    """None before the first evaluation."""
+    policy: str | None = None
+    """Whose value it is: the policy that is furthest from the limit."""
+    met: bool = False
+    text: str = ""
+    """The same for a person."""
+
+
 class Snapshot(_Line):
     """The whole state of a run at one moment. Immutable; newest wins."""
 
@@ -174,6 +189,10 @@ class Snapshot(_Line):
     """Metrics and events of this session that could not be written."""
     last_checkpoint: str | None = None
     last_checkpoint_age_s: float | None = None
+    stop_rules: list[StopRuleView] = Field(default_factory=list)
+    """Those that the config gives."""
+    ends_because: str | None = None
+    """The rule that has ended training, once one has."""
 
 
 class Hello(_Line):

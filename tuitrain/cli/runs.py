@@ -196,6 +196,8 @@ def _print_snapshot(name: str, data: dict[str, Any]) -> None:
     typer.echo(f"{name}  {snapshot.schedule}  {snapshot.run_dir}")
     typer.echo(progress_line(snapshot))
     typer.echo(f"learning {snapshot.learning.verdict}: {snapshot.learning.reason}")
+    for rule in snapshot.stop_rules:
+        typer.echo(f"{rule.key}: {rule.text}")
     for p in snapshot.processes:
         rate = "" if p.rate is None else f"{p.rate:,.1f} {p.rate_unit}"
         beat = "" if p.beat_age_s is None else f"beat {p.beat_age_s:.1f}s ago"

@@ -119,6 +119,8 @@ def _words(prop: dict[str, Any]) -> str:
             return _DEVICE_WORDS.get(prop["pattern"], f"text of the form {prop['pattern']}")
         case "string":
             return "text, not empty" if prop.get("minLength") else "text"
+        case "array":
+            return "a list of text"
         case "object":
             items = prop.get("additionalProperties")
             return "a table of text" if isinstance(items, dict) and items else "a table"

@@ -299,6 +299,33 @@ def _beats_before_deadline(config: Config) -> Iterator[Problem]:
         )
 
 
+@_rule("stop.eval_return", "stop.no_improvement_evals", "eval.enabled")
+def _stopping_needs_evaluations(config: Config) -> Iterator[Problem]:
+    if config.eval.enabled:
+        return
+    for key in ("eval_return", "no_improvement_evals"):
+        value = getattr(config.stop, key)
+        if value is not None:
+            yield Problem(
+                f"stop.{key}",
+                repr(value),
+                "looks at evaluations, but eval.enabled = false: it would never end the run.",
+            )
+            return
+
+
+@_rule("stop.policy", "stop.eval_return", "stop.no_improvement_evals")
+def _stop_policy_is_asked_for(config: Config) -> Iterator[Problem]:
+    stop = config.stop
+    if stop.policy is not None and stop.eval_return is None and stop.no_improvement_evals is None:
+        yield Problem(
+            "stop.policy",
+            f'"{stop.policy}"',
+            "says whose evaluations count, but neither stop.eval_return nor "
+            "stop.no_improvement_evals is given.",
+        )
+
+
 def _agents_named(config: Config) -> dict[str, int]:
     """By policy, how many agents `policies.map` names; 0 where only patterns do."""
     table = config.policies.map

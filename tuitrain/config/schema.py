@@ -14,6 +14,7 @@ from pydantic import Field
 
 from tuitrain.config.algorithm import AlgorithmConfig
 from tuitrain.config.table import Table, unit
+from tuitrain.config.unattended import HooksConfig, StopConfig
 
 SCHEMA_VERSION = 1
 
@@ -441,4 +442,6 @@ class Config(Table):
     learner: LearnerConfig = Field(default_factory=LearnerConfig)
     algorithm: AlgorithmConfig = Field(default_factory=AlgorithmConfig)
     eval: EvalConfig = Field(default_factory=EvalConfig)
+    stop: StopConfig = Field(default_factory=StopConfig)
+    hooks: HooksConfig = Field(default_factory=HooksConfig)
     supervisor: SupervisorConfig = Field(default_factory=SupervisorConfig)

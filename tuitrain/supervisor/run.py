@@ -22,15 +22,17 @@ from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.failure import Failure
 from tuitrain.supervisor.journal import Journal
 from tuitrain.supervisor.snapshot import RunView, build_snapshot
+from tuitrain.supervisor.unattended import Unattended
 
 
 class Run:
     """State of one run, and the few things everybody may do with it.
 
     Attributes:
-        journal, crew, server: made when the run has claimed its house.
+        journal, crew, server, unattended: made when the run has claimed its house.
         failure: the first worker that failed.
         hard: set when workers are to be killed without being asked.
+        hurried: whether a person has asked twice for the end.
         over: set once the run has ended and its summary is written.
         reason: why it has ended, by then.
     """
@@ -38,6 +40,7 @@ class Run:
     journal: Journal
     crew: Crew
     server: ControlServer
+    unattended: Unattended
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Run:
         self.commands = Commands()
         self.failure: Failure | None = None
         self.hard = asyncio.Event()
+        self.hurried = False
         self.over = asyncio.Event()
         self.reason = ""
         self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
@@ -73,7 +77,7 @@ class Run:
         """The run as it is now."""
         self._seq += 1
         now = self.clock()
-        return build_snapshot(
+        snapshot = build_snapshot(
             self.view,
             [worker.view for worker in self.crew.workers.values()],
             seq=self._seq,
@@ -82,6 +86,8 @@ class Run:
             elapsed_s=now - self.started_at,
             lost_lines=self.journal.lost_lines,
         )
+        self.unattended.show(snapshot)
+        return snapshot
 
     def publish_snapshot(self) -> None:
         """Give every subscriber the newest state."""
@@ -96,3 +102,4 @@ class Run:
         """Remember the newest checkpoint."""
         self.view.last_checkpoint = path
         self.view.last_checkpoint_at = self.clock()
+        self.unattended.on_checkpoint()

@@ -30,6 +30,8 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
         "seed": run.config.run.seed,
         "state": end.state,
         "reason": end.reason,
+        "ends_because": run.unattended.because,
+        "stop_rules": [rule.model_dump() for rule in snapshot.stop_rules],
         "cause": end.reason if end.state == "failed" else None,
         "exit_code": EXIT_CODES[end.state],
         "started_s": run.started_s,

@@ -42,6 +42,7 @@ from tuitrain.supervisor.saving import checkpoint_of
 from tuitrain.supervisor.stopping import stop_crew
 from tuitrain.supervisor.summary import summarise, write_summary
 from tuitrain.supervisor.surroundings import logout_warnings, look_at_login, shm_warnings
+from tuitrain.supervisor.unattended import Unattended
 from tuitrain.supervisor.watch import Watch
 
 THREAD_VARIABLES = (
@@ -114,6 +115,7 @@ class Supervisor(Run):
             on_record=self._on_record,
             clock=self.clock,
         )
+        self.unattended = Unattended(self)
         self.requests = Requests(self)
         self.server = ControlServer(
             Hello(run_id=self.run_id, run_dir=str(self.folder.path)),
@@ -205,6 +207,7 @@ class Supervisor(Run):
         specs = self.plan.roles(self.config)
         await self.crew.spawn(specs, target, blueprint, self.folder.path)
         self._check_specs()
+        self.unattended.running()
         self.folder.keep_config()
         self.folder.store_config(self.config)  # now with what the probe has settled
         self.view.state = "running"
@@ -246,14 +249,14 @@ class Supervisor(Run):
                 data=full,
             )
         self.requests.on_record(full)
+        self.unattended.on_record(full)
 
     def _on_finished(self) -> None:
         if not self.crew.all_finished():
             return
         saved = checkpoint_of(self, self.crew.results().values())
-        self.request_end(
-            End("finished", "training has reached its last step", checkpoint=saved is None)
-        )
+        reason = self.unattended.because or "training has reached its last step"
+        self.request_end(End("finished", reason, checkpoint=saved is None))
 
     def _on_failure(self, failure: Failure) -> None:
         self.failure = self.failure or failure
@@ -303,6 +306,7 @@ class Supervisor(Run):
     def _on_interrupt(self) -> None:
         if self.end.done():
             self.tell("interrupted again: workers are killed")
+            self.hurried = True
             self.hard.set()
             return
         self.tell("interrupted: stopping with a checkpoint; once more to stop at once")
@@ -351,6 +355,7 @@ class Supervisor(Run):
         self.journal.event(f"{end.state}: {end.reason}", level=level)  # type: ignore[arg-type]
         summary = summarise(self, end)
         self._attempt("write the summary", lambda: write_summary(self.folder, summary))
+        await self.unattended.finish()
         self.over.set()
         self.publish_snapshot()
         # Waiting replies are put into their queues by tasks that have just been woken.

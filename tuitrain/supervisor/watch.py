@@ -50,6 +50,7 @@ class Watch:
         if gap_s is not None:
             self._renew(gap_s, now)
         run.commands.tick(now)
+        run.unattended.tick(now)
         run.crew.judge(now)
         if self._stop_deadline is not None and self._stop_deadline.passed(now):
             self.stop_late.set()

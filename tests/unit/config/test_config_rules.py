@@ -105,6 +105,16 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "supervisor.progress_deadline_s",
         "at least twice supervisor.heartbeat_s = 10",
     ),
+    (
+        {"stop": {"eval_return": 9.5}, "eval": {"enabled": False}},
+        "stop.eval_return",
+        "looks at evaluations, but eval.enabled = false",
+    ),
+    (
+        {"stop": {"policy": "wolves", "wall_time_s": 60.0}},
+        "stop.policy",
+        "neither stop.eval_return nor stop.no_improvement_evals",
+    ),
 ]
 
 ALLOWED: list[dict[str, Any]] = [
@@ -169,7 +179,7 @@ def test_rules_run_although_another_key_is_wrong(
     tables: dict[str, Any], key: str, message: str
 ) -> None:
     with pytest.raises(ConfigError) as error:
-        config_from({**tables, "eval": {"episodes": "many"}})
+        config_from({**tables, "eval": {**tables.get("eval", {}), "episodes": "many"}})
     assert {problem.key for problem in error.value.problems} == {key, "eval.episodes"}
 
 

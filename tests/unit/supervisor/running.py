@@ -58,9 +58,10 @@ class Run:
         path: Path,
         workers: dict[str, dict[str, Any]],
         plan: Plan | None = None,
+        tables: dict[str, Any] | None = None,
         **deadlines: float,
     ) -> None:
-        config = fake_config(workers, **deadlines)
+        config = fake_config(workers, **deadlines).model_copy(update=tables)
         self.folder: RunFolder = fake_folder(path, config)
         self.told = Ready()
         self.supervisor = Supervisor(
@@ -131,10 +132,18 @@ class Run:
 
 @asynccontextmanager
 async def running(
-    path: Path, workers: dict[str, dict[str, Any]], plan: Plan | None = None, **deadlines: float
+    path: Path,
+    workers: dict[str, dict[str, Any]],
+    plan: Plan | None = None,
+    tables: dict[str, Any] | None = None,
+    **deadlines: float,
 ) -> AsyncIterator[Run]:
-    """A run; it is killed at the end of the test if it has not ended by itself."""
-    run = Run(path, workers, plan, **deadlines)
+    """A run; it is killed at the end of the test if it has not ended by itself.
+
+    Args:
+        tables: of the config, instead of those that `fake_config` gives.
+    """
+    run = Run(path, workers, plan, tables, **deadlines)
     try:
         yield run
     finally:

@@ -79,7 +79,6 @@ class AheadLanes(PolicyLanes):
             # longer returns must not: they would discount the wait.
             self.writer.add_flags(first, waits * np.uint8(BOUNDARY))
             self.writer.add_flags(first + 1, waits * np.uint8(CUT))
-            self._idle[at] |= waits
             self.inserts -= int(np.count_nonzero(waits))
 
     def _reserve(self, rows: int) -> None:

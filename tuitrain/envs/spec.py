@@ -156,16 +156,16 @@ class EnvSpec:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> EnvSpec:
-        """Read what ``to_dict`` wrote."""
+        """Read what ``to_dict`` wrote, also before there were masks, absences and parts."""
         policies = {
             name: PolicySpec(
                 tuple(p["observation_shape"]),
                 p["observation_dtype"],
                 p["n_actions"],
                 tuple(p["agents"]),
-                p["masked"],
-                p["absences"],
-                tuple(_part(part) for part in p["parts"]),
+                p.get("masked", False),
+                p.get("absences", False),
+                tuple(_part(part) for part in p.get("parts", ())),
             )
             for name, p in data["policies"].items()
         }

@@ -189,6 +189,7 @@ def test_a_table_that_is_a_value_and_a_value_in_a_table_of_text() -> None:
 def test_a_key_that_there_once_was_says_what_to_write() -> None:
     problem = problems_of({"env": {"agent_policies": {"a": "team"}}})["env.agent_policies"]
     assert "Write the same table as [policies.map]" in problem.suggestion
+    assert config_from({"env": {"agent_policies": {}}}) == config_from({})
 
 
 def test_whole_numbers_may_be_written_as_floats_and_floats_as_whole_numbers() -> None:

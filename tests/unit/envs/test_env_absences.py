@@ -118,8 +118,9 @@ def config(name: str = "Crowd", **kwargs: Any) -> EnvConfig:
 
 @pytest.mark.parametrize("chatty", [False, True], ids=["silent", "chatty"])
 @pytest.mark.parametrize("listed", [True, False], ids=["listed", "unlisted"])
-@pytest.mark.parametrize("policies", [{}, {"a": "team", "c": "team"}], ids=["own", "shared"])
-@pytest.mark.parametrize("name", ["Crowd", "MaskedCrowd"])
+@pytest.mark.parametrize(
+    ("name", "policies"), [("Crowd", {}), ("MaskedCrowd", {"a": "team", "c": "team"})]
+)
 def test_rows_equal_a_hand_simulation(
     name: str, policies: dict[str, str], listed: bool, chatty: bool
 ) -> None:

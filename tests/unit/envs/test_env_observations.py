@@ -89,6 +89,9 @@ def test_the_layout_is_told_and_goes_through_json() -> None:
     again = EnvSpec.from_dict(json.loads(json.dumps(spec.to_dict())))
     assert again == spec
     assert again.spec_hash() == spec.spec_hash()
+    old = {"observation_shape": [2], "observation_dtype": "uint8", "n_actions": 3, "agents": ["a"]}
+    older = EnvSpec.from_dict({"env_id": "e", "n_frames": 1, "policies": {"p": old}})
+    assert older.policies["p"] == PolicySpec((2,), "uint8", 3, ("a",))
 
 
 def test_another_order_of_keys_is_another_spec() -> None:

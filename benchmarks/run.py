@@ -19,6 +19,7 @@ SUBJECTS = {
     "actor": "actor steps/s over a bare loop of environment and inference",
     "schedules": "wall clock of async and lockstep over sequential",
     "micro": "single operations over the least they could cost",
+    "stacked": "updates/s of policies stacked over one by one",
     "replay": "append and sample in one process over a bare gather and over other libraries",
     "pipeline": "a writer and a reader at once, and weights from process to process",
     "treasurehunt": "turns/s of the original's setting over what its arithmetic allows",

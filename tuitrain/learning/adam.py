@@ -11,12 +11,14 @@ All parameters count the same steps: one without a gradient in some update has a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tuitrain.learning.spans import Spans
+from tuitrain.learning.stack_memory import Row
 
 _BETA1, _BETA2 = 0.9, 0.999
 
@@ -27,8 +29,8 @@ class Adam:
     Args:
         parameters: what learns; float tensors of one device.
         eps: added to the root of the second moment.
-        moments: memory for gradient, mean and square, zeros of float32, if they are to lie
-            somewhere; for parameters that lie side by side from the first on.
+        row: memory for gradient, mean, square and the count of steps, if they are to lie somewhere;
+            for parameters that lie side by side from the first on.
 
     Attributes:
         parameters: as given.
@@ -36,20 +38,19 @@ class Adam:
             ``settle`` they are the parameters' ``.grad``, so that a backward adds to them.
     """
 
-    def __init__(
-        self, parameters: Sequence[Tensor], eps: float, moments: Sequence[Tensor] | None = None
-    ) -> None:
+    def __init__(self, parameters: Sequence[Tensor], eps: float, row: Row | None = None) -> None:
         self.parameters = tuple(parameters)
         self._spans = Spans(parameters)
         self._eps = eps
         self._values = self._spans.tensors
-        if moments is None:
+        if row is None:
             own = [self._spans.zeros() for _ in range(3)]
+            self._steps = [torch.zeros((), device=value.device) for value in self._values]
         else:
             (values,) = self._values
-            own = [[given[: len(values)]] for given in moments]
+            own = [[given[: len(values)]] for given in row.moments]
+            self._steps = [row.steps]
         self._gradients, self._mean, self._square = own
-        self._steps = [torch.zeros((), device=value.device) for value in self._values]
         self.gradients = self._spans.views(self._gradients)
         self._pairs = list(zip(self.parameters, self.gradients, strict=True))
         # one call for each: a fused call takes tensors of one dtype
@@ -125,14 +126,33 @@ class Adam:
         return list(zip(*views, strict=True))
 
 
-def step_together(adams: Sequence[Adam], lr: float) -> None:
-    """``step`` of each, in one call: of optimizers of float32 parameters, with equal eps."""
-    rows = [row for adam in adams for row in adam._lists]
-    values, gradients, means, squares, steps = (
-        [cell for (cell,) in column] for column in zip(*rows, strict=True)
-    )
-    torch._foreach_add_(steps, 1)
-    _step(values, gradients, means, squares, steps, lr, adams[0]._eps)
+class AdamStack:
+    """Optimizers that step in one call, each with its own count of steps.
+
+    Args:
+        adams: of float32 parameters that lie side by side, with equal eps.
+        steps: float32 [P], the memory of their counts.
+    """
+
+    def __init__(self, adams: Sequence[Adam], steps: Tensor) -> None:
+        self._adams = list(adams)
+        self._steps = steps
+        self._eps = adams[0]._eps
+        self._all = self._columns([True] * len(adams))
+
+    def step(self, lr: float, which: Sequence[bool]) -> None:
+        """``step`` of each optimizer that `which` says."""
+        every = all(which)
+        values, gradients, means, squares, steps = self._all if every else self._columns(which)
+        if every:
+            self._steps.add_(1)
+        else:
+            torch._foreach_add_(steps, 1)
+        _step(values, gradients, means, squares, steps, lr, self._eps)
+
+    def _columns(self, which: Sequence[bool]) -> list[list[Tensor]]:
+        rows = [row for adam in compress(self._adams, which) for row in adam._lists]
+        return [[cell for (cell,) in column] for column in zip(*rows, strict=True)]
 
 
 def _step(

@@ -131,7 +131,7 @@ class DQN:
         rehome(self.target, row.target if row else None)
         self._pairs = _Pairs(self.online, self.target)
         self._pairs.copy()
-        self._adam = Adam(parameters, config.adam_eps, row.moments if row else None)
+        self._adam = Adam(parameters, config.adam_eps, row)
         plain = algorithm.name == "dqn" and not algorithm.munchausen
         self.gradient = "by hand" if plain and fits(self.online) else "by autograd"
         self._gradient: Gradient

@@ -20,11 +20,13 @@ class Row(NamedTuple):
     Attributes:
         online, target: uint8 [nbytes], zeros.
         moments: float32 [nbytes / 4] three times, zeros: gradient, mean, square.
+        steps: float32 scalar, zero: Adam's count.
     """
 
     online: Tensor
     target: Tensor
     moments: tuple[Tensor, Tensor, Tensor]
+    steps: Tensor
 
 
 class StackMemory:
@@ -45,11 +47,12 @@ class StackMemory:
         self.gradient, self.mean, self.square = (
             torch.zeros(policies, layout.nbytes // 4) for _ in range(3)
         )
+        self.steps = torch.zeros(policies)
 
     def row(self, index: int) -> Row:
         """Where learner `index` is to live."""
         moments = self.gradient[index], self.mean[index], self.square[index]
-        return Row(self.online[index], self.target[index], moments)
+        return Row(self.online[index], self.target[index], moments, self.steps[index])
 
     def by_name(self, matrix: Tensor) -> dict[str, Tensor]:
         """One of the matrices as [P, *shape] per parameter."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tuitrain.learning.adam import step_together
+from tuitrain.learning.adam import AdamStack
 from tuitrain.learning.batch import TensorBatch
 from tuitrain.learning.dqn import DQN, UpdateStats
 from tuitrain.learning.lr import lr_at
@@ -44,6 +44,7 @@ class Stack:
                 raise ValueError("a learner does not live in the memory of its stack")
         self.learners = list(learners)
         self._memory = memory
+        self._adams = AdamStack([learner._adam for learner in learners], memory.steps)
         self._limit = first.config.max_grad_norm
         self._tau = first.config.tau
         self._gradient = StackedMlpGradient(
@@ -69,7 +70,7 @@ class Stack:
         finally:
             torch.set_flush_denormal(False)
 
-    @torch.no_grad()
+    @torch.inference_mode()  # half the price of no_grad: views and versions are not kept
     def _update(self, batches: Sequence[TensorBatch]) -> Tensor:
         share = 1.0 / len(batches)
         noted = [p for p, learner in enumerate(self.learners) if learner.wants_stats()]
@@ -79,11 +80,7 @@ class Stack:
             seen.append(shown._replace(q=shown.q.clone()) if noted else shown)
         norms = torch.linalg.vector_norm(self._memory.gradient, dim=1)
         self._clip(norms)
-        lrs = [lr_at(dqn.updates, dqn.config, dqn.total_updates) for dqn in self.learners]
-        for lr in dict.fromkeys(lrs):
-            step_together(
-                [d._adam for d, own in zip(self.learners, lrs, strict=True) if own == lr], lr
-            )
+        lrs = self._step()
         for learner in self.learners:
             learner.updates += 1
         self._update_targets()
@@ -94,11 +91,19 @@ class Stack:
 
     def _clip(self, norms: Tensor) -> None:
         """Scale each learner's gradient down to the limit if it is longer."""
-        if self._limit <= 0:
+        lengths = norms.tolist()
+        if self._limit <= 0 or max(lengths) <= self._limit:
             return
-        for gradient, norm in zip(self._memory.gradient, norms.tolist(), strict=True):
+        for gradient, norm in zip(self._memory.gradient, lengths, strict=True):
             if norm > self._limit:
                 gradient.mul_(self._limit / (norm + 1e-6))
+
+    def _step(self) -> list[float]:
+        """One step of Adam; returns each learner's learning rate."""
+        lrs = [lr_at(dqn.updates, dqn.config, dqn.total_updates) for dqn in self.learners]
+        for lr in dict.fromkeys(lrs):  # one, unless updates made so far differ
+            self._adams.step(lr, [own == lr for own in lrs])
+        return lrs
 
     def _update_targets(self) -> None:
         due = [learner for learner in self.learners if learner.target_is_due()]

@@ -64,7 +64,6 @@ class StackedMlpGradient:
         self._target = _Network(like.body, names, target, {})
         self._shape = torch.Size()
 
-    @torch.inference_mode()
     def __call__(self, batch: TensorBatch, share: float, add: bool) -> StackedSeen:
         """Write `share` times the gradient of one batch of each policy, [P, B, ...] each column.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from tests.unit.learning.test_learning_mlp_gradient import batch, mlp
 from tuitrain.config.schema import LearnerConfig
 from tuitrain.learning import stacked
+from tuitrain.learning.adam import AdamStack
 from tuitrain.learning.batch import TensorBatch
 from tuitrain.learning.dqn import DQN
 from tuitrain.learning.flatten import FlatModule, layout_of
@@ -162,6 +163,7 @@ def one_step_count(stack: Stack) -> None:
         adam = learner._adam
         adam._steps[:] = first._steps
         adam._lists = [(*row[:4], [first._steps[0]]) for row in adam._lists]
+    stack._adams = AdamStack([one._adam for one in stack.learners], stack._memory.steps)
 
 
 def one_norm(stack: Stack) -> None:

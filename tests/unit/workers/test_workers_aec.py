@@ -18,7 +18,7 @@ from tests.aec_envs import Moves, MoveTag, Past
 from tests.unit.workers.one_actor import CHUNK_STEPS, Run, one_actor
 from tuitrain.config.schema import Config
 from tuitrain.envs.make import inspect, make_lanes
-from tuitrain.replay.layout import BOUNDARY, CUT
+from tuitrain.replay.layout import ABSENT, BOUNDARY, CUT
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules.acting import build_actor
 from tuitrain.workers.ahead_lanes import AheadLanes
@@ -211,6 +211,9 @@ def test_no_move_is_lost_where_agents_wait(tmp_path: Path) -> None:
             reader.unpin()
             held |= {tags(frames)[-1][:4] for frames in batch.state}
             flags = replay.columns.flags[0, : 6 * CHUNK_STEPS]
+            absent = flags & ABSENT != 0
+            assert absent.sum() > 10
+            assert not replay.columns.action[0, : len(flags)][absent].any(), "always the same bytes"
             waited = (flags[:-1] & BOUNDARY != 0) & (flags[1:] & CUT != 0)
             assert waited.sum() > 10, f"nobody of {name} has waited"
         made = {
@@ -338,6 +341,17 @@ def test_a_fault_is_caught(tmp_path: Path, case: str, fault: Any, shows: set[str
 # ---- evaluation -------------------------------------------------------------------------------
 
 
+def seeing_ones_own_past(act: Any) -> Any:
+    def looking(stack: Any, *args: Any) -> Any:
+        for frames in stack:
+            now, own = tags(frames)[-1], tags(frames)[-1].own
+            assert [tag.own for tag in tags(frames)] == [max(0, own - k) for k in (2, 1, 0)]
+            assert {tag[:3] for tag in tags(frames)} == {now[:3]}
+        return act(stack, *args)
+
+    return looking
+
+
 def test_an_evaluation_plays_whole_games_and_counts_what_each_agent_was_paid() -> None:
     config = Config.model_validate(
         {
@@ -353,6 +367,8 @@ def test_an_evaluation_plays_whole_games_and_counts_what_each_agent_was_paid() -
     evaluator = Evaluator(
         config, spec, policies, lambda n: make_lanes(config.env, n, config.policies.map)
     )
+    for policy in evaluator.policies.values():
+        policy.act = seeing_ones_own_past(policy.act)  # type: ignore[method-assign]
     Moves.log.clear()
     by_name = {r.policy: r for r in evaluator.evaluate(1, lambda: None)}
     evaluator.close()

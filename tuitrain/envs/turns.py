@@ -205,7 +205,7 @@ class WorldLanes:
         self._where = where = f"environment {env_id!r}"
 
         def spec_of(world: Any) -> EnvSpec:
-            masked, absences = (callable(getattr(world, n, None)) for n in ("legal", "present"))
+            masked, absences = _says(world, "legal"), _says(world, "present")
             policies = policies_of(world, where, policy_map)
             for name, policy in policies.items():
                 policies[name] = replace(policy, masked=policy.masked or masked, absences=absences)
@@ -215,8 +215,8 @@ class WorldLanes:
         self.n_envs = len(self._worlds)
         self._seats = seats_of(self.spec, self._worlds[0].possible_agents)
         self._writes = {name: writer_of(policy) for name, policy in self.spec.policies.items()}
-        first = self._worlds[0]
-        self._says_legal, self._says_present = (hasattr(first, n) for n in ("legal", "present"))
+        self._says_legal = _says(self._worlds[0], "legal")
+        self._says_present = _says(self._worlds[0], "present")
         shape = len(self._seats), self.n_envs
         self._role = np.full(shape, _ACTS, np.int8)
         self._terminated, self._truncated, self._absent = np.zeros((3, *shape), np.bool_)
@@ -326,6 +326,11 @@ class WorldLanes:
         if not isinstance(result, tuple) or len(result) != 2:
             raise EnvError(f"{self._where}: end_turn() must return (terminated, truncated).")
         return bool(result[0]), bool(result[1])
+
+
+def _says(world: Any, name: str) -> bool:
+    """Whether it has this optional method."""
+    return callable(getattr(world, name, None))
 
 
 def _legal(world: Any, agent: str) -> Any:

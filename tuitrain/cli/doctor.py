@@ -30,14 +30,17 @@ def doctor(
     ] = None,
     overrides: SetOption = None,
     no_run: Annotated[
-        bool, typer.Option("--no-run", help="Leave out the smoke run (5 seconds of training).")
+        bool, typer.Option("--no-run", help="Leave out the smoke run, a few seconds of training.")
     ] = False,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=600.0, help="How long to train in the smoke run.")
+    ] = SMOKE_S,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check machine, terminal and a config before a run, and say how to mend what is wrong.
 
     With a config, its environment and network are built in a process of their own, and it is run
-    for five seconds under the real supervisor, in a temporary folder that is removed.
+    for some seconds under the real supervisor, in a temporary folder that is removed.
 
     \b
     Exit codes: 0 nothing failed (there may be warnings), 1 a check failed, 2 wrong usage.
@@ -51,7 +54,9 @@ def doctor(
     from tuitrain.doctor.finding import worst
 
     with _Progress(shown=not as_json and os.isatty(2)) as progress:
-        facts = examine(config, overrides or [], run=not no_run, tell=progress.tell)
+        facts = examine(
+            config, overrides or [], seconds=0.0 if no_run else seconds, tell=progress.tell
+        )
     found = groups(facts)
     if as_json:
         typer.echo(json.dumps(report.data(found)))
@@ -61,12 +66,12 @@ def doctor(
 
 
 def examine(
-    path: Path | None, overrides: list[str], *, run: bool, tell: Callable[[str], None]
+    path: Path | None, overrides: list[str], *, seconds: float, tell: Callable[[str], None]
 ) -> Facts:
     """Find everything out.
 
     Args:
-        run: whether to try a smoke run.
+        seconds: of training in the smoke run; 0 leaves it out.
         tell: shown what is being done.
     """
     from tuitrain.doctor import gather
@@ -92,10 +97,10 @@ def examine(
         return facts
     if stopped_by := blockers(facts):
         subject = replace(subject, no_smoke=f"not before this is mended: {', '.join(stopped_by)}")
-    elif not run:
+    elif not seconds:
         subject = replace(subject, no_smoke="left out (--no-run)")
     else:
-        subject = replace(subject, smoke=_smoke(config, agents, tell))
+        subject = replace(subject, smoke=_smoke(config, agents, seconds, tell))
     return replace(facts, clock=compare_clocks(), subject=subject)
 
 
@@ -196,13 +201,13 @@ def _judge_build(
     return replace(subject, built=built, wants=wants_of(config, len(policies))), agents
 
 
-def _smoke(config: Config, agents: int, tell: Callable[[str], None]) -> Smoke:
+def _smoke(config: Config, agents: int, seconds: float, tell: Callable[[str], None]) -> Smoke:
     from tuitrain.cli.smoke import smoke_run
     from tuitrain.config.runs import RunFolderError
     from tuitrain.doctor.facts import Smoke
 
     try:
-        return smoke_run(config, agents, SMOKE_S, tell)
+        return smoke_run(config, agents, seconds, tell)
     except (RunFolderError, Refused, OSError) as error:
         return Smoke(error=str(error))
 

@@ -10,13 +10,15 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from tuitrain.cli.client import BlockingClient
 from tuitrain.cli.errors import Refused
@@ -47,9 +49,25 @@ def smoke_run(config: Config, agents: int, seconds: float, tell: Callable[[str],
     # not where runs are made: a doctor leaves nothing there, not even when it is killed
     home = Path(tempfile.mkdtemp(prefix="tuitrain-doctor-"))
     try:
-        return _run(create_run(shortened(config, str(home), agents)), seconds, tell)
+        with _ending_by_signals():
+            return _run(create_run(shortened(config, str(home), agents)), seconds, tell)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _ending_by_signals() -> Iterator[None]:
+    """SIGTERM and a closed terminal end this process as Ctrl-C does: by way of `finally`."""
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {n: signal.signal(n, leave) for n in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(folder: RunFolder, seconds: float, tell: Callable[[str], None]) -> Smoke:

@@ -341,6 +341,30 @@ def test_treasure_hunt_by_this_api_is_the_turn_taking_world_row_by_row() -> None
     assert sum(row["boundary"].all() for row in rows.rows["shared"]) == 7
 
 
+@pytest.mark.parametrize("game", ["classic/tictactoe-v3", "classic/connect_four-v3"])
+def test_pettingzoos_own_games(game: str) -> None:
+    pettingzoo = pytest.importorskip("pettingzoo")
+    pytest.importorskip("pygame")  # which they draw with
+    rows = Rows(lanes_of(lambda: pettingzoo.make("aec", game), 3, "shared")).play(150)
+    policy = rows.lanes.spec.policies["shared"]
+    assert (policy.observation_dtype, policy.masked) == ("int8", True)
+    moves = paid = ends = 0
+    for _, row, after, lane in rows.moves():
+        # an illegal move would have ended the game with a reward for nobody else
+        marks = row["observation"][lane].sum()
+        assert marks < row["observation"][lane].size // 2
+        moves += 1
+        ends += bool(row["terminated"][lane])
+        paid += row["reward"][lane]
+        if not row["terminated"][lane]:
+            assert after["observation"][lane].sum() == marks + 2, "one's own move and the answer"
+            assert row["reward"][lane] == 0
+    assert moves > 400
+    assert ends > 20
+    assert abs(paid) <= 3, "what one wins the other loses, but for games that are under way"
+    rows.lanes.close()
+
+
 class InInfos(Moves):
     """Says what is legal in its infos instead."""
 

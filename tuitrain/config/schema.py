@@ -344,7 +344,7 @@ class LearnerConfig(Table):
         "auto",
         description="Train policies that learn in one process and have networks of one form as one "
         "stacked model: the built-in `mlp` of algorithm `dqn` on the CPU. `auto`: where that is "
-        "faster, that is with at most 1,000,000 parameters × `batch_size`.",
+        "faster, that is with at most 4,000,000 parameters × `batch_size`.",
     )
     device: str = Field(
         "auto",

@@ -14,12 +14,13 @@ from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.weights import WeightsLayout
 
-MOST_STACKED_WORK = 1_000_000
+MOST_STACKED_WORK = 4_000_000
 """Parameters times batch size up to which ``learner.stacked = "auto"`` stacks.
 
-A stack saves operations, not arithmetic: of 5 policies with two hidden layers, at batch 32, an
-update is 2.2 times as fast with 64 units each (6 thousand parameters), 1.5 times with 128 (20
-thousand), and no faster with 256 (72 thousand); see `benchmarks/stacked.py`.
+A stack saves operations, not arithmetic. With 5 policies an update is 2.2 times as fast at 0.2
+million (two layers of 64 units, batch 32), 1.5 times at 0.7 million (128 units), 1.3 times at 2.5
+million, and 1.1 times at 9 million (512 units), while more and more memory is in use at once; see
+`benchmarks/stacked.py`.
 """
 
 
@@ -100,7 +101,7 @@ def _stacked(config: Config, spec: EnvSpec, weights: Mapping[str, WeightsLayout]
 
 
 def _obstacle(config: Config) -> str:
-    """Why networks of this config cannot be stacked; empty if they can."""
+    """Why networks of this config cannot be stacked; empty if they can (decision 0024)."""
     learner, how = config.learner, config.algorithm
     only = 'only networks "mlp" of algorithm "dqn", without noise and Munchausen, on the CPU can be'
     found = ""

@@ -49,11 +49,15 @@ def cores(machine: Machine, wants: Wants | None) -> Finding:
     found += f"; {wants.busy} busy process{'es' * (wants.busy != 1)}{threads}"
     if busy <= usable or (busy == 2 and usable == 1):
         return Finding("cores", "cores", "ok", found)
-    fewer = max(1, usable // wants.threads - (wants.busy - wants.actors))
+    learners = wants.busy - wants.actors
     if wants.threads > 1:
         advice, command = "Give every process one thread:", "--set run.threads_per_process=1"
+    elif wants.actors > 1:
+        advice = "Fewer actors would be faster:"
+        command = f"--set actors.count={max(1, usable - learners)}"
     else:
-        advice, command = "Fewer actors would be faster:", f"--set actors.count={fewer}"
+        advice = "Fewer learner processes would be faster:"
+        command = f"--set learner.processes={max(1, usable - wants.actors)}"
     return Finding("cores", "cores", "warn", found, advice, (command,))
 
 

@@ -181,6 +181,10 @@ def test_the_smoke_run() -> None:
 def test_what_the_smoke_run_has_measured() -> None:
     assert smoke.ratio(SMOKE).found == "0.1001 updates/transition, asked for 0.1"
     assert smoke.ratio(replace(SMOKE, ratios={"default": (None, 0.1)})).state == "n/a"
+    early = {"a": (0.1001, 0.1), "b": (0.09, 0.1), "c": (None, 0.1)}
+    assert smoke.ratio(replace(SMOKE, ratios=early)).found == (
+        "0.09 updates/transition, asked for 0.1 (still settling)"
+    )
     assert smoke.evaluator(SMOKE).state == "ok"
     assert smoke.evaluator(replace(SMOKE, evaluation_ok=None)).state == "n/a"
     late = smoke.evaluator(replace(SMOKE, evaluation_ok=False, evaluated="is not done yet"))

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.doctor.literal import BUILT, CLOCK, GIB, MACHINE, MIB, WANTS
 from tuitrain.doctor import machine
 from tuitrain.doctor.cgroup import read_cgroup
-from tuitrain.doctor.facts import Cgroup, Space
+from tuitrain.doctor.facts import Built, Cgroup, Space
 
 
 def test_a_core_for_every_busy_process() -> None:
@@ -37,6 +37,13 @@ def test_threads_times_processes() -> None:
     finding = machine.cores(MACHINE, replace(WANTS, threads=4))
     assert finding.state == "warn"
     assert finding.commands == ("--set run.threads_per_process=1",)
+
+
+def test_what_would_be_faster() -> None:
+    many = machine.cores(MACHINE, replace(WANTS, busy=10, actors=8))
+    assert many.commands == ("--set actors.count=2",)
+    learning = machine.cores(MACHINE, replace(WANTS, busy=6, actors=1))
+    assert learning.commands == ("--set learner.processes=3",)
 
 
 def test_one_core_does_what_it_can() -> None:
@@ -76,6 +83,9 @@ def test_shared_memory_that_others_have_filled() -> None:
 def test_memory() -> None:
     assert machine.memory(MACHINE, WANTS, BUILT).state == "ok"
     assert machine.memory(MACHINE, None, None).state == "ok"
+    for unbuilt in (None, Built(error="the ROM is missing")):
+        finding = machine.memory(MACHINE, WANTS, unbuilt)
+        assert (finding.state, finding.found) == ("ok", "16.0 GiB free")
     little = replace(MACHINE, memory_available_bytes=1100 * MIB)  # 1000 are needed
     assert machine.memory(little, WANTS, BUILT).state == "warn"
     assert machine.memory(replace(little, memory_available_bytes=GIB // 2), WANTS, BUILT).state == (
@@ -91,6 +101,9 @@ def test_the_memory_limit_of_a_container() -> None:
     assert finding.state == "fail"
     assert "824.0 MiB left of the control group's 1.0 GiB" in finding.found
     assert "--memory" in finding.advice
+    roomy = Cgroup(memory_limit_bytes=32 * GIB, memory_used_bytes=None)
+    tight = replace(MACHINE, cgroup=roomy, memory_available_bytes=GIB // 2)
+    assert "--memory" not in machine.memory(tight, WANTS, BUILT).advice
 
 
 def test_64_open_files() -> None:

@@ -1,4 +1,4 @@
-"""A stack over real replay: each policy gets its own batches and priorities, as if it were alone."""
+"""A stack over real replay: each policy gets its own batches and priorities, as if alone."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def behave(args: ChildArgs, link: Link) -> None:
     go, gone_off = folder / "go", False
     for step in range(10**9):
         link.counters.progress += 1
-        link.counters.values["env_steps"] = float(step)
+        link.counters.values["env_steps"] = float(step + told.get("steps", 0))
         link.counters.values["updates/default"] = float(step // 2)
         link.tick()
         if not gone_off and go.exists():

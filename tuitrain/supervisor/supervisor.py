@@ -255,8 +255,7 @@ class Supervisor(Run):
         if not self.crew.all_finished():
             return
         saved = checkpoint_of(self, self.crew.results().values())
-        reason = self.unattended.because or "training has reached its last step"
-        self.request_end(End("finished", reason, checkpoint=saved is None))
+        self.request_end(End("finished", self.unattended.why_finished(), checkpoint=saved is None))
 
     def _on_failure(self, failure: Failure) -> None:
         self.failure = self.failure or failure

@@ -86,6 +86,12 @@ class Unattended:
         snapshot.stop_rules = judge(stop, history, self._trained_s)
         snapshot.ends_because = self.because
 
+    def why_finished(self) -> str:
+        """Why training has ended, now that it has."""
+        if self._run.snapshot().steps >= self._run.config.run.total_steps:
+            self.because = None  # a rule was met, but too late to end anything
+        return self.because or "training has reached its last step"
+
     def _judge(self) -> None:
         run = self._run
         if self.because is not None or run.view.state != "running" or run.end.done():

@@ -171,6 +171,25 @@ async def test_the_end_of_the_lifeline_is_the_end_of_all(tmp_path: Path) -> None
         assert await asyncio.wait_for(told, WAIT_S) == "its guard was killed"
 
 
+async def test_a_guard_that_is_killed_takes_its_command_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no supervisor is left that would kill the group."""
+    monkeypatch.setattr(HookProcess, "_kill_group", lambda self: None)
+    command = "echo $$ >pid; kill -9 $PPID; sleep 600"
+    async with started(a_task(tmp_path, command)) as (_, told):
+        assert await asyncio.wait_for(told, WAIT_S) == "its guard was killed"
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+async def test_what_a_command_has_started_ends_although_its_guard_was_killed(
+    tmp_path: Path,
+) -> None:
+    command = "sleep 600 & echo $! >child; kill -9 $PPID; sleep 600"
+    assert await run(a_task(tmp_path, command)) == "its guard was killed"
+    assert gone(int((tmp_path / "child").read_text()))
+
+
 async def test_a_guard_that_does_not_answer_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

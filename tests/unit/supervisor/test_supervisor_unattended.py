@@ -73,6 +73,16 @@ async def test_whoever_cannot_conclude_is_made_to_save_and_stop(tmp_path: Path) 
     assert run.summary["last_checkpoint"].endswith("ckpt-1")
 
 
+async def test_a_rule_that_is_met_after_the_last_step_has_ended_nothing(tmp_path: Path) -> None:
+    workers = {"learner": {"do": "work", "returns": [5.0], "steps": 10_000}}
+    async with running(tmp_path, workers, tables=stop(eval_return=4.0)) as run:
+        await run.up()
+        assert await run.end() == 0
+    assert run.summary["reason"] == "training has reached its last step"
+    assert run.summary["ends_because"] is None
+    assert run.summary["stop_rules"][0]["met"]
+
+
 async def test_training_time_is_what_a_clock_says_less_start_up_and_pauses(tmp_path: Path) -> None:
     async with running(tmp_path, {"learner": WORK}, tables=stop(wall_time_s=1000.0)) as run:
         await run.up()

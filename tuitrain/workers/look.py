@@ -98,6 +98,44 @@ def _highs(config: EnvConfig, spec: EnvSpec) -> dict[str, float]:
             close()
 
 
+class _Watch:
+    """Seconds spent in environments: in calls of their lanes, but not in what these call back."""
+
+    def __init__(self) -> None:
+        self.total_s = 0.0
+        self._since: float | None = None
+
+    def inside(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same call, whose time counts."""
+
+        def timed(*given: Any) -> Any:
+            self._since = time.perf_counter()
+            try:
+                return call(*given)
+            finally:
+                self._stop()
+
+        return timed
+
+    def outside(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same call, whose time does not count where it is made inside of another."""
+
+        def untimed(*given: Any) -> Any:
+            running = self._since is not None
+            self._stop()
+            try:
+                return call(*given)
+            finally:
+                self._since = time.perf_counter() if running else None
+
+        return untimed
+
+    def _stop(self) -> None:
+        if self._since is not None:
+            self.total_s += time.perf_counter() - self._since
+            self._since = None
+
+
 def _try(lanes: AnyLanes) -> dict[str, Any]:
     """Random steps: how long they take and what episodes bring, of the first policy's lanes."""
     rng = np.random.default_rng(0)
@@ -110,7 +148,11 @@ def _try(lanes: AnyLanes) -> dict[str, Any]:
         actions: NDArray[np.int64] = (draws if legal is None else draws * legal).argmax(1)
         return actions
 
-    game = game_on(lanes, act)
+    watch = _Watch()
+    for name in ("step", "turn", "cycle"):
+        if hasattr(lanes, name):
+            setattr(lanes, name, watch.inside(getattr(lanes, name)))
+    game = game_on(lanes, watch.outside(act))
     first, policy = next(iter(policies.items()))
     n_lanes = lanes.n_envs * len(policy.agents)
     total, length = np.zeros(n_lanes), np.zeros(n_lanes, np.int64)
@@ -128,8 +170,8 @@ def _try(lanes: AnyLanes) -> dict[str, Any]:
         over = row.terminated | row.truncated
         returns += total[over].tolist()
         lengths += length[over].tolist()
-    took = time.perf_counter() - began
-    seen: dict[str, Any] = {"steps": steps, "step_s": took / steps, "episodes": len(returns)}
+    seen: dict[str, Any] = {"steps": steps, "step_s": watch.total_s / steps}
+    seen["episodes"] = len(returns)
     if returns:
         seen |= {
             "return_mean": sum(returns) / len(returns),

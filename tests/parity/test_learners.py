@@ -136,6 +136,35 @@ def test_stacked_learners_are_sequential(
     same(one, two)
 
 
+@pytest.mark.parametrize("schedule", ["lockstep", "async"])
+def test_who_has_less_data_than_others_in_the_stack_holds_up_nobody(
+    fleet: Fleet, schedule: str
+) -> None:
+    """Agents that leave early and act masked: due counts differ, and all updates are made."""
+    one, two = (
+        fleet.run(
+            config(
+                "cartpole",
+                which,
+                env={
+                    "id": "tests.aec_envs:Moves",
+                    "kwargs": {"turns": "random", "p_leave": 0.05, "masked": True},
+                },
+                policies={"map": "each"},
+                learner={"stacked": True},
+                replay={"capacity": 300},
+            )
+        )
+        for which in ("sequential", schedule)
+    )
+    assert len(set(one.totals.updates)) > 1, "all had the same data"
+    for run in (one, two):
+        for inserts, updates in zip(run.totals.inserts, run.totals.updates, strict=True):
+            assert updates == int((inserts - 41) * 0.3) + 1
+    if schedule == "lockstep":
+        same(one, two)
+
+
 def test_stacked_learners_make_every_update_in_async(fleet: Fleet) -> None:
     end = fleet.run(hunt("async", stacked=True))
     learned = {r["policy"] for r in end.records if r["kind"] == "learner"}

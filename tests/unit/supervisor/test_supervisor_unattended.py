@@ -123,14 +123,16 @@ async def test_a_resumed_session_says_what_ended_the_one_before_and_goes_on(tmp_
     folder = fake_folder(tmp_path, config)
     (folder.path / "go").touch()
     assert await asyncio.wait_for(Supervisor(folder, config, plan=FakePlan()).run(), 60) == 0
-    quiet = fake_config({"learner": WORK}).model_copy(update=stop(eval_return=4.0))
+    worse = {"learner": {"do": "work", "returns": [1.0]}}
+    rules = stop(eval_return=4.0, no_improvement_evals=1)  # one is worse than the session before
+    quiet = fake_config(worse).model_copy(update=rules)
     again = Supervisor(folder, quiet, plan=FakePlan())
     task = asyncio.ensure_future(again.run())
-    while again.view.state != "running" or not again.snapshot().processes[0].progress:
+    while len(again.view.evaluations.get("default", [])) < 2:
         await asyncio.sleep(0.01)
     assert again.unattended.because is None
     assert not again.end.done()
-    assert again.snapshot().learning.n_evals == 1
+    assert again.snapshot().learning.n_evals == 2
     said = [e.text for e in again.journal.events if "ended by stop.eval_return" in e.text]
     assert len(said) == 1
     assert "goes on until one is met again" in said[0]

@@ -110,12 +110,17 @@ def test_logging_out() -> None:
     killed = places.logout(replace(leaving, kill_user_processes=True))
     assert (killed.state, killed.commands) == ("warn", ("loginctl enable-linger ana",))
     assert "KillUserProcesses=yes" in killed.found
-    assert places.logout(replace(leaving, remove_ipc=False)).state == "ok"
+    kept = places.logout(replace(leaving, remove_ipc=False))
+    assert (kept.state, kept.found) == ("ok", "leaves runs alone (KillUserProcesses=no)")
+    service = places.logout(replace(leaving, remove_ipc=False, in_session=False))
+    assert (service.state, service.found) == ("ok", "leaves runs alone (this is no login session)")
+    assert "you linger" in places.logout(replace(LOGIN, in_session=False)).found
     assert places.logout(replace(leaving, logind=False)).state == "ok"
 
 
 def test_torch_and_the_devices_asked_for() -> None:
     assert setup.torch(TORCH, WANTS).state == "ok"
+    assert setup.torch(TORCH, WANTS).found == "2.13.0+cpu, built for CPU, no GPU"
     assert setup.torch(replace(TORCH, error="no module named torch"), WANTS).state == "fail"
     cuda = replace(WANTS, learner_device="cuda:1")
     finding = setup.torch(TORCH, cuda)
@@ -132,7 +137,8 @@ def test_a_gpu_that_torch_leaves_alone() -> None:
     finding = setup.torch(there, WANTS)
     assert finding.state == "warn"
     assert "pip install" in finding.commands[0]
-    assert setup.torch(replace(there, cuda_build="12.8"), WANTS).commands == ("nvidia-smi",)
+    unusable = setup.torch(replace(there, cuda_build="12.8"), WANTS)
+    assert (unusable.state, unusable.commands) == ("warn", ("nvidia-smi",))
     assert setup.torch(there, replace(WANTS, learner_device="cpu")).state == "ok"
     used = replace(there, cuda_build="12.8", devices=("H100",))
     assert setup.torch(used, WANTS).state == "ok"

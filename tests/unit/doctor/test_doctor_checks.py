@@ -220,6 +220,7 @@ def test_a_shortened_config_is_the_same_but_for_when_things_begin() -> None:
     assert short.learner == config.learner
     assert short.actors == config.actors
     assert (short.run.out_dir, short.run.tensorboard) == ("/tmp/x", False)
+    assert (short.eval.episodes, short.eval.max_episode_steps) == (2, 200)
     assert short.hooks == type(short.hooks)()
     assert short.stop == type(short.stop)()
     # one that begins early already still does

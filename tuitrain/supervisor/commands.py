@@ -41,6 +41,7 @@ class Outcome:
         missing: who had not answered when the deadline passed.
         ended: who ended before answering.
         unreachable: who could not be told: the pipe is full or gone.
+        unsaved: why what was carried out does not amount to a checkpoint; empty if it does.
     """
 
     kind: Kind
@@ -49,6 +50,7 @@ class Outcome:
     missing: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     unreachable: list[str] = field(default_factory=list)
+    unsaved: str = ""
 
     @property
     def refused(self) -> dict[str, str]:
@@ -58,7 +60,7 @@ class Outcome:
     @property
     def ok(self) -> bool:
         """Everybody did it."""
-        return not (self.missing or self.ended or self.unreachable or self.refused)
+        return not (self.missing or self.ended or self.unreachable or self.refused or self.unsaved)
 
     def trouble(self) -> str:
         """Who did not do it and why, in words; empty if all did."""
@@ -70,6 +72,8 @@ class Outcome:
         if self.unreachable:
             parts.append(f"{_names(self.unreachable)} cannot be reached")
         parts += [f"{name}: {why}" for name, why in self.refused.items()]
+        if self.unsaved:
+            parts.append(self.unsaved)
         return "; ".join(parts)
 
     def result(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tuitrain.supervisor.commands import Outcome, resync_report
 from tuitrain.supervisor.crew import SAVERS, Worker
 from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.run import Run
-from tuitrain.supervisor.saving import checkpoint_of
+from tuitrain.supervisor.saving import CheckpointError, checkpoint_of
 
 EVALUATION_DEADLINE_S = 600.0
 """How long a requested evaluation may take until the asker is told to look later."""
@@ -69,7 +69,12 @@ class Requests:
 
     def note_checkpoint(self, outcome: Outcome) -> str | None:
         """Remember the checkpoint that workers have acknowledged; returns its path."""
-        return checkpoint_of(self._run, (ack.result for ack in outcome.acks.values() if ack.ok))
+        answers = [ack.result for ack in outcome.acks.values() if ack.ok]
+        try:
+            return checkpoint_of(self._run, answers)
+        except CheckpointError as error:
+            outcome.unsaved = str(error)
+            return None
 
     def periodic_checkpoint(self) -> None:
         """Ask for a checkpoint without waiting, unless the last one is not done yet."""

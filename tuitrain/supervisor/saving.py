@@ -8,6 +8,8 @@ from typing import Any
 from tuitrain.checkpoint_files import CheckpointError, Part, join
 from tuitrain.supervisor.run import Run
 
+__all__ = ["CheckpointError", "checkpoint_of"]
+
 
 def checkpoint_of(run: Run, answers: Iterable[Mapping[str, Any]]) -> str | None:
     """Path of the checkpoint that all these answers together amount to, noted in the run.
@@ -17,7 +19,10 @@ def checkpoint_of(run: Run, answers: Iterable[Mapping[str, Any]]) -> str | None:
             `part` if it has written its part of one.
 
     Returns:
-        None if no checkpoint was written. If parts could not be joined, an event says why.
+        None if nobody has written anything.
+
+    Raises:
+        CheckpointError: there are parts, but they could not be joined; the message says why.
     """
     parts = []
     for answer in answers:
@@ -35,8 +40,7 @@ def checkpoint_of(run: Run, answers: Iterable[Mapping[str, Any]]) -> str | None:
             [policy.name for policy in run.view.policies],
             run.config.run.keep_checkpoints,
         )
-    except (CheckpointError, ValueError) as error:
-        run.journal.event(f"no checkpoint: {error}", level="warning")
-        return None
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
     run.note_checkpoint(str(joined))
     return str(joined)

@@ -50,6 +50,8 @@ async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End
     if outcome is not None and outcome.refused:
         name, why = next(iter(outcome.refused.items()))
         return End("failed", f"{name} could not save: {why}")
+    if outcome is not None and outcome.unsaved:
+        return End("failed", f"the run could not be saved: {outcome.unsaved}")
     unsaved = [w.name for w in late if w.spec.role in SAVERS]
     if unsaved:
         return End("failed", f"{unsaved[0]} was killed before it had saved")
@@ -68,6 +70,8 @@ async def _ask(
     requests.note_checkpoint(outcome)
     for name, why in outcome.refused.items():
         run.journal.event(f"on stopping: {why}", level="error", source=name)
+    if outcome.unsaved:
+        run.journal.event(f"on stopping: no checkpoint: {outcome.unsaved}", level="error")
     return outcome
 
 

@@ -38,7 +38,7 @@ from tuitrain.supervisor.plan import Plan, TrainingPlan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.requests import Requests
 from tuitrain.supervisor.run import Run
-from tuitrain.supervisor.saving import checkpoint_of
+from tuitrain.supervisor.saving import CheckpointError, checkpoint_of
 from tuitrain.supervisor.stopping import stop_crew
 from tuitrain.supervisor.summary import summarise, write_summary
 from tuitrain.supervisor.surroundings import logout_warnings, look_at_login, shm_warnings
@@ -254,7 +254,11 @@ class Supervisor(Run):
     def _on_finished(self) -> None:
         if not self.crew.all_finished():
             return
-        saved = checkpoint_of(self, self.crew.results().values())
+        saved = None
+        try:
+            saved = checkpoint_of(self, self.crew.results().values())
+        except CheckpointError as error:  # they are asked once more as they stop
+            self.journal.event(f"no checkpoint: {error}", level="warning")
         self.request_end(End("finished", self.unattended.why_finished(), checkpoint=saved is None))
 
     def _on_failure(self, failure: Failure) -> None:

@@ -192,3 +192,38 @@ async def test_over_the_socket_a_client_sees_the_run_and_its_end(tmp_path: Path)
         assert states[-1] == "stopped"
         assert await run.end() == 0
         writer.close()
+
+
+def sharing(second: list[str]) -> dict[str, Any]:
+    """Two learners; the first holds the one policy, the second these."""
+    return {
+        "learner0": {**WORK, "part": ["default"]},
+        "learner1": {**WORK, "part": second},
+        "a0": WORK,
+    }
+
+
+async def test_parts_of_a_checkpoint_are_joined_when_all_have_answered(tmp_path: Path) -> None:
+    async with running(tmp_path, sharing([])) as run:
+        await run.up()
+        reply = await run.ask("checkpoint")
+        assert reply.ok
+        assert reply.result["path"].endswith("ckpt-0000000005.json")
+        assert Path(reply.result["path"]).is_file()
+        reply = await run.ask("stop")
+        assert reply.ok
+        assert await run.end() == 0
+        assert run.summary["last_checkpoint"].endswith(".json")
+
+
+async def test_parts_that_are_no_checkpoint_are_a_failure(tmp_path: Path) -> None:
+    async with running(tmp_path, sharing(["default"])) as run:
+        await run.up()
+        reply = await run.ask("checkpoint")
+        assert not reply.ok
+        assert "no checkpoint: parts of a checkpoint hold default, default" in reply.message
+        reply = await run.ask("stop")
+        assert not reply.ok
+        assert await run.end() == 3
+        assert "could not be saved: parts of a checkpoint hold" in run.summary["reason"]
+        assert run.summary["last_checkpoint"] is None

@@ -29,7 +29,7 @@ test: env ## the tests (minutes)
 learn: env ## CartPole in every schedule, with controls that must not learn (10 minutes and more)
 	$(BIN)/python -m pytest -m long tests/learning -v $(ARGS)
 
-parity: env ## docs/parity.md's proof: async against sequential on three tasks, with controls (2 hours of 2 cores; goes on where it was stopped)
+parity: env ## docs/parity.md's proof: async against sequential on four tasks, with controls (an hour of 2 cores; goes on where it was stopped)
 	$(BIN)/python -m tests.parity.study $(ARGS)
 
 stress: env ## replay, lock, weights and limiter for long and under fire (20 minutes)

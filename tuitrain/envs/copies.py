@@ -41,7 +41,10 @@ def build_copies(
             if _order(envs[0]) != _order(envs[-1]):
                 differences.append(f"agents in order {_order(envs[0])} and {_order(envs[-1])}")
             if differences:
-                raise EnvError(f"{where}: its copies differ: " + "; ".join(differences))
+                raise EnvError(
+                    f"{where}: its copies differ: {'; '.join(differences)}. What its factory "
+                    "builds must see and do the same every time, wherever agents are placed."
+                )
     except BaseException:
         close_all(envs)
         raise

@@ -162,11 +162,17 @@ def build_env(env_config: EnvConfig) -> Any:
         known(env) for known in (has_lanes, is_turn_world, is_aec, is_parallel)
     ):
         return env
+    if env is None:
+        raise EnvError(
+            f"environment {env_id!r}: its factory returned nothing (None); does it lack a return?"
+        )
     hint = ""
     if isinstance(env, gymnasium.vector.VectorEnv):
         hint = " Return a single environment: tuitrain makes the vector itself."
     elif hasattr(env, "agent_iter"):
         hint = f" It has agent_iter, but for an AEC environment it lacks {', '.join(lacking(env))}."
+    elif all(hasattr(env, name) for name in ("take_turn", "agents", "world")):
+        hint = " This one looks like Sorrel's: wrap it in tuitrain.envs.sorrel.SorrelWorld(...)."
     raise EnvError(
         f"environment {env_id!r} is a {type(env).__module__}.{type(env).__qualname__}; supported: "
         "gymnasium.Env, multi-agent environments (PettingZoo's parallel and AEC APIs) and "

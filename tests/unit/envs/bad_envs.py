@@ -128,6 +128,10 @@ def an_aec():
     return Turns()
 
 
+def lacks_a_return():
+    make()
+
+
 def a_number():
     return 3
 

@@ -234,3 +234,8 @@ def test_the_same_environment_has_the_same_hash_and_another_names_the_difference
         "policies.default.observation_shape: (6,) here, (7,) there"
     ]
     assert chain.differences(frames) == ["n_frames: 1 here, 2 there"]
+
+
+def test_a_factory_without_a_return_is_recognised() -> None:
+    with pytest.raises(EnvError, match=r"returned nothing \(None\); does it lack a return\?"):
+        inspect(bad("lacks_a_return"))

@@ -163,3 +163,79 @@ def test_what_sorrel_itself_says_is_read_from_it(guide: Any) -> None:
     environment.agents = []
     with pytest.raises(EnvError, match="a Foraging without agents"):
         SorrelWorld(environment)
+
+
+@pytest.mark.parametrize(
+    ("shape", "flatten", "kept"),
+    [
+        ((3, 5, 5), False, (3, 5, 5)),
+        ((5, 4), False, (5, 4)),
+        ((18,), False, (18,)),
+        ((1, 18), False, (18,)),
+        ((), False, (1,)),
+        ((1, 5, 5), False, (1, 5, 5)),
+        ((3, 5, 5), True, (75,)),
+        ((2, 3, 5, 5), True, (150,)),
+    ],
+)
+def test_a_picture_keeps_its_shape(
+    guide: Any, shape: tuple[int, ...], flatten: bool, kept: tuple[int, ...]
+) -> None:
+    environment = guide.Foraging()
+    numbers = np.arange(np.prod(shape, dtype=int), dtype=np.int64)
+    for agent in environment.agents:
+        agent.pov = lambda world: numbers.reshape(shape)
+    world = SorrelWorld(environment, max_turns=5, n_actions=4, flatten=flatten)
+    assert world.observation_space("agent_0").shape == kept
+    view = world.pov("agent_0")
+    assert (view.shape, view.dtype) == (kept, np.float32)
+    np.testing.assert_array_equal(view.reshape(-1), numbers)
+
+
+@pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        (
+            [np.zeros((5, 5, 1, 1)), None],
+            r"agent_1 \(Forager\): pov\(\) returned .* shape \(5, 5, 1, 1\), but .*flatten=True",
+        ),
+        (
+            [np.zeros(25), np.zeros(20)],
+            r"agent_1 \(Forager\): pov\(\) returned 20 numbers now, 25 numbers before; it must "
+            "always be of one size",
+        ),
+        (
+            [np.zeros((3, 5, 5)), np.zeros((3, 4, 5))],
+            r"an array of shape \(3, 4, 5\) now, an array of shape \(3, 5, 5\) before",
+        ),
+        ([np.zeros(3), None], r"agent_1 \(Forager\): pov\(\) must return an array of numbers"),
+        ([np.zeros(3), "walls"], r"pov\(\) must return an array of numbers"),
+        ([np.zeros(3), [[1, 2], [3]]], r"pov\(\) must return an array of numbers"),
+    ],
+)
+def test_views_that_cannot_be_used(guide: Any, views: list[Any], message: str) -> None:
+    environment = guide.Foraging()
+    environment.agents[1].pov = lambda world: views.pop(0)
+    world = SorrelWorld(environment, max_turns=5, n_actions=4)
+    with pytest.raises(EnvError, match=message):
+        [world.pov("agent_1") for _ in range(2)]
+
+
+def test_what_is_not_said_is_asked_for(guide: Any) -> None:
+    missing = r"Foraging has no config\.experiment\.max_turns: say it in .*max_turns="
+    with pytest.raises(EnvError, match=missing):
+        SorrelWorld(guide.Foraging(), n_actions=4)
+    missing = r"agent_0 \(Forager\) has no action_spec\.n_actions: say it in .*n_actions="
+    with pytest.raises(EnvError, match=missing):
+        SorrelWorld(guide.Foraging(), max_turns=5)
+    environment = guide.Foraging()
+    environment.agents[0].act = lambda world, action: None
+    world = SorrelWorld(environment, max_turns=5, n_actions=4)
+    with pytest.raises(EnvError, match=r"act\(\) returned None, not a number; it must return the"):
+        world.act("agent_0", 1)
+
+
+def test_an_environment_without_the_adapter_is_told_of_it(guide: Any) -> None:
+    wrap = r"wrap it in tuitrain\.envs\.sorrel\.SorrelWorld\("
+    with pytest.raises(EnvError, match=wrap):
+        inspect(EnvConfig(id="foraging.py:Foraging"))

@@ -176,15 +176,17 @@ class ParallelLanes:
             if alive[number]:
                 try:
                     reward, ends, cut = rewards[key], terminations[key], truncations[key]
-                except KeyError:
-                    raise self._gone(place, "no reward, termination or truncation") from None
+                except (KeyError, TypeError):
+                    told = rewards, terminations, truncations
+                    raise self._untold(place, told) from None
                 step.reward[lane] = check_reward(reward, self._at(place, "step()"))
                 step.terminated[lane], step.truncated[lane] = ends, cut
                 goes_on = alive[number] = not (ends or cut)
                 if goes_on and listed is not None and place.name not in listed:
-                    raise self._gone(place, "no place among its agents")
-                if key not in observations:
-                    raise self._gone(place, "no observation")
+                    raise EnvError(
+                        f"{self._at(place, 'step()')}: it is no longer in env.agents, though "
+                        f"neither terminated nor truncated. {_GOING}"
+                    )
                 self._see(place, lane, step, observations, infos, "step()", ended=bool(ends))
                 if infos and (info := _of(infos, key)):
                     self.metrics.add(place.policy, info)
@@ -216,7 +218,11 @@ class ParallelLanes:
         try:
             observation = observations[place.agent]
         except KeyError:
-            raise self._gone(place, "no observation") from None
+            why = "which acted" if call == "step()" else "which is in env.agents"
+            raise EnvError(
+                f"{self._at(place, call)}: observations has no entry for {place.name!r}, {why}. "
+                + (_GOING if call == "step()" else "Who is there must see something.")
+            ) from None
         place.write(step.observation, lane, observation, self._at(place, call))
         assert step.absent is not None
         step.absent[lane] = False
@@ -238,11 +244,23 @@ class ParallelLanes:
     def _at(self, place: _Place, call: str) -> str:
         return f"{self._where}, agent {place.name!r}, {call}"
 
-    def _gone(self, place: _Place, what: str) -> EnvError:
+    def _untold(self, place: _Place, told: tuple[Any, Any, Any]) -> EnvError:
+        """Which of the dictionaries of a step lack an agent."""
+        names = "rewards", "terminations", "truncations"
+        at = self._at(place, "step()")
+        for name, given in zip(names, told, strict=True):
+            if not isinstance(given, Mapping):
+                return EnvError(f"{at}: {name} is {given!r:.80}, not a dictionary by agent.")
+        lack = [n for n, given in zip(names, told, strict=True) if place.agent not in given]
         return EnvError(
-            f"{self._at(place, 'step()')}: gave {what}. An agent that goes must be terminated or "
-            "truncated in its last step, with a final observation."
+            f"{at}: {' and '.join(lack)} {'have' if len(lack) > 1 else 'has'} no entry for "
+            f"{place.name!r}, which acted." + (f" {_GOING}" if len(lack) == len(names) else "")
         )
+
+
+_GOING = (
+    "An agent that goes must be terminated or truncated in its last step, with a final observation."
+)
 
 
 def _of(told: Any, agent: Any) -> Any:

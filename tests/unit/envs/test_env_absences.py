@@ -52,7 +52,10 @@ class Crowd:
         self._enter([agent for agent in AGENTS if agent != late])
         if self.fault == "empty":
             self._enter([])
-        return self._seen(self.inside), {agent: {} for agent in self.inside}
+        seen = self._seen(self.inside)
+        if self.fault == "blind":
+            del seen[self.inside[0]]
+        return seen, {agent: {} for agent in self.inside}
 
     def step(self, actions: dict[str, int]) -> Any:
         assert set(actions) == set(self.inside), "those who are inside act"
@@ -79,6 +82,12 @@ class Crowd:
                 del sent[agent]
             elif self.fault == "unpaid":
                 del rewards[agent]
+            elif self.fault == "untold":
+                del rewards[agent], ends[agent], cuts[agent]
+            elif self.fault == "half told":
+                del ends[agent], cuts[agent]
+            elif self.fault == "a number":
+                return sent, 1.0, ends, cuts, {}
             elif self.fault == "unlisted":
                 self.agents.remove(agent)
         return sent, rewards, ends, cuts, {}
@@ -198,9 +207,22 @@ def test_rows_equal_a_hand_simulation(
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("unseen", r"step\(\): gave no observation. An agent that goes must be terminated"),
-        ("unpaid", r"step\(\): gave no reward, termination or truncation"),
-        ("unlisted", r"step\(\): gave no place among its agents"),
+        ("unseen", r"observations has no entry for '[abc]', which acted\. An agent that goes must"),
+        ("unpaid", r"step\(\): rewards has no entry for '[abc]', which acted\.$"),
+        (
+            "untold",
+            r"step\(\): rewards and terminations and truncations have no .* An agent that goes",
+        ),
+        (
+            "half told",
+            r"step\(\): terminations and truncations have no entry for '[abc]', which acted\.$",
+        ),
+        ("a number", r"step\(\): rewards is 1\.0, not a dictionary by agent"),
+        (
+            "unlisted",
+            r"step\(\): it is no longer in env\.agents, though neither terminated nor trunc",
+        ),
+        ("blind", r"reset\(\): observations has no entry for '[abc]', which is in env\.agents"),
         ("empty", r"after reset\(\) there is no agent"),
     ],
 )

@@ -96,6 +96,8 @@ def compare(
         tuitrain compare my.toml --grid learner.lr=3e-4,1e-3 --seeds 10
     Over two tasks:
         tuitrain compare my.toml --schedules lockstep,async --grid env.id=CartPole-v1,Acrobot-v1
+    One policy for every agent, or one for all? Compared by the mean over all agents:
+        tuitrain compare configs/treasurehunt.toml --grid policies.map=each,shared --margin 10
     Look again, without running anything:
         tuitrain compare --analyse comparisons/cartpole
 
@@ -153,7 +155,7 @@ def _run(
     as_json: bool,
 ) -> None:
     from tuitrain.config.resolve import available_cores
-    from tuitrain.experiments.plan import PlanError, check_scales, grown, make_plan
+    from tuitrain.experiments.plan import PlanError, check_scales, grown, make_plan, unshared
     from tuitrain.experiments.running import Told, run_cells
     from tuitrain.experiments.store import Store
     from tuitrain.supervisor.house import check_socket_path, root
@@ -176,6 +178,8 @@ def _run(
         store.write_plan(plan, sys.argv)
         line = _Line()
         typer.echo(f"{len(plan.cells())} runs of {len(plan.arms)} arms in {store.path}", err=True)
+        if known := unshared(plan):
+            typer.echo(known, err=True)
         try:
             run_cells(
                 plan,
@@ -247,6 +251,7 @@ class _Line:
 
     def ended(self, result: Result) -> None:
         """Say how a run ended."""
+        from tuitrain.experiments.curves import mean_over_agents
         from tuitrain.supervisor.console import duration
         from tuitrain.supervisor.process import printable
 
@@ -256,8 +261,10 @@ class _Line:
             where = f" (runs/{result.run}/logs)" if result.run else ""
             text += f": {result.cause}{where}"
         elif result.curves:
-            finals = ", ".join(f"{c.returns[-1]:.4g}" for c in result.curves.values())
-            text += f", return {finals}, {duration(result.wall_s)}"
+            curve = mean_over_agents(result.curves, result.agents)
+            assert curve is not None
+            whose = " (all agents)" if len(result.curves) > 1 else ""
+            text += f", return {curve.returns[-1]:.4g}{whose}, {duration(result.wall_s)}"
         typer.echo(printable(text), err=True)
 
     def progress(self, progress: Progress) -> None:

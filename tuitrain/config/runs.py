@@ -69,6 +69,11 @@ class RunFolder:
         return self.path / "provenance.json"
 
     @property
+    def probe_json(self) -> Path:
+        """What the probe found: the environment's spec with its policies and agents."""
+        return self.path / "probe.json"
+
+    @property
     def metrics_jsonl(self) -> Path:
         """Records, one JSON object a line."""
         return self.path / "metrics.jsonl"

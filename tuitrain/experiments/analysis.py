@@ -2,11 +2,15 @@
 
 Two measures of each run: its *final* return (the last greedy evaluation) and its *area* (the mean
 greedy return over the environment steps that every run of the task has evaluations for). Arms are
-described by interquartile means and compared with the first arm. Pure: no files, no printing.
+described by interquartile means and compared with the first arm. Where there are several policies,
+both measures are first taken of the mean over all agents, which is a number that arms have in
+common whatever their policies are, and then of each policy that arms share. Pure: no files, no
+printing.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tuitrain.experiments.curves import Curve
+from tuitrain.experiments.curves import Curve, mean_over_agents
 from tuitrain.experiments.plan import Cell, Plan, check_scales
 from tuitrain.experiments.statistics import (
     RESAMPLES,
@@ -35,6 +39,9 @@ from tuitrain.experiments.store import FINISHED, Result
 
 ANALYSIS_SCHEMA_VERSION = 1
 MEASURES = ("final", "area")
+ALL_AGENTS = "all agents"
+"""Named like a policy where there are several; no policy's name has a space."""
+
 LEVEL = 0.95
 POWER = 0.8
 _BOOTSTRAP_SEED = 20210830
@@ -114,7 +121,9 @@ class Analysis:
     """Everything that is concluded.
 
     Attributes:
-        tasks: names; with the policy's where a run has several.
+        tasks: names; where there are several policies, one for `ALL_AGENTS` of each task and then
+            one for each policy that several arms have, its name behind the task's.
+        apart: policies that only one arm has, which are in no table.
         spans: by task, the environment steps between which areas are taken; None where the runs
             have no two evaluations in common.
         curves: by task and arm, one curve a run in the order of seeds.
@@ -131,6 +140,7 @@ class Analysis:
     curves: dict[tuple[str, str], tuple[Curve, ...]]
     missing: tuple[tuple[Cell, str], ...]
     mixed: tuple[str, ...]
+    apart: tuple[str, ...]
     margin: float | None
     margin_is_late: bool
     alpha: float
@@ -149,6 +159,7 @@ class Analysis:
             "overall": [vars(o) for o in self.overall],
             "missing": [{"run": str(cell), "why": why} for cell, why in self.missing],
             "mixed": self.mixed,
+            "apart": self.apart,
         }
 
 
@@ -203,6 +214,7 @@ def analyse(
         curves=curves,
         missing=tuple(_missing(plan, results)),
         mixed=tuple(_mixed(plan, results)),
+        apart=tuple(_policies(plan, results)[1]),
         margin=margin,
         margin_is_late=late_margin is not None and late_margin != plan.margin,
         alpha=plan.alpha,
@@ -211,18 +223,39 @@ def analyse(
 
 def _curves(plan: Plan, results: Mapping[Cell, Result]) -> dict[tuple[str, str], tuple[Curve, ...]]:
     """Curves of finished runs by task (and policy, where there are several) and arm."""
-    finished = _finished(plan, results)
-    policies = {name for result in finished for name in result.curves}
+    shown, apart = _policies(plan, results)
+    several = len(shown) + len(apart) > 1
+    groups = [ALL_AGENTS, *shown] if several else shown
     found: dict[tuple[str, str], list[Curve]] = {}
-    for task in plan.tasks:
-        for arm in plan.arms:
-            for result in finished:
-                if (result.cell.task, result.cell.arm) != (task, arm):
-                    continue
-                for policy, curve in result.curves.items():
-                    words = (task, policy if len(policies) > 1 else "")
-                    found.setdefault((" ".join(filter(None, words)), arm), []).append(curve)
+    for task, policy, arm in itertools.product(plan.tasks, groups, plan.arms):
+        for result in _finished(plan, results):
+            if (result.cell.task, result.cell.arm) != (task, arm):
+                continue
+            curve = result.curves.get(policy)
+            if several and policy == ALL_AGENTS:
+                curve = mean_over_agents(result.curves, result.agents)
+            if curve is not None:
+                name = _named(task, policy) if several else task
+                found.setdefault((name, arm), []).append(curve)
     return {key: tuple(group) for key, group in found.items()}
+
+
+def _policies(plan: Plan, results: Mapping[Cell, Result]) -> tuple[list[str], list[str]]:
+    """Policies that several arms have, or all where only one arm has runs; and the others."""
+    arms_of: dict[str, set[str]] = {}
+    arms = set()
+    for result in _finished(plan, results):
+        arms.add(result.cell.arm)
+        for policy in result.curves:
+            arms_of.setdefault(policy, set()).add(result.cell.arm)
+    if len(arms_of) == 1 or len(arms) == 1:
+        return list(arms_of), []
+    shown = [policy for policy, having in arms_of.items() if len(having) > 1]
+    return shown, [policy for policy in arms_of if policy not in shown]
+
+
+def _named(task: str, policy: str) -> str:
+    return " ".join(filter(None, (task, policy)))
 
 
 def _span(curves: Sequence[Curve]) -> Interval | None:
@@ -311,19 +344,22 @@ def _overall(
     rng: np.random.Generator,
     resamples: int,
 ) -> tuple[Overall, ...]:
-    if len(tasks) < 2 or tasks != plan.tasks:
-        return ()  # policies of one run are no strata: they are resampled together or not at all
+    # Policies of one run are no strata: they are resampled together or not at all.
+    several = any(task not in plan.tasks for task in tasks)
+    strata = [_named(task, ALL_AGENTS) if several else task for task in plan.tasks]
+    if len(strata) < 2 or not set(strata) <= set(tasks):
+        return ()
     found = []
     baseline = plan.arms[0]
     for measure in MEASURES:
-        theirs = [scores.get((task, baseline, measure), np.empty(0)) for task in tasks]
+        theirs = [scores.get((task, baseline, measure), np.empty(0)) for task in strata]
         for arm in plan.arms:
-            ours = [scores.get((task, arm, measure), np.empty(0)) for task in tasks]
+            ours = [scores.get((task, arm, measure), np.empty(0)) for task in strata]
             if not all(s.size for s in (*ours, *theirs)):
                 continue
             middle = interval = chance = chances = None
             if scales:
-                scaled = [_scaled(s, scales[task]) for s, task in zip(ours, tasks, strict=True)]
+                scaled = [_scaled(s, scales[t]) for s, t in zip(ours, plan.tasks, strict=True)]
                 middle = float(iqm(np.concatenate(scaled)))
                 interval = bootstrap_interval(scaled, iqm, rng, LEVEL, resamples)
             if arm != baseline:

@@ -61,6 +61,33 @@ def curves_of(records: Iterable[Mapping[str, Any]]) -> dict[str, Curve]:
     }
 
 
+def mean_over_agents(curves: Mapping[str, Curve], agents: Mapping[str, int]) -> Curve | None:
+    """The mean over all agents of an episode's return, from the curves of a run's policies.
+
+    A policy's curve is the mean over the agents that act under it, so it counts once for each of
+    them. That is a number that runs can be compared by whose policies are dealt otherwise. Where a
+    policy has no evaluation at a step, because none of its agents came, the others are all there
+    is; of agents that share a policy and are absent from whole episodes it has the mean of those
+    that took part.
+
+    Args:
+        curves: by policy.
+        agents: how many act under each policy of an environment; 1 where it is not known.
+
+    Returns:
+        A curve over the steps at which any policy was evaluated; None where none was.
+    """
+    if not curves:
+        return None
+    steps = np.unique(np.concatenate([curve.steps for curve in curves.values()]))
+    total, count = np.zeros(len(steps)), np.zeros(len(steps))
+    for name, curve in curves.items():
+        places, weight = np.searchsorted(steps, curve.steps), agents.get(name, 1)
+        total[places] += weight * curve.returns
+        count[places] += weight
+    return Curve(steps, total / count)
+
+
 def rising(points: Iterable[P]) -> list[P]:
     """Points, x first, without those that a later one has made void.
 

@@ -181,6 +181,23 @@ def make_plan(
     return Plan(names, tuple(tasks), parse_seeds(seeds, first.run.seed), configs, margin, alpha)
 
 
+def unshared(plan: Plan) -> str:
+    """What to know before the runs where arms deal agents to policies otherwise; "" elsewhere.
+
+    Which agents there are is known only once an environment has been made, and so are the names of
+    policies that are called like their agent.
+    """
+    maps = [plan.configs[arm, plan.tasks[0]].policies.map for arm in plan.arms]
+    if all(one == maps[0] for one in maps):
+        return ""
+    if all(one in ("each", "shared") for one in maps):
+        return "each and shared share no policy: arms are compared by the mean over all agents"
+    return (
+        "arms differ in policies.map: they are compared by the mean over all agents, and by the "
+        "policies that several of them have by the same name"
+    )
+
+
 def grown(old: Plan, new: Plan) -> Plan:
     """The plan of a comparison that is called again: the same, or with more seeds or arms.
 

@@ -26,7 +26,7 @@ from tuitrain.config.runs import RunFolder, RunFolderError, create_run
 from tuitrain.config.schema import Config
 from tuitrain.experiments.curves import read_curves
 from tuitrain.experiments.plan import Cell, Plan
-from tuitrain.experiments.store import FINISHED, Result, Store
+from tuitrain.experiments.store import FINISHED, Result, Store, agents_of
 from tuitrain.supervisor.ready import command_line
 
 TICK_S = 0.1
@@ -270,8 +270,17 @@ def result_of(run: Running) -> Result:
     curves = read_curves(run.folder.metrics_jsonl)
     if state == FINISHED and not curves:
         state, cause = "failed", "it made no evaluation with a finite return"
-    source = code_of(run.folder)
-    return Result(run.cell, state, cause, run.folder.name, steps, wall_s, curves, source)
+    return Result(
+        run.cell,
+        state,
+        cause,
+        run.folder.name,
+        steps,
+        wall_s,
+        curves,
+        code_of(run.folder),
+        agents_of(run.folder),
+    )
 
 
 def code_of(folder: RunFolder) -> dict[str, str]:

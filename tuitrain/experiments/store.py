@@ -16,12 +16,12 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import tuitrain
-from tuitrain.config.runs import write_atomically
+from tuitrain.config.runs import RunFolder, RunFolderError, write_atomically
 from tuitrain.experiments.curves import Curve, curve_from_json
 from tuitrain.experiments.plan import Cell, Plan, PlanError, plan_from_json
 from tuitrain.metrics.sinks import JsonlSink, read_jsonl
@@ -38,6 +38,8 @@ class Result:
         cause: why it did not finish; "" if it did.
         run: name of its folder in `runs/`.
         curves: by policy.
+        agents: of one environment, how many act under each policy; without those of which that is
+            not known.
         code: hashes of the source it was run with: of `tuitrain` itself, and of `sources`, the
             files of its environment and network; empty where that is not known.
     """
@@ -50,6 +52,7 @@ class Result:
     wall_s: float
     curves: dict[str, Curve]
     code: dict[str, str] = field(default_factory=dict)
+    agents: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A line of results.jsonl."""
@@ -64,6 +67,7 @@ class Result:
             "wall_s": self.wall_s,
             "curves": {name: curve.to_json() for name, curve in self.curves.items()},
             "code": self.code,
+            "agents": self.agents,
         }
 
 
@@ -145,10 +149,21 @@ class Store:
             result = _result(line)
             if result is None:
                 continue
+            if "agents" not in line and result.run:  # written before it was recorded
+                result = replace(result, agents=agents_of(RunFolder(self.runs / result.run)))
             known = found.get(result.cell)
             if known is None or known.state != FINISHED or result.state == FINISHED:
                 found[result.cell] = result
         return found
+
+
+def agents_of(folder: RunFolder) -> dict[str, int]:
+    """How many agents of one environment act under each policy, as the run's probe found."""
+    try:
+        probed = folder.read_json(folder.probe_json) or {}
+        return {name: len(part["agents"]) for name, part in probed["spec"]["policies"].items()}
+    except (RunFolderError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _result(line: dict[str, Any]) -> Result | None:
@@ -162,6 +177,7 @@ def _result(line: dict[str, Any]) -> Result | None:
             line["wall_s"],
             {name: curve_from_json(curve) for name, curve in line["curves"].items()},
             line.get("code", {}),
+            line.get("agents", {}),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None  # a line of another version

@@ -15,6 +15,9 @@ NO_AREA = (
     "(eval.every_steps)"
 )
 _MAX_MISSING = 10
+_MAX_NAMES = 12
+FEW_RUNS = 5
+"""With fewer runs an arm, bootstrap intervals say less than they seem to."""
 
 
 def lines_of(analysis: Analysis) -> list[str]:
@@ -25,6 +28,7 @@ def lines_of(analysis: Analysis) -> list[str]:
             lines += _block(analysis, task, measure)
     lines += _overall(analysis)
     lines += _legend(analysis)
+    lines += _apart(analysis)
     lines += [f"NOT ALL ALIKE: {text}" for text in analysis.mixed]
     lines += _missing(analysis)
     return lines
@@ -110,9 +114,24 @@ def _legend(analysis: Analysis) -> list[str]:
     )
     if analysis.margin_is_late:
         margin += "; THIS MARGIN WAS SET AFTER THE RUNS"
+    compared = {c.arm for c in analysis.comparisons} | {analysis.arms[0]}
+    few = min(s.n for s in analysis.summaries if s.arm in compared and s.n > 1)
+    notes = []
+    if few < FEW_RUNS:
+        notes.append(
+            f"only {few} runs an arm: the bootstrap intervals (the first, and that of P(better)) "
+            "are too narrow; the answer, by t tests, allows for so few"
+        )
     count = len(analysis.comparisons)
     several = f"; {count} answers, each for itself" if count > 1 else ""
-    return [margin, f"different: Welch's test, alpha {analysis.alpha:g}{several}"]
+    return [margin, f"different: Welch's test, alpha {analysis.alpha:g}{several}", *notes]
+
+
+def _apart(analysis: Analysis) -> list[str]:
+    if not analysis.apart:
+        return []
+    names = [*analysis.apart[:_MAX_NAMES], *["…"] * (len(analysis.apart) > _MAX_NAMES)]
+    return [f"of one arm alone, and compared only among all agents: policies {', '.join(names)}"]
 
 
 def _missing(analysis: Analysis) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
 from tuitrain.experiments.analysis import Analysis, analyse
-from tuitrain.experiments.curves import Curve, curves_of
+from tuitrain.experiments.curves import Curve, curves_of, mean_over_agents
 from tuitrain.experiments.plan import Cell, Plan, PlanError
 from tuitrain.experiments.plot import NoMatplotlib, band, on_grid, plot
 from tuitrain.experiments.plot_plain import charts_of, plain
@@ -79,6 +79,26 @@ def test_after_going_back_in_steps_what_comes_later_counts() -> None:
     records = [evaluation(steps, value) for steps, value in [(10, 1), (20, 2), (30, 3)]]
     records += [evaluation(20, 7), evaluation(30, 8)]  # resumed from between 10 and 20
     assert curves_of(records)["default"].returns.tolist() == [1, 7, 8]
+
+
+def test_the_last_of_two_evaluations_at_the_same_step_counts() -> None:
+    """The run's last evaluation is of what it learned after its last step."""
+    records = [evaluation(10, 1), evaluation(20, 2), evaluation(20, 9)]
+    found = curves_of(records)["default"]
+    assert (found.steps.tolist(), found.returns.tolist()) == ([10, 20], [1, 9])
+
+
+def test_a_policy_counts_once_for_each_of_its_agents() -> None:
+    curves = {"wolves": curve(1, 2, 3), "deer": curve(5, 10, 15)}
+    mean = mean_over_agents(curves, {"wolves": 3, "deer": 1})
+    assert mean is not None
+    assert mean.steps.tolist() == [100, 200, 300]
+    assert mean.returns.tolist() == [2, 4, 6]
+    # where one was not evaluated the other is all there is
+    part = mean_over_agents(curves | {"deer": curve(9, steps=(200,))}, {"wolves": 1})
+    assert part is not None
+    assert part.returns.tolist() == [1, 5.5, 3]
+    assert mean_over_agents({}, {}) is None
 
 
 # ---- answers ---------------------------------------------------------------------------------
@@ -254,8 +274,76 @@ def test_policies_of_one_run_are_described_apart() -> None:
         curves = {"scout": curve(0, 1, 2), "digger": curve(0, 5, 9)}
         results[cell] = Result(cell, "finished", "", "r", 300, 1.0, curves)
     found = analyse(plan("base"), results, resamples=50)
-    assert found.tasks == ("scout", "digger")
+    assert found.tasks == ("all agents", "scout", "digger")
     assert found.overall == ()
+
+
+def dealt(arm: str, finals: dict[str, float], agents: dict[str, int], task: str = "") -> dict:
+    """Runs whose policies end at `finals`, a little more with each seed."""
+    return {
+        (cell := Cell(arm, task, seed)): Result(
+            *(cell, "finished", "", f"r{seed}", 300, 1.0),
+            {policy: curve(0, end / 2, end + seed / 10) for policy, end in finals.items()},
+            agents=agents,
+        )
+        for seed in SEEDS
+    }
+
+
+def test_arms_without_a_common_policy_are_compared_by_all_their_agents() -> None:
+    results = dealt("each", {"a": 1, "b": 2, "c": 6}, {"a": 1, "b": 1, "c": 1})
+    results |= dealt("shared", {"shared": 5}, {"shared": 3})
+    found = analyse(plan("each", "shared"), results, resamples=50)
+    assert found.tasks == ("all agents",)
+    (final,) = (c for c in found.comparisons if c.measure == "final")
+    assert final.difference == pytest.approx(2)
+    text = "\n".join(lines_of(found))
+    assert "all agents: final return" in text
+    assert "of one arm alone, and compared only among all agents: policies a, b, c, shared" in text
+
+
+def test_policies_that_arms_share_have_tables_of_their_own() -> None:
+    results = dealt("each", {"scout_0": 1, "scout_1": 3, "tank": 8}, {})
+    results |= dealt("teams", {"scouts": 4, "tank": 10}, {"scouts": 2, "tank": 1})
+    found = analyse(plan("each", "teams"), results, resamples=50)
+    assert found.tasks == ("all agents", "tank")
+    differences = {c.task: c.difference for c in found.comparisons if c.measure == "final"}
+    assert differences == {"all agents": pytest.approx(2), "tank": pytest.approx(2)}
+    assert found.apart == ("scout_0", "scout_1", "scouts")
+    # one arm has ended so far: nobody knows yet what is shared
+    alone = {cell: result for cell, result in results.items() if cell.arm == "each"}
+    early = analyse(plan("each", "teams"), alone, resamples=50)
+    assert early.tasks == ("all agents", "scout_0", "scout_1", "tank")
+
+
+def test_one_policy_for_one_agent_or_many_needs_no_second_table() -> None:
+    results = dealt("base", {"shared": 1}, {"shared": 5}) | dealt("new", {"shared": 2}, {})
+    assert analyse(plan("base", "new"), results, resamples=50).tasks == ("",)
+
+
+def test_over_tasks_all_agents_are_taken_together() -> None:
+    results = {}
+    for task in ("easy", "hard"):
+        results |= dealt("each", {"a": 1, "b": 3}, {}, task) | dealt("one", {"shared": 9}, {}, task)
+    found = analyse(plan("each", "one", tasks=("easy", "hard")), results, resamples=50)
+    assert found.tasks == ("easy all agents", "hard all agents")
+    assert [(o.arm, o.improvement) for o in found.overall[:2]] == [("each", None), ("one", 1.0)]
+
+
+def test_few_runs_have_a_footnote() -> None:
+    few, _ = concluded([4, 8, 6, 30], [1, 2, 3, 4])
+    assert "only 4 runs an arm" in "\n".join(lines_of(few))
+    seeds = (*SEEDS, 5)
+    results = {
+        (cell := Cell(arm, "", seed)): replace(
+            next(iter(finished(arm, [seed] * 4).values())), cell=cell
+        )
+        for arm in ("base", "new")
+        for seed in seeds
+    }
+    enough = analyse(replace(plan("base", "new"), seeds=seeds), results, resamples=50)
+    assert enough.summaries[0].n == 5
+    assert "only" not in "\n".join(lines_of(enough))
 
 
 def test_the_same_results_give_the_same_numbers() -> None:

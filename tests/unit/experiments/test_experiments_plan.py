@@ -19,6 +19,7 @@ from tuitrain.experiments.plan import (
     parse_scale,
     parse_seeds,
     plan_from_json,
+    unshared,
 )
 
 
@@ -193,3 +194,19 @@ def test_nothing_that_has_been_run_may_change(config: Path, how: dict, words: st
     asked = {"schedules": ["sequential", "async"], "seeds": "2"}
     with pytest.raises(PlanError, match=words):
         grown(made(config, **asked), made(config, **{**asked, **how}))
+
+
+@pytest.mark.parametrize(
+    ("grid", "words"),
+    [
+        ("learner.lr=1e-3,1e-4", ""),
+        ("policies.map=each,shared", "share no policy"),
+        ('policies.map=each,{"wolf_*"="wolves"}', "by the same name"),
+    ],
+)
+def test_arms_that_deal_agents_otherwise_are_pointed_out(
+    config: Path, grid: str, words: str
+) -> None:
+    told = unshared(make_plan(config, grid=[grid]))
+    assert bool(told) == bool(words)
+    assert words in told

@@ -28,7 +28,7 @@ from tuitrain.experiments.running import (
     run_cells,
     steps_so_far,
 )
-from tuitrain.experiments.store import Result, Store
+from tuitrain.experiments.store import Result, Store, agents_of
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,10 @@ def config_of(schedule: str = "sequential", actors: int = 3) -> Config:
 def plan_of(*schedules: str, seeds: int = 2) -> Plan:
     configs = {(schedule, ""): config_of(schedule) for schedule in schedules}
     return Plan(schedules, ("",), tuple(range(1, seeds + 1)), configs)
+
+
+def probed(agents: dict[str, list[str]]) -> dict:
+    return {"spec": {"policies": {name: {"agents": those} for name, those in agents.items()}}}
 
 
 class Double:
@@ -75,6 +79,7 @@ class Double:
         value = None if self.world.blind else 7.0
         record = {"kind": "eval", "policy": "p", "steps": 2_000, "return_mean": value}
         self.folder.metrics_jsonl.write_text(json.dumps(record) + "\n")
+        self.folder.probe_json.write_text(json.dumps(probed({"p": ["a", "b"]})))
 
     def wait(self) -> int:
         if self.code is None and self.killed:
@@ -181,6 +186,23 @@ def test_a_result_has_all_that_analysis_needs(store: Store, world: World) -> Non
     assert result.code == code_of(RunFolder(store.runs / result.run))
     assert len(result.code["tuitrain"]) == len(result.code["sources"]) == 64
     assert code_of(RunFolder(store.path)) == {}
+
+
+def test_a_result_says_how_many_agents_a_policy_has(store: Store, world: World) -> None:
+    plan = plan_of("sequential", seeds=1)
+    (cell,) = plan.cells()
+    (ended,) = run(plan, store, world)
+    assert ended.agents == {"p": 2}
+    folder = RunFolder(store.runs / ended.run)
+    folder.probe_json.write_text(json.dumps(probed({"wolves": ["a", "b"], "p": ["c"]})))
+    assert store.results()[cell].agents == {"p": 2}, "results.jsonl is all that is read"
+    # as a line was written before it had them
+    line = json.loads(store.results_jsonl.read_text())
+    assert line.pop("agents") == {"p": 2}
+    store.results_jsonl.write_text(json.dumps(line) + "\n")
+    assert store.results()[cell].agents == {"wolves": 2, "p": 1}
+    folder.probe_json.write_text("{")
+    assert agents_of(folder) == {}
 
 
 @pytest.mark.parametrize(

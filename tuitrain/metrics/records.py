@@ -3,6 +3,12 @@
 Workers make `train`, `learner`, `eval` and `env` records; the supervisor makes `system` and adds
 the clock to all of them. A number that is not finite is written as null, which every reader of
 JSON takes for "missing". Lines of unknown kind or with further fields are legal: readers skip them.
+
+`steps` is no key of evaluations. A run's last one is of the weights after its last update, which
+comes after its last step: it often has the `steps` of the scheduled one before it and a higher
+`version`. An evaluation by hand can share them too, and a resumed run goes back in steps. For a
+table of steps and policies keep the last line of each, as `compare` and `report` do (pandas:
+`drop_duplicates(["policy", "steps"], keep="last")`), or take `version` in place of `steps`.
 """
 
 from __future__ import annotations

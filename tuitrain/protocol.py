@@ -72,6 +72,21 @@ class ProcessView(_Line):
     error: str | None = None
 
 
+class LearningView(_Line):
+    """Is it learning? From evaluations only; see diagnosis/verdict.py for the rule."""
+
+    policy: str = ""
+    """Whose verdict this is; empty while no policy is known."""
+    verdict: Verdict = "n/a"
+    mean: float | None = None
+    ci95: float | None = None
+    best: float | None = None
+    n_evals: int = 0
+    age_s: float | None = None
+    slope_per_1m_steps: float | None = None
+    reason: str = ""
+
+
 class PolicyView(_Line):
     """One policy: its replay, its learner state, its curves' newest values."""
 
@@ -116,19 +131,8 @@ class PolicyView(_Line):
     eval_return_mean: float | None = None
     eval_return_ci95: float | None = None
     eval_best: float | None = None
-
-
-class LearningView(_Line):
-    """Is it learning? From evaluations only; see diagnosis/verdict.py for the rule."""
-
-    verdict: Verdict = "n/a"
-    mean: float | None = None
-    ci95: float | None = None
-    best: float | None = None
-    n_evals: int = 0
-    age_s: float | None = None
-    slope_per_1m_steps: float | None = None
-    reason: str = ""
+    learning: LearningView = Field(default_factory=LearningView)
+    """Its own verdict; the snapshot's is that of the policy that needs attention first."""
 
 
 class CheckView(_Line):
@@ -184,6 +188,7 @@ class Snapshot(_Line):
     processes: list[ProcessView] = Field(default_factory=list)
     policies: list[PolicyView] = Field(default_factory=list)
     learning: LearningView = Field(default_factory=LearningView)
+    """The verdict that needs attention first: the worst of all policies, of equals the first."""
     checks: list[CheckView] = Field(default_factory=list)
     lost_lines: int | None = None
     """Metrics and events of this session that could not be written."""

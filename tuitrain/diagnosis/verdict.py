@@ -12,6 +12,10 @@ variance is taken as at least what the evaluations' own errors explain (Birge's 
     slope below 0                            FALLING
 
 Training return and loss take no part: the first hides behind exploration, the second says nothing.
+
+Every policy is judged by itself. Where there is room for one verdict only, it is that of the policy
+which needs attention first, and is shown with that policy's name: FALLING before FLAT before
+TOO EARLY before IMPROVING, of equals the policy that the run names first.
 """
 
 from __future__ import annotations
@@ -84,9 +88,9 @@ def judge(evaluations: Sequence[Evaluation]) -> Judged:
     return Judged("IMPROVING" if slope > 0 else "FALLING", text, slope, half)
 
 
-def worst(judged: Mapping[str, Judged]) -> str:
-    """The policy whose verdict deserves attention first."""
-    return min(judged, key=lambda name: _WORST_FIRST.index(judged[name].verdict))
+def worst(verdicts: Mapping[str, Verdict]) -> str:
+    """The policy whose verdict needs attention first; of equals the first in order."""
+    return min(verdicts, key=lambda name: _WORST_FIRST.index(verdicts[name]))
 
 
 def _slope(points: Sequence[Evaluation]) -> tuple[float, float] | None:

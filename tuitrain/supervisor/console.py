@@ -107,10 +107,8 @@ def progress_line(snapshot: Snapshot) -> str:
         rate = f" {policy.updates_per_s:,.1f} u/s" if policy.updates_per_s is not None else ""
         ratio = f" ratio {policy.ratio_achieved:.3g}" if policy.ratio_achieved is not None else ""
         parts.append(f"{name}{policy.updates:,} updates{rate}{ratio}")
-    learning = snapshot.learning
-    if learning.mean is not None:
-        spread = f"±{learning.ci95:.3g}" if learning.ci95 is not None else ""
-        parts.append(f"eval {learning.mean:.4g}{spread} {learning.verdict}")
+    if any(policy.learning.n_evals for policy in snapshot.policies):
+        parts.append(_verdict(snapshot))
     count = {"fail": 0, "warn": 0, "ok": 0, "n/a": 0}
     for check in snapshot.checks:
         count[check.state] += 1
@@ -121,6 +119,16 @@ def progress_line(snapshot: Snapshot) -> str:
     if snapshot.steps_per_s == 0 and waiting:
         parts.append("; ".join(waiting[:3]))
     return printable("  ".join(parts))
+
+
+def _verdict(snapshot: Snapshot) -> str:
+    """Evaluation and verdict; of several policies the worst, by name."""
+    learning = snapshot.learning
+    spread = f"±{learning.ci95:.3g}" if learning.ci95 is not None else ""
+    score = "no evaluation" if learning.mean is None else f"eval {learning.mean:.4g}{spread}"
+    if len(snapshot.policies) == 1:
+        return f"{score} {learning.verdict}"
+    return f"worst of {len(snapshot.policies)}: {learning.policy} → {learning.verdict} {score}"
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tuitrain.config.schema import Config
 from tuitrain.diagnosis.checks import all_checks
-from tuitrain.diagnosis.verdict import Evaluation, Judged, judge, worst
+from tuitrain.diagnosis.verdict import Evaluation, judge, worst
 from tuitrain.protocol import (
     LearningView,
     PolicyView,
@@ -160,7 +160,8 @@ class RunView:
     newest: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """Newest record by (kind, policy)."""
     evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
-    evaluated_at: float | None = None
+    evaluated_at: dict[str, float] = field(default_factory=dict)
+    """Per policy: when its newest evaluation came."""
     non_finite: dict[str, int] = field(default_factory=dict)
     """Per policy: learner records that held a number which is not finite."""
     published: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -179,7 +180,7 @@ class RunView:
             evaluation = Evaluation.from_record(record)
             if evaluation is not None:
                 self.evaluations.setdefault(policy, []).append(evaluation)
-                self.evaluated_at = now
+                self.evaluated_at[policy] = now
         return broken
 
 
@@ -230,7 +231,7 @@ def build_snapshot(
         spec_hash=run.spec_hash,
         processes=[_process(view, run, updates, now) for view in views],
         policies=policies,
-        learning=_learning(run, now),
+        learning=_worst_learning(run, policies),
         lost_lines=lost_lines,
         last_checkpoint=run.last_checkpoint,
         last_checkpoint_age_s=_age(run.last_checkpoint_at, now),
@@ -300,6 +301,7 @@ def _policy(
         eval_return_mean=evaluations[-1].mean if evaluations else None,
         eval_return_ci95=evaluations[-1].ci95 if evaluations else None,
         eval_best=max((e.mean for e in evaluations), default=None),
+        learning=_learning(run, plan.name, now),
     )
 
 
@@ -318,6 +320,7 @@ def _process(view: WorkerView, run: RunView, updates: Mapping[str, int], now: fl
         if version is not None and newest is not None:
             behind = version < newest
             lag_s = max(now - t for _, t in run.published.values()) if behind else 0.0
+    gone = view.state in ("finished", "stopped", "failed")  # what it used last is no news
     return ProcessView(
         name=view.name,
         role=view.role,
@@ -327,46 +330,57 @@ def _process(view: WorkerView, run: RunView, updates: Mapping[str, int], now: fl
         beat_age_s=_age(view.beat_at, now),
         progress=view.progress,
         progress_age_s=_age(view.progress_at, now),
-        rate=view.rate(counter, now) if counter else None,
+        rate=view.rate(counter, now) if counter and not gone else None,
         rate_unit=unit,
         version=_integer(version),
         lag_updates=lag_updates,
         lag_s=lag_s,
         epsilon=view.counters.get("epsilon"),
         epsilon_planned=view.counters.get("epsilon_planned"),
-        rss_bytes=view.rss_bytes,
-        cpu_percent=view.cpu_percent,
+        rss_bytes=None if gone else view.rss_bytes,
+        cpu_percent=None if gone else view.cpu_percent,
         incarnation=view.incarnation,
         device=view.device,
         spec_hash=view.spec_hash,
         weights=dict(view.weights),
-        phase_share=view.phase_share,
+        phase_share={} if gone else view.phase_share,
         counters=view.counters,
         error=view.error,
     )
 
 
-def _learning(run: RunView, now: float) -> LearningView:
-    judged: dict[str, Judged] = {
-        plan.name: judge(run.evaluations.get(plan.name, [])) for plan in run.policies
-    }
+def _learning(run: RunView, policy: str, now: float) -> LearningView:
+    """The verdict on one policy."""
     if not run.config.eval.enabled:
-        return LearningView(verdict="n/a", reason="eval.enabled is false: nothing is measured")
-    if not judged:
-        return LearningView(verdict="n/a", reason="no policy is known yet")
-    name = worst(judged)
-    result, evaluations = judged[name], run.evaluations.get(name, [])
-    reason = result.reason if len(judged) == 1 else f"{name}: {result.reason}"
+        reason = "eval.enabled is false: nothing is measured"
+        return LearningView(policy=policy, verdict="n/a", reason=reason)
+    evaluations = run.evaluations.get(policy, [])
+    result = judge(evaluations)
     return LearningView(
+        policy=policy,
         verdict=result.verdict,
         mean=evaluations[-1].mean if evaluations else None,
         ci95=evaluations[-1].ci95 if evaluations else None,
         best=max((e.mean for e in evaluations), default=None),
         n_evals=len(evaluations),
-        age_s=_age(run.evaluated_at, now) if evaluations else None,
+        age_s=_age(run.evaluated_at.get(policy), now),
         slope_per_1m_steps=result.slope_per_1m_steps,
-        reason=reason,
+        reason=result.reason,
     )
+
+
+def _worst_learning(run: RunView, policies: Sequence[PolicyView]) -> LearningView:
+    """The verdict that needs attention first; of several policies its reason says whose it is."""
+    if not run.config.eval.enabled:
+        return LearningView(verdict="n/a", reason="eval.enabled is false: nothing is measured")
+    if not policies:
+        return LearningView(verdict="n/a", reason="no policy is known yet")
+    learnings = {policy.name: policy.learning for policy in policies}
+    name = worst({name: learning.verdict for name, learning in learnings.items()})
+    if len(policies) == 1:
+        return learnings[name]
+    reason = f"{name}: {learnings[name].reason}"
+    return learnings[name].model_copy(update={"reason": reason})
 
 
 def _shares(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:

@@ -51,6 +51,8 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
                 "eval_return_mean": p.eval_return_mean,
                 "eval_return_ci95": p.eval_return_ci95,
                 "eval_best": p.eval_best,
+                "train_return_mean": p.train_return_mean,
+                "learning": p.learning.model_dump(),
             }
             for p in snapshot.policies
         },

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tuitrain.diagnosis.verdict import Evaluation, Judged, judge, worst
+from tuitrain.diagnosis.verdict import Evaluation, judge, worst
 
 
 def line(means: list[float], ci95: float | None = 4.0) -> list[Evaluation]:
@@ -82,9 +82,5 @@ def test_reading_records() -> None:
 
 
 def test_of_several_policies_the_worst_is_shown() -> None:
-    judged = {
-        "a": Judged("IMPROVING", ""),
-        "b": Judged("FALLING", ""),
-        "c": Judged("TOO EARLY", ""),
-    }
-    assert worst(judged) == "b"
+    assert worst({"a": "IMPROVING", "b": "FALLING", "c": "TOO EARLY"}) == "b"
+    assert worst({"a": "IMPROVING", "b": "TOO EARLY", "c": "FLAT", "d": "FLAT"}) == "c"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tuitrain.config.schema import Config
+from tuitrain.supervisor.console import progress_line
 from tuitrain.supervisor.snapshot import (
     PolicyPlan,
     RateMeter,
@@ -164,6 +165,42 @@ def test_evaluations_make_the_verdict() -> None:
     assert learning.verdict == "IMPROVING"
     assert (learning.mean, learning.best, learning.n_evals) == (40.0, 40.0, 5)
     assert learning.age_s == pytest.approx(2.0)
+
+
+def evaluated(view: RunView, policy: str, means: list[float], now: float) -> None:
+    for i, mean in enumerate(means):
+        record = {"kind": "eval", "policy": policy, "steps": i * 1000, "return_mean": mean}
+        view.on_record({**record, "return_ci95": 1.0}, now)
+
+
+def test_each_policy_is_judged_by_itself_and_the_worst_by_name_stands_for_all() -> None:
+    view = run()
+    view.policies = [replace(PLAN, name=name) for name in ("a", "b", "c")]
+    assert progress_line(build(view)).count("worst") == 0  # nothing is judged yet
+    evaluated(view, "a", [10.0 * i for i in range(5)], 1.0)
+    evaluated(view, "b", [7.0] * 5, 2.0)
+    evaluated(view, "c", [8.0] * 5, 3.0)
+    shown = build(view, now=6.0)
+    verdicts = [(p.learning.policy, p.learning.verdict) for p in shown.policies]
+    assert verdicts == [("a", "IMPROVING"), ("b", "FLAT"), ("c", "FLAT")]
+    assert [p.learning.age_s for p in shown.policies] == [5.0, 4.0, 3.0]
+    assert (shown.learning.policy, shown.learning.mean) == ("b", 7.0)
+    assert shown.learning.reason == f"b: {shown.policies[1].learning.reason}"
+    assert "  worst of 3: b → FLAT eval 7±1  " in progress_line(shown)
+    one = run(PLAN)
+    evaluated(one, "default", [7.0] * 5, 2.0)
+    assert "  eval 7±1 FLAT  " in progress_line(build(one))
+
+
+def test_what_a_worker_used_last_is_not_shown_once_it_has_ended() -> None:
+    view = learner(updates__default=7.0)
+    view.rss_bytes, view.cpu_percent, view.phase_share = 0, 0.0, {"wait": 1.0}
+    shown = build(run(), view).processes[0]
+    assert (shown.rate, shown.rss_bytes, shown.phase_share) == (7.0, 0, {"wait": 1.0})
+    view.state = "finished"
+    shown = build(run(), view).processes[0]
+    assert (shown.rate, shown.rss_bytes, shown.cpu_percent) == (None, None, None)
+    assert shown.phase_share == {}
 
 
 def test_without_an_evaluator_nothing_is_claimed() -> None:

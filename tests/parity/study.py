@@ -146,7 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line.
 
     Returns:
-        The exit code: 0 if every schedule is equivalent and every control different, 1 if not.
+        The exit code: 0 if every schedule is equivalent and every control different, 1 if not,
+        2 if a folder cannot be used, 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.parity.study", description=__doc__)
     parser.add_argument("studies", nargs="*", metavar="STUDY", help=", ".join(STUDIES))
@@ -157,12 +158,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"there is no study {unknown[0]!r}, there are {', '.join(STUDIES)}")
     proven = True
-    for name in options.studies or STUDIES:
-        print(f"=== {name}", flush=True)
-        if options.pilot:
-            pilot(STUDIES[name], options.out / f"{name}-pilot")
-        else:
-            proven &= prove(STUDIES[name], options.out / name)
+    try:
+        for name in options.studies or STUDIES:
+            print(f"=== {name}", flush=True)
+            if options.pilot:
+                pilot(STUDIES[name], options.out / f"{name}-pilot")
+            else:
+                proven &= prove(STUDIES[name], options.out / name)
+    except PlanError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
     return 0 if proven else 1
 
 

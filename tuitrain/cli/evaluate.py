@@ -11,7 +11,7 @@ import typer
 
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
-from tuitrain.cli.find import RunArgument, RunsDirOption, find
+from tuitrain.cli.find import RunArgument, RunsDirOption, find, find_trained
 
 if TYPE_CHECKING:
     from tuitrain.workers.evaluator import EvalResult
@@ -47,11 +47,17 @@ def evaluate(
 ) -> None:
     """Play episodes greedily and print mean return with its 95 % confidence interval.
 
+    `latest` and a name without number mean the newest run that has a checkpoint, unless a newer one
+    is running.
+
     A video needs `pip install 'tuitrain[video]'` and an environment that can be rendered.
     """
+    from tuitrain.supervisor.process import printable
     from tuitrain.video import VideoError, ready
 
-    found = find(run, runs_dir)
+    found, told = (find(run, runs_dir), "") if checkpoint else find_trained(run, runs_dir)
+    if told:
+        typer.echo(printable(told), err=True)
     if video is not None:
         try:
             ready(video)
@@ -102,6 +108,6 @@ def _in_words(result: EvalResult) -> str:
         return f"return {result.return_mean:.4g} (1 episode, length {result.length_mean:.4g}{cut})"
     return (
         f"return {result.return_mean:.4g} ± {result.return_ci95:.3g} (95 % CI, "
-        f"{result.episodes} episodes, {result.return_min:.4g} to {result.return_max:.4g}, "
+        f"{result.episodes} episodes, min {result.return_min:.4g}, max {result.return_max:.4g}, "
         f"mean length {result.length_mean:.4g}{cut})"
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from tuitrain.cli.errors import Refused
 from tuitrain.config.runs import RunFolder, RunFolderError, find_run, list_runs
 from tuitrain.supervisor.house import Tenant, tenants
 
@@ -24,6 +25,10 @@ RunsDirOption = Annotated[
         "--runs-dir", envvar=RUNS_DIR_VARIABLE, help="Folder of the run folders (run.out_dir)."
     ),
 ]
+
+
+_MAX_REASON = 160
+"""Characters of why a run ended, where that is not what was asked."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,58 @@ def find(text: str, runs_dir: Path) -> Found:
                 return Found(RunFolder(Path(tenant.run_dir)), tenant)
         raise
     return Found(folder, _tenant_of(folder, living))
+
+
+def find_trained(text: str, runs_dir: Path) -> tuple[Found, str]:
+    """The run meant by `text`, or where that has ended without a checkpoint, an older one with one.
+
+    An older one only where nobody named a single run: for `latest` and for a name without number.
+
+    Returns:
+        The run, and what to tell of it, or "".
+
+    Raises:
+        RunFolderError: there is none.
+        Refused: it has no checkpoint; says why, and which run has one.
+    """
+    found = find(text, runs_dir)
+    folder = found.folder
+    if _has_checkpoint(folder):
+        return found, ""
+    if found.tenant is not None:
+        raise Refused(
+            f"{folder.name} has no checkpoint yet; `tuitrain checkpoint {folder.name}` makes one"
+        )
+    kin = folder.name.rpartition("-")[0]
+    others = [
+        run
+        for run in list_runs(folder.path.parent)
+        if _has_checkpoint(run) and (text == "latest" or run.name.rpartition("-")[0] == kin)
+    ]
+    why = f"{folder.name} {_end_of(folder)} and has no checkpoint"
+    if not others:
+        raise Refused(f"{why}; no other run of {folder.path.parent} that is meant has one")
+    newest = others[-1]
+    if text not in ("latest", kin):
+        raise Refused(f"{why}; the newest run of {kin} with one is {newest.name}")
+    chosen = RunFolder(newest.path.absolute())
+    return Found(
+        chosen, _tenant_of(chosen, tenants())
+    ), f"{why}; {newest.name} is the newest with one"
+
+
+def _has_checkpoint(folder: RunFolder) -> bool:
+    return any(folder.checkpoints.glob("ckpt-*"))
+
+
+def _end_of(folder: RunFolder) -> str:
+    """How a run without a checkpoint ended, as the end of a sentence."""
+    summary = folder.read_summary()
+    if summary is None:
+        return "was killed"
+    when = " at its start" if summary["state"] == "failed" and not summary["steps"] else ""
+    first = next(iter(str(summary["reason"]).splitlines()), "")
+    return f"{summary['state']}{when} ({first[:_MAX_REASON]})"
 
 
 def every(runs_dir: Path) -> list[Found]:

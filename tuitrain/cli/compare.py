@@ -237,7 +237,7 @@ def _conclude(store: Store, late_margin: float | None, scales: Scales, as_json: 
             plot(analysis, drawn, drawn.with_suffix(".png"))
             typer.echo(f"curves: {drawn}, and as PNG beside it", err=True)
         except NoMatplotlib as error:
-            write_atomically(drawn, plain(analysis))
+            write_atomically(drawn, plain(analysis), for_others=True)
             typer.echo(f"curves: {drawn} ({error})", err=True)
     return bool(analysis.missing)
 

@@ -16,6 +16,7 @@ from tuitrain.config.runs import RunFolder, write_atomically
 if TYPE_CHECKING:
     from tuitrain.experiments.analysis import Analysis
 
+PAGE_NAME = "report.html"
 _PAGE = "<!doctype html>"
 
 
@@ -29,14 +30,19 @@ def report(
             "means its answers and its finished runs.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The page; an older report there is replaced.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The page; an older one there is replaced. [report.html in the folder of the run "
+            "or comparison; of several report.html here, if there is none yet]",
+        ),
+    ] = None,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
 ) -> None:
     """Write runs as one HTML page: summary, curves, config differences, checks, events.
 
-    The page needs no network and no other file. Ended and living runs will do.
+    The page needs no network and no other file. Ended and living runs will do. It may be read by
+    whom the umask lets read it, but a run's folder is its owner's alone: hand on a copy, or --out.
 
     \b
     Examples:
@@ -52,13 +58,14 @@ def report(
     given = runs or ["latest"]
     folders = [folder for text in given for folder in _folders(text, runs_dir)]
     unique = list({folder.path.resolve(): folder for folder in folders}.values())
+    out = _default_out(given, unique) if out is None else out
     _check_out(out)
     found = [analysis for text in given if (analysis := _analysis(text)) is not None]
     answers = [line for analysis in found for line in lines_of(analysis)]
     compared = [chart for analysis in found for chart in charts_of(analysis)]
     text = page([read_run(folder) for folder in unique], time.time(), answers, compared)
     try:
-        write_atomically(out, text)
+        write_atomically(out, text, for_others=True)
     except OSError as error:
         raise Refused(f"{out} (--out) cannot be written: {error.strerror}") from error
     count = f"{len(unique)} runs" if len(unique) > 1 else unique[0].name
@@ -95,6 +102,16 @@ def _analysis(text: str) -> Analysis | None:
     except PlanError as error:
         raise Refused(str(error)) from error
     return None if plan is None else analyse(plan, store.results())
+
+
+def _default_out(given: list[str], folders: list[RunFolder]) -> Path:
+    """In the folder of what is reported, where that is one; no page of others is overwritten."""
+    if len(given) == 1:
+        return (Path(given[0]) if _is_comparison(given[0]) else folders[0].path) / PAGE_NAME
+    out = Path(PAGE_NAME)
+    if out.exists() or out.is_symlink():
+        raise Refused(f"{out} exists and is not overwritten unless --out {out} says so")
+    return out
 
 
 def _check_out(out: Path) -> None:

@@ -275,13 +275,21 @@ def find_run(text: str, out_dir: Path | str = "runs") -> RunFolder:
     )
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file by a rename, so that a reader sees the old or the new text, never half."""
+def write_atomically(path: Path, text: str, *, for_others: bool = False) -> None:
+    """Replace a file by a rename, so that a reader sees the old or the new text, never half.
+
+    Args:
+        for_others: who may read it is left to the umask, as of any new file; otherwise nobody else.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
+            if for_others:
+                mask = os.umask(0o077)
+                os.umask(mask)
+                os.fchmod(file.fileno(), 0o666 & ~mask)
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -316,7 +317,8 @@ def test_report_of_runs_by_name(in_tmp: Path) -> None:
     made(in_tmp / "runs")
     made(in_tmp / "runs", lr=0.5)
     assert "r-0002" in call()
-    assert "<title>r-0002" in (in_tmp / "report.html").read_text()
+    assert "<title>r-0002" in (in_tmp / "runs" / "r-0002" / "report.html").read_text()
+    assert not (in_tmp / "report.html").exists()
     assert "2 runs" in call("r-0001", "latest", "runs/r-0002", "--out", "two.html")
     assert "<title>2 runs" in (in_tmp / "two.html").read_text()
 
@@ -333,10 +335,11 @@ def test_report_of_a_comparison_is_of_its_finished_runs(in_tmp: Path) -> None:
             run = made(store.runs)
             store.add(Result(Cell(arm, "", 1), state, EVIL, run.name, 1, 1.0, curves))
     assert "r-0001" in call("c")
-    found = Page((in_tmp / "report.html").read_text())
+    report = in_tmp / "c" / "report.html"
+    found = Page(report.read_text())
     assert "final return" in found.text
     assert "b seed 1: failed" in found.text
-    section = (in_tmp / "report.html").read_text().partition("<h2>Summary")[0]
+    section = report.read_text().partition("<h2>Summary")[0]
     assert section.count("<polyline") == 1, "a line for the arm that has runs"
     assert "a (1 run)" in section
     store.plan_json.write_text("{}")
@@ -352,3 +355,28 @@ def test_report_replaces_nothing_but_pages(in_tmp: Path) -> None:
     call("--out", "x.html")
     call("--out", "x.html")
     assert "no run" in call("nothing", code=2)
+
+
+def test_a_page_of_several_runs_overwrites_none_unasked(in_tmp: Path) -> None:
+    made(in_tmp / "runs")
+    made(in_tmp / "runs")
+    call("r-0001", "r-0002")
+    page = in_tmp / "report.html"
+    page.write_text("<!doctype html>another")
+    assert "not overwritten" in call("r-0001", "r-0002", code=2)
+    assert page.read_text() == "<!doctype html>another"
+    call("r-0001", "r-0002", "--out", "report.html")
+    assert "2 runs" in page.read_text()
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_page_may_be_read_by_whom_the_umask_lets(in_tmp: Path, mask: int) -> None:
+    made(in_tmp / "runs")
+    before = os.umask(mask)
+    try:
+        call("--out", "x.html")
+        assert os.umask(mask) == mask, "it stays as it was"
+    finally:
+        os.umask(before)
+    assert (in_tmp / "x.html").stat().st_mode & 0o777 == 0o666 & ~mask
+    assert (in_tmp / "runs" / "r-0001" / "config.toml").stat().st_mode & 0o077 == 0

@@ -23,7 +23,7 @@ from tuitrain.config.schema import Config
 from tuitrain.replay import segment
 from tuitrain.schedules import RoleSpec
 from tuitrain.supervisor.snapshot import PolicyPlan
-from tuitrain.workers.child import ChildArgs
+from tuitrain.workers.child import ChildArgs, Refused
 from tuitrain.workers.link import Link
 
 SPEC_HASH = "the run's spec"
@@ -182,6 +182,8 @@ def fault(do: str, link: Link) -> None:
     """What happens once the file `go` is in the run folder."""
     if do == "raise":
         raise ValueError("the \x1b[31mreason\x1b[0m")
+    if do == "refuse":
+        raise Refused from ValueError("the reason")
     if do == "raise without streams":
         for fd in (0, 1, 2):
             os.close(fd)

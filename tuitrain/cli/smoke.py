@@ -183,8 +183,9 @@ def _with_cause(folder: RunFolder, problem: str) -> str:
 
     for event in reversed(list(read_jsonl(folder.events_jsonl, last=50))):
         data = event.get("data") or {}
-        if event.get("level") == "error" and (data.get("traceback") or data.get("log")):
-            more = (data.get("traceback") or "").splitlines() or data["log"]
+        trace = data.get("traceback")  # "" where the message says all
+        if event.get("level") == "error" and (trace is not None or data.get("log")):
+            more = data["log"] if trace is None else trace.splitlines()
             return "\n".join([printable(event["text"]), *map(printable, more)])
     return printable(problem)
 

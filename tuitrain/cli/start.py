@@ -72,9 +72,9 @@ def _show_cause(folder: RunFolder) -> None:
 
     for event in reversed(list(read_jsonl(folder.events_jsonl, last=50))):
         data = event.get("data") or {}
-        if event.get("level") == "error" and (data.get("traceback") or data.get("log")):
-            lines = (data.get("traceback") or "").splitlines() or data["log"]
-            for line in lines:
+        trace = data.get("traceback")  # "" where the message says all
+        if event.get("level") == "error" and (trace is not None or data.get("log")):
+            for line in data["log"] if trace is None else trace.splitlines():
                 typer.echo(f"    {printable(line)}", err=True)
             return
 

@@ -302,7 +302,7 @@ def _run_events(run: RunFiles, opened: bool) -> str:
         text = escape(str(event.get("text", "")))
         data = event.get("data")
         traceback = data.get("traceback") if isinstance(data, Mapping) else None
-        if isinstance(traceback, str):
+        if isinstance(traceback, str) and traceback:
             text += f"<pre>{escape(traceback)}</pre>"
         rows.append(
             [

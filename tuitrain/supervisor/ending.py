@@ -25,6 +25,8 @@ class End:
     """Why a run ends.
 
     Attributes:
+        reason: in full, for the summary and whoever has started the run.
+        brief: the same in a few words, for events, where the reason is an event of its own.
         checkpoint: whether the learner saves before it stops.
         hard: workers are killed without being asked.
     """
@@ -33,3 +35,4 @@ class End:
     reason: str
     checkpoint: bool = True
     hard: bool = False
+    brief: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.process import printable
 
 
@@ -27,6 +28,12 @@ class Failure:
         reason = f": {self.error_type}: {self.message}" if self.error_type else ""
         text = f"{self.worker} ({self.role}) failed, {self.how}{reason}"
         return printable(" ".join(text.split()))
+
+    def end(self) -> End:
+        """The end of the run because of it; by then the headline has been told."""
+        kind = f": {self.error_type}" if self.error_type else ""
+        brief = f"{self.worker} ({self.role}) failed, {self.how}{kind}"
+        return End("failed", self.headline(), brief=printable(" ".join(brief.split())))
 
     def data(self) -> dict[str, Any]:
         """All of it, for events.jsonl and summary.json."""

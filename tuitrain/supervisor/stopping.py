@@ -23,7 +23,7 @@ async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End
     run.view.state = "stopping"
     run.crew.stopping = True
     if run.crew.alive():
-        run.tell(f"stopping: {end.reason}")
+        run.tell(f"stopping: {end.brief or end.reason}")
     run.publish_snapshot()
     if end.hard:
         run.hard.set()
@@ -46,7 +46,7 @@ async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End
     if end.state == "failed" or run.hard.is_set():
         return end
     if run.failure is not None:
-        return End("failed", run.failure.headline())
+        return run.failure.end()
     if outcome is not None and outcome.refused:
         name, why = next(iter(outcome.refused.items()))
         return End("failed", f"{name} could not save: {why}")

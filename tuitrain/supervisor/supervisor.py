@@ -264,7 +264,7 @@ class Supervisor(Run):
     def _on_failure(self, failure: Failure) -> None:
         self.failure = self.failure or failure
         self._report(failure)
-        self.request_end(End("failed", failure.headline()))
+        self.request_end(failure.end())
 
     def _on_late_failure(self, failure: Failure) -> None:
         self._report(failure)
@@ -354,8 +354,8 @@ class Supervisor(Run):
         self._attempt("remove shared memory", lambda: self.plan.unlink(self.run_id))
         self._attempt("put the config back", self._restore_config)
         self.view.state, self.reason = end.state, end.reason
-        level = "error" if end.state == "failed" else "info"
-        self.journal.event(f"{end.state}: {end.reason}", level=level)  # type: ignore[arg-type]
+        text = f"{end.state}: {end.brief or end.reason}"
+        self.journal.event(text, level="error" if end.state == "failed" else "info")
         summary = summarise(self, end)
         self._attempt("write the summary", lambda: write_summary(self.folder, summary))
         await self.unattended.finish()

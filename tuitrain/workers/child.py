@@ -33,6 +33,13 @@ MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 6_000
 
 
+class Refused(Exception):
+    """A worker will not begin, for a reason that its cause says in full.
+
+    The cause is told as the failure, without its traceback: that is in the log.
+    """
+
+
 @dataclass
 class ChildArgs:
     """What a worker is started with. Picklable while a process is being spawned, only then.
@@ -143,13 +150,16 @@ def _redirect_output(log_path: str) -> list[LogFile]:
 
 
 def _report_failure(control: Connection, error: BaseException) -> None:
+    refused = isinstance(error, Refused)
+    if refused and error.__cause__ is not None:
+        error = error.__cause__
     text = "".join(traceback.format_exception(error))
     words = _words(error)
     for part in (1, 4, 16):  # what is no ASCII takes up to six bytes a character
         failed = messages.Failed(
             error_type=type(error).__name__,
             message=_encodable(words[: MAX_MESSAGE_CHARS // part]),
-            traceback=_encodable(text[-MAX_TRACEBACK_CHARS // part :]),
+            traceback="" if refused else _encodable(text[-MAX_TRACEBACK_CHARS // part :]),
         )
         with suppress(OSError, ValueError):
             control.send_bytes(messages.encode(failed))

@@ -52,6 +52,21 @@ async def test_a_failing_worker_is_named_with_its_cause(
             assert sum(e["level"] == "error" for e in run.events) == 2  # cause and end
 
 
+async def test_a_refusal_is_told_once_and_its_traceback_is_in_the_log_only(tmp_path: Path) -> None:
+    async with running(tmp_path, {"learner": WORK, "a0": {"do": "refuse"}}) as run:
+        await run.up()
+        assert await run.end() == 3
+        told = [e for e in run.events if "ValueError: the reason" in e["text"]]
+        assert [e["source"] for e in told] == ["a0"]
+        assert told[0]["data"]["traceback"] == ""
+        assert told[0]["data"]["error_type"] == "ValueError"
+        assert "ValueError: the reason" in told[0]["data"]["log"]
+        ends = [e["text"] for e in run.events if e["text"].startswith(("stopping: ", "failed: "))]
+        brief = "a0 (actor) failed, exit code 1: ValueError"
+        assert ends == [f"stopping: {brief}", f"failed: {brief}"]
+        assert run.summary["reason"] == run.summary["cause"] == f"{brief}: the reason"
+
+
 @pytest.mark.parametrize("do", ["raise without streams", "raise unencodable"])
 async def test_a_failure_is_told_whatever_state_the_process_is_in(tmp_path: Path, do: str) -> None:
     async with running(tmp_path, {"learner": WORK, "a0": {"do": do}}) as run:

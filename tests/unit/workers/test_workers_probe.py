@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tuitrain.config.load import ConfigError, config_from
 from tuitrain.config.resolve import resolve
+from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec, Part, PolicySpec
-from tuitrain.workers.probe import probe, seen
+from tuitrain.workers import probe as module
+from tuitrain.workers.child import Refused
+from tuitrain.workers.probe import probe, run, says_all, seen
 
 PLAIN = PolicySpec((4,), "float32", 2, ("a",))
 PARTS = (
@@ -57,3 +61,74 @@ def test_rules_that_count_agents_are_checked_when_their_number_is_known(
         update={"policies": config.policies.model_copy(update={"map": "each"})}
     )
     assert len(probe(alone, tmp_path)["spec"]["policies"]) == 3
+
+
+ENVS = """
+import gymnasium
+from gymnasium import spaces
+
+class Reads(gymnasium.Env):
+    observation_space, action_space = spaces.Text(5), spaces.Discrete(2)
+
+class Breaks(gymnasium.Env):
+    observation_space, action_space = spaces.Box(0, 1, (2,)), spaces.Discrete(2)
+    def reset(self, *, seed=None, options=None):
+        raise OSError("no such level")
+
+def fails():
+    raise OSError("no such level")
+
+def refuses():
+    from tuitrain.envs.spaces import EnvError
+    raise EnvError("no such level")
+"""
+
+
+@pytest.mark.parametrize(
+    ("env", "error", "all_said"),
+    [
+        ("envs.py:Reads", EnvError, True),
+        ("envs.py:Nowhere", EnvError, True),
+        ("nowhere:make", EnvError, True),
+        ("CartPoll-v1", EnvError, True),
+        ("envs.py:fails", EnvError, False),
+        ("envs.py:refuses", EnvError, False),
+        ("envs.py:Breaks", OSError, False),
+        ("typo.py:make", EnvError, False),
+    ],
+)
+def test_a_traceback_without_the_users_code_is_spared_them(
+    env: str,
+    error: type[Exception],
+    all_said: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "envs.py").write_text(ENVS)
+    (tmp_path / "typo.py").write_text("def make(:\n")
+    monkeypatch.chdir(tmp_path)
+    args: Any = SimpleNamespace(config=config_from({"env": {"id": env}}), run_dir=str(tmp_path))
+    link: Any = None
+    with pytest.raises(Refused if all_said else error) as told:
+        run(args, link)
+    if all_said:
+        assert isinstance(told.value.__cause__, error)
+
+
+def test_a_fault_of_our_own_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*given: object) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(module, "inspect", broken)
+    args: Any = SimpleNamespace(config=config_from({}), run_dir=str(tmp_path))
+    link: Any = None
+    with pytest.raises(KeyError):
+        run(args, link)
+    assert not says_all(KeyError("x").with_traceback(_here()))
+
+
+def _here() -> Any:
+    try:
+        raise ValueError
+    except ValueError as error:
+        return error.__traceback__

@@ -190,7 +190,7 @@ class ReplayReader:
         if window is not self._window:
             raise ValueError("the window is not pinned any more: sample from what pin() returned")
         if not window.sampleable:
-            raise self._nothing(window)
+            raise NothingToSample(self.why_nothing(window))
         index, size = self._index, batch_size * batches
         out, batch = self._slots.get((slot, size)) or self._allocate(slot, size)
         if self._priorities is None:
@@ -288,14 +288,15 @@ class ReplayReader:
         self._slots[slot, size] = out, batch
         return out, batch
 
-    def _nothing(self, window: Window) -> NothingToSample:
+    def why_nothing(self, window: Window) -> str:
+        """Why no transition of a window may be drawn, if none may."""
         who = f"replay of policy {self._layout.policy!r}"
         rows = int((window.head - window.low).sum())
         if not rows:
-            return NothingToSample(
+            return (
                 f"{who}: the window is empty (no committed row, or all are older than the capacity)"
             )
-        return NothingToSample(
+        return (
             f"{who}: none of the {rows} rows in the window begins a transition of "
             f"{self._layout.n_step} step(s) whose next row is committed and is in the same episode"
         )

@@ -48,8 +48,13 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
         if not any(counts.values()):
             if limiter.ended() and not any(due().values()):  # the last rows came in between
                 break
+            # Who asks for evaluations asks in time, though others learn what is evaluated.
+            desk.evaluate()
             board.learner_waits[learner.index] = 1
-            link.wait(lambda: any(due().values()) or limiter.ended(), "data: no update is due")
+            link.wait(
+                lambda: any(due().values()) or limiter.ended() or desk.evaluation_due(),
+                "data: no update is due",
+            )
             board.learner_waits[learner.index] = 0
             continue
         for bundle in learner.bundles:

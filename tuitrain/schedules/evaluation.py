@@ -34,10 +34,14 @@ class EvaluationClock:
 
     def due(self, steps: int) -> bool:
         """Whether `steps` has passed the next multiple; a yes moves the clock on."""
-        if steps < self._next:
+        if not self.passed(steps):
             return False
         self._next = (steps // self._every + 1) * self._every
         return True
+
+    def passed(self, steps: int) -> bool:
+        """What ``due`` would say; the clock stays."""
+        return steps >= self._next
 
 
 def request(board: Board, steps: int, *, final: bool) -> int:

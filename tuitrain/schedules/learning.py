@@ -44,6 +44,7 @@ class LearnerDesk:
         self._link = link
         self._one_version = one_version
         self._clock = EvaluationClock(blueprint.config.eval.every_steps, blueprint.base.steps)
+        self._evaluates = blueprint.config.eval.enabled and not learner.index
         self.reporter = Reporter(link, time.monotonic, learner=learner)
         self.conductor, *self.other_learners = learner_names(blueprint.n_learners)
         self.actor_names = [f"a{i}" for i in range(blueprint.n_actors)]
@@ -71,9 +72,13 @@ class LearnerDesk:
         self._learner.publish(self._limiter.totals().steps)
         self._link.counters.phases.enter(phase)
 
+    def evaluation_due(self) -> bool:
+        """Whether ``evaluate`` would ask for one."""
+        return self._evaluates and self._clock.passed(self._limiter.totals().steps)
+
     def evaluate(self, *, final: bool = False) -> None:
         """Ask for an evaluation of what is published, if one is due or it is the run's last."""
-        if self._learner.index or not self._blueprint.config.eval.enabled:
+        if not self._evaluates:
             return
         steps = self._limiter.totals().steps
         if final or self._clock.due(steps):

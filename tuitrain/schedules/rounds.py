@@ -117,6 +117,7 @@ class Reporter:
         self._learner = learner
         self._reductions = reductions or {}
         self._told_refused = False
+        self._told_forgone: set[str] = set()
         self._steps = 0
         self._next_s = 0.0
         link.before_beat = self.count
@@ -155,6 +156,12 @@ class Reporter:
         if self._learner is not None:
             for record in self._learner.records(RECORD_EVERY_S):
                 self._link.record(record)
+            for name, part in self._learner.policies.items():
+                if part.trouble and name not in self._told_forgone:
+                    self._told_forgone.add(name)
+                    self._link.notice(
+                        f"an update is left out, as others may be: {part.trouble}", "warning"
+                    )
 
     def last(self) -> None:
         """Records of whatever has happened since the ones before."""

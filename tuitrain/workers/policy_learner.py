@@ -104,12 +104,26 @@ class PolicyLearner:
         self._drawn: deque[TensorBatch] = deque()
         self._drawn_rows: deque[tuple[Int, Int]] = deque()
         """Cells and rows of each of them, if their TD errors become priorities."""
+        self.forgone = 0
+        """Updates that were due when nothing could be drawn; see ``forgo``."""
+        self.trouble = ""
+        """Why the first of them could not be made."""
         self.measured_updates = 0
         """`dqn.updates` when ``measure`` was called last."""
 
     def pin(self, inserts: int) -> Window:
         """Pin what may be sampled: all but rows older than the capacity by this count."""
         return self.reader.pin(max(0, inserts - self._capacity))
+
+    def forgo(self, window: Window) -> None:
+        """Let an update go, since nothing in `window` can be drawn.
+
+        Of an agent that is seldom there, or whose moves mostly lead into a wait, transitions are
+        counted that cannot be drawn yet, or never. Were their updates owed, the actors would in the
+        end wait for a learner that waits for them.
+        """
+        self.forgone += 1
+        self.trouble = self.trouble or self.reader.why_nothing(window)
 
     @property
     def must_draw(self) -> bool:

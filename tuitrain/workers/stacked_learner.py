@@ -34,25 +34,34 @@ class StackedLearner:
         """Whether ``draw`` must come before the next ``update``."""
         return not self._drawn
 
-    def draw(self, inserts: Sequence[int], updates: int, phases: Phases = UNTIMED) -> None:
+    def draw(self, inserts: Sequence[int], updates: int, phases: Phases = UNTIMED) -> bool:
         """Draw the batches of the next `updates` updates of all, or of the first of them.
 
         Args:
             inserts: transitions committed so far, per policy of the run.
+
+        Returns:
+            False, and nothing is drawn, if one of them has nothing to draw from.
         """
-        drawn = []
-        for part, kept in zip(self._parts, self._drawn_rows, strict=True):
-            window = part.window or part.pin(inserts[part.place])
-            try:
-                batch, rows = part.sample(window, updates, phases)
-                drawn.append(batch)
-            finally:
+        windows = [part.window or part.pin(inserts[part.place]) for part in self._parts]
+        try:
+            if not all(window.sampleable for window in windows):
+                return False
+            sampled = [
+                part.sample(window, updates, phases)
+                for part, window in zip(self._parts, windows, strict=True)
+            ]
+        finally:
+            for part in self._parts:
                 if part.window is None:
                     part.reader.unpin()
+        drawn = [batch for batch, _ in sampled]
+        for kept, (_, rows) in zip(self._drawn_rows, sampled, strict=True):
             kept.extend(rows)
         phases.enter("copy")
         batches = len(drawn[0].action) // self._parts[0].config.batch_size
         self._drawn.extend(stack_batches(drawn, batches))
+        return True
 
     def update(self, phases: Phases = UNTIMED) -> None:
         """One gradient step of each on batches that have been drawn."""

@@ -85,6 +85,7 @@ class Run:
             wake_actors=nothing,
             publish=publish,
             evaluate=nothing,
+            evaluation_due=lambda: False,
             publish_last=publish,
             finish=finish,
             reporter=SimpleNamespace(updates=nothing),

@@ -18,10 +18,9 @@ from tuitrain.learning.stack_memory import StackMemory
 from tuitrain.metrics.counters import UNTIMED, Phases
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.policy_learner import PolicyLearner
+from tuitrain.workers.resuming import CHECKPOINT_SCHEMA
 from tuitrain.workers.stacked_learner import StackedLearner
 from tuitrain.workers.stores import Stores
-
-CHECKPOINT_SCHEMA = 1
 
 
 class Learner:
@@ -85,15 +84,14 @@ class Learner:
     def step(self, policy: str, phases: Phases = UNTIMED, *, sure: int = 1) -> None:
         """One update of `policy` from its open window, or from one pinned for the draw.
 
-        Where nothing can be drawn the update is let go, and counted: ``PolicyLearner.forgo``.
-
         Args:
             sure: updates that will be made in any case, this one included; their batches may be
                 drawn together.
         """
         learner = self.policies[policy]
-        if not learner.must_draw or self._draw(learner, sure, phases):
-            learner.update(phases)
+        if learner.must_draw:
+            self._draw(learner, sure, phases)
+        learner.update(phases)
 
     def step_together(
         self, bundle: tuple[str, ...], phases: Phases = UNTIMED, *, sure: int = 1
@@ -103,25 +101,21 @@ class Learner:
             self.step(bundle[0], phases, sure=sure)
             return
         stack = self._stacks[bundle]
-        if not stack.must_draw or stack.draw(self.stores.limiter.totals().inserts, sure, phases):
-            stack.update(phases)
-            return
-        for name in bundle:  # somebody has nothing to draw: the others go on alone
-            self.step(name, phases)
+        if stack.must_draw:
+            inserts = self.stores.limiter.totals().inserts
+            stack.draw(inserts, sure, phases)
+        stack.update(phases)
 
-    def _draw(self, learner: PolicyLearner, updates: int, phases: Phases) -> bool:
-        window = learner.window
-        if window is None:
-            window = learner.pin(self.stores.limiter.totals().inserts[learner.place])
+    def _draw(self, learner: PolicyLearner, updates: int, phases: Phases) -> None:
+        if learner.window is not None:
+            learner.draw(learner.window, updates, phases)
+            return
+        inserts = self.stores.limiter.totals().inserts[learner.place]
+        window = learner.pin(inserts)
         try:
-            if window.sampleable:
-                learner.draw(window, updates, phases)
-            else:
-                learner.forgo(window)
-            return bool(window.sampleable)
+            learner.draw(window, updates, phases)
         finally:
-            if learner.window is None:
-                learner.reader.unpin()
+            learner.reader.unpin()
 
     def publish(self, steps: int) -> None:
         """Publish every policy's weights; `steps` is the environment-step count they belong to."""
@@ -145,7 +139,6 @@ class Learner:
                 f"rejects/{name}": rejects,
                 f"sampleable/{name}": learner.reader.sampleable,
                 f"stale_priorities/{name}": learner.reader.stale_priorities,
-                f"forgone/{name}": learner.forgone,
             }
         return out
 
@@ -235,12 +228,7 @@ class Learner:
         }
 
     def _restore(self, path: Path) -> None:
+        """Take over a checkpoint. The probe has seen that it fits."""
         payload = load(path)
-        if payload["schema"] != CHECKPOINT_SCHEMA:
-            raise RuntimeError(f"{path} has checkpoint schema {payload['schema']}, not 1")
-        if payload["spec_hash"] != self.blueprint.spec.spec_hash():
-            raise RuntimeError(
-                f"{path} was made with another environment or number of frames than this run has"
-            )
         for name, learner in self.policies.items():
             learner.dqn.load_state_dict(payload["policies"][name]["dqn"])

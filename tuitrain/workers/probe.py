@@ -6,47 +6,30 @@ happen in the supervisor. Its report is what a ``Blueprint`` is made from.
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import gymnasium
 import torch
 
-import tuitrain
-from tuitrain.checkpoint import newest
-from tuitrain.config.problems import ConfigError
+from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.rules import check
 from tuitrain.config.schema import Config, PoliciesConfig
 from tuitrain.envs.make import inspect
-from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec, PolicySpec
-from tuitrain.learning.bodies import NetworkError
 from tuitrain.learning.flatten import layout_of
-from tuitrain.workers.blueprint import REPORT_NAME, Base
+from tuitrain.workers.blueprint import REPORT_NAME
 from tuitrain.workers.build import network_for
-from tuitrain.workers.child import ChildArgs, Refused
+from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.link import Link
+from tuitrain.workers.resuming import check_environment, check_network, read_base
 
 
 def run(args: ChildArgs, link: Link) -> None:
-    """Leave the report in the run folder, say so, and end.
-
-    Raises:
-        Refused: environment, network or config cannot be used, and no code of the user's took part
-            in finding that out: the traceback would show tuitrain's own lines only.
-    """
-    try:
-        report = probe(args.config, Path(args.run_dir))
-    except (EnvError, NetworkError, ConfigError) as error:
-        if says_all(error):
-            raise Refused from error
-        raise
+    """Leave the report in the run folder, say so, and end."""
+    report = probe(args.config, Path(args.run_dir))
     for reason in report.pop("skipped"):
         link.notice(f"a checkpoint was not used: {reason}", "warning")
     for text in seen(EnvSpec.from_dict(report["spec"])):
@@ -66,12 +49,18 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
 
     Raises:
         whatever the environment or network factory raises; UnsupportedSpace; ConfigError if values
-            do not go together, now that it is known how many agents share a policy.
+            do not go together, now that it is known which policies there are and how many agents
+            share one; CannotResume if the run's checkpoint was made with something else.
     """
     spec = inspect(config.env, config.policies.map)
     _check_with_agents(config, spec)
-    weights = {p: layout_of(network_for(config, spec, p)).to_dict() for p in spec.policies}
-    base, skipped = read_base(run_dir / "checkpoints")
+    base, checkpoint, skipped = read_base(run_dir / "checkpoints")
+    check_environment(checkpoint, spec)
+    weights = {}
+    for name in spec.policies:
+        network = network_for(config, spec, name)
+        check_network(checkpoint, name, network)
+        weights[name] = layout_of(network).to_dict()
     return {
         "spec": spec.to_dict(),
         "weights": weights,
@@ -81,36 +70,16 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
     }
 
 
-def says_all(error: BaseException) -> bool:
-    """Whether neither the error nor what has led to it comes from code of the user's."""
-    seen: BaseException | None = error
-    while seen is not None:
-        # the message of a syntax error lacks the line that its traceback shows
-        if isinstance(seen, SyntaxError) or not all(map(_is_ours, _files(seen.__traceback__))):
-            return False
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
-    return True
-
-
-_OURS = tuple(f"{Path(str(package.__file__)).parent}{os.sep}" for package in (tuitrain, gymnasium))
-"""Folders of those who explain in words what they refuse."""
-
-
-def _is_ours(file: str) -> bool:
-    return file.startswith((*_OURS, "<frozen importlib")) or file == importlib.__file__
-
-
-def _files(trace: TracebackType | None) -> Iterator[str]:
-    while trace is not None:
-        yield trace.tb_frame.f_code.co_filename
-        trace = trace.tb_next
-
-
 def _check_with_agents(config: Config, spec: EnvSpec) -> None:
-    """The rules between keys once more: `policies.map` may have left open who shares a policy."""
+    """The rules between keys once more: `policies.map` may have left open who shares a policy,
+    and which policies there are."""
     named = {agent: name for name, policy in spec.policies.items() for agent in policy.agents}
     settled = config.model_copy(update={"policies": PoliciesConfig(map=named)})
     problems = check(settled)
+    wanted, names = config.stop.policy, ", ".join(spec.policies)
+    if wanted is not None and wanted not in spec.policies:
+        what = f"must be one of the run's policies ({names})."
+        problems.append(Problem("stop.policy", f'"{wanted}"', what))
     if problems:
         raise ConfigError(problems, f"config with {len(named)} agents")
 
@@ -159,24 +128,3 @@ def resolve_device(device: str) -> str:
                 f"learner.device = {device!r}, but there are {torch.cuda.device_count()} devices"
             )
     return device
-
-
-def read_base(folder: Path) -> tuple[Base, list[str]]:
-    """Counters of the newest good checkpoint, or zeros; and why newer ones were passed over.
-
-    Raises:
-        CheckpointError: there are checkpoints, but all are damaged.
-    """
-    found = newest(folder) if folder.is_dir() else None
-    if found is None:
-        return Base(), []
-    path, payload, skipped = found
-    base = Base(
-        session=payload["session"] + 1,
-        steps=payload["steps"],
-        inserts=payload["inserts"],
-        updates=payload["updates"],
-        versions=payload["versions"],
-        checkpoint=str(path),
-    )
-    return base, skipped

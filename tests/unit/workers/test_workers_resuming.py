@@ -1,0 +1,95 @@
+"""A run goes on only from a checkpoint of its own environment and networks, and is told early."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.workers.one_actor import one_actor
+from tuitrain.checkpoint import load, save
+from tuitrain.config.load import config_from
+from tuitrain.config.problems import ConfigError
+from tuitrain.config.resolve import resolve
+from tuitrain.config.schema import Config
+from tuitrain.envs.spec import EnvSpec, PolicySpec
+from tuitrain.workers.learner import Learner
+from tuitrain.workers.probe import probe
+from tuitrain.workers.resuming import CannotResume, check_environment, read_base
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> tuple[Config, Path]:
+    """A run's config and its folder, with a checkpoint."""
+    with one_actor(tmp_path) as (blueprint, stores):
+        Learner(blueprint, stores).save()
+        return blueprint.config, tmp_path
+
+
+def changed(config: Config, table: str, **values: Any) -> Config:
+    part = getattr(config, table).model_copy(update=values)
+    return config.model_copy(update={table: part})
+
+
+def test_what_was_stored_before_policies_could_be_masked_is_gone_on_with(
+    stopped: tuple[Config, Path],
+) -> None:
+    config, folder = stopped
+    (path,) = (folder / "checkpoints").glob("*.pt")
+    payload = load(path)
+    for policy in payload["spec"]["policies"].values():
+        for later in ("masked", "absences", "parts"):
+            del policy[later]
+    payload["spec_hash"] = "of another form"
+    save(path.parent, payload, path.stem, 1)
+    report = probe(config, folder)
+    assert report["base"]["checkpoint"] == str(path)
+    (folder / "lock").unlink()
+    with one_actor(folder) as (blueprint, stores):
+        assert blueprint.base.session == 1
+        Learner(blueprint, stores)
+
+
+def test_another_environment_is_refused_by_the_fields_that_differ(
+    stopped: tuple[Config, Path],
+) -> None:
+    config, folder = stopped
+    with pytest.raises(CannotResume) as caught:
+        probe(changed(config, "env", n_frames=2), folder)
+    assert "n_frames: 2 here, 4 there" in str(caught.value)
+    assert "n_actions" not in str(caught.value)
+
+
+def test_a_checkpoint_of_masked_actions_is_not_one_without() -> None:
+    plain = PolicySpec((4,), "float32", 2, ("a",))
+    masked = PolicySpec((4,), "float32", 2, ("a",), masked=True)
+    payload = {"spec": EnvSpec("e", 1, {"a": masked}).to_dict()}
+    check_environment(payload, EnvSpec("e", 1, {"a": masked}))
+    with pytest.raises(CannotResume, match=r"policies\.a\.masked: False here, True there"):
+        check_environment(payload, EnvSpec("e", 1, {"a": plain}))
+
+
+def test_another_network_is_refused_by_the_tensors_that_differ(
+    stopped: tuple[Config, Path],
+) -> None:
+    config, folder = stopped
+    hidden = changed(config, "learner", network_kwargs={"hidden": [3]})
+    with pytest.raises(CannotResume, match=r"weights of default do not fit.*float32\[3"):
+        probe(hidden, folder)
+
+
+def test_a_checkpoint_of_another_form_is_refused(stopped: tuple[Config, Path]) -> None:
+    _, folder = stopped
+    (path,) = (folder / "checkpoints").glob("*.pt")
+    save(path.parent, load(path) | {"schema": 2}, path.stem, 1)
+    with pytest.raises(CannotResume, match="checkpoint schema 2; this version of tuitrain reads 1"):
+        read_base(path.parent)
+
+
+def test_rules_about_a_policy_that_there_is_not_are_refused_by_the_probe(tmp_path: Path) -> None:
+    tables = {"stop": {"eval_return": 1.0, "policy": "scouts"}}
+    config = resolve(config_from(tables), cores=2)
+    with pytest.raises(ConfigError, match=r'stop.policy = "scouts": must be one of .*\(default\)'):
+        probe(config, tmp_path)
+    assert probe(changed(config, "stop", policy="default"), tmp_path)["spec"]

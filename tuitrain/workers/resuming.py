@@ -1,0 +1,90 @@
+"""Where a run goes on: at its newest sound checkpoint, if that was made with what the run has now.
+
+The probe asks, so that a checkpoint that does not fit is refused before any worker is started.
+Environment and networks are compared as values, not by their hashes: what was stored before specs
+had some field is read as it was meant then.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from tuitrain.checkpoint import newest
+from tuitrain.envs.spec import EnvSpec
+from tuitrain.learning.saved import RestoreError, check_modules_fit
+from tuitrain.workers.blueprint import Base
+
+CHECKPOINT_SCHEMA = 1
+
+
+class CannotResume(RuntimeError):
+    """The checkpoint was made with another environment or network; the message says in what."""
+
+
+def read_base(folder: Path) -> tuple[Base, dict[str, Any], list[str]]:
+    """Counters and content of the newest good checkpoint, or zeros and nothing.
+
+    Returns:
+        Also one line for each newer checkpoint that was passed over because it is damaged.
+
+    Raises:
+        CheckpointError: there are checkpoints, but all are damaged.
+        CannotResume: it was written in another form.
+    """
+    found = newest(folder) if folder.is_dir() else None
+    if found is None:
+        return Base(), {}, []
+    path, payload, skipped = found
+    if payload["schema"] != CHECKPOINT_SCHEMA:
+        raise CannotResume(
+            f"{path} has checkpoint schema {payload['schema']}; this version of tuitrain reads "
+            f"{CHECKPOINT_SCHEMA}"
+        )
+    base = Base(
+        session=payload["session"] + 1,
+        steps=payload["steps"],
+        inserts=payload["inserts"],
+        updates=payload["updates"],
+        versions=payload["versions"],
+        checkpoint=str(path),
+    )
+    return base, payload, skipped
+
+
+def check_environment(payload: dict[str, Any], spec: EnvSpec) -> None:
+    """Raise ``CannotResume`` unless the checkpoint was made with this environment.
+
+    Args:
+        payload: of a checkpoint; empty if there is none, which always fits.
+    """
+    if not payload:
+        return
+    different = spec.differences(EnvSpec.from_dict(payload["spec"]))
+    if different:
+        raise CannotResume(
+            "the checkpoint was made with another environment than this run has now ("
+            f"here: now; there: in the checkpoint): {'; '.join(different)}; undo the change, or "
+            "launch a new run"
+        )
+
+
+def check_network(payload: dict[str, Any], policy: str, network: nn.Module) -> None:
+    """Raise ``CannotResume`` unless the checkpoint's weights of `policy` fit its network.
+
+    Args:
+        payload: as above.
+    """
+    if not payload:
+        return
+    stored = payload["policies"][policy]["dqn"]["online"]
+    try:
+        check_modules_fit("online", network.state_dict(), stored)
+    except RestoreError as error:
+        raise CannotResume(
+            f"the checkpoint's weights of {policy} do not fit the network that learner.network, "
+            f"learner.dueling and [algorithm] give now: {error}; undo the change, or launch a new "
+            "run"
+        ) from error

@@ -84,14 +84,15 @@ class Learner:
     def step(self, policy: str, phases: Phases = UNTIMED, *, sure: int = 1) -> None:
         """One update of `policy` from its open window, or from one pinned for the draw.
 
+        Where nothing can be drawn the update is let go, and counted: ``PolicyLearner.forgo``.
+
         Args:
             sure: updates that will be made in any case, this one included; their batches may be
                 drawn together.
         """
         learner = self.policies[policy]
-        if learner.must_draw:
-            self._draw(learner, sure, phases)
-        learner.update(phases)
+        if not learner.must_draw or self._draw(learner, sure, phases):
+            learner.update(phases)
 
     def step_together(
         self, bundle: tuple[str, ...], phases: Phases = UNTIMED, *, sure: int = 1
@@ -101,21 +102,25 @@ class Learner:
             self.step(bundle[0], phases, sure=sure)
             return
         stack = self._stacks[bundle]
-        if stack.must_draw:
-            inserts = self.stores.limiter.totals().inserts
-            stack.draw(inserts, sure, phases)
-        stack.update(phases)
-
-    def _draw(self, learner: PolicyLearner, updates: int, phases: Phases) -> None:
-        if learner.window is not None:
-            learner.draw(learner.window, updates, phases)
+        if not stack.must_draw or stack.draw(self.stores.limiter.totals().inserts, sure, phases):
+            stack.update(phases)
             return
-        inserts = self.stores.limiter.totals().inserts[learner.place]
-        window = learner.pin(inserts)
+        for name in bundle:  # somebody has nothing to draw: the others go on alone
+            self.step(name, phases)
+
+    def _draw(self, learner: PolicyLearner, updates: int, phases: Phases) -> bool:
+        window = learner.window
+        if window is None:
+            window = learner.pin(self.stores.limiter.totals().inserts[learner.place])
         try:
-            learner.draw(window, updates, phases)
+            if window.sampleable:
+                learner.draw(window, updates, phases)
+            else:
+                learner.forgo(window)
+            return bool(window.sampleable)
         finally:
-            learner.reader.unpin()
+            if learner.window is None:
+                learner.reader.unpin()
 
     def publish(self, steps: int) -> None:
         """Publish every policy's weights; `steps` is the environment-step count they belong to."""
@@ -139,6 +144,7 @@ class Learner:
                 f"rejects/{name}": rejects,
                 f"sampleable/{name}": learner.reader.sampleable,
                 f"stale_priorities/{name}": learner.reader.stale_priorities,
+                f"forgone/{name}": learner.forgone,
             }
         return out
 

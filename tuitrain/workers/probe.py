@@ -6,30 +6,47 @@ happen in the supervisor. Its report is what a ``Blueprint`` is made from.
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+import gymnasium
 import torch
 
+import tuitrain
 from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.rules import check
 from tuitrain.config.schema import Config, PoliciesConfig
 from tuitrain.envs.make import inspect
+from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec, PolicySpec
+from tuitrain.learning.bodies import NetworkError
 from tuitrain.learning.flatten import layout_of
 from tuitrain.workers.blueprint import REPORT_NAME
 from tuitrain.workers.build import network_for
-from tuitrain.workers.child import ChildArgs
+from tuitrain.workers.child import ChildArgs, Refused
 from tuitrain.workers.link import Link
-from tuitrain.workers.resuming import check_environment, check_network, read_base
+from tuitrain.workers.resuming import CannotResume, check_environment, check_network, read_base
 
 
 def run(args: ChildArgs, link: Link) -> None:
-    """Leave the report in the run folder, say so, and end."""
-    report = probe(args.config, Path(args.run_dir))
+    """Leave the report in the run folder, say so, and end.
+
+    Raises:
+        Refused: environment, network, config or checkpoint cannot be used, and no code of the
+            user's took part in finding that out: the traceback would show none but tuitrain's.
+    """
+    try:
+        report = probe(args.config, Path(args.run_dir))
+    except (EnvError, NetworkError, ConfigError, CannotResume) as error:
+        if says_all(error):
+            raise Refused from error
+        raise
     for reason in report.pop("skipped"):
         link.notice(f"a checkpoint was not used: {reason}", "warning")
     for text in seen(EnvSpec.from_dict(report["spec"])):
@@ -68,6 +85,31 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
         "base": asdict(base),
         "skipped": skipped,
     }
+
+
+def says_all(error: BaseException) -> bool:
+    """Whether neither the error nor what has led to it comes from code of the user's."""
+    seen: BaseException | None = error
+    while seen is not None:
+        # the message of a syntax error lacks the line that its traceback shows
+        if isinstance(seen, SyntaxError) or not all(map(_is_ours, _files(seen.__traceback__))):
+            return False
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return True
+
+
+_OURS = tuple(f"{Path(str(package.__file__)).parent}{os.sep}" for package in (tuitrain, gymnasium))
+"""Folders of those who explain in words what they refuse."""
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith((*_OURS, "<frozen importlib")) or file == importlib.__file__
+
+
+def _files(trace: TracebackType | None) -> Iterator[str]:
+    while trace is not None:
+        yield trace.tb_frame.f_code.co_filename
+        trace = trace.tb_next
 
 
 def _check_with_agents(config: Config, spec: EnvSpec) -> None:

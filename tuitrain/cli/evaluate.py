@@ -55,14 +55,14 @@ def evaluate(
     from tuitrain.supervisor.process import printable
     from tuitrain.video import VideoError, ready
 
-    found, told = (find(run, runs_dir), "") if checkpoint else find_trained(run, runs_dir)
-    if told:
-        typer.echo(printable(told), err=True)
     if video is not None:
         try:
             ready(video)
         except VideoError as error:
             raise Refused(str(error)) from error
+    found, told = (find(run, runs_dir), "") if checkpoint else find_trained(run, runs_dir)
+    if told:
+        typer.echo(printable(told), err=True)
     from tuitrain.checkpoint import CheckpointError
     from tuitrain.envs.spaces import EnvError
     from tuitrain.learning.bodies import NetworkError

@@ -69,6 +69,17 @@ def test_episodes_are_whole_and_every_step_is_seen(
     assert lit == [1, 2, 3, 4, 1, 2, 3, 4]
 
 
+def test_a_film_of_the_same_number_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the environment draws something when it is built; and nobody else notices."""
+    run_of(monkeypatch, tmp_path, "Drawn")
+    before = np.random.get_state()[1].tolist()
+    first, second = (filming.film_run(tmp_path, tmp_path / "film.gif", 1) for _ in range(2))
+    assert first.results == second.results
+    assert np.random.get_state()[1].tolist() == before
+
+
 def test_gymnasium_s_ids_and_treasure_hunt_have_pictures(tmp_path: Path) -> None:
     lanes, camera = filmed_lanes(EnvConfig(id="tuitrain.envs.treasurehunt:make"), "each")
     lanes.reset([1])
@@ -131,10 +142,11 @@ def test_an_environment_that_has_changed_is_refused(
 
 def test_the_command_records_and_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = create_run(run_of(monkeypatch, tmp_path / "runs", "Lit"))
+    (run.checkpoints / "ckpt-0000000001.pt").touch()  # which `run_of` reads itself
     film = tmp_path / "film.gif"
     result = CliRunner().invoke(cli.app, ["eval", str(run.path), "--video", str(film)])
     assert result.exit_code == 0, result.output
-    assert "return 3 ± 0 (95 % CI, 3 episodes" in result.output
+    assert "return 3 ± 0 (95 % CI, 3 episodes, min 3, max 3, mean length 3)" in result.output
     assert f"wrote {film}: 12 pictures at 20 a second" in result.output
     assert len(frames(film)[0]) == 12
     one = ["eval", str(run.path), "--video", str(film), "--episodes", "1"]

@@ -27,7 +27,7 @@ from tuitrain.envs.copies import build_copies, close_all, with_masks_of_infos
 from tuitrain.envs.grouping import PolicyMap, policies_of
 from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.observations import Write, writer_of
-from tuitrain.envs.spaces import EnvError, check_reward, checked_actions
+from tuitrain.envs.spaces import EnvError, check_flag, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.envs.vector import LaneStep, checked_seeds, empty_step
 
@@ -36,6 +36,9 @@ ChooseNext = Callable[[str, NDArray[np.int64]], NDArray[np.int64]]
 
 What they see there must have been written.
 """
+
+MAX_EMPTY_GAMES = 32
+"""A game may be over before anybody's move, but not so many in a row."""
 
 
 class CycleStep(NamedTuple):
@@ -278,6 +281,7 @@ class _Game:
             self._tell(agent, view, into)
         if left or self.env.agents:
             return
+        self._empty_games = 0  # begun since anybody has moved
         if self._row:
             raise EnvError(
                 f"{self._where}: the game is over, but agent {min(map(str, self._row))!r} has not "
@@ -285,6 +289,11 @@ class _Game:
                 "must stay in `agents` until its step(None)."
             )
         self.reset(None)
+        if strangers := [agent for agent in self.env.agents if agent not in self._seats]:
+            raise EnvError(
+                f"{self._where}: after reset() its `agents` has {strangers[0]!r}, which is none of "
+                f"its possible_agents: {self._known()}."
+            )
 
     def next_turn(self, into: Mapping[str, CycleStep]) -> bool:
         """Go on until somebody is to move who has not moved in this cycle; whether there is one.
@@ -295,11 +304,21 @@ class _Game:
         env = self.env
         while env.agents:
             agent = env.agent_selection
-            gone = env.terminations[agent] or env.truncations[agent]
+            try:
+                seat = self._seats[agent]
+                gone = env.terminations[agent] or env.truncations[agent]
+            except (KeyError, TypeError) as error:
+                raise self._out_of_turn(agent) from error
             if agent in self._came and not gone:
                 return False
             view = self._look(agent)
             if agent not in self._came:
+        self._empty_games += 1
+        if self._empty_games > MAX_EMPTY_GAMES:
+            raise EnvError(
+                f"{self._where}: it was over at reset(), {MAX_EMPTY_GAMES} times in a row: nobody "
+                "came to a move. Does reset() clear `terminations` and `truncations`?"
+            )
                 self._tell(agent, view, into)
             elif agent not in self._left:
                 self._left[agent] = copy.deepcopy(view)  # it may be written over before it is told
@@ -310,7 +329,8 @@ class _Game:
                 )
             if not gone:
                 self._next.add(agent)
-                self.turn = self._seats[agent]
+                self.turn = seat
+                self._empty_games = 0
                 return True
             env.step(None)
         return False
@@ -354,10 +374,37 @@ class _Game:
         elif gone:
             return  # it left before it had moved, so it never had a row
         step.absent[lane] = False
+        if type(view.terminated) is not bool or type(view.truncated) is not bool:
+            where = f"{self._where}, agent {agent!r}, last()"
+            ends = check_flag(view.terminated, "terminated", where)
+            view = view._replace(
+                terminated=ends, truncated=check_flag(view.truncated, "truncated", where)
+            )
         seat.write(step.observation, lane, view.observation, where)
         if step.legal is None:
             if view.info and masks.mask_in(view.info) is not None:
                 raise masks.unexpected(where)
+    def _known(self) -> str:
+        return ", ".join(map(repr, self._seats))
+
+    def _out_of_turn(self, agent: Any) -> EnvError:
+        """Why this agent, which is to move, cannot."""
+        if agent not in list(self._seats):  # a list: it may be nothing that can be looked up
+            return EnvError(
+                f"{self._where}: its agent_selection is {agent!r:.80}, which is none of its "
+                f"agents: {self._known()}."
+            )
+        for name in ("terminations", "truncations"):
+            told = getattr(self.env, name)
+            if not isinstance(told, Mapping):
+                return EnvError(f"{self._where}: {name} is {told!r:.80}, not a dictionary.")
+            if agent not in told:
+                return EnvError(
+                    f"{self._where}: agent_selection is {agent!r}, but {name} has no entry for it. "
+                    "Who is to move must have one."
+                )
+        return EnvError(f"{self._where}: terminations and truncations cannot be read.")
+
         elif not view.terminated:
             said = view.observation if seat.mask_is_seen else view.info
             masks.write_mask(step.legal[lane], masks.mask_in(said), where)

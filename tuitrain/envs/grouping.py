@@ -30,13 +30,20 @@ def policies_of(env: Any, where: str, policy_map: PolicyMap) -> dict[str, Policy
     """Group the agents of `env` by policy, in the order of `possible_agents`.
 
     Raises:
-        EnvError: no agents, an entry of `policy_map` that fits no agent, or agents of one policy
-            whose spaces differ.
+        EnvError: no agents, two of one name, an entry of `policy_map` that fits no agent, or agents
+            of one policy whose spaces differ.
         UnsupportedSpace: an agent's spaces are not supported.
     """
     agents = {str(agent): agent for agent in env.possible_agents}
     if not agents:
         raise EnvError(f"{where}: its possible_agents is empty.")
+    if len(agents) != len(env.possible_agents):
+        names = [str(agent) for agent in env.possible_agents]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise EnvError(
+            f"{where}: {twice!r} is in its possible_agents more than once. Every agent needs a "
+            "name of its own."
+        )
     chosen = dict(_policy_names(list(agents), where, policy_map))
     specs: dict[str, PolicySpec] = {}
     for name, agent in agents.items():

@@ -126,6 +126,21 @@ def check_reward(reward: Any, where: str) -> float:
     return value
 
 
+def check_flag(value: Any, name: str, where: str) -> bool:
+    """An end of an episode as a plain bool. Refuses what is neither a boolean nor 0 or 1.
+
+    Args:
+        name: "terminated" or "truncated".
+
+    Raises:
+        EnvError: the message shows what it is.
+    """
+    found = np.asarray(value)
+    if found.size == 1 and found.dtype.kind in "biuf" and found.item() in (0, 1):
+        return bool(found.item())
+    raise EnvError(f"{where}: {name} is {value!r:.100}, neither True nor False.")
+
+
 def checked_actions(actions: Any, lanes: int, n_actions: int, policy: str) -> list[int]:
     """Actions as plain ints. Refuses what is not ``int64[lanes]`` in 0 … n_actions-1.
 

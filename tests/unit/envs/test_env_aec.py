@@ -398,6 +398,32 @@ def test_masks_may_come_in_infos() -> None:
     assert not any(wrong.values()), wrong
 
 
+class OfTheMover(InInfos):
+    """The infos of all but who is to move are empty, and `c` has no masks."""
+
+    def last(self) -> Any:
+        self.observe(self.agent_selection)
+        told = super().last()
+        if self.agent_selection == "c":
+            self.infos["c"] = {}
+            return (*told[:4], {})
+        return told
+
+    def legal(self, agent: str) -> list[bool]:
+        return super().legal(agent) if agent != "c" else [True] * 5
+
+    def reset(self, seed: int | None = None, options: Any = None) -> None:
+        super().reset(seed)
+        self.infos |= {agent: {} for agent in self.agents if agent != self.agent_selection}
+
+
+def test_masks_may_come_with_the_turn() -> None:
+    """Those who have not moved yet have been told nothing."""
+    rows = Rows(lanes_of(OfTheMover, 2)).play(50)
+    masked = {name: policy.masked for name, policy in rows.lanes.spec.policies.items()}
+    assert masked == {"a": True, "b": True, "c": False}
+
+
 def test_masks_that_come_late_are_refused() -> None:
     with pytest.raises(EnvError, match="after the first reset nothing did"):
         Rows(lanes_of(lambda: InInfos(always=False), 1)).play(20)
@@ -409,11 +435,19 @@ class Bad(Moves):
     def __init__(self, how: str, **kwargs: Any):
         super().__init__(p_over=0.3, **kwargs)
         self.how = how
+        self.games = 0
+        if how == "two of a name":
+            self.possible_agents = ("a", "b", "b")
 
     def reset(self, seed: int | None = None, options: Any = None) -> None:
         super().reset(seed)
+        self.games += 1
         if self.how == "empty":
             self.agents.clear()
+        if self.how == "stranger there":
+            self.agents.append("q")
+        if self.how == "over" and self.games > 2:
+            self.terminations = dict.fromkeys(self.agents, True)
 
     def observe(self, agent: str) -> Any:
         view = super().observe(agent)
@@ -427,6 +461,8 @@ class Bad(Moves):
         told = super().last()
         if self.how == "tuple":
             return told[:4]
+        if self.how in FLAGS:
+            return (*told[:3], FLAGS[self.how], told[4])
         return (told[0], float("nan"), *told[2:]) if self.how == "nan" else told
 
     def step(self, action: int | None) -> None:
@@ -435,11 +471,33 @@ class Bad(Moves):
         super().step(action)
         if self.how == "vanish" and any(map(self.gone, self.agents)):
             self.agents.clear()
+        if self.how in MOVERS:
+            self.agent_selection = MOVERS[self.how]
+        if self.how == "no entry":
+            self.truncations.clear()
+
+
+FLAGS = {"flag none": None, "flag text": "no", "flag nan": float("nan"), "flag list": [False] * 2}
+MOVERS: dict[str, Any] = {"nobody": None, "stranger": "q", "list": ["a"]}
 
 
 @pytest.mark.parametrize(
     ("how", "message"),
     [
+        (
+            "over",
+            r"environment 'x': it was over at reset\(\), 32 times in a row.*Does reset\(\) clear",
+        ),
+        ("nobody", r"environment 'x': its agent_selection is None.*its agents: 'a', 'b', 'c'"),
+        ("stranger", r"environment 'x': its agent_selection is 'q', which is none of its agents"),
+        ("list", r"its agent_selection is \['a'\], which is none of its agents"),
+        ("no entry", r"agent_selection is '.', but truncations has no entry for it"),
+        ("stranger there", r"after reset\(\) its `agents` has 'q', which is none of its possible"),
+        ("two of a name", r"environment 'x': 'b' is in its possible_agents more than once"),
+        ("flag none", r"agent 'a', last\(\): truncated is None, neither True nor False"),
+        ("flag text", r"agent 'a', last\(\): truncated is 'no', neither"),
+        ("flag nan", r"agent 'a', last\(\): truncated is nan, neither"),
+        ("flag list", r"agent 'a', last\(\): truncated is \[False, False\], neither"),
         ("empty", r"after reset\(\) its `agents` is empty"),
         ("shape", r"agent 'a', last\(\): an observation has shape \(1, 5\)"),
         ("tuple", r"last\(\) must return \(observation, reward"),
@@ -459,7 +517,33 @@ def test_a_game_that_forgets_its_mask_is_refused() -> None:
 
 
 def played_bad(how: str, **kwargs: Any) -> None:
-    Rows(lanes_of(lambda: Bad(how, **kwargs), 1)).play(20)
+    Rows(lanes_of(lambda: Bad(how, **kwargs), 1)).play(100)
+
+
+def test_games_that_are_over_at_reset_now_and_then_are_no_fault() -> None:
+    class Often(Moves):
+        games = 0
+
+        def reset(self, seed: int | None = None, options: Any = None) -> None:
+            super().reset(seed)
+            self.games += 1
+            if self.games % 8:
+                self.terminations = dict.fromkeys(self.agents, True)
+
+    rows = Rows(lanes_of(Often, 2)).play(1000)
+    assert sum(1 for _ in rows.moves()) > 200
+
+
+@pytest.mark.parametrize("kind", [np.bool_, int, np.float32, lambda end: np.array([end])])
+def test_ends_need_not_be_plain_booleans(kind: Callable[[bool], Any]) -> None:
+    class Told(Moves):
+        def last(self) -> Any:
+            told = super().last()
+            return (*told[:2], *map(kind, told[2:4]), told[4])
+
+    Moves.log.clear()
+    wrong = compare(Rows(lanes_of(Told, 3)).play(100))
+    assert not any(wrong.values()), wrong
 
 
 def test_frames_are_refused_where_somebody_must_wait() -> None:

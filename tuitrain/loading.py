@@ -6,6 +6,7 @@ errors. It imports what it is told to and knows nothing of what the object is fo
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
 import importlib
@@ -26,6 +27,22 @@ def is_reference(text: str) -> bool:
     """Whether a name has the form of a reference (``something:name``)."""
     left, _, right = text.rpartition(":")
     return bool(left) and all(part.isidentifier() for part in right.split("."))
+
+
+def names_in(path: Path) -> list[str]:
+    """Classes and functions that a Python file defines, in its order, without running it.
+
+    Those that begin with an underscore are left out; [] for what is no readable Python.
+    """
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        return []
+    return [
+        part.name
+        for part in body
+        if isinstance(part, ast.ClassDef | ast.FunctionDef) and not part.name.startswith("_")
+    ]
 
 
 def load_object(ref: str) -> Any:

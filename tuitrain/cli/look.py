@@ -42,6 +42,7 @@ def _seen(config: EnvConfig, data: dict[str, Any]) -> Seen:
             agents=tuple(policy["agents"]),
             masked=policy["masked"],
             layout=tuple(policy["layout"]),
+            **{key: policy[key] for key in ("absent", "episodes", "return_mean", "length_mean")},
         )
         for name, policy in data.pop("policies").items()
     }

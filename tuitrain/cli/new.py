@@ -79,13 +79,14 @@ def new(
     for policy_name, policy in seen.policies.items():
         whose = f"{policy_name}: " if len(seen.policies) > 1 else ""
         first, *layout = policy.described()
-        typer.echo("\n".join([whose + first, *layout]))
+        typer.echo("\n".join([whose + first, *layout, f"  {policy.played()}"]))
     network = choose_network(list(seen.policies.values()))
     typer.echo(f'wrote {path} (network = "{network}")')
     pad = " " * len(str(path))
     typer.echo(
         "\nNext:\n"
         f"    tuitrain launch {path}          train, and watch it\n"
+        f"    tuitrain doctor {path}          see first whether all will go well\n"
         f"    tuitrain config check {path}    after an edit\n"
         f"    tuitrain config schema {pad}   every key there is"
     )

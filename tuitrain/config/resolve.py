@@ -16,6 +16,7 @@ from pathlib import Path
 from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.rules import check
 from tuitrain.config.schema import Config
+from tuitrain.loading import names_in
 
 DEFAULT_TARGET_UPDATE_EVERY = 500
 """Updates between target copies when neither `tau` nor an interval is given."""
@@ -118,6 +119,8 @@ def _join(folder: Path, text: str) -> Path:
 
 def _absolute(reference: str, key: str, folder: Path, problems: list[Problem]) -> str:
     """``file.py:factory`` with an absolute path; anything else as it is."""
+    if reference.endswith(".py") and (path := _join(folder, reference)).is_file():
+        problems.append(Problem(key, f'"{reference}"', _which_one(reference, path)))
     where, colon, name = reference.rpartition(":")
     if not colon or not where.endswith(".py"):
         return reference
@@ -125,3 +128,13 @@ def _absolute(reference: str, key: str, folder: Path, problems: list[Problem]) -
     if not path.is_file():
         problems.append(Problem(key, f'"{reference}"', f"there is no file {path}."))
     return f"{path}:{name}"
+
+
+def _which_one(reference: str, path: Path) -> str:
+    """What to write for something in a file."""
+    names = names_in(path)
+    has = f"; it has {', '.join(names[:_MAX_NAMES])}" if names else ""
+    return f"is a file: write {reference}:NAME{has}{', …' if len(names) > _MAX_NAMES else ''}."
+
+
+_MAX_NAMES = 8

@@ -35,6 +35,9 @@ class SeenPolicy:
         agents: names of the agents that act under it.
         masked: whether the environment says which actions are legal.
         layout: a line for each part of an observation that is a row of several; else ().
+        absent: whether an agent came later than others, or left before them.
+        episodes: how many ended under random actions, of any of its agents; `return_mean`,
+            `length_mean` of those.
     """
 
     shape: tuple[int, ...]
@@ -44,12 +47,26 @@ class SeenPolicy:
     agents: tuple[str, ...] = ()
     masked: bool = False
     layout: tuple[str, ...] = ()
+    absent: bool = False
+    episodes: int = 0
+    return_mean: float = math.nan
+    length_mean: float = math.nan
 
     def described(self) -> list[str]:
         """What it sees and does, in words: a line, and one for each part of an observation."""
         masks = "; the environment says which are legal" if self.masked else ""
-        first = f"observations {self.dtype}{list(self.shape)}, {self.n_actions} actions{masks}"
-        return [first, *(f"  columns {line}" for line in self.layout)]
+        comes = "; may be absent while others are there" if self.absent else ""
+        first = f"observations {self.dtype}{list(self.shape)}, {self.n_actions} actions"
+        return [first + masks + comes, *(f"  columns {line}" for line in self.layout)]
+
+    def played(self) -> str:
+        """What random actions brought it, in words."""
+        if not self.episodes:
+            return "no episode ended under random actions: mind its time limit"
+        return (
+            f"random actions return {self.return_mean:.4g} in {self.length_mean:.4g} steps "
+            f"(mean of {self.episodes} episodes)"
+        )
 
 
 @dataclass(frozen=True)
@@ -60,8 +77,7 @@ class Seen:
         env_id, kwargs: as it is to be written.
         policies: by name; a single-agent environment has one.
         step_s: seconds a step of one environment took, random actions.
-        steps: how many were taken.
-        episodes: how many ended in them; `return_mean`, `length_mean` of those.
+        steps: how many were taken; 0 for none.
     """
 
     env_id: str
@@ -69,9 +85,6 @@ class Seen:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     step_s: float = 0.0
     steps: int = 0
-    episodes: int = 0
-    return_mean: float = math.nan
-    length_mean: float = math.nan
 
 
 class _Choice(NamedTuple):
@@ -286,13 +299,7 @@ def _head(seen: Seen, name: str) -> str:
         whose = f"policy {policy_name}: " if len(seen.policies) > 1 else ""
         lines += [f"# {whose}{policy.described()[0]}"]
         lines += [f"# {line}" for line in policy.described()[1:]]
-    if seen.episodes:
-        lines.append(
-            f"# Random actions return {seen.return_mean:.4g} in {seen.length_mean:.4g} steps "
-            f"(mean of {seen.episodes} episodes)."
-        )
-    elif seen.steps:
-        lines.append(f"# No episode ended in {seen.steps:,} random steps: mind its time limit.")
+        lines += [f"#   {policy.played()}"] if seen.steps else []
     lines += [
         "#",
         f"#   tuitrain launch {name}.toml",

@@ -24,11 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.aec import CycleLanes
 from tuitrain.envs.make import build_env, make_lanes
 from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.envs.turns import AnyLanes
-from tuitrain.workers.game import game_on
+from tuitrain.workers.game import Row, game_on
 
 MAX_STEPS = 2_000
 MAX_SECONDS = 2.0
@@ -55,7 +56,7 @@ def look(config: EnvConfig, stage: Callable[[str], None] = lambda text: None) ->
         stage("resetting the environment")
         lanes.reset(range(COPIES))
         stage("stepping the environment with random actions")
-        tried = _try(lanes)
+        steps, step_s, tried = _try(lanes)
     finally:
         stage("closing the environment")
         lanes.close()
@@ -69,10 +70,12 @@ def look(config: EnvConfig, stage: Callable[[str], None] = lambda text: None) ->
                 "agents": policy.agents,
                 "masked": policy.masked,
                 "layout": policy.layout() if policy.is_row else [],
+                **tried[name].told(),
             }
             for name, policy in lanes.spec.policies.items()
         },
-        **tried,
+        "steps": steps,
+        "step_s": step_s,
     }
 
 
@@ -136,8 +139,44 @@ class _Watch:
             self._since = None
 
 
-def _try(lanes: AnyLanes) -> dict[str, Any]:
-    """Random steps: how long they take and what episodes bring, of the first policy's lanes."""
+class _Tally:
+    """What episodes of one policy's agents bring.
+
+    Args:
+        comings: whether a row without an agent means that it has left, or is yet to come. A game
+            in which one moves at a time has such rows at the end of every episode.
+    """
+
+    def __init__(self, n_lanes: int, *, comings: bool) -> None:
+        self._total, self._length = np.zeros(n_lanes), np.zeros(n_lanes, np.int64)
+        self._returns: list[float] = []
+        self._lengths: list[int] = []
+        self._comings = comings
+        self._absent = False
+
+    def add(self, row: Row, live: NDArray[np.bool_]) -> None:
+        """A row, in which those that are `live` have made a transition."""
+        self._total = np.where(live, self._total + row.reward, 0.0)
+        self._length = np.where(live, self._length + 1, 0)
+        over = row.terminated | row.truncated
+        self._returns += self._total[over].tolist()
+        self._lengths += self._length[over].tolist()
+        if self._comings and row.absent is not None:
+            self._absent |= bool(row.absent.any())
+
+    def told(self) -> dict[str, Any]:
+        """See ``SeenPolicy``."""
+        several = max(1, len(self._returns))
+        return {
+            "absent": self._absent,
+            "episodes": len(self._returns),
+            "return_mean": sum(self._returns) / several,
+            "length_mean": sum(self._lengths) / several,
+        }
+
+
+def _try(lanes: AnyLanes) -> tuple[int, float, dict[str, _Tally]]:
+    """Random steps: their number, seconds for each, and what episodes bring to each policy."""
     rng = np.random.default_rng(0)
     policies = lanes.spec.policies
 
@@ -153,31 +192,19 @@ def _try(lanes: AnyLanes) -> dict[str, Any]:
         if hasattr(lanes, name):
             setattr(lanes, name, watch.inside(getattr(lanes, name)))
     game = game_on(lanes, watch.outside(act))
-    first, policy = next(iter(policies.items()))
-    n_lanes = lanes.n_envs * len(policy.agents)
-    total, length = np.zeros(n_lanes), np.zeros(n_lanes, np.int64)
-    returns: list[float] = []
-    lengths: list[int] = []
+    tallies = {
+        name: _Tally(lanes.n_envs * len(policy.agents), comings=not isinstance(lanes, CycleLanes))
+        for name, policy in policies.items()
+    }
     steps = 0
     game.start(list(range(lanes.n_envs)))
     began = time.perf_counter()
     while steps < MAX_STEPS and time.perf_counter() - began < MAX_SECONDS:
-        live = ~game.idle[first]
-        row = game.advance()[first]
+        live = {name: ~idle for name, idle in game.idle.items()}
+        for name, row in game.advance().items():
+            tallies[name].add(row, live[name])
         steps += lanes.n_envs
-        total = np.where(live, total + row.reward, 0.0)
-        length = np.where(live, length + 1, 0)
-        over = row.terminated | row.truncated
-        returns += total[over].tolist()
-        lengths += length[over].tolist()
-    seen: dict[str, Any] = {"steps": steps, "step_s": watch.total_s / steps}
-    seen["episodes"] = len(returns)
-    if returns:
-        seen |= {
-            "return_mean": sum(returns) / len(returns),
-            "length_mean": sum(lengths) / len(lengths),
-        }
-    return seen
+    return steps, watch.total_s / steps, tallies
 
 
 def _main(result_fd: int) -> int:

@@ -81,7 +81,9 @@ def test_what_is_written_trains_and_is_never_overwritten() -> None:
     assert b"observations float64[5], 2 actions" in done.stdout
     assert b"tuitrain launch walk.toml" in done.stdout
     text = Path("walk.toml").read_text()
-    assert "Random actions return 7 in 7 steps" in text
+    assert "random actions return 7 in 7 steps" in text
+    assert b"random actions return 7 in 7 steps" in done.stdout
+    assert b"tuitrain doctor walk.toml" in done.stdout
     config = load_config("walk.toml")
     assert (config.env.id, config.env.kwargs) == ("my_env.py:Walk", {"length": 7})
 
@@ -102,6 +104,7 @@ def test_what_is_written_trains_and_is_never_overwritten() -> None:
         ("my_env.py:Dies", b"random actions failed: its process ended: killed by SIGKILL"),
         ("my_env.py:Walks", b"has no 'Walks'; did you mean Walk?"),
         ("nowhere.py:make", b"there is no file"),
+        ("my_env.py", b"is a file: write my_env.py:NAME; it has Walk, Dies, Hangs, Starts."),
         ("Pendulum-v1", b"its action space is Box"),
         ("ALE/Pong-v5", b"pip install 'tuitrain[atari]'"),
     ],
@@ -136,7 +139,7 @@ def test_a_look_does_not_outlive_who_looks() -> None:
 
 
 def test_processes_that_an_environment_has_started_end_with_the_look() -> None:
-    assert look_at(EnvConfig(id="my_env.py:Starts")).episodes > 0
+    assert look_at(EnvConfig(id="my_env.py:Starts")).policies["default"].episodes > 0
     assert len(Path("pids").read_text().split()) == 3
     psutil.wait_procs(left(), timeout=10.0)  # init has yet to reap them
     assert left() == []

@@ -98,6 +98,20 @@ def test_missing_files_are_all_reported(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_alone_is_told_what_it_has(tmp_path: Path) -> None:
+    (tmp_path / "duel.py").write_text("import os\nclass Minefield: ...\ndef _help(): ...\n")
+    (tmp_path / "many.py").write_text("".join(f"def f{n}(): ...\n" for n in range(9)))
+    (tmp_path / "typo.py").write_text("def f(:\n")
+    for name, told in (
+        ("duel.py", "is a file: write duel.py:NAME; it has Minefield."),
+        ("many.py", "is a file: write many.py:NAME; it has f0, f1, f2, f3, f4, f5, f6, f7, …."),
+        ("typo.py", "is a file: write typo.py:NAME."),
+    ):
+        with pytest.raises(ConfigError) as error:
+            resolve(config_from({"env": {"id": name}}), 4, tmp_path)
+        assert [str(p) for p in error.value.problems] == [f'env.id = "{name}": {told}']
+
+
 def test_rules_are_checked_again_with_the_machine_known() -> None:
     config = config_from({"replay": {"capacity": 1000}})  # 128 rows per actor and chunk
     assert resolve(config, 8).actors.count == 7

@@ -80,9 +80,22 @@ def test_every_line_says_what_it_is_for(policy: SeenPolicy) -> None:
 
 
 def test_what_random_actions_bring_is_told() -> None:
-    text = starter(seen(VECTOR, steps=2000, episodes=3, return_mean=21.5, length_mean=9.0), "x")
-    assert "Random actions return 21.5 in 9 steps (mean of 3 episodes)" in text
-    assert "No episode ended in 2,000 random steps" in starter(seen(VECTOR, steps=2000), "x")
+    played = replace(VECTOR, episodes=3, return_mean=21.5, length_mean=9.0)
+    text = starter(seen(played, steps=2000), "x")
+    assert "\n#   random actions return 21.5 in 9 steps (mean of 3 episodes)\n" in text
+    assert "no episode ended under random actions" in starter(seen(VECTOR, steps=2000), "x")
+    assert "under random actions" not in starter(seen(VECTOR), "x"), "none was tried"
+
+
+def test_of_several_policies_each_is_told_by_name() -> None:
+    first = replace(VECTOR, episodes=3, return_mean=1.5, length_mean=9.0)
+    second = replace(VECTOR, episodes=2, return_mean=-4.0, length_mean=5.0, absent=True)
+    assert (
+        "# policy p0: observations float32[4], 2 actions\n"
+        "#   random actions return 1.5 in 9 steps (mean of 3 episodes)\n"
+        "# policy p1: observations float32[4], 2 actions; may be absent while others are there\n"
+        "#   random actions return -4 in 5 steps (mean of 2 episodes)\n"
+    ) in starter(seen(first, second, steps=9), "x")
 
 
 @pytest.mark.parametrize(

@@ -45,5 +45,9 @@ def test_the_wolves_share_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -
     }
     assert [policy.n_actions for policy in spec.policies.values()] == [2, 3]
     seen = look(config.env)
-    assert seen["length_mean"] == 30
-    assert np.isfinite(seen["return_mean"])
+    wolf, _, sheep = seen["policies"].values()
+    assert wolf["length_mean"] == 30 > sheep["length_mean"]
+    assert wolf["episodes"] < sheep["episodes"]
+    assert 0 < wolf["return_mean"] < wolf["length_mean"]
+    assert np.isfinite(sheep["return_mean"])
+    assert (wolf["absent"], sheep["absent"]) == (False, True)

@@ -27,6 +27,7 @@ from tuitrain.checkpoint_files import (
     checkpoints,
     parts_of,
     prune,
+    read_regular,
     write_durably,
 )
 
@@ -95,13 +96,16 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises:
         CheckpointError: no such file, cut short, changed since it was written, a part of another
-            checkpoint, or it holds something other than tensors and plain values.
+            checkpoint, it holds something other than tensors and plain values, or it lacks a policy
+            that its own spec names.
     """
     if path.suffix != MANIFEST_SUFFIX:
-        return _load_file(path, None)
-    return _united(
-        path, [_load_file(path.with_name(part.file), part.sha256) for part in parts_of(path)]
-    )
+        whole = _load_file(path, None)
+    else:
+        parts = parts_of(path)
+        whole = _united(path, [_load_file(path.with_name(p.file), p.sha256) for p in parts])
+    _check_complete(path, whole)
+    return whole
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Any], list[str]] | None:
@@ -147,11 +151,21 @@ def _united(path: Path, payloads: list[dict[str, Any]]) -> dict[str, Any]:
     return whole
 
 
-def _load_file(path: Path, sha256: str | None) -> dict[str, Any]:
+def _check_complete(path: Path, payload: dict[str, Any]) -> None:
+    """Raise CheckpointError unless it holds what it says itself that there is."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
+        named, held = set(payload["spec"]["policies"]), set(payload["policies"])
+    except (KeyError, TypeError):
+        return  # it says nothing of policies
+    if named != held:
+        raise CheckpointError(
+            f"checkpoint {path} is damaged: it holds {', '.join(sorted(held)) or 'nothing'}, but "
+            f"its environment's policies are {', '.join(sorted(named))}"
+        )
+
+
+def _load_file(path: Path, sha256: str | None) -> dict[str, Any]:
+    data = read_regular(path)
     _verify(path, data)
     if sha256 is not None and _told_digest(data) != sha256:
         raise CheckpointError(f"checkpoint {path} is damaged: it is a part of another checkpoint")

@@ -2,14 +2,18 @@
 
 Where several processes learn, each writes what it holds as a *part*, and whoever has heard from all
 of them joins the parts by a manifest. Until that lies there under its name, the parts are nothing;
-from then on they are one checkpoint, and the manifest's checksums see to it that none is of another
-one. What is in the files is `checkpoint.py`'s business, so the supervisor can join without torch.
+from then on they are one checkpoint. The manifest's checksums, of the parts and of itself, see to
+it that none is of another one and none is lacking. What is in the files is `checkpoint.py`'s
+business, so the supervisor can join without torch.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +22,9 @@ from typing import Any
 SUFFIX = ".pt"
 MANIFEST_SUFFIX = ".json"
 PART_SUFFIX = ".part"
-MANIFEST_SCHEMA = 1
+
+MANIFEST_SCHEMA = 2
+"""Those of 1 have no checksum and do not name the run's policies; they are read as well."""
 
 CHECKPOINT = "ckpt-"
 """Names of checkpoints begin with this, those of parts with a digit."""
@@ -54,7 +60,7 @@ class Part:
                 tuple(map(str, fields["policies"])),
                 int(fields["updates"]),
             )
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, OverflowError) as error:
             raise ValueError(f"not a part of a checkpoint: {fields!r}") from error
         if Path(part.file).name != part.file or not part.file.endswith(PART_SUFFIX):
             raise ValueError(f"{part.file!r} cannot be the name of a part")
@@ -98,16 +104,20 @@ def join(folder: Path, parts: Sequence[Part], policies: Sequence[str], keep: int
         CheckpointError: a policy is in no part or in two, a part is missing, or the manifest
             cannot be written; earlier checkpoints are untouched.
     """
-    held = [name for part in parts for name in part.policies]
-    if sorted(held) != sorted(policies):
+    if sorted(_held(parts)) != sorted(policies):
         raise CheckpointError(
-            f"parts of a checkpoint hold {', '.join(sorted(held)) or 'nothing'}, but the run's "
-            f"policies are {', '.join(sorted(policies))}"
+            f"parts of a checkpoint hold {', '.join(sorted(_held(parts))) or 'nothing'}, but the "
+            f"run's policies are {', '.join(sorted(policies))}"
         )
     if absent := [part.file for part in parts if not (folder / part.file).is_file()]:
         raise CheckpointError(f"parts of a checkpoint are missing: {', '.join(absent)}")
     name = checkpoint_name(max(part.updates for part in parts))
-    content = {"schema": MANIFEST_SCHEMA, "parts": [part.to_dict() for part in parts]}
+    content = {
+        "schema": MANIFEST_SCHEMA,
+        "policies": list(policies),
+        "parts": [part.to_dict() for part in parts],
+    }
+    content["sha256"] = _sha256_of(content)
     path = folder / (name + MANIFEST_SUFFIX)
     write_durably(path, (json.dumps(content, indent=1) + "\n").encode())
     prune(folder, path, keep)
@@ -118,22 +128,62 @@ def parts_of(manifest: Path) -> list[Part]:
     """The parts of a checkpoint, by its manifest.
 
     Raises:
-        CheckpointError: it cannot be read or is not one.
+        CheckpointError: it cannot be read or is not one, it has been changed, or a policy is in two
+            parts or in none.
     """
+    data = read_regular(manifest)
     try:
-        content = json.loads(manifest.read_bytes())
-        if content["schema"] != MANIFEST_SCHEMA:
+        content = json.loads(data)
+        if content["schema"] not in (1, MANIFEST_SCHEMA):
             raise ValueError(f"schema {content['schema']}, not {MANIFEST_SCHEMA}")
         parts = [Part.read(fields) for fields in content["parts"]]
-    except OSError as error:
-        raise CheckpointError(f"checkpoint {manifest} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+        held = sorted(_held(parts))
+        policies = sorted(set(held))
+        if content["schema"] > 1:
+            if content.pop("sha256") != _sha256_of(content):
+                raise ValueError("its content does not match its SHA-256")
+            policies = sorted(content["policies"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"checkpoint {manifest} is damaged or not a checkpoint: {error}"
         ) from error
     if not parts:
         raise CheckpointError(f"checkpoint {manifest} is damaged: it has no parts")
+    if held != policies:
+        raise CheckpointError(
+            f"checkpoint {manifest} is damaged: its parts hold {', '.join(held)}, which is not "
+            f"{', '.join(policies)}, each once"
+        )
     return parts
+
+
+def _held(parts: Sequence[Part]) -> list[str]:
+    return [name for part in parts for name in part.policies]
+
+
+def _sha256_of(content: dict[str, Any]) -> str:
+    """Of what a manifest says, however it is spaced."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_regular(path: Path) -> bytes:
+    """All of a file; what is no file but has its name, such as a pipe, is not waited for.
+
+    Raises:
+        CheckpointError: it is absent, cannot be read or is no regular file.
+    """
+    try:
+        # without O_NONBLOCK the open alone would wait for a pipe's writer
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                with open(descriptor, "rb", closefd=False) as file:
+                    return file.read()
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
+    raise CheckpointError(f"checkpoint {path} cannot be read: it is not a regular file")
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -157,23 +207,58 @@ def prune(folder: Path, written: Path, keep: int) -> None:
     again = [path for path in others if path.stem == written.stem]
     others = [path for path in others if path.stem != written.stem]
     for path in [*again, *others[: max(0, len(others) - (keep - 1))]]:
-        path.unlink(missing_ok=True)
-    own: list[str] = []
-    wanted: set[str] = set()
-    for path in folder.glob(f"*{MANIFEST_SUFFIX}"):
-        try:
-            files = [part.file for part in parts_of(path)]
-        except CheckpointError:
-            continue  # damaged: its parts are nobody's
-        wanted.update(files)
-        if path == written:
-            own = files
-    for part in [*folder.glob(f"*{PART_SUFFIX}"), *folder.glob(".*.tmp")]:
+        _remove(path)
+    wanted, _ = _wanted(folder)  # of a damaged one the parts are nobody's
+    own = [part.file for part in parts_of(written)] if written.suffix == MANIFEST_SUFFIX else []
+    for part in _parts_and_temporaries(folder):
         name = part.name.removeprefix(".")
         # of a later request, and perhaps being written right now
         later = bool(own) and not name.startswith(CHECKPOINT) and name >= min(own)
         if name not in wanted and not later:
-            part.unlink(missing_ok=True)
+            _remove(part)
+
+
+def discard(folder: Path, parts: Sequence[Part]) -> None:
+    """Remove parts that have not become a checkpoint, so that they take no room from the next."""
+    wanted, _ = _wanted(folder)
+    for part in parts:
+        if part.file not in wanted:
+            _remove(folder / part.file)
+
+
+def sweep(folder: Path) -> None:
+    """Remove all that is no checkpoint's: parts left over, and files of writers that were killed.
+
+    Only for when nobody writes. Does nothing where a manifest is damaged: whose parts lie there is
+    not known then, and somebody may still want to look.
+    """
+    wanted, all_sound = _wanted(folder)
+    if not all_sound:
+        return
+    for path in _parts_and_temporaries(folder):
+        if path.name not in wanted:
+            _remove(path)
+
+
+def _wanted(folder: Path) -> tuple[set[str], bool]:
+    """Files that the checkpoints there consist of, and whether every manifest could say its own."""
+    wanted: set[str] = set()
+    all_sound = True
+    for path in folder.glob(f"*{MANIFEST_SUFFIX}"):
+        try:
+            wanted.update(part.file for part in parts_of(path))
+        except CheckpointError:
+            all_sound = False
+    return wanted, all_sound
+
+
+def _parts_and_temporaries(folder: Path) -> list[Path]:
+    return [*folder.glob(f"*{PART_SUFFIX}"), *folder.glob(".*.tmp")]
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(IsADirectoryError):  # not of tuitrain's making
+        path.unlink(missing_ok=True)
 
 
 def write_durably(path: Path, data: bytes) -> None:

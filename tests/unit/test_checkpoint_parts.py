@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,15 @@ import pytest
 
 from tuitrain import checkpoint_files
 from tuitrain.checkpoint import CheckpointError, load, newest, save, save_part
-from tuitrain.checkpoint_files import Part, checkpoint_name, join, part_name, parts_of
+from tuitrain.checkpoint_files import (
+    Part,
+    checkpoint_name,
+    discard,
+    join,
+    part_name,
+    parts_of,
+    sweep,
+)
 
 POLICIES = ("a", "b", "c")
 
@@ -97,7 +107,20 @@ def test_a_checkpoint_lacks_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", ["flipped", "cut", "absent", "of another checkpoint", "manifest cut", "no parts"]
+    "damage",
+    [
+        "flipped",
+        "cut",
+        "absent",
+        "a pipe",
+        "of another checkpoint",
+        "manifest cut",
+        "manifest changed",
+        "manifest without its checksum",
+        "manifest a folder",
+        "manifest a pipe",
+        "no parts",
+    ],
 )
 def test_damage_is_noticed_and_the_older_one_taken(tmp_path: Path, damage: str) -> None:
     older = join(tmp_path, parts(tmp_path, 5), POLICIES, keep=3)
@@ -111,10 +134,25 @@ def test_damage_is_noticed_and_the_older_one_taken(tmp_path: Path, damage: str) 
             part.write_bytes(data[:-5])
         case "absent":
             part.unlink()
+        case "a pipe":  # to open it for reading would wait for its writer
+            part.unlink()
+            os.mkfifo(part)
         case "of another checkpoint":  # sound in itself
             part.write_bytes((tmp_path / parts_of(older)[1].file).read_bytes())
         case "manifest cut":
             path.write_bytes(path.read_bytes()[:-20])
+        case "manifest changed":
+            path.write_text(path.read_text().replace('"updates": 6', '"updates": 7'))
+        case "manifest without its checksum":
+            content = json.loads(path.read_bytes())
+            del content["sha256"]
+            path.write_text(json.dumps(content))
+        case "manifest a folder":
+            path.unlink()
+            path.mkdir()
+        case "manifest a pipe":
+            path.unlink()
+            os.mkfifo(path)
         case _:
             path.write_text('{"schema": 1, "parts": []}')
     with pytest.raises(CheckpointError, match=r"cannot be read|damaged|cut short"):
@@ -123,6 +161,49 @@ def test_damage_is_noticed_and_the_older_one_taken(tmp_path: Path, damage: str) 
     assert found is not None
     assert found[0] == older
     assert len(found[2]) == 1
+
+
+SPEC: dict[str, Any] = {"spec": {"policies": {name: {} for name in POLICIES}}}
+
+
+def of_schema_1(path: Path, change: str = "") -> None:
+    """Write the manifest as it was before it had a checksum, with parts left out or doubled."""
+    content = json.loads(path.read_bytes())
+    listed = content["parts"]
+    match change:
+        case "one left out":
+            listed = listed[:1]
+        case "one twice":
+            listed = [*listed, listed[1]]
+    path.write_text(json.dumps({"schema": 1, "parts": listed}))
+
+
+@pytest.mark.parametrize("change", ["one left out", "one twice"])
+def test_a_manifest_without_checksum_that_is_incomplete_is_damaged(
+    tmp_path: Path, change: str
+) -> None:
+    written = [
+        save_part(tmp_path, payload(*held) | SPEC, f"0000-00000006-{held[0]}", held, 6)
+        for held in [("a", "c"), ("b",)]
+    ]
+    path = join(tmp_path, written, POLICIES, keep=3)
+    of_schema_1(path)
+    assert set(load(path)["policies"]) == set(POLICIES)
+    of_schema_1(path, change)
+    wanted = "holds a, c, but" if change == "one left out" else "its parts hold a, b, b, c, which"
+    with pytest.raises(CheckpointError, match=wanted):
+        load(path)
+
+
+def test_a_folder_with_a_checkpoints_name_does_not_keep_others_from_being_written(
+    tmp_path: Path,
+) -> None:
+    for name in (f"{checkpoint_name(1)}.pt", f"{checkpoint_name(2)}.json", "0000-x.part", ".y.tmp"):
+        (tmp_path / name).mkdir()
+    path = join(tmp_path, parts(tmp_path, 5), POLICIES, keep=1)
+    assert load(path)["updates"]["a"] == 5
+    for stray in (p for p in tmp_path.iterdir() if p.is_dir()):
+        shutil.rmtree(stray)
 
 
 def test_a_manifest_names_no_file_elsewhere(tmp_path: Path) -> None:
@@ -140,6 +221,43 @@ def test_parts_that_disagree_are_refused(tmp_path: Path) -> None:
     assert load(join(tmp_path, [one, two], POLICIES, keep=3))
 
 
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_parts_of_a_failed_save_are_removed_and_no_others(tmp_path: Path) -> None:
+    kept = parts(tmp_path, 5)
+    join(tmp_path, kept, POLICIES, keep=3)
+    before = names(tmp_path)
+    failed, under_way = parts(tmp_path, 6), parts(tmp_path, 7)
+    discard(tmp_path, [*failed, *kept])
+    assert names(tmp_path) == before | {part.file for part in under_way}
+
+
+def test_a_sweep_leaves_checkpoints_alone(tmp_path: Path) -> None:
+    join(tmp_path, parts(tmp_path, 5), POLICIES, keep=3)
+    save(tmp_path, payload(*POLICIES), checkpoint_name(6), keep=3)
+    before = names(tmp_path)
+    parts(tmp_path, 4)
+    parts(tmp_path, 7)
+    for writer in (checkpoint_name(7), part_name(0, None, "learner1")):
+        (tmp_path / f".{writer}.123.tmp").touch()
+    sweep(tmp_path)
+    assert names(tmp_path) == before
+
+
+def test_a_sweep_touches_nothing_where_a_manifest_cannot_say_what_is_its_own(
+    tmp_path: Path,
+) -> None:
+    path = join(tmp_path, parts(tmp_path, 5), POLICIES, keep=3)
+    path.write_bytes(path.read_bytes()[:-9])
+    before = names(tmp_path)
+    sweep(tmp_path)
+    assert names(tmp_path) == before
+    discard(tmp_path, parts(tmp_path, 6))  # certainly nobody else's
+    assert names(tmp_path) == before
+
+
 def test_a_disk_that_is_full_loses_no_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +267,7 @@ def test_a_disk_that_is_full_loses_no_checkpoint(
     def full(_: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint_files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CheckpointError, match="No space left on device; earlier checkpoints are"):
         join(tmp_path, written, POLICIES, keep=1)
     assert load(earlier)["updates"]["c"] == 5

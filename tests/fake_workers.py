@@ -118,13 +118,13 @@ def behave(args: ChildArgs, link: Link) -> None:
     def save(_: Any) -> dict[str, Any]:
         if told.get("disk full"):
             raise OSError(28, "No space left on device")
-        path = folder / "checkpoints" / "ckpt-1"
-        path.write_text("weights")
         if "part" in told:  # of these policies
-            part = path.with_name(f"0000-00000001-{args.name}.part")
-            path.rename(part)
+            part = folder / "checkpoints" / f"0000-00000001-{args.name}.part"
+            part.write_text("weights")
             fields = {"file": part.name, "sha256": "aa", "policies": told["part"], "updates": 5}
             return {"part": fields}
+        path = folder / "checkpoints" / "ckpt-1"
+        path.write_text("weights")
         return {"path": str(path)}
 
     if args.role in ("learner", "trainer"):

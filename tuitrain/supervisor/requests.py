@@ -7,8 +7,10 @@ those that have not. Knows the crew, not the socket.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
+from tuitrain.checkpoint_files import sweep
 from tuitrain.protocol import Reply, Request
 from tuitrain.supervisor.commands import Outcome, resync_report
 from tuitrain.supervisor.crew import SAVERS, Worker
@@ -25,6 +27,7 @@ class Requests:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._saves = 0  # under way, whoever has asked for them
         self._checkpointing = False
         self._evaluations: list[asyncio.Queue[dict[str, Any]]] = []
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -81,8 +84,21 @@ class Requests:
         if self._checkpointing:
             return
         self._checkpointing = True
-        done = self._run.crew.command("checkpoint", self._run.crew.alive(SAVERS))
-        done.add_done_callback(self._periodic_done)
+        self._save(None).add_done_callback(self._periodic_done)
+
+    def _save(self, deadline_s: float | None) -> asyncio.Future[Outcome]:
+        """Tell the learners to save. Nothing that an earlier save has left takes their room."""
+        if self._saves == 0:
+            with contextlib.suppress(OSError):  # learners will say what is wrong with the disk
+                sweep(self._run.folder.checkpoints)
+        self._saves += 1
+        savers = self._run.crew.alive(SAVERS)
+        done = self._run.crew.command("checkpoint", savers, deadline_s=deadline_s)
+        done.add_done_callback(self._save_done)
+        return done
+
+    def _save_done(self, _: asyncio.Future[Outcome]) -> None:
+        self._saves -= 1
 
     def _periodic_done(self, done: asyncio.Future[Outcome]) -> None:
         self._checkpointing = False
@@ -113,8 +129,7 @@ class Requests:
         return outcome.ok, _with(text, outcome), outcome.result()
 
     async def _checkpoint(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
-        savers = self._run.crew.alive(SAVERS)
-        outcome = await self._run.crew.command("checkpoint", savers, deadline_s=_deadline(request))
+        outcome = await self._save(_deadline(request))
         path = self.note_checkpoint(outcome)
         if path is None:
             return False, f"no checkpoint: {outcome.trouble()}", outcome.result()
@@ -173,7 +188,9 @@ class Requests:
         state = self._run.view.state
         path = self._run.view.last_checkpoint
         text = f"{state}: {self._run.reason}" if state == "failed" else state
-        text += f", checkpoint {path}" if save and path else ""
+        # of a run that has failed it may be an earlier one
+        kind = "last checkpoint" if state == "failed" else "checkpoint"
+        text += f", {kind} {path}" if save and path else ""
         return state != "failed", text, {"state": state, "checkpoint": path}
 
 

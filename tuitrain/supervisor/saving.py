@@ -1,11 +1,15 @@
-"""What learners have answered about a checkpoint, made into one: joined, where it came in parts."""
+"""What learners have answered about a checkpoint, made into one: joined, where it came in parts.
+
+Parts that do not make a checkpoint are removed at once: on a disk that is nearly full they would
+keep the next one from being written.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tuitrain.checkpoint_files import CheckpointError, Part, join
+from tuitrain.checkpoint_files import CheckpointError, Part, discard, join
 from tuitrain.supervisor.run import Run
 
 __all__ = ["CheckpointError", "checkpoint_of"]
@@ -24,23 +28,22 @@ def checkpoint_of(run: Run, answers: Iterable[Mapping[str, Any]]) -> str | None:
     Raises:
         CheckpointError: there are parts, but they could not be joined; the message says why.
     """
-    parts = []
+    told = []
     for answer in answers:
         if isinstance(path := answer.get("path"), str):
             run.note_checkpoint(path)
             return path
         if "part" in answer:
-            parts.append(answer["part"])
-    if not parts:
+            told.append(answer["part"])
+    if not told:
         return None
+    folder, parts = run.folder.checkpoints, []
     try:
-        joined = join(
-            run.folder.checkpoints,
-            [Part.read(part) for part in parts],
-            [policy.name for policy in run.view.policies],
-            run.config.run.keep_checkpoints,
-        )
-    except ValueError as error:
+        parts = [Part.read(fields) for fields in told]
+        policies = [policy.name for policy in run.view.policies]
+        joined = join(folder, parts, policies, run.config.run.keep_checkpoints)
+    except (ValueError, CheckpointError) as error:
+        discard(folder, parts)
         raise CheckpointError(str(error)) from error
     run.note_checkpoint(str(joined))
     return str(joined)

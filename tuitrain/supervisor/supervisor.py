@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tuitrain.checkpoint_files import sweep
 from tuitrain.config.presets import departures
 from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
@@ -352,6 +353,7 @@ class Supervisor(Run):
         if self._close_stores is not None:
             self._attempt("close shared memory", self._close_stores)
         self._attempt("remove shared memory", lambda: self.plan.unlink(self.run_id))
+        self._attempt("remove what saves have left", lambda: sweep(self.folder.checkpoints))
         self._attempt("put the config back", self._restore_config)
         self.view.state, self.reason = end.state, end.reason
         text = f"{end.state}: {end.brief or end.reason}"

@@ -118,6 +118,19 @@ async def test_a_stop_that_could_not_save_is_a_failure(tmp_path: Path, fault: st
         assert wanted in reply.message
 
 
+async def test_a_stop_that_could_not_save_does_not_pass_an_earlier_checkpoint_for_its_own(
+    tmp_path: Path,
+) -> None:
+    workers = {"learner": {"do": "deaf to stop"}, "a0": WORK}
+    async with running(tmp_path, workers, stop_deadline_s=1.0) as run:
+        await run.up()
+        path = (await run.ask("checkpoint")).result["path"]
+        reply = await run.ask("stop")
+        assert reply.message.startswith("failed: ")
+        assert reply.message.endswith(f", last checkpoint {path}")
+        assert await run.end() == 3
+
+
 async def test_checkpoints_are_made_periodically_and_failures_told(tmp_path: Path) -> None:
     async with running(tmp_path, {"learner": {"do": "work", "disk full": True}}) as run:
         await run.up()
@@ -214,6 +227,33 @@ async def test_parts_of_a_checkpoint_are_joined_when_all_have_answered(tmp_path:
         assert reply.ok
         assert await run.end() == 0
         assert run.summary["last_checkpoint"].endswith(".json")
+
+
+async def test_what_is_no_checkpoint_takes_no_room_from_the_next(tmp_path: Path) -> None:
+    """Parts that were not joined go at once, what killed writers left before the next save."""
+    async with running(tmp_path, sharing(["default"])) as run:
+        await run.up()
+        folder = run.folder.checkpoints
+        (folder / ".0000-00000000-learner9.123.tmp").touch()
+        (folder / "0000-00000000-learner9.part").touch()
+        assert not (await run.ask("checkpoint")).ok
+        assert not list(folder.iterdir())
+        (folder / "0000-00000000-learner9.part").touch()
+        assert (await run.ask("kill")).ok
+        assert await run.end() == 0
+        assert not list(folder.iterdir())
+
+
+async def test_a_sweep_waits_until_nobody_writes(tmp_path: Path) -> None:
+    async with running(tmp_path, sharing([])) as run:
+        await run.up()
+        run.supervisor.requests.periodic_checkpoint()
+        under_way = run.folder.checkpoints / "0000-00000001-learner9.part"
+        under_way.touch()
+        await run.ask("checkpoint", timeout_s=60.0)
+        assert under_way.exists()
+        await run.ask("kill")
+        assert await run.end() == 0
 
 
 async def test_parts_that_are_no_checkpoint_are_a_failure(tmp_path: Path) -> None:

@@ -135,6 +135,9 @@ class Evaluator:
         An environment alone cannot begin anew in the midst of an episode, so what it plays after a
         cut does not count.
 
+        After a row in which everybody is idle comes one in which the next episode begins, and that
+        may be over in it: a game that ends before anybody has moved has length 0, and counts.
+
         Args:
             quota: int64[n_envs], how many of its episodes count.
 
@@ -153,8 +156,8 @@ class Evaluator:
             length[~over] += 1
             for name, play in plays.items():
                 play.add(results[name].reward, live[name], over)
-            ended = ~over & game.everybody_idle()
-            cut = ~over & ~ended & (length >= self.config.eval.max_episode_steps)
+            ended = game.everybody_idle()
+            cut = ~ended & (length >= self.config.eval.max_episode_steps)
             finished = (ended | cut) & (left > 0) & ~out
             for env in np.flatnonzero(finished):
                 for play in plays.values():

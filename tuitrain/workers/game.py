@@ -51,7 +51,11 @@ class Game:
         raise NotImplementedError
 
     def everybody_idle(self) -> NDArray[np.bool_]:
-        """In which environments nobody makes a transition in the row at hand. bool[n_envs]."""
+        """In which environments nobody makes a transition in the row at hand. bool[n_envs].
+
+        Their episode is over, for an episode's last row is followed by a single one of that kind.
+        (Before the first row of a game played in cycles it is so too: none has begun.)
+        """
         idle = np.ones(self._n_envs, np.bool_)
         for lanes in self.idle.values():
             idle &= lanes.reshape(self._n_envs, -1).all(1)

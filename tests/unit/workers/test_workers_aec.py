@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from tests.aec_envs import Moves, MoveTag, Past
 from tests.unit.workers.one_actor import CHUNK_STEPS, Run, one_actor
@@ -387,3 +388,69 @@ def test_an_evaluation_plays_whole_games_and_counts_what_each_agent_was_paid() -
         assert by_name[policy].return_mean == pytest.approx(np.mean(means))
     longest = [max(len(Moves.log[*key, a].actions) for a in "abc") for key in games]
     assert by_name["b"].length_mean == pytest.approx(np.mean(longest), abs=0.5)
+
+
+class Dealt:
+    """One player; the game numbered k has `moves[k]` moves, and then pays k + 1.
+
+    One of 0 moves is over before the player's first turn, and pays it all the same.
+    """
+
+    possible_agents = ("player",)
+
+    def __init__(self, moves: tuple[int, ...]) -> None:
+        self._moves = moves
+
+    def observation_space(self, agent: str) -> spaces.Box:
+        return spaces.Box(0, 1, (1,), np.float32)
+
+    def action_space(self, agent: str) -> spaces.Discrete:
+        return spaces.Discrete(2)
+
+    def reset(self, seed: int | None = None, options: Any = None) -> None:
+        self._game = 0 if seed is not None else (self._game + 1) % len(self._moves)
+        self._left = self._moves[self._game]
+        self.agents, self.agent_selection = ["player"], "player"
+        self.truncations = {"player": False}
+
+    @property
+    def terminations(self) -> dict[str, bool]:
+        return {"player": not self._left}
+
+    def last(self) -> Any:
+        paid = 0.0 if self._left else self._game + 1.0
+        return np.zeros(1, np.float32), paid, not self._left, False, {}
+
+    def step(self, action: int | None) -> None:
+        if action is None:
+            self.agents = []
+        else:
+            self._left -= 1
+
+
+@pytest.mark.parametrize("moves", [(0,), (0, 0, 2), (1, 0, 3, 0, 0), (2, 0, 6, 1)])
+def test_games_that_are_over_before_the_first_move_are_games(moves: tuple[int, ...]) -> None:
+    longest = 4
+    config = Config.model_validate(
+        {
+            "env": {"id": f"{__file__}:Dealt", "kwargs": {"moves": moves}},
+            "eval": {"episodes": 50, "max_episode_steps": longest},
+        }
+    )
+    spec = inspect(config.env)
+    policies = policies_for(config, spec, "cpu")
+    evaluator = Evaluator(config, spec, policies, lambda n: make_lanes(config.env, n))
+    (result,) = evaluator.evaluate(1, lambda: None)
+    evaluator.close()
+    returns, lengths = [], []
+    for env in range(16):
+        game = 0
+        for _ in range(4 if env < 50 % 16 else 3):
+            cut = moves[game] > longest  # unpaid, and the next one is the first after a seed
+            returns.append(0.0 if cut else game + 1.0)
+            lengths.append(min(moves[game], longest))
+            game = 0 if cut else (game + 1) % len(moves)
+    assert (result.episodes, result.cut) == (50, sum(returned == 0 for returned in returns))
+    assert result.return_mean == pytest.approx(np.mean(returns))
+    assert (result.return_min, result.return_max) == (min(returns), max(returns))
+    assert result.length_mean == pytest.approx(np.mean(lengths))

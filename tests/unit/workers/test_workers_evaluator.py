@@ -148,3 +148,102 @@ def test_where_nothing_is_cut_nothing_begins_anew() -> None:
     assert (result.episodes, result.cut) == (40, 0)
     assert sum(seed is not None for seed in begun()) == 16
     evaluator.close()
+
+
+class Leaves:
+    """Of two agents that act together; `a` goes after 2 steps, `b` after 4. A step is worth 1."""
+
+    possible_agents = ("a", "b")
+
+    def observation_space(self, agent: str) -> spaces.Box:
+        return spaces.Box(0, 1, (1,), np.float32)
+
+    def action_space(self, agent: str) -> spaces.Discrete:
+        return spaces.Discrete(2)
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        self._steps, self.agents = 0, ["a", "b"]
+        return {agent: np.zeros(1, np.float32) for agent in self.agents}, {}
+
+    def step(self, actions: dict[str, int]) -> Any:
+        self._steps += 1
+        told = self.agents
+        ends = {agent: self._steps == {"a": 2, "b": 4}[agent] for agent in told}
+        self.agents = [agent for agent in told if not ends[agent]]
+        seen = {agent: np.zeros(1, np.float32) for agent in told}
+        return seen, dict.fromkeys(told, 1.0), ends, dict.fromkeys(told, False), {}
+
+
+def test_an_episode_ends_once_when_the_last_agent_has_gone() -> None:
+    evaluator = evaluator_of({"env": {"id": f"{__file__}:Leaves"}, "eval": {"episodes": 40}})
+    a, b = evaluator.evaluate(1, lambda: None)
+    evaluator.close()
+    for result, returned in ((a, 2.0), (b, 4.0)):
+        assert (result.episodes, result.return_min, result.return_max) == (40, returned, returned)
+        assert (result.length_mean, result.cut) == (4, 0)
+
+
+class OneWay(gymnasium.Env):
+    """Looks always the same, so a network always prefers one action; another is legal each time."""
+
+    observation_space = spaces.Box(0, 1, (1,), np.float32)
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self._steps = 0
+        return self._told()
+
+    def step(self, action: int) -> Any:
+        assert action == self._steps % 3, "not legal"
+        self._steps += 1
+        seen, info = self._told()
+        return seen, 1.0, self._steps == 6, False, info
+
+    def _told(self) -> Any:
+        return np.zeros(1, np.float32), {"action_mask": np.arange(3) == self._steps % 3}
+
+
+class OneWayTurns:
+    """The same of two agents in turn; what is legal for one is not for the other."""
+
+    possible_agents = ("a", "b")
+
+    def observation_space(self, agent: str) -> spaces.Box:
+        return spaces.Box(0, 1, (1,), np.float32)
+
+    def action_space(self, agent: str) -> spaces.Discrete:
+        return spaces.Discrete(3)
+
+    def reset(self, seed: int | None = None) -> None:
+        self._turn = 0
+
+    def begin_turn(self) -> None:
+        pass
+
+    def pov(self, agent: str) -> Any:
+        return np.zeros(1, np.float32)
+
+    def legal(self, agent: str) -> Any:
+        return np.arange(3) == (self._turn + "ab".index(agent)) % 3
+
+    def act(self, agent: str, action: int) -> float:
+        assert self.legal(agent)[action], "not legal"
+        return 1.0
+
+    def end_turn(self) -> tuple[bool, bool]:
+        self._turn += 1
+        return self._turn == 6, False
+
+
+@pytest.mark.parametrize("name", ["OneWay", "OneWayTurns"])
+def test_only_what_is_legal_is_done(name: str) -> None:
+    evaluator = evaluator_of(
+        {
+            "env": {"id": f"{__file__}:{name}"},
+            "policies": {"map": "shared"} if name == "OneWayTurns" else {},
+            "eval": {"episodes": 20},
+        }
+    )
+    (result,) = evaluator.evaluate(1, lambda: None)
+    evaluator.close()
+    assert (result.episodes, result.return_min, result.return_max) == (20, 6.0, 6.0)

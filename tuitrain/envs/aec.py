@@ -15,7 +15,7 @@ processes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -155,9 +155,7 @@ class AecLanes:
         self._envs, spec = build_copies(factories, where, spec_of)
         # The environment's own agent objects: names need not be strings.
         agents = {str(agent): agent for agent in self._envs[0].possible_agents}
-        self.spec = with_masks_of_infos(
-            spec, told, self._envs, lambda infos, name: infos.get(agents[name])
-        )
+        self.spec = with_masks_of_infos(spec, told, self._envs, _tell)
         self.n_envs = len(self._envs)
         self.metrics = EnvMetrics()
         writers = {name: writer_of(policy) for name, policy in self.spec.policies.items()}
@@ -220,6 +218,24 @@ class AecLanes:
         close_all(self._envs)
 
 
+def _tell(env: Any) -> Iterator[Mapping[str, Any]]:
+    """See ``copies.Tell``. Before its turn an agent's info says something only if it is a mask."""
+    env.reset(seed=0, options=None)
+    mover = getattr(env, "agent_selection", None)
+    yield {
+        str(agent): info
+        for agent, info in getattr(env, "infos", {}).items()
+        if agent == mover or masks.mask_in(info) is not None
+    }
+    while env.agents:
+        observation, _, ends, cut, info = env.last()
+        gone = ends or cut
+        yield {} if gone else {str(env.agent_selection): info}
+        env.step(None if gone else masks.any_legal(observation, info))
+        if not env.agents:
+            env.reset(seed=None, options=None)
+
+
 class _Seat(NamedTuple):
     """An agent of one copy: its policy, its lane there, and what puts its observations there.
 
@@ -265,6 +281,7 @@ class _Game:
         self._left: dict[
             Any, _View
         ] = {}  # who moved in this cycle and left in it: told in the next
+        self._empty_games = 0  # begun since anybody has moved
 
     def reset(self, seed: int | None) -> None:
         """Begin a game; nobody has moved in it."""
@@ -272,6 +289,11 @@ class _Game:
         self._row, self._left = set(), {}
         if not self.env.agents:
             raise EnvError(f"{self._where}: after reset() its `agents` is empty.")
+        if strangers := [agent for agent in self.env.agents if agent not in self._seats]:
+            raise EnvError(
+                f"{self._where}: after reset() its `agents` has {strangers[0]!r}, which is none of "
+                f"its possible_agents: {self._known()}."
+            )
 
     def begin_cycle(self, into: Mapping[str, CycleStep]) -> None:
         """Tell those who left after they had moved; where nobody is left, begin a new game."""
@@ -281,19 +303,19 @@ class _Game:
             self._tell(agent, view, into)
         if left or self.env.agents:
             return
-        self._empty_games = 0  # begun since anybody has moved
         if self._row:
             raise EnvError(
                 f"{self._where}: the game is over, but agent {min(map(str, self._row))!r} has not "
                 "come to its turn once more to be told. An agent that terminates or is truncated "
                 "must stay in `agents` until its step(None)."
             )
-        self.reset(None)
-        if strangers := [agent for agent in self.env.agents if agent not in self._seats]:
+        self._empty_games += 1
+        if self._empty_games > MAX_EMPTY_GAMES:
             raise EnvError(
-                f"{self._where}: after reset() its `agents` has {strangers[0]!r}, which is none of "
-                f"its possible_agents: {self._known()}."
+                f"{self._where}: it was over at reset(), {MAX_EMPTY_GAMES} times in a row: nobody "
+                "came to a move. Does reset() clear `terminations` and `truncations`?"
             )
+        self.reset(None)
 
     def next_turn(self, into: Mapping[str, CycleStep]) -> bool:
         """Go on until somebody is to move who has not moved in this cycle; whether there is one.
@@ -313,12 +335,6 @@ class _Game:
                 return False
             view = self._look(agent)
             if agent not in self._came:
-        self._empty_games += 1
-        if self._empty_games > MAX_EMPTY_GAMES:
-            raise EnvError(
-                f"{self._where}: it was over at reset(), {MAX_EMPTY_GAMES} times in a row: nobody "
-                "came to a move. Does reset() clear `terminations` and `truncations`?"
-            )
                 self._tell(agent, view, into)
             elif agent not in self._left:
                 self._left[agent] = copy.deepcopy(view)  # it may be written over before it is told
@@ -358,32 +374,16 @@ class _Game:
                 "info)."
             )
         view = _View(*result)
-        if view.info:
-            self._metrics.add(self._seats[agent].policy, view.info)
-        return view
-
-    def _tell(self, agent: Any, view: _View, into: Mapping[str, CycleStep]) -> None:
-        """What the agent's row at hand has brought, and what its next row sees."""
-        seat = self._seats[agent]
-        step, lane, where = into[seat.policy], seat.lane, f"{self._where}, agent {agent!r}, last()"
-        gone = view.terminated or view.truncated
-        self._came.add(agent)
-        step.reward[lane] = check_reward(view.reward, where)
-        if agent in self._row:
-            step.terminated[lane], step.truncated[lane] = view.terminated, view.truncated
-        elif gone:
-            return  # it left before it had moved, so it never had a row
-        step.absent[lane] = False
         if type(view.terminated) is not bool or type(view.truncated) is not bool:
             where = f"{self._where}, agent {agent!r}, last()"
             ends = check_flag(view.terminated, "terminated", where)
             view = view._replace(
                 terminated=ends, truncated=check_flag(view.truncated, "truncated", where)
             )
-        seat.write(step.observation, lane, view.observation, where)
-        if step.legal is None:
-            if view.info and masks.mask_in(view.info) is not None:
-                raise masks.unexpected(where)
+        if view.info:
+            self._metrics.add(self._seats[agent].policy, view.info)
+        return view
+
     def _known(self) -> str:
         return ", ".join(map(repr, self._seats))
 
@@ -405,6 +405,22 @@ class _Game:
                 )
         return EnvError(f"{self._where}: terminations and truncations cannot be read.")
 
+    def _tell(self, agent: Any, view: _View, into: Mapping[str, CycleStep]) -> None:
+        """What the agent's row at hand has brought, and what its next row sees."""
+        seat = self._seats[agent]
+        step, lane, where = into[seat.policy], seat.lane, f"{self._where}, agent {agent!r}, last()"
+        gone = view.terminated or view.truncated
+        self._came.add(agent)
+        step.reward[lane] = check_reward(view.reward, where)
+        if agent in self._row:
+            step.terminated[lane], step.truncated[lane] = view.terminated, view.truncated
+        elif gone:
+            return  # it left before it had moved, so it never had a row
+        step.absent[lane] = False
+        seat.write(step.observation, lane, view.observation, where)
+        if step.legal is None:
+            if view.info and masks.mask_in(view.info) is not None:
+                raise masks.unexpected(where)
         elif not view.terminated:
             said = view.observation if seat.mask_is_seen else view.info
             masks.write_mask(step.legal[lane], masks.mask_in(said), where)

@@ -5,8 +5,9 @@ Knows nothing of how environments are stepped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,15 @@ from tuitrain.envs.masks import mask_in
 from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.seeding import GlobalRandom
+
+Tell = Callable[[Any], Iterator[Mapping[str, Any]]]
+"""``tell(env)`` resets an environment and plays it on, for as long as it is asked to.
+
+It yields the infos of those who are to act, by agent.
+"""
+
+_LOOK_MOMENTS = 1_000
+"""For how long agents are waited for that are not there after the first reset."""
 
 
 def build_copies(
@@ -52,42 +62,54 @@ def build_copies(
 
 
 def with_masks_of_infos(
-    spec: EnvSpec, told: EnvSpec | None, envs: list[Any], info_of: Callable[[Any, str], Any]
+    spec: EnvSpec, told: EnvSpec | None, envs: list[Any], tell: Tell
 ) -> EnvSpec:
     """The spec with its last question answered: do infos say which actions are legal?
 
-    No space declares that, so it is seen in what a first reset tells. The probe looks; whoever
-    builds the same environment for a run is told by the probe's spec, so that no copy that is
-    trained on is reset once more than it would be without masks.
+    No space declares that, so it is seen in what agents are told when they are first there: after a
+    reset, or, if anybody has a mask then, as the others come. The probe looks; whoever builds the
+    same environment for a run is told by the probe's spec, so that no copy that is trained on is
+    reset once more than it would be without masks.
 
     Args:
         spec: what spaces declare.
         told: the run's; None is to look, at ``envs[0]``, under a random state of its own.
         envs: closed if that fails.
-        info_of: the info of an agent, in what ``reset`` returned as infos; or, where it returns
-            none (PettingZoo's AEC), in the attribute ``infos``.
+        tell: plays one of them.
     """
     if told is not None:
-        found = {name for name, policy in told.policies.items() if policy.masked}
+        masked = {name: policy.masked for name, policy in told.policies.items()}
     else:
         try:
             with GlobalRandom(np.random.SeedSequence(0)):
-                result = envs[0].reset(seed=0, options=None)
+                masked = _masked_by_infos(spec, tell(envs[0]))
         except BaseException:
             close_all(envs)
             raise
-        infos = result[1] if isinstance(result, tuple) and len(result) == 2 else {}
-        infos = infos or getattr(envs[0], "infos", {})
-        found = {
-            name
-            for name, policy in spec.policies.items()
-            if any(mask_in(info_of(infos, agent)) is not None for agent in policy.agents)
-        }
 
     def settled(name: str, policy: PolicySpec) -> PolicySpec:
-        return replace(policy, masked=policy.masked or name in found)
+        return replace(policy, masked=policy.masked or masked[name])
 
     return replace(spec, policies={n: settled(n, policy) for n, policy in spec.policies.items()})
+
+
+def _masked_by_infos(spec: EnvSpec, moments: Iterator[Mapping[str, Any]]) -> dict[str, bool]:
+    """Whether the agents of each policy have masks in their infos, as they are first there."""
+    policy_of = {agent: name for name, part in spec.policies.items() for agent in part.agents}
+    found: dict[str, bool] = {}
+    for infos in islice(moments, _LOOK_MOMENTS):
+        now: dict[str, bool] = {}
+        for agent, info in infos.items():
+            name = policy_of.get(agent)
+            if name is None:
+                continue  # nobody that is known
+            now[name] = now.get(name, False) or mask_in(info) is not None
+        found = now | found
+        # where nobody has a mask nothing is played
+        if len(found) == len(spec.policies) or not any(found.values()):
+            break
+    # who has not come by now is as the others are
+    return {name: found.get(name, any(found.values())) for name in spec.policies}
 
 
 def close_all(envs: list[Any]) -> None:

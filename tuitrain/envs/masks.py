@@ -62,11 +62,18 @@ def mask_in(told: Any) -> Any:
     return told.get(KEY) if isinstance(told, dict) else None
 
 
+def any_legal(observation: Any, info: Any) -> int:
+    """An action that is legal by one of them, for who only wants to see how it goes on."""
+    said = [mask for told in (observation, info) if (mask := mask_in(told)) is not None]
+    return int(np.argmax(said[0])) if said else 0
+
+
 def unexpected(where: str) -> EnvError:
     """The error for an info with a mask where the first one had none."""
     return EnvError(
         f"{where}: info[{KEY!r}] says which actions are legal, but after the first reset nothing "
-        "did. An environment must say it at every reset and step, or never."
+        f"did. Say it at every reset and step, or never. If the first agents have no mask and one "
+        f"that comes later has, declare it: {KEY!r} as a part of its observation space (a Dict)."
     )
 
 

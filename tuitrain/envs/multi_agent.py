@@ -10,7 +10,7 @@ single-agent lanes (see ``vector.py``). Knows nothing of replay, networks or pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -85,9 +85,7 @@ class ParallelLanes:
         self._envs, spec = build_copies(factories, where, spec_of)
         # The environment's own agent objects: names need not be strings.
         agents = {str(agent): agent for agent in self._envs[0].possible_agents}
-        self.spec = with_masks_of_infos(
-            spec, told, self._envs, lambda infos, name: _of(infos, agents[name])
-        )
+        self.spec = with_masks_of_infos(spec, told, self._envs, _tell)
         self._mask_is_seen = {name: policy.masked for name, policy in spec.policies.items()}
         self._places = [
             _Place(name, agents[name], policy, offset, len(part.agents), writer_of(part))
@@ -261,6 +259,31 @@ class ParallelLanes:
 _GOING = (
     "An agent that goes must be terminated or truncated in its last step, with a final observation."
 )
+
+
+def _tell(env: Any) -> Iterator[Mapping[str, Any]]:
+    """See ``copies.Tell``."""
+    while True:
+        result = env.reset(seed=0, options=None)
+        if not isinstance(result, tuple) or len(result) != 2:
+            return  # refused where it is played in earnest
+        observations, infos = result
+        if not _acting(env, observations):
+            return
+        ends: Any = {}
+        cuts: Any = {}
+        while acting := [
+            a for a in _acting(env, observations) if not (_of(ends, a) or _of(cuts, a))
+        ]:
+            yield {str(agent): _of(infos, agent) for agent in acting}
+            actions = {a: masks.any_legal(_of(observations, a), _of(infos, a)) for a in acting}
+            observations, _, ends, cuts, infos = env.step(actions)
+
+
+def _acting(env: Any, observations: Any) -> Iterable[Any]:
+    """Those who act next, the environment's own objects."""
+    agents: Iterable[Any] | None = getattr(env, "agents", None)
+    return observations if agents is None else agents
 
 
 def _of(told: Any, agent: Any) -> Any:

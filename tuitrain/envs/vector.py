@@ -10,7 +10,7 @@ where it is to stay. Knows nothing of replay, networks or processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import gymnasium
@@ -134,7 +134,7 @@ class GymLanes:
             lambda env: EnvSpec(env_id, n_frames, {DEFAULT_POLICY: _policy_of(env, where)}),
         )
         self._mask_is_seen = spec.policies[DEFAULT_POLICY].masked
-        self.spec = with_masks_of_infos(spec, told, self._envs, lambda info, _: info)
+        self.spec = with_masks_of_infos(spec, told, self._envs, _tell)
         self.n_envs = len(self._envs)
         policy = self.spec.policies[DEFAULT_POLICY]
         self._n_actions = policy.n_actions
@@ -237,6 +237,12 @@ def checked_seeds(seeds: Sequence[int], n_envs: int) -> list[int]:
     if len(seeds) != n_envs:
         raise ValueError(f"reset needs one seed per environment: {n_envs}, not {len(seeds)}")
     return [int(seed) for seed in seeds]
+
+
+def _tell(env: gymnasium.Env[Any, Any]) -> Iterator[Mapping[str, Any]]:
+    """See ``copies.Tell``; there is nobody to wait for."""
+    result: Any = env.reset(seed=0, options=None)
+    yield {DEFAULT_POLICY: result[1] if isinstance(result, tuple) and len(result) == 2 else None}
 
 
 def _policy_of(env: gymnasium.Env[Any, Any], where: str) -> PolicySpec:

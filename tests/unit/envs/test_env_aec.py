@@ -398,6 +398,32 @@ def test_masks_may_come_in_infos() -> None:
     assert not any(wrong.values()), wrong
 
 
+class OfTheMover(InInfos):
+    """The infos of all but who is to move are empty, and `c` has no masks."""
+
+    def last(self) -> Any:
+        self.observe(self.agent_selection)
+        told = super().last()
+        if self.agent_selection == "c":
+            self.infos["c"] = {}
+            return (*told[:4], {})
+        return told
+
+    def legal(self, agent: str) -> list[bool]:
+        return super().legal(agent) if agent != "c" else [True] * 5
+
+    def reset(self, seed: int | None = None, options: Any = None) -> None:
+        super().reset(seed)
+        self.infos |= {agent: {} for agent in self.agents if agent != self.agent_selection}
+
+
+def test_masks_may_come_with_the_turn() -> None:
+    """Those who have not moved yet have been told nothing."""
+    rows = Rows(lanes_of(OfTheMover, 2)).play(50)
+    masked = {name: policy.masked for name, policy in rows.lanes.spec.policies.items()}
+    assert masked == {"a": True, "b": True, "c": False}
+
+
 def test_masks_that_come_late_are_refused() -> None:
     with pytest.raises(EnvError, match="after the first reset nothing did"):
         Rows(lanes_of(lambda: InInfos(always=False), 1)).play(20)

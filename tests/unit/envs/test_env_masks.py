@@ -241,6 +241,76 @@ def test_masks_of_agents_lie_in_their_lanes(policies: dict[str, str]) -> None:
     assert ends > 5
 
 
+class LateComers:
+    """`early` has masks; `late` comes after 3 steps, `never` does not, `free` has none at all.
+
+    Nothing is legal that the mask forbids: `early` and `late` must do 1.
+    """
+
+    possible_agents = ("early", "free", "late", "never")
+
+    def __init__(self, late_masks: bool = True, early_masks: bool = True):
+        self.masks = {"early": early_masks, "late": late_masks}
+        self.played = 0
+
+    def observation_space(self, agent: str) -> Any:
+        return spaces.Box(0, 99, (1,), np.float32)
+
+    def action_space(self, agent: str) -> Any:
+        return spaces.Discrete(2)
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        self.steps, self.agents = 0, ["early", "free"]
+        return self._seen(self.agents), self._infos(self.agents)
+
+    def step(self, actions: dict[str, int]) -> Any:
+        told = self.agents
+        assert all(actions[agent] == 1 for agent in told if self.masks.get(agent)), "not legal"
+        self.steps += 1
+        self.played += 1
+        over = self.steps == 6
+        came = ["late"] if self.steps == 3 else []
+        seen, infos = self._seen([*told, *came]), self._infos([*told, *came])
+        self.agents = [] if over else [*told, *came]
+        rewards, ends, cuts = (dict.fromkeys(told, value) for value in (0.0, False, over))
+        return seen, rewards, ends, cuts, infos
+
+    def _seen(self, agents: list[str]) -> Any:
+        return {agent: np.full(1, self.steps, np.float32) for agent in agents}
+
+    def _infos(self, agents: list[str]) -> Any:
+        mask = np.array([0, 1], np.int8)
+        return {a: {"action_mask": mask} if self.masks.get(a) else {} for a in agents}
+
+
+@pytest.mark.parametrize("late_masks", [False, True])
+def test_who_comes_late_has_the_masks_it_has(late_masks: bool) -> None:
+    """And who does not come at all is taken to be as those that have masks."""
+    lanes = make_lanes(config("LateComers", late_masks=late_masks), 2)
+    masked = {name: policy.masked for name, policy in lanes.spec.policies.items()}
+    assert masked == {"early": True, "free": False, "late": late_masks, "never": True}
+    assert not isinstance(lanes, TurnLanes)
+    lanes.reset(SEEDS)
+    for _ in range(20):
+        lanes.step({name: np.ones(2, np.int64) for name in masked})
+
+
+def test_where_nobody_has_a_mask_nothing_is_played() -> None:
+    lanes = make_lanes(config("LateComers", late_masks=False, early_masks=False), 1)
+    assert lanes._envs[0].played == 0  # type: ignore[union-attr]
+
+
+def test_a_first_mask_of_a_late_comer_is_refused_with_a_way_out() -> None:
+    lanes = make_lanes(config("LateComers", early_masks=False), 1)
+    assert not isinstance(lanes, TurnLanes)
+    lanes.reset([0])
+    actions = {name: np.ones(1, np.int64) for name in lanes.spec.policies}
+    for _ in range(2):
+        lanes.step(actions)
+    with pytest.raises(EnvError, match="one that comes later has, declare it: 'action_mask' as a"):
+        lanes.step(actions)
+
+
 def test_agents_of_one_policy_all_say_it_or_none() -> None:
     lanes = make_lanes(config("MaskedAgents"), 1, "shared")
     with pytest.raises(EnvError, match=r"agent 'c', reset\(\): there is no 'action_mask'"):

@@ -93,9 +93,21 @@ def _policy_names(
         raise EnvError(
             f"{where}: policies.map names {', '.join(unknown)}; its agents are {', '.join(agents)}."
         )
+    named: dict[str, str] = {}
     for name in agents:
         fitting = (policy for pattern, policy in patterns.items() if fnmatchcase(name, pattern))
-        yield name, table[name] if name in table else next(fitting, name)
+        policy = table[name] if name in table else next(fitting, None)
+        if policy is not None:
+            named[name] = policy
+    for name in agents:
+        sharing = [agent for agent, policy in named.items() if policy == name]
+        if name not in named and sharing:
+            raise EnvError(
+                f"{where}: in policies.map the policy of {', '.join(sharing)} is called {name!r}, "
+                f"but so is that of agent {name!r}, which is not named there and has one of its "
+                f'own. If they are to share it, add "{name}" = "{name}"; if not, call it otherwise.'
+            )
+        yield name, named.get(name, name)
 
 
 def _joined(policy: PolicySpec, agent: PolicySpec, where: str) -> PolicySpec:

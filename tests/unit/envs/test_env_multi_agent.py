@@ -37,7 +37,7 @@ def test_agents_have_policies_of_their_own() -> None:
         # a whole name comes before patterns, and the first pattern that fits before the next
         ({"*": "rest", "b": "boss"}, {"rest": "ac", "boss": "b"}),
         ({"[ab]": "first", "*": "rest"}, {"first": "ab", "rest": "c"}),
-        ({"a": "b"}, {"b": "ab", "c": "c"}),
+        ({"a": "b", "b": "b"}, {"b": "ab", "c": "c"}),
     ],
 )
 def test_agents_are_grouped_by_the_map(
@@ -126,6 +126,8 @@ def test_actions_reach_the_agent_of_their_lane() -> None:
         ({"scout": "x", "miner_*": "x"}, r"policies.map names miner_\*; its agents are scout"),
         ({"miner": "x"}, "policies.map names miner; its agents are scout, digger"),
         ({"scout": "a/b"}, "'a/b' cannot be a policy's name"),
+        ({"scout": "digger"}, r"policy of scout is called 'digger'.*add \"digger\" = \"digger\""),
+        ({"digg*": "scout"}, "policy of digger is called 'scout', but so is that of agent 'scout'"),
     ],
 )
 def test_policies_that_cannot_be(policies: dict[str, str], message: str) -> None:

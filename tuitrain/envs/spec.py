@@ -68,6 +68,8 @@ class Part:
             several = len(self.values) > 1
             of = f"{list(self.values)} values" if several else f"{self.values[0]} values"
             what = f"{'one-hots' if several else 'one-hot'} of {of}"
+        elif self.kind == "box" and self.dtype == "uint8":
+            what += ", not divided by 255"
         return f"{where}: {self.name or 'the observation'}, {what}"
 
 

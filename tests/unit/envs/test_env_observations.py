@@ -83,7 +83,7 @@ def test_the_layout_is_told_and_goes_through_json() -> None:
         "20…23: inner.2.flags, int8[2, 2]",
         "24: inner.2.speed, float32[]",
         "25…28: inner.3, float64[1, 2, 1, 2]",
-        "29…52: walls, uint8[3, 4, 2]",
+        "29…52: walls, uint8[3, 4, 2], not divided by 255",
     ]
     assert spec.policies["p"].observation_shape == (53,)
     again = EnvSpec.from_dict(json.loads(json.dumps(spec.to_dict())))

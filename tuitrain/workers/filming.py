@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuitrain.envs.camera import filmed_lanes
+from tuitrain.envs.camera import Camera, filmed_lanes
 from tuitrain.envs.turns import AnyLanes
 from tuitrain.video import VideoFile
 from tuitrain.workers.build import check_spec, close_lanes
@@ -49,19 +49,23 @@ def film_run(
     trained = load_trained(run_dir, which)
     config, spec = trained.config, trained.spec
     one_copy = config.model_copy(update={"eval": config.eval.model_copy(update={"episodes": 1})})
-    lanes, camera = filmed_lanes(config.env.of_evaluations, config.policies.map, spec)
+    cameras: list[Camera] = []
 
     def ready_lanes(_: int) -> AnyLanes:
-        check_spec(lanes, config, spec, for_evaluation=True)
-        lanes.reset([0])  # most environments have no picture before
-        camera.picture()
+        # built here, where the evaluator has seeded what an environment may draw when it is made
+        lanes, camera = filmed_lanes(config.env.of_evaluations, config.policies.map, spec)
+        try:
+            check_spec(lanes, config, spec, for_evaluation=True)
+            lanes.reset([0])  # most environments have no picture before
+            camera.picture()
+        except BaseException:
+            close_lanes(lanes)
+            raise
+        cameras.append(camera)
         return lanes
 
-    try:
-        evaluator = Evaluator(one_copy, spec, trained.policies, ready_lanes)
-    except BaseException:
-        close_lanes(lanes)
-        raise
+    evaluator = Evaluator(one_copy, spec, trained.policies, ready_lanes)
+    (camera,) = cameras
     with closing(evaluator), VideoFile(path, camera.fps) as video:
         results = evaluator.evaluate(number, lambda: video.add(camera.picture()), episodes)
     return Film(path, video.pictures, camera.fps, results)

@@ -125,3 +125,15 @@ class Turns:
 
     def render(self) -> np.ndarray:
         return drawn(self._done, 8)
+
+
+class Drawn(Lit):
+    """What a step is worth is drawn when it is built, from numpy's global state."""
+
+    def __init__(self, render_mode: str | None = None):
+        super().__init__(render_mode=render_mode)
+        self._worth = float(np.random.random())
+
+    def step(self, action: int):
+        seen, _, *rest = super().step(action)
+        return seen, self._worth, *rest

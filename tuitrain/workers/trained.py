@@ -11,6 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuitrain.checkpoint import load, newest
+from tuitrain.checkpoint_files import (
+    MANIFEST_SUFFIX,
+    PART_SUFFIX,
+    CheckpointError,
+    checkpoints,
+    parts_of,
+)
 from tuitrain.config.load import load_config
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec
@@ -38,6 +45,7 @@ def load_trained(run_dir: Path, which: Path | None = None, device: str = "cpu") 
 
     Raises:
         FileNotFoundError: the run has no checkpoint yet.
+        CheckpointError: it is not sound, or what is named is only a part of one.
     """
     config = load_config(run_dir / "config.toml", ())
     if which is None:
@@ -48,6 +56,7 @@ def load_trained(run_dir: Path, which: Path | None = None, device: str = "cpu") 
             )
         payload = found[1]
     else:
+        _refuse_part(which)
         payload = load(which)
     spec = EnvSpec.from_dict(payload["spec"])
     policies = {}
@@ -56,6 +65,24 @@ def load_trained(run_dir: Path, which: Path | None = None, device: str = "cpu") 
         network.load_state_dict(payload["policies"][name]["dqn"]["online"])
         policies[name] = Policy(network, part.n_actions, device)
     return Trained(config, spec, policies, payload["steps"], payload["updates"])
+
+
+def _refuse_part(path: Path) -> None:
+    """What one of several learner processes has written holds some of the policies only."""
+    if path.suffix != PART_SUFFIX:
+        return
+    whole = [
+        manifest
+        for manifest in checkpoints(path.parent)
+        if manifest.suffix == MANIFEST_SUFFIX
+        and path.name in (part.file for part in parts_of(manifest))
+    ]
+    what = (
+        f"Name the whole one: {whole[-1]}"
+        if whole
+        else "No checkpoint beside it was made of it; name another, or none for the newest"
+    )
+    raise CheckpointError(f"{path} is what one learner process wrote of a checkpoint. {what}.")
 
 
 def evaluate_run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from tuitrain import Policy
+from tuitrain.checkpoint import CheckpointError, save_part
+from tuitrain.checkpoint_files import join, part_name
 from tuitrain.config.load import to_toml
 from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
@@ -76,6 +79,21 @@ def test_eval_refuses_an_environment_that_has_changed(
     monkeypatch.setattr(trained, "load_trained", lambda *_: old)
     with pytest.raises(SpecMismatch, match=r"\(5,\)"):
         trained.evaluate_run(tmp_path, 2)
+
+
+def test_a_part_of_a_checkpoint_is_refused_with_the_whole_one(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(to_toml(chain()))
+    folder = tmp_path / "checkpoints"
+    parts = [
+        save_part(folder, {}, part_name(1, 1, f"learner{i}"), [name], 7)
+        for i, name in enumerate("ab")
+    ]
+    path = folder / parts[1].file
+    with pytest.raises(CheckpointError, match=r"what one learner process wrote.*No checkpoint"):
+        trained.load_trained(tmp_path, path)
+    whole = join(folder, parts, "ab", keep=1)
+    with pytest.raises(CheckpointError, match=f"Name the whole one: {re.escape(str(whole))}"):
+        trained.load_trained(tmp_path, path)
 
 
 def test_observations_of_another_kind_are_refused() -> None:

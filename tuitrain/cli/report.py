@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +17,8 @@ from tuitrain.config.runs import RunFolder, write_atomically
 
 if TYPE_CHECKING:
     from tuitrain.experiments.analysis import Analysis
+    from tuitrain.experiments.report import Key
+    from tuitrain.experiments.svg import Chart
 
 PAGE_NAME = "report.html"
 _PAGE = "<!doctype html>"
@@ -56,32 +60,58 @@ def report(
     from tuitrain.experiments.table import lines_of
 
     given = runs or ["latest"]
-    folders = [folder for text in given for folder in _folders(text, runs_dir)]
-    unique = list({folder.path.resolve(): folder for folder in folders}.values())
-    out = _default_out(given, unique) if out is None else out
+    shown: dict[Path, tuple[RunFolder, Key]] = {}
+    answers: list[str] = []
+    compared: list[Chart] = []
+    colors = 0
+    for text in given:
+        analysis = _analysis(text)
+        if analysis is None:
+            found = [(find(text, runs_dir).folder, 0, "")]
+        else:
+            found = _finished(text, analysis.arms)
+            answers += lines_of(analysis)
+            compared += [_recolored(chart, colors) for chart in charts_of(analysis)]
+        for folder, number, arm in found:
+            shown.setdefault(folder.path.resolve(), (folder, (colors + number, arm or folder.name)))
+        colors += 1 if analysis is None else len(analysis.arms)
+    folders = [folder for folder, _ in shown.values()]
+    out = _default_out(given, folders) if out is None else out
     _check_out(out)
-    found = [analysis for text in given if (analysis := _analysis(text)) is not None]
-    answers = [line for analysis in found for line in lines_of(analysis)]
-    compared = [chart for analysis in found for chart in charts_of(analysis)]
-    text = page([read_run(folder) for folder in unique], time.time(), answers, compared)
+    text = page(
+        [read_run(folder) for folder in folders],
+        time.time(),
+        answers,
+        compared,
+        [key for _, key in shown.values()],
+    )
     try:
         write_atomically(out, text, for_others=True)
     except OSError as error:
         raise Refused(f"{out} (--out) cannot be written: {error.strerror}") from error
-    count = f"{len(unique)} runs" if len(unique) > 1 else unique[0].name
+    count = f"{len(folders)} runs" if len(folders) > 1 else folders[0].name
     typer.echo(f"{count}: {out.absolute()}")
 
 
-def _folders(text: str, runs_dir: Path) -> list[RunFolder]:
-    if not _is_comparison(text):
-        return [find(text, runs_dir).folder]
+def _finished(text: str, arms: Sequence[str]) -> list[tuple[RunFolder, int, str]]:
+    """A comparison's finished runs, each with its arm's number and name, in the order of arms."""
     from tuitrain.experiments.store import FINISHED, Store
 
     store = Store(Path(text))
-    finished = [r for r in store.results().values() if r.state == FINISHED]
+    finished = [r for r in store.results().values() if r.state == FINISHED and r.cell.arm in arms]
     if not finished:
         raise Refused(f"no run of the comparison {text} has finished yet")
-    return [RunFolder(store.runs / result.run) for result in finished]
+    finished.sort(key=lambda r: (arms.index(r.cell.arm), r.cell.task, r.cell.seed))
+    return [
+        (RunFolder(store.runs / result.run), arms.index(result.cell.arm), result.cell.arm)
+        for result in finished
+    ]
+
+
+def _recolored(chart: Chart, first: int) -> Chart:
+    """The chart with its colours moved on: those before are another comparison's."""
+    moved = [replace(series, number=series.number + first) for series in chart.series]
+    return replace(chart, series=moved)
 
 
 def _is_comparison(text: str) -> bool:

@@ -17,11 +17,14 @@ from tuitrain.config.emit import emit_value
 from tuitrain.config.schema import Config
 from tuitrain.experiments.plan import flat
 from tuitrain.experiments.run_files import LEARNER_CURVES, RunFiles
-from tuitrain.experiments.svg import Chart, Points, Series, color_class, svg
+from tuitrain.experiments.svg import Chart, Points, Series, color_class, sample, svg
 
 _HASH = re.compile("[0-9a-f]{40,}")
 _STEPS = "environment steps"
-_EACH_POLICY = "<span>(a line for each policy)</span>"
+
+Key = tuple[int, str]
+"""A colour's number, and what has that colour."""
+
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗", "n/a": "–"}
 _PROVENANCE = {
     "git commit": ("git", "commit"),
@@ -42,10 +45,13 @@ def page(
     made_at_s: float,
     answers: Sequence[str] = (),
     compared: Sequence[Chart] = (),
+    colors: Sequence[Key] = (),
 ) -> str:
     """The whole page.
 
     Args:
+        colors: of each run, e.g. that of its arm, which it has in `compared` too; by default every
+            run has its own. Those of one run that has several policies are its policies'.
         answers: lines of text about all runs together, shown first.
         compared: charts about all runs together, shown with them.
         made_at_s: unix time, for its foot.
@@ -53,13 +59,14 @@ def page(
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     style = files("tuitrain.experiments").joinpath("report.css").read_text(encoding="utf-8")
     text = "\n".join(answers)
+    colors = colors or [(number, run.name) for number, run in enumerate(runs)]
     sections = [
         *(
             [_section("Comparison", f"<pre>{escape(text)}</pre>{_charts(compared)}")]
             * bool(answers)
         ),
-        _section("Summary", _summaries(runs)),
-        _section("Curves", _curves(runs)),
+        _section("Summary", _summaries(runs, colors)),
+        _section("Curves", _curves(runs, colors)),
         _section("Config", _configs(runs)),
         _section("Checks", _checks(runs)),
         _section("Events", _events(runs)),
@@ -87,7 +94,7 @@ def page(
 # ---- sections --------------------------------------------------------------------------------
 
 
-def _summaries(runs: Sequence[RunFiles]) -> str:
+def _summaries(runs: Sequence[RunFiles], colors: Sequence[Key]) -> str:
     return _table(
         [
             "run",
@@ -100,7 +107,10 @@ def _summaries(runs: Sequence[RunFiles]) -> str:
             "best",
             "learning",
         ],
-        [_summary_row(number if len(runs) > 1 else None, run) for number, run in enumerate(runs)],
+        [
+            _summary_row(number if len(runs) > 1 else None, run)
+            for (number, _), run in zip(colors, runs, strict=True)
+        ],
     )
 
 
@@ -138,93 +148,116 @@ def _evaluation(policy: Mapping[str, Any], name: str) -> str:
     return f"{escape(name)} {_number(mean)}{width}".strip()
 
 
-def _curves(runs: Sequence[RunFiles]) -> str:
-    """Charts; of one run a colour for each policy, of several one for each run."""
-    greedy, training = _evaluations(runs), _lines(runs, [run.training for run in runs])
+def _curves(runs: Sequence[RunFiles], colors: Sequence[Key]) -> str:
+    """Charts; of one run a colour for each policy, of several `colors` and a pattern for each."""
+    look = _Look(runs, [number for number, _ in colors])
+    greedy, training = _evaluations(runs, look), look.lines([run.training for run in runs])
     over_steps: list[tuple[str, list[Series], list[Series]]] = [
         # on one scale: exploration is what stands between them
         ("greedy return (mean of an evaluation, 95 % interval)", greedy, training),
         ("return of training episodes, with exploration", training, greedy),
     ]
     for name in sorted({name for run in runs for name in run.told}):
-        told = _lines(runs, [run.told.get(name, {}) for run in runs])
+        told = look.lines([run.told.get(name, {}) for run in runs])
         over_steps.append((f"{name} (told by the environment)", told, []))
     for field, title in LEARNER_CURVES.items():
-        over_steps.append((title, _lines(runs, [run.learner[field] for run in runs]), []))
+        over_steps.append((title, look.lines([run.learner[field] for run in runs]), []))
     last = max((x for _, lines, _ in over_steps for s in lines for x, _ in s.points), default=0.0)
     charts = [
         Chart(title, _STEPS, lines, (0.0, last or 1.0), beside)
         for title, lines, beside in over_steps
     ]
-    speed = [Series(run.name, i, run.speed) for i, run in enumerate(runs)]
+    speed = [
+        Series(run.name, number, run.speed) for (number, _), run in zip(colors, runs, strict=True)
+    ]
     charts.append(Chart("environment steps per second", "seconds", speed))
     drawn = [svg(chart) for chart in charts]
     if not any(drawn):
         return "<p>Nothing has been measured.</p>"
-    names = _policies(runs[0]) if len(runs) == 1 else []
-    shown = names if len(names) > 1 else [run.name for run in runs]
-    note = "" if len(runs) == 1 or all(len(_policies(run)) < 2 for run in runs) else _EACH_POLICY
-    return f'{_key(shown, note)}<div class="charts">{"".join(drawn)}</div>'
+    keys = _key(list(enumerate(look.policies)) if look.by_color else sorted({*colors}))
+    if len(look.policies) > 1 and not look.by_color:
+        keys += _patterns(look.policies)
+    return f'{keys}<div class="charts">{"".join(drawn)}</div>'
 
 
 def _charts(charts: Sequence[Chart]) -> str:
     """Each with a key of its own."""
     drawn = "".join(
-        f"<div>{svg(chart)}{_key([s.label for s in chart.series])}</div>" for chart in charts
+        f"<div>{svg(chart)}{_key([(s.number, s.label) for s in chart.series])}</div>"
+        for chart in charts
     )
     return f'<div class="charts">{drawn}</div>' if charts else ""
 
 
-def _key(names: Sequence[str], note: str = "") -> str:
+def _key(colors: Sequence[Key]) -> str:
     keys = "".join(
-        f'<span><span class="key {color_class(i)}"></span>{escape(name)}</span>'
-        for i, name in enumerate(names)
+        f'<span><span class="key {color_class(number)}"></span>{escape(name)}</span>'
+        for number, name in colors
     )
-    return f'<p class="keys">{keys}{note}</p>'
+    return f'<p class="keys">{keys}</p>'
 
 
-def _evaluations(runs: Sequence[RunFiles]) -> list[Series]:
+def _patterns(policies: Sequence[str]) -> str:
+    keys = "".join(
+        f"<span>{sample(pattern)}{escape(name)}</span>" for pattern, name in enumerate(policies)
+    )
+    return f'<p class="keys">policies: {keys}</p>'
+
+
+def _evaluations(runs: Sequence[RunFiles], look: _Look) -> list[Series]:
     series = []
     for number, run in enumerate(runs):
         for policy, points in run.evaluations.items():
             line = [(steps, mean) for steps, mean, _ in points]
             band = [(steps, mean - half, mean + half) for steps, mean, half in points]
-            series.append(_series(runs, number, policy, line, band))
+            series.append(look.series(number, policy, line, band))
     return series
 
 
-def _lines(runs: Sequence[RunFiles], curves: Sequence[Mapping[str, Points]]) -> list[Series]:
-    """A line for each policy of each run; `curves` is of each run, by policy."""
-    return [
-        _series(runs, number, policy, points)
-        for number, of_run in enumerate(curves)
-        for policy, points in of_run.items()
-    ]
+class _Look:
+    """How lines are told apart: policies of one run by colour, of several by pattern.
+
+    Attributes:
+        policies: of all runs, in the order of their names.
+        by_color: whether colours tell policies: those of one run, if it has several.
+    """
+
+    def __init__(self, runs: Sequence[RunFiles], colors: Sequence[int]) -> None:
+        self.policies = sorted({policy for run in runs for policy in _policies(run)})
+        self.by_color = len(runs) == 1 and len(self.policies) > 1
+        self._runs, self._colors = runs, colors
+
+    def lines(self, curves: Sequence[Mapping[str, Points]]) -> list[Series]:
+        """A line for each policy of each run; `curves` is of each run, by policy."""
+        return [
+            self.series(number, policy, points)
+            for number, of_run in enumerate(curves)
+            for policy, points in of_run.items()
+        ]
+
+    def series(
+        self,
+        number: int,
+        policy: str,
+        line: Points,
+        band: Sequence[tuple[float, float, float]] = (),
+    ) -> Series:
+        """One policy's line of run `number`."""
+        name, place = self._runs[number].name, self.policies.index(policy)
+        label = name if len(self.policies) < 2 else f"{name} {policy}"
+        if self.by_color:
+            return Series(label, place, line, band)
+        return Series(label, self._colors[number], line, band, place)
 
 
-def _series(
-    runs: Sequence[RunFiles],
-    number: int,
-    policy: str,
-    line: Points,
-    band: Sequence[tuple[float, float, float]] = (),
-) -> Series:
-    policies = _policies(runs[number])
-    label = runs[number].name if len(policies) < 2 else f"{runs[number].name} {policy}"
-    color = policies.index(policy) if len(runs) == 1 else number
-    return Series(label, color, line, band)
-
-
-def _policies(run: RunFiles) -> list[str]:
-    """All that have a curve, in the order of their names."""
-    return sorted(
-        {
-            *run.evaluations,
-            *run.training,
-            *(p for c in run.learner.values() for p in c),
-            *(p for c in run.told.values() for p in c),
-        }
-    )
+def _policies(run: RunFiles) -> set[str]:
+    """All that have a curve."""
+    return {
+        *run.evaluations,
+        *run.training,
+        *(p for c in run.learner.values() for p in c),
+        *(p for c in run.told.values() for p in c),
+    }
 
 
 def _configs(runs: Sequence[RunFiles]) -> str:

@@ -13,6 +13,8 @@ _ROOM = 0.04
 """Of the range of y, above and below: no line is drawn on the frame."""
 COLORS = 10
 """Classes `c0` … `c9` of the page's style; after them they repeat, dashed."""
+PATTERNS = 6
+"""Classes `d1` … `d5` of the page's style, ways to break a line; 0 is unbroken. They repeat."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -25,12 +27,14 @@ class Series:
         number: which of the page's colours.
         points: (x, y) in the order of x; all finite.
         band: (x, low, high) around it, or none.
+        pattern: which way of breaking the line, for lines of one colour; 0 is unbroken.
     """
 
     label: str
     number: int
     points: Points
     band: Sequence[tuple[float, float, float]] = ()
+    pattern: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,16 @@ class Chart:
 def color_class(number: int) -> str:
     """The classes of a colour: `c3`, or `c3 dashed` the second time round."""
     return f"c{number % COLORS}" + (" dashed" if number >= COLORS else "")
+
+
+def sample(pattern: int) -> str:
+    """A piece of a line of that pattern, for the key of a page."""
+    kind = f"line{_pattern_class(pattern)}"
+    return f'<svg viewBox="0 0 40 8"><line class="{kind}" x1="0" y1="4" x2="40" y2="4"/></svg>'
+
+
+def _pattern_class(pattern: int) -> str:
+    return f" d{pattern % PATTERNS}" if pattern % PATTERNS else ""
 
 
 def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -127,6 +141,7 @@ def svg(chart: Chart) -> str:
             parts.append(f'<circle class="dot {kind}" cx="{x}" cy="{y}" r="3">{title}</circle>')
             continue
         line = " ".join(at(x, y) for x, y in series.points)
+        kind += _pattern_class(series.pattern)
         parts.append(f'<polyline class="line {kind}" points="{line}">{title}</polyline>')
     return "\n".join([*parts, "</svg>"])
 

@@ -214,7 +214,7 @@ def test_the_page_says_what_the_files_say(tmp_path: Path) -> None:
     assert "torn" not in found.text
 
 
-def test_policies_of_one_run_have_colours_and_those_of_several_runs_have_their_run_s(
+def test_policies_of_one_run_have_colours_and_those_of_several_runs_have_patterns(
     tmp_path: Path,
 ) -> None:
     folders = [made(tmp_path), made(tmp_path)]
@@ -229,12 +229,14 @@ def test_policies_of_one_run_have_colours_and_those_of_several_runs_have_their_r
     assert re.sub("<[^>]*>", " ", key[1]).split() == ["a", "b"]
     assert '<polyline class="line c1"' in alone
     both = page([read_run(folder) for folder in folders], 0.0)
-    key = re.search(r'<p class="keys">(.*?)</p>', both)
-    assert key is not None
-    assert re.sub("<[^>]*>", " ", key[1]).split() == (
-        ["r-0001", "r-0002", "(a", "line", "for", "each", "policy)"]
-    )
-    assert both.count('<polyline class="line c1"') == both.count('<polyline class="line c0"') == 4
+    keys = re.findall(r'<p class="keys">(.*?)</p>', both)
+    words = [re.sub("<[^>]*>", " ", key).split() for key in keys]
+    assert words == [["r-0001", "r-0002"], ["policies:", "a", "b"]]
+    assert re.findall(r'class="line([^"]*)"', keys[1]) == ["", " d1"]
+    for color in ("c0", "c1"):
+        assert both.count(f'<polyline class="line {color}"') == 3, "policy a, and the speed"
+        assert both.count(f'<polyline class="line {color} d1"') == 1
+    assert "d1" not in alone.partition("</style>")[2]
     assert "<title>r-0002 b</title>" in both
 
 
@@ -344,6 +346,34 @@ def test_report_of_a_comparison_is_of_its_finished_runs(in_tmp: Path) -> None:
     assert "a (1 run)" in section
     store.plan_json.write_text("{}")
     assert "another version" in call("c", code=2)
+
+
+def test_an_arm_has_one_colour_on_the_whole_page(in_tmp: Path) -> None:
+    config = resolve(Config(), cores=1)
+    arms = ("a", "b", "c")
+    plan = Plan(arms, ("",), (1, 2), {(arm, ""): config for arm in arms})
+    curves = {"p": Curve(np.array([1.0, 2.0]), np.array([3.0, 4.0]))}
+    store = Store(in_tmp / "c")
+    with store.only_user():
+        store.write_plan(plan, [])
+        for arm, seed in (("c", 1), ("b", 2), ("b", 1)):  # in the order in which they ended
+            run = made(store.runs, name=f"{arm}-s{seed}")
+            store.add(Result(Cell(arm, "", seed), "finished", "", run.name, 1, 1.0, curves))
+    alone = made(in_tmp / "runs", name="alone")
+    call("alone", "c", "--out", "x.html")
+    above, _, rest = (in_tmp / "x.html").read_text().partition("<h2>Summary")
+    summary, _, below = rest.partition("<h2>Curves")
+    colors = re.compile(r'<span class="key (c\d)"></span>([\w-]+)')
+    assert colors.findall(above) == [("c2", "b"), ("c3", "c")]
+    assert colors.findall(summary) == [
+        ("c0", alone.name),
+        ("c2", "b-s1-0001"),
+        ("c2", "b-s2-0001"),
+        ("c3", "c-s1-0001"),
+    ]
+    assert colors.findall(below) == [("c0", alone.name), ("c2", "b"), ("c3", "c")]
+    lines = re.findall(r'<polyline class="line (c\d)"[^>]*><title>(\w+)', above + below)
+    assert {*lines} == {("c0", "alone"), ("c2", "b"), ("c3", "c")}
 
 
 def test_report_replaces_nothing_but_pages(in_tmp: Path) -> None:

@@ -287,17 +287,20 @@ def _nearest(key: str, is_table: bool) -> str:
     table, _, last = key.rpartition(".")
     # First a slip within the table, then the right name in the wrong table, then anything near.
     siblings = {name.rpartition(".")[2]: name for name in names if name.rpartition(".")[0] == table}
-    near = difflib.get_close_matches(last, siblings, n=1, cutoff=0.7)
+    near = difflib.get_close_matches(last.lower(), siblings, n=1, cutoff=0.7) or [
+        name for name in siblings if len(last) > 2 and name.startswith(last)
+    ]
     if near:
         return f"Did you mean {siblings[near[0]]}?"
     elsewhere = [name for name in names if name.rpartition(".")[2] == last]
     if elsewhere:
         return f"Did you mean {' or '.join(elsewhere)}?"
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
+    # in a table that there is, the table's name alone would make any of its keys look near
+    near = [] if siblings else difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     if near:
         return f"Did you mean {near[0]}?"
     leaves = {name.rpartition(".")[2]: name for name in names}
-    near = difflib.get_close_matches(last, leaves, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(last, leaves, n=1, cutoff=0.8)
     if near:
         return f"Did you mean {leaves[near[0]]}?"
     known = sorted(siblings) if siblings else [t.name for t in tables() if t.name]

@@ -166,6 +166,17 @@ def test_a_wrong_value_says_what_is_allowed(
             "Known here: capacity, learning_starts, max_lead, prioritized, priority_alpha, "
             "priority_beta, priority_eps.",
         ),
+        (
+            {"stop": {"typo": 1}},
+            "stop.typo",
+            "Known here: eval_return, no_improvement_evals, policy, wall_time_s.",
+        ),
+        (
+            {"learner": {"target_update": 1}},
+            "learner.target_update",
+            "Did you mean learner.target_update_every_updates?",
+        ),
+        ({"lerner": {"lr": 1}}, "lerner", "Did you mean [learner]?"),
     ],
 )
 def test_an_unknown_key_names_the_nearest(

@@ -100,7 +100,7 @@ def main() -> None:
     log = Log(task["log_path"])
     log.write(f"---- {_now()} {task['title']}\n".encode(errors="replace"))
     told = _run(task, log)
-    log.write(_last_words(told, log).encode(errors="replace"))
+    log.write(_last_words(task["title"], told, log).encode(errors="replace"))
     told["printed_bytes"], told["log_error"] = log.printed_bytes, log.error
     with contextlib.suppress(OSError):
         os.write(1, json.dumps(told).encode() + b"\n")
@@ -214,11 +214,12 @@ def _first_line() -> bytes:
     return data
 
 
-def _last_words(told: Told, log: Log) -> str:
+def _last_words(title: str, told: Told, log: Log) -> str:
     left_out = log.printed_bytes - KEPT_BYTES
-    cut = f"\n---- {left_out:,} more bytes were printed" if left_out > 0 else ""
+    cut = f"\n---- {title}: {left_out:,} more bytes were printed" if left_out > 0 else ""
     how = told["error"] or f"code {told['code']} after {told['duration_s']:.1f} s"
-    return f"{cut}\n---- {_now()} {'took too long, ' if told['timed_out'] else ''}{how}\n"
+    late = "took too long, " if told["timed_out"] else ""
+    return f"{cut}\n---- {_now()} {title}: {late}{how}\n"
 
 
 def _now() -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -115,7 +116,21 @@ async def test_a_hundred_megabytes_are_read_and_the_first_of_them_kept(tmp_path:
     assert (tmp_path / "end").exists()  # it was never made to wait
     log = (tmp_path / "hooks.log").read_text()
     assert log.count("x") == pytest.approx(KEPT_BYTES, abs=20)
-    assert f"---- {100_000_000 - KEPT_BYTES:,} more bytes were printed" in log
+    assert f"5 steps: {100_000_000 - KEPT_BYTES:,} more bytes were printed" in log
+
+
+async def test_whose_end_a_line_of_the_log_tells(tmp_path: Path) -> None:
+    """Commands of different kinds overlap in it."""
+    waits = "until test -e go; do sleep 0.01; done; exit 3"
+    async with started(a_task(tmp_path, waits, title="hooks.on_checkpoint at 4 steps")) as (
+        _,
+        told,
+    ):
+        assert await run(a_task(tmp_path, "exit 0")) is None
+        (tmp_path / "go").touch()
+        await asyncio.wait_for(told, WAIT_S)
+    assert re.search(r"---- \S+ \S+ hooks\.on_eval at 5 steps: code 0 after", log_of(tmp_path))
+    assert re.search(r"---- \S+ \S+ hooks\.on_checkpoint at 4 steps: code 3", log_of(tmp_path))
 
 
 async def test_a_long_log_is_put_aside(tmp_path: Path) -> None:

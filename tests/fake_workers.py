@@ -165,9 +165,9 @@ def behave(args: ChildArgs, link: Link) -> None:
             gone_off = True
             fault(do, link)
             for mean in told.get("returns", []):
-                record = {"kind": "eval", "policy": "default", "steps": step, "return_mean": mean}
-                link.record(record)
-        if concluded:
+                record = {"kind": "eval", "policy": "default", "return_mean": mean}
+                link.record(record | {"steps": step + told.get("steps", 0)})
+        if concluded or (gone_off and told.get("at its end")):
             link.finish(path=str(folder / "checkpoints" / "ckpt-last"))
         time.sleep(0.002)  # a unit of work
 

@@ -44,20 +44,10 @@ class Unattended:
     # ---- on the way --------------------------------------------------------------------------
 
     def running(self) -> None:
-        """The workers are up and the policies known.
-
-        Raises:
-            RuntimeError: `stop.policy` is none of them.
-        """
-        run, wanted = self._run, self._run.config.stop.policy
-        names = [policy.name for policy in run.view.policies]
-        if wanted is not None and wanted not in names:
-            raise RuntimeError(
-                f'stop.policy = "{wanted}" is no policy of this run, which has {", ".join(names)}'
-            )
-        self._evaluations = Evaluations(names)
+        """The workers are up and the policies known."""
+        self._evaluations = Evaluations(policy.name for policy in self._run.view.policies)
         if self._before is not None:
-            run.tell(
+            self._run.tell(
                 f"the session before this one was ended by {self._before}; rules look at the "
                 "present session alone, so this one goes on until one is met again"
             )
@@ -65,8 +55,9 @@ class Unattended:
     def on_record(self, record: Mapping[str, Any]) -> None:
         """A measurement has come, and is in the run's view already."""
         if record.get("kind") == "eval" and self._evaluations.add(record):
-            self._tell("eval", steps=int(record.get("steps") or 0))
-            self._judge()
+            steps = int(record.get("steps") or 0)
+            self._tell("eval", steps=steps)
+            self._judge(steps)
 
     def on_checkpoint(self) -> None:
         """A checkpoint has been written."""
@@ -92,16 +83,22 @@ class Unattended:
             self.because = None  # a rule was met, but too late to end anything
         return self.because or "training has reached its last step"
 
-    def _judge(self) -> None:
+    def _judge(self, steps: int = 0) -> None:
+        """End training if a rule is met, unless it has reached its end by itself.
+
+        Args:
+            steps: of the evaluation that has come; the last heartbeat may be older.
+        """
         run = self._run
         if self.because is not None or run.view.state != "running" or run.end.done():
             return
-        stop = run.config.stop
-        self.because = reason(judge(stop, self._evaluations.history, self._trained_s))
-        if self.because is not None:
-            run.tell(f"training ends: {self.because}")
-            done = run.crew.command("conclude", run.crew.alive(SAVERS))
-            done.add_done_callback(self._concluded)
+        met = reason(judge(run.config.stop, self._evaluations.history, self._trained_s))
+        if met is None or max(steps, run.snapshot().steps) >= run.config.run.total_steps:
+            return
+        self.because = met
+        run.tell(f"training ends: {met}")
+        done = run.crew.command("conclude", run.crew.alive(SAVERS))
+        done.add_done_callback(self._concluded)
 
     def _concluded(self, done: asyncio.Future[Outcome]) -> None:
         outcome = done.result()

@@ -74,13 +74,14 @@ async def test_whoever_cannot_conclude_is_made_to_save_and_stop(tmp_path: Path) 
 
 
 async def test_a_rule_that_is_met_after_the_last_step_has_ended_nothing(tmp_path: Path) -> None:
-    workers = {"learner": {"do": "work", "returns": [5.0], "steps": 10_000}}
-    async with running(tmp_path, workers, tables=stop(eval_return=4.0)) as run:
+    told = {"do": "work", "returns": [5.0], "steps": 10_000, "at its end": True}
+    async with running(tmp_path, {"learner": told}, tables=stop(eval_return=4.0)) as run:
         await run.up()
         assert await run.end() == 0
     assert run.summary["reason"] == "training has reached its last step"
     assert run.summary["ends_because"] is None
     assert run.summary["stop_rules"][0]["met"]
+    assert [e["text"] for e in run.events if "training ends" in e["text"]] == []
 
 
 async def test_training_time_is_what_a_clock_says_less_start_up_and_pauses(tmp_path: Path) -> None:
@@ -104,16 +105,6 @@ async def test_training_time_is_what_a_clock_says_less_start_up_and_pauses(tmp_p
         trained(6100.0)
         assert await run.end() == 0
     assert run.summary["reason"].startswith("stop.wall_time_s: 1,")
-
-
-async def test_a_policy_that_there_is_not_is_refused_at_the_start(tmp_path: Path) -> None:
-    rules = stop(eval_return=1.0, policy="wolves")
-    async with running(tmp_path, {"learner": WORK}, tables=rules) as run:
-        assert await run.end() == 3
-    assert (
-        'stop.policy = "wolves" is no policy of this run, which has default'
-        in run.summary["reason"]
-    )
 
 
 async def test_a_resumed_session_says_what_ended_the_one_before_and_goes_on(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Everything that could take time or fail on behalf of a command happens in here and not in the
 supervisor: starting it, reading what it prints, writing that to a log, waiting, and ending it with
-all that it has started. Guard and command share a process group, which the guard leads.
+all that it has started. Guard and command share a process group, which the guard leads; what shall
+stay leaves the group, and is waited for a moment if it is still about to (``setsid ... &``).
 
 stdin: one JSON line with the fields of ``Task``, then nothing; its end means that the supervisor is
 gone or wants no more of it, and is the end of the whole group. stdout: one JSON line, ``Told``.
@@ -31,8 +32,14 @@ LOG_BYTES = 1024 * 1024
 TERMINATE_S = 2.0
 """Between SIGTERM and SIGKILL of a command that takes too long."""
 
+LEAVE_S = 2.0
+"""How long those that a command has left get to leave its process group, as `setsid` does."""
+
+LEAVE_LOOK_MS = 20
+
 READ_BYTES = 65_536
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Task(TypedDict):
@@ -104,11 +111,14 @@ def main() -> None:
     told["printed_bytes"], told["log_error"] = log.printed_bytes, log.error
     with contextlib.suppress(OSError):
         os.write(1, json.dumps(told).encode() + b"\n")
+    if not told["timed_out"]:
+        _let_leave()
     _end_group()
 
 
 def _run(task: Task, log: Log) -> Told:
     started = time.monotonic()
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     told: Told = {
         "code": None,
         "timed_out": False,
@@ -187,6 +197,24 @@ def _stay(command: subprocess.Popen[bytes], log: Log, deadline: float) -> bool:
     return timed_out
 
 
+def _let_leave() -> None:
+    """Wait until nobody else is in the group, or for so long, or until the supervisor is gone.
+
+    What the command has left is the guard's child, as the guard is its reaper (Linux). Elsewhere
+    nothing is seen of it, and nothing waited for.
+    """
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    deadline = time.monotonic() + LEAVE_S
+    while time.monotonic() < deadline:
+        try:
+            ended, _ = os.waitpid(0, os.WNOHANG)  # 0: of those in this group
+        except ChildProcessError:
+            return
+        if not ended and poll.poll(LEAVE_LOOK_MS):
+            return
+
+
 def _read(fd: int) -> bytes | None:
     """What is there; None if nothing is, nothing at all if nothing will come."""
     try:
@@ -197,11 +225,15 @@ def _read(fd: int) -> bytes | None:
 
 def _as_a_guest(nice: int) -> None:
     """In the command's process, before it begins: it dies with its guard, and yields to others."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with contextlib.suppress(OSError):
         os.nice(nice)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def _first_line() -> bytes:

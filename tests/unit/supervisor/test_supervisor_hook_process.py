@@ -159,6 +159,18 @@ async def test_a_child_of_another_session_that_holds_the_pipe_does_not_matter(
             os.kill(int((tmp_path / "child").read_text()), 9)
 
 
+async def test_a_child_that_is_about_to_leave_the_group_is_waited_for(tmp_path: Path) -> None:
+    """`setsid ... &` is in the group until it has begun, which on a busy machine takes a while."""
+    when_the_guard_has_seen_the_end = "while ! grep -q 'code 0' hooks.log; do sleep 0.01; done"
+    leave = "exec setsid sh -c 'echo $$ >child.new; mv child.new child; exec sleep 600'"
+    command = f"( {when_the_guard_has_seen_the_end}; {leave} ) &"
+    assert await run(a_task(tmp_path, command)) is None
+    async with asyncio.timeout(WAIT_S):
+        while not (tmp_path / "child").exists():
+            await asyncio.sleep(0.01)
+    os.kill(int((tmp_path / "child").read_text()), 9)
+
+
 async def test_no_room_for_its_log_is_told_and_does_not_stop_it(tmp_path: Path) -> None:
     said = await run(a_task(tmp_path, "echo a; echo b >end", log_path="/dev/full"))
     assert said == "cannot write its log: No space left on device"

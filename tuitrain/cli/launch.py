@@ -77,8 +77,7 @@ def resume(
     Example, to make a finished run longer:
         tuitrain resume cartpole-0003 --set run.total_steps=400000
     """
-    from tuitrain.config.load import config_from
-    from tuitrain.config.resolve import resolve
+    from tuitrain.config.resolve import changed
 
     found = find(run, runs_dir)
     if found.tenant is not None:
@@ -93,11 +92,7 @@ def resume(
     found.folder.restore_config()  # a resume was killed before its run was up
     config = found.folder.load_config()
     if overrides:
-        tables = config.model_dump()
-        if any(item.partition("=")[0].strip() == "run.total_steps" for item in overrides):
-            # it was the length of the run as it was first planned
-            tables["learner"]["lr_schedule_updates"] = None
-        config = resolve(config_from(tables, overrides))
+        config = changed(config, overrides)
     try:
         summary = found.folder.read_summary()
     except RunFolderError:

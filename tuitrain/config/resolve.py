@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import math
 import os
+import re
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+from tuitrain.config.load import config_from
 from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.rules import check
 from tuitrain.config.schema import Config
@@ -84,6 +88,34 @@ def resolve(
     if problems:
         raise ConfigError(problems, source)
     return resolved
+
+
+def changed(config: Config, overrides: Sequence[str]) -> Config:
+    """A settled config with some keys changed, for a run that goes on with others than before.
+
+    What followed from a changed key is settled anew, unless it is among the overrides itself: the
+    length of the learning-rate schedule, and whether policies are learned as one stack. Policies
+    that were not stacked stay so.
+
+    Args:
+        overrides: as ``load_config`` takes them.
+
+    Raises:
+        ConfigError: as ``load_config`` and ``resolve`` do.
+    """
+    tables: dict[str, Any] = config.model_dump()
+    keys = [item.partition("=")[0].strip() for item in overrides]
+    if "run.total_steps" in keys:
+        tables["learner"]["lr_schedule_updates"] = None
+    if config.learner.stacked and any(_STACKS_BY.fullmatch(key) for key in keys):
+        tables["learner"]["stacked"] = "auto"
+    return resolve(config_from(tables, overrides))
+
+
+_STACKS_BY = re.compile(
+    r"learner\.(processes|device|batch_size|network|network_kwargs(\..*)?)|algorithm(\..*)?"
+)
+"""Keys that decide whether policies can be stacked, and with which, and whether that is faster."""
 
 
 def with_device(config: Config, device: str) -> Config:

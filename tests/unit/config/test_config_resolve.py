@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tuitrain.config.load import ConfigError, config_from
-from tuitrain.config.resolve import available_cores, planned_updates, resolve, with_device
+from tuitrain.config.resolve import available_cores, changed, planned_updates, resolve, with_device
 from tuitrain.config.schema import Config
 
 
@@ -124,3 +124,37 @@ def test_the_device_is_left_to_the_probe() -> None:
     assert resolved.learner.device == "auto"
     assert with_device(resolved, "cuda:1").learner.device == "cuda:1"
     assert with_device(resolved, "auto") == resolved
+
+
+def stored(**learner: object) -> Config:
+    """A config as a run stores it: everything is settled."""
+    plan = {"lr_schedule_updates": 900, "device": "cpu", "processes": 1, "stacked": True}
+    return resolve(config_from({"actors": {"count": 1}, "learner": plan | learner}))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "learner.processes=2",
+        'learner.processes="per-policy"',
+        "learner.network=nature",
+        "learner.network_kwargs.hidden=[16]",
+        "learner.network_kwargs={}",
+        "learner.device=auto",
+        "learner.batch_size=64",
+        "algorithm.noisy=true",
+    ],
+)
+def test_a_changed_run_stacks_by_what_it_has_now(override: str) -> None:
+    assert changed(stored(), [override]).learner.stacked == "auto"
+    assert changed(stored(stacked=False), [override]).learner.stacked is False
+    assert changed(stored(), ["learner.stacked=true", override]).learner.stacked is True
+
+
+def test_what_does_not_follow_from_a_change_stays() -> None:
+    longer = changed(stored(), ["run.total_steps=50_000", "learner.lr=0.01"]).learner
+    assert longer.stacked is True
+    assert longer.lr_schedule_updates == planned_updates(
+        config_from({"run": {"total_steps": 50_000}})
+    )
+    assert changed(stored(), ["learner.lr=0.01"]).learner.lr_schedule_updates == 900

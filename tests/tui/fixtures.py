@@ -164,6 +164,24 @@ def policy(name: str = "default", **changes: Any) -> PolicyView:
     return PolicyView(**{**fields, **changes})
 
 
+def several(n: int = 12) -> Snapshot:
+    """A run of `n` policies, agent_0 improving, agent_1 falling, the others flat."""
+    policies = []
+    for i in range(n):
+        verdict: Any = {0: "IMPROVING", 1: "FALLING"}.get(i, "FLAT")
+        learning = LearningView(policy=f"agent_{i}", verdict=verdict, mean=80.0 + i, n_evals=5)
+        policies.append(
+            policy(
+                f"agent_{i}",
+                learning=learning,
+                train_return_mean=60.0 + i,
+                eval_return_mean=80.0 + i,
+                eval_best=90.0 + i,
+            )
+        )
+    return snapshot(policies=policies, learning=policies[min(1, n - 1)].learning)
+
+
 def snapshot(**changes: Any) -> Snapshot:
     """A run at 24 % of its steps, with one warning."""
     fields: dict[str, Any] = {

@@ -19,6 +19,7 @@ from tests.tui.fixtures import (
     policy,
     processes,
     records,
+    several,
     snapshot,
     write_run,
 )
@@ -451,6 +452,51 @@ async def test_what_environments_tell_has_a_place_once_they_do(size: tuple[int, 
         seat.run.say(RecordLine(record=told))
         text = await seat.shows("coverage 0.831")
         assert ("Told by environments" in text) == (size[0] == 120)
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (40, 12)])
+async def test_everything_on_the_learning_tab_can_be_reached(size: tuple[int, int]) -> None:
+    """The table of twelve policies and all eight charts, by the keys that the key line names."""
+    async with seated(several(12), size=size) as seat:
+        for record in records(60, "agent_0"):
+            seat.app.store.add_record(record)
+        await seat.press("2")
+        first = await seat.text()
+        assert "▸agent_0" in first
+        assert "↑↓ PgDn more 0%" in first
+        seen = first
+        for _ in range(9):
+            await seat.press("pagedown")
+            seen += await seat.text()
+        for words in ("agent_11", "grad norm", "── lr", "st  ╌╌ ev", "── ε"):
+            assert words in seen
+        assert "more 100%" in await seat.text()
+        await seat.press("end", "home", "up")
+        assert (await seat.text()).splitlines()[3:] == first.splitlines()[3:]
+        await seat.press("down")
+        assert "more 0%" not in await seat.text()
+
+
+async def test_logs_scroll_without_a_focus_and_wrap(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    with (tmp_path / "logs" / "supervisor.log").open("a") as file:
+        file.write(f"EnvError: {'environment ' * 9}at last\n")
+    async with seated(run_dir=tmp_path, size=(80, 24)) as seat:
+        await seat.press("5")
+        assert (await seat.panel("log")).endswith("environment at last")
+        await seat.press("home")
+        assert "line 0" in await seat.panel("log")
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (40, 12)])
+async def test_why_a_run_failed_is_on_its_overview(size: tuple[int, int]) -> None:
+    async with seated(failed(), size=size) as seat:
+        words = " ".join((await seat.text()).replace("│", " ").split())
+        assert "✖ learner failed: NonFiniteLoss: loss of policy default is nan at update" in words
+        assert "! why" in words
+        seat.run.show(snapshot())
+        await seat.shows("● RUNNING")
+        assert "learner failed" not in await seat.text()
 
 
 async def test_export_announces_its_path(tmp_path: Path) -> None:

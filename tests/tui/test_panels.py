@@ -16,19 +16,22 @@ from tests.tui.fixtures import (
     policy,
     processes,
     records,
+    several,
     snapshot,
     write_run,
 )
 from tuitrain.protocol import ProcessView
 from tuitrain.tui.store import Store
-from tuitrain.tui.text import DARK
+from tuitrain.tui.text import DARK, wrap
 from tuitrain.tui.view import Draw, Notice, View
+from tuitrain.tui.widgets.cause import draw_cause
 from tuitrain.tui.widgets.checks import draw_checks
-from tuitrain.tui.widgets.curves import LEARNING, draw_policies, drawer
+from tuitrain.tui.widgets.curves import LEARNING, RETURN, draw_policies, drawer
 from tuitrain.tui.widgets.header import draw_header
 from tuitrain.tui.widgets.keys import draw_keys
 from tuitrain.tui.widgets.messages import draw_events, draw_log, draw_notice
 from tuitrain.tui.widgets.pipeline import draw_pipeline
+from tuitrain.tui.widgets.policies import draw_policy_table
 from tuitrain.tui.widgets.processes import draw_glyphs, draw_process_details, draw_processes
 from tuitrain.tui.widgets.told import draw_told
 
@@ -48,6 +51,8 @@ PANELS: dict[str, Draw] = {
     "log": draw_log,
     "keys": draw_keys,
     "told": draw_told,
+    "policy table": draw_policy_table,
+    "cause": draw_cause,
     **{chart.title: drawer(chart) for chart in LEARNING},
 }
 
@@ -71,6 +76,7 @@ def views() -> dict[str, View]:
             policy_index=7,
             x_axis="wall_s",
         ),
+        "several": View(snapshot=several(), policy_index=11, compact=True, curves=curves),
         "asked": View(snapshot=snapshot(), notice=Notice("resync", "pending", 3.0), frozen_s=None),
         "frozen": View(snapshot=snapshot(), frozen_s=12.0, ascii_only=True, curves=curves),
     }
@@ -159,3 +165,80 @@ def test_the_run_is_called_what_commands_call_it() -> None:
     for folder, name in (("runs/cartpole-0003", "cartpole-0003"), ("elsewhere", "cartpole")):
         line = draw_header(View(run_dir=Path(folder), snapshot=now), 120, 3)[0].plain
         assert f" {name} " in line
+
+
+def plain(draw: Draw, view: View, width: int, height: int) -> list[str]:
+    return [line.plain for line in draw(view, width, height)]
+
+
+def test_a_verdict_among_several_is_always_named() -> None:
+    """That of the chosen policy, and the worst one where it is another."""
+    for width in (38, 80, 120):
+        for i, verdict in enumerate(("↑ IMPROVING", "↓ FALLING", "→ FLAT")):
+            shown = plain(draw_header, View(snapshot=several(3), policy_index=i), width, 3)[2]
+            assert f"agent_{i} ({i + 1}/3)  {verdict}" in shown
+            worse = "worst: agent_1 ↓ FALLING" in shown
+            assert worse == (width > 38 and i != 1)
+    one = plain(draw_header, View(snapshot=snapshot()), 120, 3)[2]
+    assert one.startswith("LEARNING  ↑ IMPROVING")
+
+
+@pytest.mark.parametrize("width", [20, 38, 78, 118])
+def test_the_policy_table_keeps_policy_evaluation_and_verdict_longest(width: int) -> None:
+    lines = plain(draw_policy_table, View(snapshot=several(), policy_index=10), width, 5)
+    assert len(lines) == 13
+    assert lines[11].startswith("▸agent_10")
+    assert [line[0] for line in lines[1:]].count("▸") == 1
+    assert ("90.0 ± 4.20" in lines[11]) == (width > 20)
+    assert ("↓ FALLING" in lines[2]) == (width > 20)
+    assert ("97k" in lines[1]) == (width > 60)
+
+
+def test_the_chosen_policy_is_never_left_out_of_the_buffer_tab() -> None:
+    for i in (0, 5, 11):
+        head = plain(draw_policies, View(snapshot=several(), policy_index=i), 60, 20)[0]
+        assert f"agent_{i}" in head.split()
+        assert len(head.split()) < 12
+
+
+def test_a_chart_without_a_title_names_its_policy() -> None:
+    view = View(snapshot=several(3), policy_index=2, compact=True)
+    assert plain(drawer(RETURN), view, 80, 8)[0].startswith("agent_2 (3/3)  ── train")
+    assert plain(drawer(RETURN), view, 40, 8)[0].startswith("agent_2  ── train")
+    titled = View(snapshot=several(3), policy_index=2)
+    assert plain(drawer(RETURN), titled, 80, 8)[0].startswith("── train")
+    alone = View(snapshot=snapshot(), compact=True)
+    assert plain(drawer(RETURN), alone, 80, 8)[0].startswith("── train")
+
+
+def test_an_ended_run_has_no_rates() -> None:
+    running = "\n".join(plain(draw_pipeline, View(snapshot=snapshot()), 80, 3))
+    assert "9.8k st/s" in running
+    assert "77 u/s" in running
+    ended = "\n".join(plain(draw_pipeline, View(snapshot=snapshot(state="finished")), 80, 3))
+    assert "st/s" not in ended
+    assert "u/s" not in ended
+    assert "blocked n/a" in ended
+    assert "wait n/a" in ended
+
+
+def test_a_cause_is_shown_whole() -> None:
+    words = "EnvError: environment x: the licence server did not answer, start it again"
+    worker = processes()[0].model_copy(update={"state": "failed", "error": f"Traceback\n{words}"})
+    now = snapshot(state="failed", processes=[worker], checks=[])
+    shown = plain(draw_cause, View(snapshot=now), 30, 9)
+    assert len(shown) > 3
+    assert " ".join(line.strip() for line in shown).startswith(f"✖ learner failed: {words}")
+    said = View(snapshot=now.model_copy(update={"processes": []}), events=tuple(events()))
+    assert plain(draw_cause, said, 80, 9) == ["! explains; 5 Logs has the rest"]
+    assert plain(draw_cause, View(snapshot=snapshot()), 80, 9) == []
+    assert "! why" in draw_keys(View(snapshot=now, link="live"), 80, 1)[0].plain
+    assert "! why" not in draw_keys(View(snapshot=snapshot(), link="live"), 80, 1)[0].plain
+
+
+def test_wrapped_lines_lose_no_word() -> None:
+    text = "  File x.py: " + "wide 名前 " * 9 + "w" * 70
+    for width in range(4, 90):
+        lines = wrap(text, width)
+        assert all(line.cell_len <= width for line in lines)
+        assert "".join(line.plain for line in lines).replace(" ", "") == text.replace(" ", "")

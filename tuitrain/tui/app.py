@@ -23,7 +23,7 @@ from textual.screen import Screen
 from tuitrain.protocol import EventLine, RecordLine, Snapshot
 from tuitrain.tui.client import Command, ConnectionLost, RunClient, Stream
 from tuitrain.tui.dialogs import CheckDialog, Dialog, HelpDialog, Leave, LeaveDialog
-from tuitrain.tui.layout import compose_screen
+from tuitrain.tui.layout import ScrolledTab, compose_screen
 from tuitrain.tui.recorded import load_recorded, recorded_snapshot
 from tuitrain.tui.replies import flatten
 from tuitrain.tui.screenshot import export_screen
@@ -37,6 +37,8 @@ REDRAW_S = 1.0
 STALE_S = 3.0
 NOTICE_S = 20.0
 BLURRED_EVERY = 5
+SCROLLED = {1: "#checks", 2: "#tab-2", 3: "#policies", 4: "#process-details", 5: "#log"}
+"""By tab, what the keys scroll while nothing has the focus."""
 X_AXES: tuple[XAxis, ...] = ("steps", "updates", "wall_s")
 
 
@@ -52,6 +54,7 @@ class TuitrainApp(App[str]):
 
     CSS_PATH = "tuitrain.tcss"
     TITLE = "tuitrain"
+    AUTO_FOCUS = None
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "leave", "leave"),
         Binding("ctrl+q,ctrl+c", "leave", "leave", priority=True, show=False, system=True),
@@ -68,6 +71,17 @@ class TuitrainApp(App[str]):
         Binding("x", "export", "export"),
         Binding("left_square_bracket", "choose(-1)", "previous"),
         Binding("right_square_bracket", "choose(1)", "next"),
+        *(
+            Binding(key, f"scroll_tab({lines})", show=False)
+            for key, lines in (
+                ("up", -1),
+                ("down", 1),
+                ("pageup", -10),
+                ("pagedown", 10),
+                ("home", -100_000),
+                ("end", 100_000),
+            )
+        ),
         *(Binding(str(i + 1), f"tab({i + 1})", name) for i, name in enumerate(TABS)),
     ]
 
@@ -164,6 +178,7 @@ class TuitrainApp(App[str]):
         self.set_class(tiny, "-tiny")
         self.set_class(compact, "-compact")
         self.set_class(compact and height < 20, "-short")
+        self.set_class(compact and width < 60, "-narrow")
         self.call_after_refresh(self.redraw)
 
     # ---- what arrives
@@ -239,6 +254,8 @@ class TuitrainApp(App[str]):
             frozen_s=None if self._frozen is None else now - self._frozen_at,
             notice=self._current_notice(now),
             tab=self._tab,
+            compact=self.has_class("-compact"),
+            scrolled=self.screen_stack[0].query_one("#tab-2", ScrolledTab).scrolled,
         )
 
     def _link(self, age_s: float | None) -> Link:
@@ -280,6 +297,8 @@ class TuitrainApp(App[str]):
         main = self.screen_stack[0]
         view = self.view()
         self.set_class(bool(view.told), "-told")
+        self.set_class(len(view.policies()) > 1, "-several")
+        self.set_class(view.snapshot is not None and view.snapshot.state == "failed", "-failed")
         for name in ("header", "notice", "keys"):
             for panel in main.query(f"#{name}").results(Panel):
                 panel.show(view)
@@ -418,11 +437,20 @@ class TuitrainApp(App[str]):
         self.redraw()
 
     def action_tab(self, number: int) -> None:
-        """Open a tab."""
+        """Open a tab; what had the focus on another does not keep it."""
+        if number != self._tab:
+            self.screen_stack[0].set_focus(None)
         self._tab = number
         for i in range(1, len(TABS) + 1):
             self.screen_stack[0].query_one(f"#tab-{i}").set_class(i == number, "-shown")
         self.call_after_refresh(self.redraw)
+        self.redraw()
+
+    def action_scroll_tab(self, lines: int) -> None:
+        """Scroll what fills the tab; a panel that has the focus scrolls itself."""
+        filling = self.screen_stack[0].query_one(SCROLLED[self._tab])
+        assert isinstance(filling, ScrolledTab | Panel)
+        filling.action_scroll_lines(lines)
         self.redraw()
 
     def action_export(self) -> None:

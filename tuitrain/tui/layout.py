@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from textual.app import ComposeResult
-from textual.containers import Container, Horizontal, Vertical
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 
 from tuitrain.tui.view import View
+from tuitrain.tui.widgets.cause import draw_cause
 from tuitrain.tui.widgets.checks import draw_checks
 from tuitrain.tui.widgets.curves import (
     LEARNING,
@@ -26,8 +27,9 @@ from tuitrain.tui.widgets.curves import (
 from tuitrain.tui.widgets.header import draw_header
 from tuitrain.tui.widgets.keys import draw_keys
 from tuitrain.tui.widgets.messages import draw_events, draw_log, draw_notice
-from tuitrain.tui.widgets.panel import Panel
+from tuitrain.tui.widgets.panel import FittedPanel, Panel
 from tuitrain.tui.widgets.pipeline import draw_pipeline
+from tuitrain.tui.widgets.policies import draw_policy_table
 from tuitrain.tui.widgets.processes import draw_process_details, draw_processes
 from tuitrain.tui.widgets.told import draw_told
 
@@ -45,6 +47,26 @@ class ChartPanel(Panel):
         self.retitle(chart_title(self.chart, view))
 
 
+PAGE_LINES = 10
+"""Of PgUp and PgDn."""
+
+
+class ScrolledTab(VerticalScroll, can_focus=False):
+    """A tab higher than the screen; the app hands it the keys that no focused panel takes."""
+
+    def action_scroll_lines(self, lines: int) -> None:
+        """Move the window over the tab, by a page at most less than what is shown."""
+        page = max(1, self.size.height - 1)
+        if abs(lines) <= PAGE_LINES:
+            lines = max(-page, min(page, lines))
+        self.scroll_to(y=self.scroll_y + lines, animate=False, immediate=True)
+
+    @property
+    def scrolled(self) -> float | None:
+        """How far it is scrolled, 0 to 1; None where all of it is shown."""
+        return self.scroll_y / self.max_scroll_y if self.max_scroll_y > 0 else None
+
+
 def compose_screen() -> ComposeResult:
     """All panels; those of the tabs that are not shown too."""
     yield Panel(draw_header, id="header")
@@ -56,6 +78,7 @@ def compose_screen() -> ComposeResult:
                             scrolls=True, sticky=1)  # fmt: skip
                 yield Panel(draw_checks, "Checks (worst first)", id="checks",
                             classes="framed", scrolls=True)  # fmt: skip
+            yield FittedPanel(draw_cause, "Why it failed", most=6, id="cause", classes="framed")
             with Horizontal(id="charts"):
                 yield ChartPanel(RETURN, id="chart-return", classes="framed")
                 with Vertical(id="charts-right"):
@@ -63,13 +86,13 @@ def compose_screen() -> ComposeResult:
                     yield ChartPanel(Q_VALUES, id="chart-q", classes="framed")
             yield Panel(draw_events, "Events", id="events", classes="framed",
                         scrolls=True, follow=True)  # fmt: skip
-        with Vertical(id="tab-2", classes="tab"):
-            with Container(id="learning-grid"):
-                for i, chart in enumerate(LEARNING):
-                    yield ChartPanel(chart, id=f"learning-{i}",
-                                     classes="framed" + (" spare" if i > 5 else ""))  # fmt: skip
+        with ScrolledTab(id="tab-2", classes="tab"):
+            yield FittedPanel(draw_policy_table, "Policies", id="policy-table", classes="framed")
             yield Panel(draw_told, "Told by environments", id="told", classes="framed",
                         scrolls=True)  # fmt: skip
+            with Container(id="learning-grid"):
+                for i, chart in enumerate(LEARNING):
+                    yield ChartPanel(chart, id=f"learning-{i}", classes="framed")
         with Vertical(id="tab-3", classes="tab"):
             yield Panel(draw_policies, "Replay", id="policies", classes="framed",
                         scrolls=True, sticky=1)  # fmt: skip

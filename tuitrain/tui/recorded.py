@@ -166,6 +166,7 @@ def _recorded_policy(name: str, store: Store, config: Mapping[str, Any], final: 
         eval_return_mean=as_float(evaluation.get("return_mean")),
         eval_return_ci95=as_float(evaluation.get("return_ci95")),
         eval_best=float(means.max()) if means.size else None,
+        learning=_recorded_evaluations(name, store),
         **found,
     )
     if not isinstance(final, dict):
@@ -182,18 +183,23 @@ def _recorded_learning(summary: Mapping[str, Any], store: Store) -> LearningView
             return LearningView.model_validate(summary["learning"])
         except ValidationError:
             pass
-    for name in store.policies():
-        means = _finite(store, (name, "eval", "return_mean"))
-        if means.size:
-            last = store.latest[(name, "eval")]
-            return LearningView(
-                mean=as_float(last.get("return_mean")),
-                ci95=as_float(last.get("return_ci95")),
-                best=float(means.max()),
-                n_evals=int(means.size),
-                reason="recorded run",
-            )
-    return LearningView(reason="recorded run without evaluations")
+    found = (_recorded_evaluations(name, store) for name in store.policies())
+    nothing = LearningView(reason="recorded run without evaluations")
+    return next((learning for learning in found if learning.n_evals), nothing)
+
+
+def _recorded_evaluations(name: str, store: Store) -> LearningView:
+    """What the curves say of one policy; there is no verdict on it."""
+    means = _finite(store, (name, "eval", "return_mean"))
+    last = store.latest.get((name, "eval"), {})
+    return LearningView(
+        policy=name,
+        mean=as_float(last.get("return_mean")),
+        ci95=as_float(last.get("return_ci95")),
+        best=float(means.max()) if means.size else None,
+        n_evals=int(means.size),
+        reason="recorded run",
+    )
 
 
 def _recorded_checks(summary: Mapping[str, Any]) -> list[CheckView]:

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 NA = "n/a"
@@ -255,6 +256,23 @@ def clip(line: Text, width: int) -> Text:
             return Text(end="")
         line.truncate(width, overflow="ellipsis")
     return line
+
+
+def wrap(text: str, width: int, style: str = "", indent: str = "  ") -> list[Text]:
+    """Lines of at most ``width`` cells, broken between words where there are any; lines after the
+    first begin with ``indent``."""
+    if cell_len(text) <= width:
+        return [Text(text, style, end="")]
+    if width <= len(indent):
+        return [clip(Text(text, style, end=""), width)]
+    lines, rest, lead = [], text, ""
+    while rest:
+        piece = chop_cells(rest, width - len(lead))[0]
+        if len(piece) < len(rest) and (space := piece.rstrip().rfind(" ")) > len(piece) // 2:
+            piece = piece[: space + 1]
+        lines.append(Text(lead + piece.rstrip(), style, end=""))
+        rest, lead = rest[len(piece) :].lstrip(), indent
+    return lines
 
 
 @dataclass(frozen=True)

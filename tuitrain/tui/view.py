@@ -18,13 +18,15 @@ from tuitrain.protocol import (
     CheckState,
     CheckView,
     EventLine,
+    LearningView,
     PolicyView,
     ProcessState,
     ProcessView,
     Snapshot,
+    Verdict,
 )
-from tuitrain.tui.store import EMPTY, CurveKey, CurveView
-from tuitrain.tui.text import DARK, NA, Palette
+from tuitrain.tui.store import EMPTY, ENDED, CurveKey, CurveView
+from tuitrain.tui.text import DARK, NA, Palette, safe
 
 Link = Literal["connecting", "live", "stale", "recorded"]
 XAxis = Literal["steps", "updates", "wall_s"]
@@ -41,6 +43,9 @@ STATE_GLYPH: dict[str, str] = {
     "interrupted": "✖",
 }
 CHECK_GLYPH: dict[CheckState, str] = {"fail": "✖", "warn": "▲", "ok": "●", "n/a": "○"}
+VERDICT_GLYPH: dict[Verdict, str] = {
+    "IMPROVING": "↑", "FLAT": "→", "FALLING": "↓", "TOO EARLY": "…", "n/a": "○",
+}  # fmt: skip
 _WORST: dict[CheckState, int] = {"fail": 0, "warn": 1, "ok": 2, "n/a": 3}
 
 
@@ -78,6 +83,10 @@ class View:
     tab: int = 1
     log_index: int = 0
     bad_lines: int = 0
+    compact: bool = False
+    """Whether panels have no borders, and so no titles, for want of room."""
+    scrolled: float | None = None
+    """How far the Learning tab is scrolled, 0 to 1; None where all of it is shown."""
 
     @property
     def stale(self) -> bool:
@@ -102,6 +111,27 @@ class View:
         name = self.policy_name()
         return next((p for p in self.snapshot.policies if p.name == name), None)
 
+    def policy_label(self, most: int = 24) -> str:
+        """Name and place of that policy, `scouts (2/5)`; empty where there is only one."""
+        names = self.policies()
+        if len(names) < 2:
+            return ""
+        name, place = safe(self.policy_name()), self.policy_index % len(names) + 1
+        cut = name if len(name) <= most else f"{name[: most - 1]}…"
+        return f"{cut} ({place}/{len(names)})"
+
+    def learning(self) -> LearningView:
+        """The verdict on that policy."""
+        policy = self.policy()
+        if policy is not None and len(self.policies()) > 1:
+            return policy.learning
+        return LearningView() if self.snapshot is None else self.snapshot.learning
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over, so that nothing has a rate any more."""
+        return self.snapshot is not None and self.snapshot.state in ENDED
+
     def curve(self, kind: str, name: str) -> CurveView:
         """A curve of the shown policy; empty when there are no points."""
         return self.curves.get((self.policy_name(), kind, name), EMPTY)
@@ -123,6 +153,13 @@ def state_style(state: str, palette: Palette) -> str:
 def check_style(state: CheckState, palette: Palette) -> str:
     """Colour of a check's state."""
     return {"ok": palette.ok, "warn": palette.warn, "fail": palette.fail}.get(state, palette.dim)
+
+
+def verdict_style(verdict: Verdict, palette: Palette) -> str:
+    """Colour of a verdict."""
+    return {
+        "IMPROVING": palette.ok, "FLAT": palette.warn, "FALLING": palette.fail,
+    }.get(verdict, palette.dim)  # fmt: skip
 
 
 def worst_first(checks: list[CheckView]) -> list[CheckView]:

@@ -14,6 +14,8 @@ from tuitrain.tui.view import Draw, View
 from tuitrain.tui.widgets.line_chart import Line, Pattern, draw_chart
 
 _PATTERNS: tuple[Pattern, ...] = ("solid", "dash", "dot", "dashdot")
+ROOMY = 60
+"""Cells of a chart from which on its legend has room for more than the series."""
 X_UNITS = {"steps": "env steps", "updates": "updates", "wall_s": "time"}
 
 
@@ -104,8 +106,8 @@ def is_log(chart: Chart, view: View) -> bool:
 
 def chart_title(chart: Chart, view: View) -> str:
     """Title for the border: what, of which policy, over what."""
-    many = len(view.policies()) > 1
-    whose = f" · {safe(view.policy_name(), 24)}" if many else ""
+    label = view.policy_label()
+    whose = f" · {label}" if label else ""
     return f"{chart.title}{' (log)' if is_log(chart, view) else ''}{whose}"
 
 
@@ -138,9 +140,17 @@ def drawer(chart: Chart) -> Draw:
             ascii_only=view.ascii_only,
             dim=view.palette.dim,
             fail=view.palette.fail,
+            head=_whose(view, width),
         )
 
     return draw
+
+
+def _whose(view: View, width: int) -> str:
+    """The policy of a chart without a title; its name alone where there is little room."""
+    if not view.compact or len(view.policies()) < 2:
+        return ""
+    return view.policy_label(12) if width >= ROOMY else safe(view.policy_name(), 8)
 
 
 def draw_policies(view: View, width: int, height: int) -> list[Text]:
@@ -149,8 +159,12 @@ def draw_policies(view: View, width: int, height: int) -> list[Text]:
     if view.snapshot is None or not view.snapshot.policies:
         return [clip(Text(f"replay {NA}", palette.dim, end=""), width)]
     policies = view.snapshot.policies
-    columns = [Column("", right=False), *(Column(safe(p.name, 20), rank=i + 1) if i else
-               Column(safe(p.name, 20)) for i, p in enumerate(policies))]  # fmt: skip
+    chosen = view.policy_name()  # where there is no room for all, this one stays
+    columns = [Column("", right=False)]
+    columns += [
+        Column(safe(p.name, 20), rank=0 if p.name == chosen else i + 1)
+        for i, p in enumerate(policies)
+    ]
     quantities = [_quantities(p) for p in policies]
     rows: list[list[Text | str]] = []
     for i, (label, _) in enumerate(quantities[0]):

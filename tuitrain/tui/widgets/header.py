@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from tuitrain.protocol import Snapshot
-from tuitrain.tui.store import ENDED
+from tuitrain.protocol import Snapshot, Verdict
 from tuitrain.tui.text import (
     NA,
+    Palette,
     Part,
     age,
     clip,
@@ -21,9 +21,16 @@ from tuitrain.tui.text import (
     safe,
     signed,
 )
-from tuitrain.tui.view import CHECK_GLYPH, STATE_GLYPH, View, check_style, state_style, worst_first
-
-_VERDICT_GLYPH = {"IMPROVING": "↑", "FLAT": "→", "FALLING": "↓", "TOO EARLY": "…", "n/a": "○"}
+from tuitrain.tui.view import (
+    CHECK_GLYPH,
+    STATE_GLYPH,
+    VERDICT_GLYPH,
+    View,
+    check_style,
+    state_style,
+    verdict_style,
+    worst_first,
+)
 
 
 def draw_header(view: View, width: int, height: int) -> list[Text]:
@@ -59,7 +66,6 @@ def run_name(view: View, snapshot: Snapshot) -> str:
 
 def _run(view: View, snapshot: Snapshot) -> list[Part]:
     palette = view.palette
-    ended = snapshot.state in ENDED
     total = count(snapshot.total_steps) if snapshot.total_steps else NA
     share = snapshot.steps / snapshot.total_steps if snapshot.total_steps else None
     state = f"{STATE_GLYPH.get(snapshot.state, '○')} {snapshot.state.upper()}"
@@ -69,13 +75,13 @@ def _run(view: View, snapshot: Snapshot) -> list[Part]:
         part(state, state_style(snapshot.state, palette)),
         part(clock(snapshot.elapsed_s), rank=4),
     ]
-    if not ended:
+    if not view.ended:
         parts.append(part(f"ETA {clock(snapshot.eta_s)}", rank=5))
     parts += [
         part(f"{count(snapshot.steps)}/{total} steps", rank=3),
         part(percent(share), rank=7),
     ]
-    if not ended:
+    if not view.ended:
         parts.append(part(rate(snapshot.steps_per_s, "st/s"), rank=6))
     parts.append(part(safe(snapshot.schedule), palette.dim, 8))
     return parts
@@ -131,26 +137,32 @@ def _health(view: View, snapshot: Snapshot) -> list[Part]:
 
 
 def _learning(view: View, snapshot: Snapshot) -> list[Part]:
+    """The verdict on the chosen policy, by name where there are several; which is the worst."""
     palette = view.palette
-    learning = snapshot.learning
-    style = {
-        "IMPROVING": palette.ok, "FLAT": palette.warn, "FALLING": palette.fail,
-    }.get(learning.verdict, palette.dim)  # fmt: skip
-    parts = [
-        part("LEARNING", "bold", 3),
-        part(f"{_VERDICT_GLYPH.get(learning.verdict, '○')} {learning.verdict}", style),
-    ]
+    learning, worst = view.learning(), snapshot.learning
+    parts = [part("LEARNING", "bold", 3)]
+    if whose := view.policy_label():
+        parts.append(part(whose, palette.accent))
+    parts.append(_verdict(learning.verdict, palette))
     if learning.mean is None:
         parts.append(part("no evaluation yet", palette.dim, 1))
     else:
         interval = number(learning.ci95) if learning.ci95 is not None else NA
         parts.append(part(f"eval {number(learning.mean)} ± {interval}", rank=1))
         if learning.slope_per_1m_steps is not None:
-            parts.append(part(f"{signed(learning.slope_per_1m_steps)}/1M steps", rank=3))
-        parts.append(part(f"n={learning.n_evals}", rank=4))
+            parts.append(part(f"{signed(learning.slope_per_1m_steps)}/1M steps", rank=4))
+        parts.append(part(f"n={learning.n_evals}", rank=5))
         if learning.age_s is not None:
-            parts.append(part(f"{age(learning.age_s)} ago", rank=4))
-        parts.append(part(f"best {number(learning.best)}", rank=2))
+            parts.append(part(f"{age(learning.age_s)} ago", rank=5))
+        parts.append(part(f"best {number(learning.best)}", rank=3))
+    if whose and worst.verdict != learning.verdict:
+        marked = part(f"worst: {safe(worst.policy, 24)}", palette.dim, 2)
+        marked.text.append(" ").append_text(_verdict(worst.verdict, palette).text)
+        parts.append(marked)
     if learning.reason:
         parts.append(part(safe(learning.reason), palette.dim, 9))
     return parts
+
+
+def _verdict(verdict: Verdict, palette: Palette) -> Part:
+    return part(f"{VERDICT_GLYPH.get(verdict, '○')} {verdict}", verdict_style(verdict, palette))

@@ -19,10 +19,10 @@ KEYS: list[tuple[str, str]] = [
     ("space", "freeze the view; training goes on"),
     ("!", "explain the worst check"),
     ("1-5", "Overview, Learning, Buffer, Processes, Logs"),
-    ("[ ]", "previous, next policy; on Logs: file"),
+    ("[ ]", "another policy, and its verdict; on Logs: file"),
     ("g  X", "logarithmic y; x axis: steps, updates, time"),
-    ("x", "export the screen as SVG and text into the run's folder"),
-    ("tab ↑ ↓", "focus a panel, scroll it"),
+    ("x", "export the screen into the run's folder: SVG, text"),
+    ("↑↓ PgUp PgDn", "scroll the tab, or the panel that tab focused"),
     ("?", "this help"),
 ]
 
@@ -41,6 +41,12 @@ def draw_keys(view: View, width: int, height: int) -> list[Text]:
         word = "unpause" if state == "paused" else "pause"
         keys = [("p", word, 2), ("s", "resync", 4), ("c", "checkpoint", 6), ("e", "eval", 6),
                 ("space", "freeze", 6), *keys]  # fmt: skip
+    if view.scrolled is not None and view.tab == 2:
+        keys.insert(0, ("↑↓ PgDn", f"more {view.scrolled:.0%}", 1))
+    if len(view.policies()) > 1 and view.tab != 5:
+        keys.insert(0, ("[ ]", "policy", 3))
+    if state == "failed":
+        keys.insert(0, ("!", "why", 0))
     for key, word, rank in keys:
         text = part(key, palette.accent, rank)
         text.text.append(f" {word}", palette.dim)

@@ -171,11 +171,12 @@ def draw_chart(
     ascii_only: bool = False,
     dim: str = "",
     fail: str = "",
-    note: str = "",
+    head: str = "",
 ) -> list[Text]:
     """A chart of exactly ``height`` lines of at most ``width`` cells.
 
-    The first line is the legend (pattern, name, newest value of each series), the last the x axis.
+    The first line is the legend (``head``, then pattern, name and newest value of each series),
+    the last the x axis.
     With ``log_y`` values ≤ 0 are left out and counted in the legend. Works at any size: where
     there is no room for a plot, only the legend is drawn; where there is no room at all, nothing.
     """
@@ -183,7 +184,7 @@ def draw_chart(
         return []
     with np.errstate(all="ignore"):
         return _draw(
-            lines, width, height, x_unit, y_unit, log_y, time_x, ascii_only, dim, fail, note
+            lines, width, height, x_unit, y_unit, log_y, time_x, ascii_only, dim, fail, head
         )
 
 
@@ -207,10 +208,10 @@ def _prepare(line: Line, log_y: bool) -> tuple[Floats, Floats, int]:
 
 def legend(
     lines: Sequence[Line], width: int, hidden: int, y_unit: str, ascii_only: bool, dim: str,
-    note: str,
+    head: str = "",
 ) -> Text:  # fmt: skip
     """Pattern, name and newest value of every series; how many values a log axis hides."""
-    out = Text(end="")
+    out = Text(head, "bold", end="") if head else Text(end="")
     for line in lines:
         if out:
             out.append("  ")
@@ -223,8 +224,6 @@ def legend(
             out.append(f" {y_unit}", dim)
     if hidden:
         out.append(f"  {hidden} value{'s' * (hidden != 1)} ≤ 0 not on log axis", dim)
-    if note:
-        out.append(f"  {note}", dim)
     return clip(out, width)
 
 
@@ -239,11 +238,11 @@ def _draw(
     ascii_only: bool,
     dim: str,
     fail: str,
-    note: str,
+    head: str,
 ) -> list[Text]:
     ready = [_prepare(line, log_y) for line in lines]
     hidden = sum(h for _, _, h in ready)
-    top = legend(lines, width, hidden, y_unit, ascii_only, dim, note)
+    top = legend(lines, width, hidden, y_unit, ascii_only, dim, head)
     plot_rows = height - 2
     x_axis = span_of([x for x, _, _ in ready])
     if x_axis is not None and not any(x.size and x[-1] > x[0] for x, _, _ in ready):

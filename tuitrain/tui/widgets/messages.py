@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from tuitrain.tui.text import Palette, age, clip, fit, part, safe, size
+from tuitrain.tui.text import Palette, age, clip, fit, part, safe, size, wrap
 from tuitrain.tui.view import View
 
 TAIL_BYTES = 64 * 1024
@@ -104,7 +104,7 @@ def draw_log(view: View, width: int, height: int) -> list[Text]:
     if lines and not lines[-1]:
         lines.pop()
     head = _names(files, chosen, width, palette)
-    body = [clip(Text(safe(line, 1000), end=""), width) for line in lines]
+    body = [row for line in lines for row in wrap(safe(line, 1000), width)]
     if total > TAIL_BYTES:
         note = f"… the last {size(TAIL_BYTES)} of {size(total)}; the rest is in {safe(chosen)}"
         body.insert(0, clip(Text(note, palette.dim, end=""), width))

@@ -124,11 +124,28 @@ class Panel(Widget, can_focus=False):
         self.refresh()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Wheel."""
-        self.action_scroll_lines(2)
-        event.stop()
+        """Wheel; of a panel that does not scroll it is for the tab around it."""
+        if self._scrolls:
+            self.action_scroll_lines(2)
+            event.stop()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Wheel."""
-        self.action_scroll_lines(-2)
-        event.stop()
+        if self._scrolls:
+            self.action_scroll_lines(-2)
+            event.stop()
+
+
+class FittedPanel(Panel):
+    """As high as what it draws, and at most ``most`` lines; for tabs that make room for it."""
+
+    def __init__(self, draw: Draw, title: str = "", *, most: int = 1000, **kwargs: Any) -> None:
+        super().__init__(draw, title, **kwargs)
+        self._most = most
+
+    def show(self, view: View) -> None:
+        """Draw this view, and be as high as that takes."""
+        super().show(view)
+        width = self.content_size.width or self.app.size.width
+        lines = min(self._most, len(self._draw(view, width, self._most)))
+        self.styles.height = lines + (0 if view.compact else 2)  # the border

@@ -100,9 +100,10 @@ def _actors(
     upper = [
         part("ACTORS", palette.accent),
         part(f"{up}/{len(makers)}" if makers else NA, style if makers else palette.dim),
-        part(rate(snapshot.steps_per_s, "st/s"), rank=1),
+        part(rate(None if view.ended else snapshot.steps_per_s, "st/s"), rank=1),
     ]
-    blocked = mean([p.phase_share["wait"] for p in makers if "wait" in p.phase_share])
+    shares = [p.phase_share["wait"] for p in makers if "wait" in p.phase_share]
+    blocked = mean([] if view.ended else shares)
     epsilons = [p.epsilon for p in makers if p.epsilon is not None]
     lower = [
         part(f"blocked {percent(blocked)}", "", 1),
@@ -136,13 +137,13 @@ def _learner(
     view: View, policy: PolicyView | None, process: ProcessView | None
 ) -> tuple[list[Part], list[Part]]:
     palette = view.palette
-    waits = process.phase_share.get("wait") if process is not None else None
+    waits = None if process is None or view.ended else process.phase_share.get("wait")
     upper = [part("LEARNER", palette.accent)]
     if policy is None:
         return [*upper, part(NA, palette.dim)], [part(f"ratio {NA}", palette.dim, 1)]
     upper += [
         part(f"{count(policy.updates)} u"),
-        part(rate(policy.updates_per_s, "u/s"), rank=1),
+        part(rate(None if view.ended else policy.updates_per_s, "u/s"), rank=1),
         part(f"wait {percent(waits)}", palette.dim, 2),
     ]
     achieved = _ratio(policy.ratio_achieved)

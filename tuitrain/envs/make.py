@@ -174,7 +174,7 @@ def build_env(env_config: EnvConfig) -> Any:
     elif all(hasattr(env, name) for name in ("take_turn", "agents", "world")):
         hint = " This one looks like Sorrel's: wrap it in tuitrain.envs.sorrel.SorrelWorld(...)."
     raise EnvError(
-        f"environment {env_id!r} is a {type(env).__module__}.{type(env).__qualname__}; supported: "
+        f"environment {env_id!r} is of type {type(env).__qualname__}; supported: "
         "gymnasium.Env, multi-agent environments (PettingZoo's parallel and AEC APIs) and "
         f"turn-taking worlds (tuitrain.envs.turns.TurnWorld).{hint}"
     )
@@ -182,4 +182,5 @@ def build_env(env_config: EnvConfig) -> Any:
 
 def _build_failed(env_id: str, kwargs: dict[str, Any], error: Exception) -> str:
     given = f" with env.kwargs {kwargs}" if kwargs else ""
-    return f"environment {env_id!r} cannot be built{given}: {type(error).__name__}: {error}"
+    why = str(error) if isinstance(error, EnvError) else f"{type(error).__name__}: {error}"
+    return f"environment {env_id!r} cannot be built{given}: {why}"

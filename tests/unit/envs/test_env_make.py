@@ -207,7 +207,7 @@ def test_what_was_built_is_closed_when_the_rest_fails() -> None:
         (bad("not_callable"), "is a int, not a factory"),
         (bad("fails"), "OSError: the level file is missing"),
         (bad("make", nonsense=1), "TypeError.*nonsense"),
-        (bad("a_number"), "is a builtins.int; supported: gymnasium.Env, multi-agent"),
+        (bad("a_number"), "is of type int; supported: gymnasium.Env, multi-agent"),
         (bad("a_vector"), "Return a single environment"),
         (bad("an_aec"), "lacks observation_space, action_space, reset, last, step"),
     ],

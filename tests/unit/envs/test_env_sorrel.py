@@ -236,6 +236,13 @@ def test_what_is_not_said_is_asked_for(guide: Any) -> None:
 
 
 def test_an_environment_without_the_adapter_is_told_of_it(guide: Any) -> None:
-    wrap = r"wrap it in tuitrain\.envs\.sorrel\.SorrelWorld\("
+    wrap = (
+        r"'foraging.py:Foraging' is of type Foraging; .*wrap it in tuitrain\.envs\.sorrel\.SorrelWorld\("
+    )
     with pytest.raises(EnvError, match=wrap):
         inspect(EnvConfig(id="foraging.py:Foraging"))
+
+
+def test_what_the_adapter_asks_for_is_told_without_the_names_of_errors(guide: Any) -> None:
+    with pytest.raises(EnvError, match=r"cannot be built with .*: Foraging has no config\."):
+        inspect(EnvConfig(id="train_foraging.py:make", kwargs={"max_turns": None}))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -204,11 +205,16 @@ def load_policy(
         RunFolderError: no such run.
         FileNotFoundError: it has no checkpoint yet.
         ValueError: no such policy, or several and none named.
+
+    Warns:
+        UserWarning: a newer checkpoint is damaged, and an older one is used.
     """
     from tuitrain.config.runs import find_run
     from tuitrain.workers.trained import load_trained
 
     trained = load_trained(find_run(str(run)).path, device=device)
+    for reason in trained.passed_over:
+        warnings.warn(f"{reason}; {trained.checkpoint.name} is used instead", stacklevel=2)
     names = list(trained.policies)
     if policy is None and len(names) > 1:
         raise ValueError(f"this run has several policies, name one of {names}")

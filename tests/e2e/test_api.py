@@ -17,7 +17,7 @@ from tests.e2e.harness import DEADLINE_S, ENVS, FOREVER, THINGS, Place
 from tests.envs import Catch
 from tuitrain.config.load import load_config
 from tuitrain.seeding import stream
-from tuitrain.workers.trained import evaluate_run
+from tuitrain.workers.trained import evaluate_run, load_trained
 
 SCRIPT = """
 import json, sys, tuitrain
@@ -79,7 +79,7 @@ def test_a_loaded_policy_plays_as_eval_does(place: Place, n_frames: int) -> None
     run_dir = Path(said["dir"])
 
     episodes = 6
-    (evaluated,) = evaluate_run(run_dir, episodes)
+    (evaluated,) = evaluate_run(load_trained(run_dir), episodes)
     # an evaluation gives every environment its own seed; with so few, each plays one episode
     seed = load_config(run_dir / "config.toml", ()).run.seed
     seeds, _, _ = stream(seed, "evaluation_environment", 0, 0).spawn(3)

@@ -69,14 +69,18 @@ def evaluate(
     from tuitrain.loading import LoadError
     from tuitrain.workers.build import SpecMismatch
     from tuitrain.workers.filming import Film, film_run
-    from tuitrain.workers.trained import evaluate_run
+    from tuitrain.workers.trained import evaluate_run, load_trained
 
     film: Film | None = None
     try:
+        trained = load_trained(found.folder.path, checkpoint)
+        played = trained.checkpoint.name
+        for reason in trained.passed_over:
+            typer.echo(printable(f"{reason}; {played} is played instead"), err=True)
         if video is None:
-            results = evaluate_run(found.folder.path, episodes or 20, checkpoint, number)
+            results = evaluate_run(trained, episodes or 20, number)
         else:
-            film = film_run(found.folder.path, video, episodes or 3, checkpoint, number)
+            film = film_run(trained, video, episodes or 3, number)
             results = film.results
     except (
         FileNotFoundError,
@@ -91,10 +95,14 @@ def evaluate(
     if as_json:
         from tuitrain.metrics.sinks import to_json
 
-        typer.echo(json.dumps([json.loads(to_json(asdict(result))) for result in results]))
+        of = {name: {"checkpoint": played, "updates": n} for name, n in trained.updates.items()}
+        told_of = (to_json(asdict(result) | of[result.policy]) for result in results)
+        typer.echo(json.dumps([json.loads(text) for text in told_of]))
         return
     for result in results:
         typer.echo(f"{found.folder.name} {result.policy}: {_in_words(result)}")
+    made = ", ".join(f"{name} {updates:,}" for name, updates in trained.updates.items())
+    typer.echo(f"played {played}; updates made: {made}")
     if film is not None:
         typer.echo(
             f"wrote {film.path}: {film.pictures:,} pictures at {film.fps:g} a second, "

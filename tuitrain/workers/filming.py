@@ -15,7 +15,7 @@ from tuitrain.envs.turns import AnyLanes
 from tuitrain.video import VideoFile
 from tuitrain.workers.build import check_spec, close_lanes
 from tuitrain.workers.evaluator import EvalResult, Evaluator
-from tuitrain.workers.trained import STANDALONE_EVALUATION, load_trained
+from tuitrain.workers.trained import STANDALONE_EVALUATION, Trained
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,7 @@ class Film:
 
 
 def film_run(
-    run_dir: Path,
-    path: Path,
-    episodes: int,
-    which: Path | None = None,
-    number: int = STANDALONE_EVALUATION,
+    trained: Trained, path: Path, episodes: int, number: int = STANDALONE_EVALUATION
 ) -> Film:
     """Record `episodes` of a run's checkpoint, one after another.
 
@@ -41,12 +37,10 @@ def film_run(
         path: .mp4 or .gif, replaced if it is there.
 
     Raises:
-        FileNotFoundError: the run has no checkpoint yet.
         SpecMismatch: the environment is not any more what the policies were trained on.
         EnvError: it cannot be rendered; told before anything is played.
         VideoError: the file cannot be written.
     """
-    trained = load_trained(run_dir, which)
     config, spec = trained.config, trained.spec
     one_copy = config.model_copy(update={"eval": config.eval.model_copy(update={"episodes": 1})})
     cameras: list[Camera] = []

@@ -31,13 +31,21 @@ STANDALONE_EVALUATION = 0
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's config and spec, and its policies as of one checkpoint."""
+    """A run's config and spec, and its policies as of one checkpoint.
+
+    Attributes:
+        updates: that each policy had made by then.
+        checkpoint: which it is.
+        passed_over: one line for each newer checkpoint that is damaged; show them to the user.
+    """
 
     config: Config
     spec: EnvSpec
     policies: dict[str, Policy]
     steps: int
     updates: dict[str, int]
+    checkpoint: Path
+    passed_over: tuple[str, ...] = ()
 
 
 def load_trained(run_dir: Path, which: Path | None = None, device: str = "cpu") -> Trained:
@@ -48,13 +56,14 @@ def load_trained(run_dir: Path, which: Path | None = None, device: str = "cpu") 
         CheckpointError: it is not sound, or what is named is only a part of one.
     """
     config = load_config(run_dir / "config.toml", ())
+    passed_over: list[str] = []
     if which is None:
         found = newest(run_dir / "checkpoints")
         if found is None:
             raise FileNotFoundError(
                 f"{run_dir} has no checkpoint; `tuitrain checkpoint` makes one while it runs"
             )
-        payload = found[1]
+        which, payload, passed_over = found
     else:
         _refuse_part(which)
         payload = load(which)
@@ -64,7 +73,8 @@ def load_trained(run_dir: Path, which: Path | None = None, device: str = "cpu") 
         network = network_for(config, spec, name)
         network.load_state_dict(payload["policies"][name]["dqn"]["online"])
         policies[name] = Policy(network, part.n_actions, device)
-    return Trained(config, spec, policies, payload["steps"], payload["updates"])
+    steps, updates = payload["steps"], payload["updates"]
+    return Trained(config, spec, policies, steps, updates, which, tuple(passed_over))
 
 
 def _refuse_part(path: Path) -> None:
@@ -86,18 +96,13 @@ def _refuse_part(path: Path) -> None:
 
 
 def evaluate_run(
-    run_dir: Path,
-    episodes: int,
-    which: Path | None = None,
-    number: int = STANDALONE_EVALUATION,
+    trained: Trained, episodes: int, number: int = STANDALONE_EVALUATION
 ) -> list[EvalResult]:
     """Evaluate a run's checkpoint in this process, as the run's own evaluator would.
 
     Raises:
-        FileNotFoundError: the run has no checkpoint yet.
         SpecMismatch: the environment is not any more what the policies were trained on.
     """
-    trained = load_trained(run_dir, which)
     limits = trained.config.eval.model_copy(update={"episodes": episodes})
     config = trained.config.model_copy(update={"eval": limits})
     spec = trained.spec

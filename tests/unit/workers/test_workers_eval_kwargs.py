@@ -56,26 +56,20 @@ def test_the_evaluator_plays_them_and_actors_do_not(tmp_path: Path) -> None:
         stores.unlink_all(blueprint.run_id)
 
 
-def test_so_does_an_evaluation_of_a_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_so_does_an_evaluation_of_a_checkpoint() -> None:
     given = run_of(step_cost=7.0, max_steps=3)
     spec = probe.inspect(given.env)
-    read = trained.Trained(given, spec, policies_for(given, spec, "cpu"), 0, {})
-    monkeypatch.setattr(trained, "load_trained", lambda *_: read)
-    (result,) = trained.evaluate_run(tmp_path, 2)
+    read = trained.Trained(given, spec, policies_for(given, spec, "cpu"), 0, {}, Path("c.pt"))
+    (result,) = trained.evaluate_run(read, 2)
     assert (result.return_mean, result.length_mean) == (-21.0, 3.0)
 
 
-def test_what_networks_see_must_stay_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_networks_see_must_stay_as_it_is() -> None:
     given = run_of(length=7)
     spec = probe.inspect(given.env)
-    read = trained.Trained(given, spec, policies_for(given, spec, "cpu"), 0, {})
-    monkeypatch.setattr(trained, "load_trained", lambda *_: read)
+    read = trained.Trained(given, spec, policies_for(given, spec, "cpu"), 0, {}, Path("c.pt"))
     with pytest.raises(SpecMismatch, match=r"\(7,\).*env.eval_kwargs = .*'length': 7"):
-        trained.evaluate_run(tmp_path, 2)
+        trained.evaluate_run(read, 2)
 
 
 @pytest.mark.parametrize("eval_kwargs", [{}, {"max_steps": 3}])

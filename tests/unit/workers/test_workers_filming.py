@@ -32,8 +32,15 @@ def run_of(monkeypatch: pytest.MonkeyPatch, out_dir: Path, name: str, **env: Any
     given = {"env": {"id": env_id, **env}, "run": {"out_dir": str(out_dir)}}
     config = resolve(config_from(given, []), cores=2)
     spec = inspect(config.env, config.policies.map)
-    read = trained.Trained(config, spec, policies_for(config, spec, "cpu"), 0, {})
-    monkeypatch.setattr(filming, "load_trained", lambda *_: read)
+    read = trained.Trained(
+        config,
+        spec,
+        policies_for(config, spec, "cpu"),
+        0,
+        dict.fromkeys(spec.policies, 5),
+        Path("c.pt"),
+    )
+    monkeypatch.setattr(trained, "load_trained", lambda *_: read)
     played().clear()
     return config
 
@@ -60,7 +67,7 @@ def test_episodes_are_whole_and_every_step_is_seen(
     name: str, env: dict[str, Any], fps: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_of(monkeypatch, tmp_path, name, **env)
-    film = filming.film_run(tmp_path, tmp_path / "film.mp4", 2)
+    film = filming.film_run(trained.load_trained(tmp_path), tmp_path / "film.mp4", 2)
     assert {(r.episodes, r.return_mean, r.length_mean) for r in film.results} == {(2, 3.0, 3.0)}
     assert (film.pictures, film.fps) == (8, fps)
     seen, _ = frames(film.path)
@@ -75,7 +82,9 @@ def test_a_film_of_the_same_number_is_the_same(
     """Also where the environment draws something when it is built; and nobody else notices."""
     run_of(monkeypatch, tmp_path, "Drawn")
     before = np.random.get_state()[1].tolist()
-    first, second = (filming.film_run(tmp_path, tmp_path / "film.gif", 1) for _ in range(2))
+    first, second = (
+        filming.film_run(trained.load_trained(tmp_path), tmp_path / "film.gif", 1) for _ in range(2)
+    )
     assert first.results == second.results
     assert np.random.get_state()[1].tolist() == before
 
@@ -116,7 +125,7 @@ def test_what_has_no_picture_is_refused_before_anything_is_played(
 ) -> None:
     run_of(monkeypatch, tmp_path, name, kwargs=kwargs)
     with pytest.raises(EnvError, match=f"cannot be recorded.*{said}"):
-        filming.film_run(tmp_path, tmp_path / "film.mp4", 1)
+        filming.film_run(trained.load_trained(tmp_path), tmp_path / "film.mp4", 1)
     assert (played(), list(tmp_path.iterdir())) == ([], [])
 
 
@@ -125,7 +134,7 @@ def test_a_picture_of_another_size_ends_it_and_leaves_no_file(
 ) -> None:
     run_of(monkeypatch, tmp_path, "Lit", kwargs={"fault": "grows"})
     with pytest.raises(VideoError, match="one size"):
-        filming.film_run(tmp_path, tmp_path / "film.mp4", 1)
+        filming.film_run(trained.load_trained(tmp_path), tmp_path / "film.mp4", 1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -134,10 +143,9 @@ def test_an_environment_that_has_changed_is_refused(
 ) -> None:
     config = run_of(monkeypatch, tmp_path, "Lit")
     other = inspect(EnvConfig(id="tests.envs:Chain"))
-    read = trained.Trained(config, other, policies_for(config, other, "cpu"), 0, {})
-    monkeypatch.setattr(filming, "load_trained", lambda *_: read)
+    read = trained.Trained(config, other, policies_for(config, other, "cpu"), 0, {}, Path("c.pt"))
     with pytest.raises(SpecMismatch):
-        filming.film_run(tmp_path, tmp_path / "film.mp4", 1)
+        filming.film_run(read, tmp_path / "film.mp4", 1)
 
 
 def test_the_command_records_and_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

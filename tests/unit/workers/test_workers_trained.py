@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from tuitrain import Policy
-from tuitrain.checkpoint import CheckpointError, save_part
-from tuitrain.checkpoint_files import join, part_name
+from tuitrain import Policy, load_policy
+from tuitrain.checkpoint import CheckpointError, save, save_part
+from tuitrain.checkpoint_files import checkpoint_name, join, part_name
+from tuitrain.cli import main as cli
 from tuitrain.config.load import to_toml
 from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import PolicySpec
 from tuitrain.workers import probe, trained
-from tuitrain.workers.build import SpecMismatch
+from tuitrain.workers.build import SpecMismatch, network_for
 from tuitrain.workers.messages import MAX_MESSAGE_BYTES
 
 
@@ -69,16 +72,12 @@ def test_float64_observations_are_told_of_once(space: str, told: int, tmp_path: 
     assert all("declared float64; they are kept" in text for text in link.notices)
 
 
-def test_eval_refuses_an_environment_that_has_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "config.toml").write_text(to_toml(chain(length=5)))
+def test_eval_refuses_an_environment_that_has_changed() -> None:
     was = chain(length=6)
     spec = probe.inspect(was.env)
-    old = trained.Trained(chain(length=5), spec, {}, 0, {})
-    monkeypatch.setattr(trained, "load_trained", lambda *_: old)
+    old = trained.Trained(chain(length=5), spec, {}, 0, {}, Path("c.pt"))
     with pytest.raises(SpecMismatch, match=r"\(5,\)"):
-        trained.evaluate_run(tmp_path, 2)
+        trained.evaluate_run(old, 2)
 
 
 def test_a_part_of_a_checkpoint_is_refused_with_the_whole_one(tmp_path: Path) -> None:
@@ -94,6 +93,54 @@ def test_a_part_of_a_checkpoint_is_refused_with_the_whole_one(tmp_path: Path) ->
     whole = join(folder, parts, "ab", keep=1)
     with pytest.raises(CheckpointError, match=f"Name the whole one: {re.escape(str(whole))}"):
         trained.load_trained(tmp_path, path)
+
+
+def a_run(path: Path, values: Sequence[int]) -> list[Path]:
+    """A run's folder with a checkpoint of so many updates each."""
+    config = chain()
+    path.mkdir(parents=True)
+    (path / "config.toml").write_text(to_toml(config))
+    spec = probe.inspect(config.env)
+    online = network_for(config, spec, "default").state_dict()
+    return [
+        save(
+            path / "checkpoints",
+            {
+                "spec": spec.to_dict(),
+                "steps": 10 * value,
+                "updates": {"default": value},
+                "policies": {"default": {"dqn": {"online": online}}},
+            },
+            checkpoint_name(value),
+            keep=9,
+        )
+        for value in values
+    ]
+
+
+def test_what_is_passed_over_is_told_wherever_policies_are_read_back(tmp_path: Path) -> None:
+    """Who compares two runs must not be given an older policy of one of them unawares."""
+    oldest, *damaged = a_run(tmp_path / "runs" / "r-0001", [5, 6, 7])
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:-1])
+    read = trained.load_trained(tmp_path / "runs" / "r-0001")
+    assert (read.checkpoint, read.updates) == (oldest, {"default": 5})
+    assert [path.name in line for path, line in zip(damaged[::-1], read.passed_over, strict=True)]
+
+    with pytest.warns(UserWarning, match=f"{oldest.name} is used instead") as told:
+        load_policy(tmp_path / "runs" / "r-0001")
+    assert len(told) == 2
+    assert told[0].filename == __file__
+
+    command = ["eval", "r", "--runs-dir", str(tmp_path / "runs"), "--episodes", "2"]
+    done = CliRunner().invoke(cli.app, command)
+    assert done.exit_code == 0, done.output
+    assert [line.split("; ")[-1] for line in done.stderr.splitlines()] == [
+        f"{oldest.name} is played instead"
+    ] * 2
+    assert f"played {oldest.name}; updates made: default 5" in done.stdout
+    (result,) = json.loads(CliRunner().invoke(cli.app, [*command, "--json"]).stdout)
+    assert (result["checkpoint"], result["updates"]) == (oldest.name, 5)
 
 
 def test_observations_of_another_kind_are_refused() -> None:

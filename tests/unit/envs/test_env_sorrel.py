@@ -236,9 +236,7 @@ def test_what_is_not_said_is_asked_for(guide: Any) -> None:
 
 
 def test_an_environment_without_the_adapter_is_told_of_it(guide: Any) -> None:
-    wrap = (
-        r"'foraging.py:Foraging' is of type Foraging; .*wrap it in tuitrain\.envs\.sorrel\.SorrelWorld\("
-    )
+    wrap = r"is of type Foraging; .*wrap it in tuitrain\.envs\.sorrel\.SorrelWorld\("
     with pytest.raises(EnvError, match=wrap):
         inspect(EnvConfig(id="foraging.py:Foraging"))
 

@@ -125,6 +125,7 @@ def _measure(folder: RunFolder, socket: Path, seconds: float, tell: Callable[[st
     return Smoke(
         ran_s=last["elapsed_s"] - first["elapsed_s"],
         steps=last["steps"] - first["steps"],
+        steps_before=first["steps"],
         updates=_updates(last) - _updates(first),
         ratios={
             p["name"]: (p["ratio_achieved"] if p["ratio_updates"] else None, p["ratio_target"])

@@ -173,6 +173,7 @@ class Smoke:
     Attributes:
         error: why it did not come up or did not go on.
         ran_s: how long was measured; `steps`, `updates` were made in it, of all policies.
+        steps_before: made until then, from the start of the run on.
         ratios: per policy, updates per transition (None before it can be said) and those asked for.
         evaluated: what the evaluator answered; `evaluation_ok` None where the run has none.
         checkpoint_bytes: of the one that was written at the end; None where none was.
@@ -182,6 +183,7 @@ class Smoke:
     error: str = ""
     ran_s: float = 0.0
     steps: int = 0
+    steps_before: int = 0
     updates: int = 0
     ratios: dict[str, tuple[float | None, float]] = field(default_factory=dict)
     evaluation_ok: bool | None = None

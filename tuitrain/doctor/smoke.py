@@ -73,7 +73,12 @@ def training(smoke: Smoke | None, why_not: str) -> Finding:
         return Finding("training", name, "fail", first, "In full:" if more else "", tuple(more))
     if not smoke.steps:
         advice = "Is one step or reset of the environment that slow?"
-        return Finding("training", name, "warn", f"no step within {smoke.ran_s:.0f} s", advice)
+        if not smoke.steps_before:
+            return Finding("training", name, "warn", f"no step within {smoke.ran_s:.0f} s", advice)
+        found = f"{smoke.steps_before:,} steps, then none for {smoke.ran_s:.0f} s"
+        if smoke.updates:  # the actors wait: the learner has its updates to catch up with
+            return Finding("training", name, "warn", f"{found}, but {smoke.updates:,} updates")
+        return Finding("training", name, "fail", found, f"{advice} --seconds waits longer.")
     steps, updates = smoke.steps / smoke.ran_s, smoke.updates / smoke.ran_s
     found = f"{steps:,.0f} steps/s, {updates:,.{1 if updates < 100 else 0}f} updates/s"
     if smoke.failing:

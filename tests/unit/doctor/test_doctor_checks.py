@@ -177,7 +177,17 @@ def test_the_smoke_run() -> None:
     assert smoke.training(SMOKE, "").found == "10,000 steps/s, 1,000 updates/s"
     assert smoke.training(None, "left out").state == "n/a"
     assert smoke.training(replace(SMOKE, error="a0 failed\ntraceback"), "").state == "fail"
-    assert smoke.training(replace(SMOKE, steps=0), "").state == "warn"
+    none = smoke.training(replace(SMOKE, steps=0, updates=0), "")
+    assert (none.state, none.found) == ("warn", "no step within 5 s")
+    stuck = replace(SMOKE, steps=0, updates=0, steps_before=14)
+    stands = smoke.training(stuck, "")
+    assert (stands.state, stands.found) == ("fail", "14 steps, then none for 5 s")
+    assert "--seconds" in stands.advice
+    learning = smoke.training(replace(stuck, updates=3), "")
+    assert (learning.state, learning.found) == (
+        "warn",
+        "14 steps, then none for 5 s, but 3 updates",
+    )
     assert smoke.training(replace(SMOKE, updates=0), "").state == "warn"
     sick = replace(SMOKE, failing=("non-finite 3 (limit 0): lower lr",))
     assert smoke.training(sick, "").state == "fail"

@@ -227,7 +227,8 @@ class ReplayConfig(Table):
         ge=0,
         le=1,
         description="Exponent of the importance weights at update 0; it grows linearly to 1 over "
-        "the updates of the run.",
+        "the updates the run will make. Those are planned for agents that are always there: the "
+        "policy of one that is often absent makes fewer, and its exponent ends below 1.",
     )
     priority_eps: float = Field(
         1e-6,
@@ -305,7 +306,9 @@ class LearnerConfig(Table):
         None,
         ge=1,
         json_schema_extra=unit("updates"),
-        description="Length of the lr schedule in updates; default: the updates the run will make.",
+        description="Length of the lr schedule in updates; default: the updates the run will make, "
+        "planned for agents that are always there. The policy of one that is often absent makes "
+        "fewer, and comes to no end of its schedule unless you say less here.",
     )
     adam_eps: float = Field(1e-8, gt=0, le=1, description="Adam's epsilon.")
     max_grad_norm: float = Field(

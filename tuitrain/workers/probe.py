@@ -20,6 +20,7 @@ import torch
 
 import tuitrain
 from tuitrain.config.problems import ConfigError, Problem
+from tuitrain.config.resolve import planned_updates
 from tuitrain.config.rules import check
 from tuitrain.config.schema import Config, PoliciesConfig
 from tuitrain.envs.make import inspect
@@ -49,7 +50,8 @@ def run(args: ChildArgs, link: Link) -> None:
         raise
     for reason in report.pop("skipped"):
         link.notice(f"a checkpoint was not used: {reason}", "warning")
-    for text in seen(EnvSpec.from_dict(report["spec"])):
+    spec = EnvSpec.from_dict(report["spec"])
+    for text in [*seen(spec), *planned_for_nobody_absent(args.config, spec, report["base"])]:
         link.notice(text)
     if args.config.env.eval_kwargs:
         link.notice(
@@ -133,6 +135,28 @@ def seen(spec: EnvSpec) -> list[str]:
         for text in _told_of(policy):
             told.setdefault(text, []).append(name)
     return [f"{', '.join(names)}: {text}"[:_MAX_NOTICE] for text, names in told.items()]
+
+
+def planned_for_nobody_absent(config: Config, spec: EnvSpec, base: dict[str, Any]) -> Iterator[str]:
+    """What a user should know of schedules that the policies of absent agents may not end.
+
+    Args:
+        base: fields of the ``Base`` that the run goes on from.
+    """
+    for name, policy in spec.policies.items():
+        planned = planned_updates(config, len(policy.agents))
+        courses = ["replay.priority_beta"] if config.replay.prioritized else []
+        if config.learner.lr_schedule != "constant" and (
+            config.learner.lr_schedule_updates in (None, planned)
+        ):
+            courses.append("learner.lr_schedule (its learner.lr_schedule_updates can be set lower)")
+        if courses and policy.absences:
+            made = base["updates"].get(name)
+            so_far = "" if made is None else f" (so far {made:,} in {base['steps']:,} steps)"
+            yield (
+                f"{name}: planned for {planned:,} updates, as many as are made if its agents are "
+                f"never absent{so_far}: {' and '.join(courses)}"
+            )
 
 
 _MAX_NOTICE = 4_000

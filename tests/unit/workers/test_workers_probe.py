@@ -15,7 +15,7 @@ from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec, Part, PolicySpec
 from tuitrain.workers import probe as module
 from tuitrain.workers.child import Refused
-from tuitrain.workers.probe import probe, run, says_all, seen
+from tuitrain.workers.probe import planned_for_nobody_absent, probe, run, says_all, seen
 
 PLAIN = PolicySpec((4,), "float32", 2, ("a",))
 PARTS = (
@@ -132,3 +132,27 @@ def _here() -> Any:
         raise ValueError
     except ValueError as error:
         return error.__traceback__
+
+
+def told_of_absences(updates: dict[str, int], **tables: Any) -> list[str]:
+    config = resolve(config_from({"run": {"total_steps": 10_000}} | tables), cores=2)
+    spec = EnvSpec("e", 1, {"a": PLAIN, "b": replace(PLAIN, absences=True)})
+    base = {"updates": updates, "steps": 5_000}
+    return list(planned_for_nobody_absent(config, spec, base))
+
+
+def test_schedules_that_absent_agents_may_not_end_are_told_of() -> None:
+    linear = {"learner": {"lr_schedule": "linear"}}
+    (text,) = told_of_absences({}, **linear)
+    assert text == (
+        "b: planned for 900 updates, as many as are made if its agents are never absent: "
+        "learner.lr_schedule (its learner.lr_schedule_updates can be set lower)"
+    )
+    (text,) = told_of_absences({"a": 400, "b": 20}, **linear, replay={"prioritized": True})
+    assert "never absent (so far 20 in 5,000 steps): replay.priority_beta and learner.lr" in text
+
+
+def test_schedules_that_end_are_not_told_of() -> None:
+    assert told_of_absences({}) == []
+    chosen = {"lr_schedule": "linear", "lr_schedule_updates": 100}
+    assert told_of_absences({}, learner=chosen) == []

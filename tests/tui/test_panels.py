@@ -212,6 +212,8 @@ def test_a_chart_without_a_title_names_its_policy() -> None:
 
 
 def test_an_ended_run_has_no_rates() -> None:
+    running = "\n".join(plain(draw_pipeline, View(snapshot=snapshot()), 120, 2))
+    assert "0.4s ago" in running
     running = "\n".join(plain(draw_pipeline, View(snapshot=snapshot()), 80, 3))
     assert "9.8k st/s" in running
     assert "77 u/s" in running
@@ -219,6 +221,9 @@ def test_an_ended_run_has_no_rates() -> None:
     assert "st/s" not in ended
     assert "u/s" not in ended
     assert "blocked n/a" in ended
+    assert "0.4s ago" not in "\n".join(
+        plain(draw_pipeline, View(snapshot=snapshot(state="finished")), 120, 2)
+    )
     assert "wait n/a" in ended
 
 

@@ -162,7 +162,7 @@ def _sync(
     upper = [part("SYNC", palette.accent)]
     if policy is None:
         return [*upper, part(NA, palette.dim)], [part(f"lag {NA}", palette.dim, 1)]
-    published = age(policy.published_age_s)
+    published = age(None if view.ended else policy.published_age_s)
     upper += [
         part(f"v{policy.version}"),
         part(f"{published} ago" if published != NA else NA, palette.dim, 1),

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,7 +23,12 @@ from tuitrain.cli.find import (
 )
 from tuitrain.config.runs import RunFolder, RunFolderError
 
+if TYPE_CHECKING:
+    from tuitrain.protocol import Snapshot
+
 STATUS_DEADLINE_S = 10.0
+NAMED_POLICIES = 3
+"""Up to so many policies are named in the line of a run."""
 
 
 @explained
@@ -85,7 +90,7 @@ def ls(
     for row in rows:
         total = row["total_steps"] or 0
         steps = "" if row["steps"] is None else f"{row['steps']:>13,}/{total:,} steps"
-        score = "" if row["eval_best"] is None else f"  best eval {row['eval_best']:.4g}"
+        score = _best(row["eval_best_by_policy"])
         folder = Path(row["path"]).parent
         where = "" if folder.resolve() == home else f"  in {folder}"
         typer.echo(f"{row['name']:<{width}}  {row['state']:<12}{steps}{score}{where}".rstrip())
@@ -168,6 +173,7 @@ def _row(found: Found) -> dict[str, Any]:
         "steps": None,
         "total_steps": None,
         "eval_best": None,
+        "eval_best_by_policy": {},
     }
     if found.tenant is not None:
         try:
@@ -176,16 +182,36 @@ def _row(found: Found) -> dict[str, Any]:
             return row | {"state": "no answer"}
         if snapshot is not None:
             row |= {k: snapshot[k] for k in ("state", "steps", "total_steps")}
-            row["eval_best"] = snapshot["learning"]["best"]
-            return row
+            return _with_best(row, {p["name"]: p["eval_best"] for p in snapshot["policies"]})
     try:
         summary = folder.read_summary()
     except RunFolderError:
         return row | {"state": "damaged"}
     if summary is not None:
         row |= {k: summary[k] for k in ("state", "steps", "total_steps")}
-        row["eval_best"] = summary["learning"]["best"]
+        bests = {name: policy["eval_best"] for name, policy in summary["policies"].items()}
+        row = _with_best(row, bests)
     return row
+
+
+def _with_best(row: dict[str, Any], bests: dict[str, float | None]) -> dict[str, Any]:
+    """The row with the best evaluation of every policy, and their mean, once all have one."""
+    values = [best for best in bests.values() if best is not None]
+    mean = sum(values) / len(values) if values and len(values) == len(bests) else None
+    return row | {"eval_best": mean, "eval_best_by_policy": bests}
+
+
+def _best(bests: dict[str, float | None]) -> str:
+    """`best eval 4.2`; of a few policies each by name, of many their mean."""
+    values = {name: best for name, best in bests.items() if best is not None}
+    if not values:
+        return ""
+    if len(bests) == 1:
+        return "".join(f"  best eval {best:.4g}" for best in values.values())
+    if len(bests) <= NAMED_POLICIES:
+        return "  best eval " + ", ".join(f"{name} {best:.4g}" for name, best in values.items())
+    mean = sum(values.values()) / len(values)
+    return f"  best eval {mean:.4g}, mean of {len(values)} policies"
 
 
 def _print_snapshot(name: str, data: dict[str, Any]) -> None:
@@ -195,7 +221,7 @@ def _print_snapshot(name: str, data: dict[str, Any]) -> None:
     snapshot = Snapshot.model_validate(data)
     typer.echo(f"{name}  {snapshot.schedule}  {snapshot.run_dir}")
     typer.echo(progress_line(snapshot))
-    typer.echo(f"learning {snapshot.learning.verdict}: {snapshot.learning.reason}")
+    _print_learning(snapshot)
     for rule in snapshot.stop_rules:
         typer.echo(f"{rule.key}: {rule.text}")
     for p in snapshot.processes:
@@ -209,6 +235,23 @@ def _print_snapshot(name: str, data: dict[str, Any]) -> None:
     for c in snapshot.checks:
         advice = f"  {c.advice}" if c.advice else ""
         typer.echo(f"  {marks[c.state]} {c.name:<15} {c.value}  (limit {c.limit}){advice}")
+
+
+def _print_learning(snapshot: Snapshot) -> None:
+    """The verdict; of several policies that of the worst, by name, and a table of all."""
+    from tuitrain.tui.text import DARK
+    from tuitrain.tui.widgets.policies import policy_table
+
+    learning = snapshot.learning
+    if len(snapshot.policies) < 2 or not learning.policy:
+        typer.echo(f"learning {learning.verdict}: {learning.reason}")
+        return
+    whose = learning.policy
+    reason = learning.reason.removeprefix(f"{whose}: ")
+    many = f"worst of {len(snapshot.policies)} policies"
+    typer.echo(f"learning, {many}: {whose} → {learning.verdict}: {reason}")
+    for line in policy_table(snapshot.policies, 1000, DARK):
+        typer.echo(f"  {line.plain}".rstrip())
 
 
 def _print_summary(summary: dict[str, Any]) -> None:

@@ -13,13 +13,16 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from tuitrain.metrics.sinks import to_json
-from tuitrain.protocol import EventLine, Snapshot
+from tuitrain.protocol import EventLine, PolicyView, Snapshot
 from tuitrain.supervisor.process import printable
 
 MAX_LINES = 1_000
+MAX_POLICIES = 3
+"""Up to so many policies have their own part of a line."""
 
 
 class Console:
@@ -102,11 +105,7 @@ def progress_line(snapshot: Snapshot) -> str:
     ]
     if snapshot.steps_per_s is not None:
         parts.append(f"{snapshot.steps_per_s:,.0f} st/s")
-    for policy in snapshot.policies:
-        name = "" if len(snapshot.policies) == 1 else f"{policy.name} "
-        rate = f" {policy.updates_per_s:,.1f} u/s" if policy.updates_per_s is not None else ""
-        ratio = f" ratio {policy.ratio_achieved:.3g}" if policy.ratio_achieved is not None else ""
-        parts.append(f"{name}{policy.updates:,} updates{rate}{ratio}")
+    parts += _updates(snapshot.policies)
     if any(policy.learning.n_evals for policy in snapshot.policies):
         parts.append(_verdict(snapshot))
     count = {"fail": 0, "warn": 0, "ok": 0, "n/a": 0}
@@ -119,6 +118,21 @@ def progress_line(snapshot: Snapshot) -> str:
     if snapshot.steps_per_s == 0 and waiting:
         parts.append("; ".join(waiting[:3]))
     return printable("  ".join(parts))
+
+
+def _updates(policies: Sequence[PolicyView]) -> list[str]:
+    """Updates, their rate and ratio of every policy; of many all together."""
+    if len(policies) > MAX_POLICIES:
+        total = sum(policy.updates for policy in policies)
+        rate_ups = sum(policy.updates_per_s or 0.0 for policy in policies)
+        return [f"{total:,} updates {rate_ups:,.1f} u/s of {len(policies)} policies"]
+    parts = []
+    for policy in policies:
+        name = "" if len(policies) == 1 else f"{policy.name} "
+        rate = f" {policy.updates_per_s:,.1f} u/s" if policy.updates_per_s is not None else ""
+        ratio = f" ratio {policy.ratio_achieved:.3g}" if policy.ratio_achieved is not None else ""
+        parts.append(f"{name}{policy.updates:,} updates{rate}{ratio}")
+    return parts
 
 
 def _verdict(snapshot: Snapshot) -> str:
@@ -145,8 +159,10 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         text = "" if ratio is None else f", ratio {ratio:.4g} (asked {policy['ratio_target']:.4g})"
         lines.append(f"  policy {name}: {policy['updates']:,} updates{text}")
         if policy["eval_return_mean"] is not None:
+            verdict = (policy.get("learning") or {}).get("verdict", "n/a")
             lines.append(
-                f"    evaluation {policy['eval_return_mean']:.4g}, best {policy['eval_best']:.4g}"
+                f"    evaluation {policy['eval_return_mean']:.4g}, best {policy['eval_best']:.4g}, "
+                f"{verdict}"
             )
     for check in summary["checks"]:
         if check["state"] == "fail" and check["id"] != "processes":  # that one is the reason

@@ -16,10 +16,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from tests.fake_workers import fake_config, fake_folder
+from tests.tui.fixtures import several
 from tests.unit.supervisor.running import Started
 from tuitrain.cli import main as cli
-from tuitrain.cli.runs import how_to_return
-from tuitrain.config.runs import RunFolder
+from tuitrain.cli.runs import _print_snapshot, how_to_return
+from tuitrain.config.runs import SUMMARY_KEYS, RunFolder
 from tuitrain.replay import segment
 from tuitrain.supervisor import house as houses
 
@@ -191,6 +192,48 @@ def test_a_damaged_or_suspended_run_hides_no_other(
     result = call("status", "fake-0007")
     assert result.exit_code == 2
     assert str(summary) in result.output
+
+
+@pytest.mark.parametrize(
+    ("bests", "said", "mean"),
+    [
+        ({"default": 4.25}, "best eval 4.25", 4.25),
+        ({"a": 1.0, "b": 3.0}, "best eval a 1, b 3", 2.0),
+        ({"a": 1.0, "b": None}, "best eval a 1", None),
+        ({"a": 1.0, "b": 3.0, "c": 2.0, "d": 6.0}, "best eval 3, mean of 4 policies", 3.0),
+        ({"default": None}, "steps", None),
+    ],
+)
+def test_a_best_evaluation_says_whose_it_is(
+    tmp_path: Path, bests: dict[str, float | None], said: str, mean: float | None
+) -> None:
+    folder = fake_folder(tmp_path / "runs", fake_config({}))
+    keys = dict.fromkeys(SUMMARY_KEYS) | {"state": "finished", "steps": 1, "total_steps": 1}
+    keys["policies"] = {name: {"eval_best": best} for name, best in bests.items()}
+    keys["learning"] = {"best": 99.0}
+    folder.summary_json.write_text(json.dumps(keys))
+    assert call("ls").output.rstrip().endswith(said)
+    (row,) = json.loads(call("ls", "--json").output)
+    assert (row["eval_best"], row["eval_best_by_policy"]) == (mean, bests)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_status_tables_several_policies_and_names_the_worst(
+    capsys: pytest.CaptureFixture[str], n: int
+) -> None:
+    _print_snapshot("x", several(n).model_dump())
+    shown = capsys.readouterr().out
+    lines = shown.splitlines()
+    if n == 1:
+        assert "eval 80 IMPROVING" in lines[1]
+        assert not any(line.startswith("  policy ") for line in lines)
+    else:
+        assert "worst of 3: agent_1 → FALLING eval 81" in lines[1]
+        assert lines[2].startswith("learning, worst of 3 policies: agent_1 → FALLING")
+        assert lines[3].split()[:2] == ["policy", "train"]
+        assert lines[5].split() == [
+            "agent_1", "61.0", "81.0", "±", "4.20", "91.0", "↓", "FALLING", "97k", "37",
+        ]  # fmt: skip
 
 
 def test_stop_kill_does_not_save(live: Started) -> None:

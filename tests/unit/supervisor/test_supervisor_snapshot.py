@@ -187,6 +187,9 @@ def test_each_policy_is_judged_by_itself_and_the_worst_by_name_stands_for_all() 
     assert (shown.learning.policy, shown.learning.mean) == ("b", 7.0)
     assert shown.learning.reason == f"b: {shown.policies[1].learning.reason}"
     assert "  worst of 3: b → FLAT eval 7±1  " in progress_line(shown)
+    assert "  a 0 updates  b 0 updates  c 0 updates  " in progress_line(build(view))
+    view.policies = [replace(PLAN, name=name) for name in ("a", "b", "c", "d")]
+    assert "  0 updates 0.0 u/s of 4 policies  worst of 4: b → " in progress_line(build(view))
     one = run(PLAN)
     evaluated(one, "default", [7.0] * 5, 2.0)
     assert "  eval 7±1 FLAT  " in progress_line(build(one))

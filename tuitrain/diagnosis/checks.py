@@ -238,6 +238,39 @@ def warm_up(snapshot: Snapshot) -> CheckView:
     )
 
 
+def left_behind(snapshot: Snapshot) -> CheckView:
+    """No policy is still what it was at the start while others learn, or at the end."""
+    learn = [p for p in snapshot.policies if p.updates]
+    over = snapshot.state not in ("starting", "running", "paused")
+    behind = [
+        p
+        for p in snapshot.policies
+        if not p.updates
+        and ((learn and (over or not p.transitions)) or snapshot.state == "finished")
+    ]
+    limit = "no policy without an update"
+    if not learn and not behind:
+        return _not_measured("left_behind", "left behind", limit, "X.15", "warm-up")
+    advice = ""
+    if behind:
+        first = min(behind, key=lambda p: p.transitions)
+        advice = f"policy {first.name} has never had a transition: do its agents ever have a turn?"
+        if first.transitions:
+            advice = (
+                f"policy {first.name} has made no update: {first.warm_up_transitions:,} of "
+                f"{first.learning_starts:,} transitions; lower replay.learning_starts, or run on"
+            )
+    return CheckView(
+        id="left_behind",
+        name="left behind",
+        value=", ".join(p.name for p in behind) or "nobody",
+        limit=limit,
+        state="warn" if behind else "ok",
+        advice=advice,
+        catalogue_id="X.15",
+    )
+
+
 def lost_lines(snapshot: Snapshot) -> CheckView:
     """Everything that was measured is in the run's files."""
     lost = snapshot.lost_lines
@@ -265,6 +298,7 @@ CHECKS: tuple[Callable[[Snapshot], CheckView], ...] = (
     non_finite,
     target_updates,
     warm_up,
+    left_behind,
     lost_lines,
 )
 

@@ -166,6 +166,53 @@ def test_warm_up_says_how_long_it_will_take_and_warns_if_that_is_long(
     assert ("learning_starts" in row.advice) == (state == "warn")
 
 
+def beside(state: str, **other: Any) -> Snapshot:
+    """A run with one more policy, `z`."""
+    out = healthy()
+    out.state = state  # type: ignore[assignment]
+    out.policies.append(PolicyView(name="z", learning_starts=1000, **other))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("state", "other", "judged", "said"),
+    [
+        ("running", {}, "warn", "policy z has never had a transition"),
+        ("paused", {}, "warn", "policy z has never had a transition"),
+        ("finished", {}, "warn", "policy z has never had a transition"),
+        ("failed", {}, "warn", "policy z has never had a transition"),
+        ("running", {"transitions": 9, "warm_up_transitions": 9}, "ok", ""),  # it warms up
+        (
+            "stopped",
+            {"transitions": 9, "warm_up_transitions": 9},
+            "warn",
+            "policy z has made no update: 9 of 1,000 transitions",
+        ),
+        ("running", {"transitions": 1000, "updates": 1}, "ok", ""),
+        ("finished", {"transitions": 1000, "updates": 1}, "ok", ""),
+    ],
+)
+def test_a_policy_that_does_not_learn_as_others_do_is_named(
+    state: str, other: dict[str, Any], judged: str, said: str
+) -> None:
+    (row,) = [row for row in all_checks(beside(state, **other)) if row.id == "left_behind"]
+    assert (row.state, row.value) == (judged, "z" if said else "nobody")
+    assert row.advice.startswith(said)
+    assert bool(row.advice) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("state", "judged"),
+    [("running", "n/a"), ("stopped", "n/a"), ("failed", "n/a"), ("finished", "warn")],
+)
+def test_where_nobody_has_learned_only_the_end_of_the_plan_is_too_late(
+    state: str, judged: str
+) -> None:
+    out = change("policies.0.updates", 0)
+    out.state = state  # type: ignore[assignment]
+    assert states(out)["left_behind"] == judged
+
+
 def test_waiting_without_progress_is_healthy() -> None:
     out = change("processes.1.progress_age_s", 5000.0)
     out.processes[1].state = "waiting"

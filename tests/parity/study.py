@@ -20,12 +20,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from tuitrain.config.resolve import available_cores
 from tuitrain.config.runs import RunFolder
 from tuitrain.experiments.analysis import POWER, Analysis, analyse
-from tuitrain.experiments.curves import Curve
+from tuitrain.experiments.curves import mean_over_agents
 from tuitrain.experiments.plan import Cell, Plan, PlanError, grown, make_plan
 from tuitrain.experiments.running import Process, Told, run_cells, start_run
 from tuitrain.experiments.statistics import seeds_for_power
@@ -237,11 +235,10 @@ def running(
 
 
 def pooled(result: Result) -> Result:
-    """A result with one curve, the mean over its policies, which are evaluated together."""
-    curves = list(result.curves.values())
-    if len(curves) < 2:
+    """A result with one curve, the mean over its agents, whose policies are evaluated together."""
+    mean = mean_over_agents(result.curves, result.agents)
+    if mean is None or len(result.curves) < 2:
         return result
-    mean = Curve(curves[0].steps, np.mean([curve.returns for curve in curves], 0))
     return dataclasses.replace(result, curves={"all": mean})
 
 

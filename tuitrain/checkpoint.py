@@ -103,7 +103,11 @@ def load(path: Path) -> dict[str, Any]:
         whole = _load_file(path, None)
     else:
         parts = parts_of(path)
-        whole = _united(path, [_load_file(path.with_name(p.file), p.sha256) for p in parts])
+        try:
+            payloads = [_load_file(path.with_name(part.file), part.sha256) for part in parts]
+        except CheckpointError as error:
+            raise CheckpointError(f"{error} (part of {path.name})") from error
+        whole = _united(path, payloads)
     _check_complete(path, whole)
     return whole
 

@@ -73,8 +73,8 @@ def load_trained(run_dir: Path, which: Path | None = None, device: str = "cpu") 
         network = network_for(config, spec, name)
         network.load_state_dict(payload["policies"][name]["dqn"]["online"])
         policies[name] = Policy(network, part.n_actions, device)
-    steps, updates = payload["steps"], payload["updates"]
-    return Trained(config, spec, policies, steps, updates, which, tuple(passed_over))
+    updates = {name: payload["updates"][name] for name in spec.policies}  # in the run's order
+    return Trained(config, spec, policies, payload["steps"], updates, which, tuple(passed_over))
 
 
 def _refuse_part(path: Path) -> None:

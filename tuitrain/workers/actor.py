@@ -94,6 +94,7 @@ class Actor:
                 blueprint.spec.policies[name],
                 blueprint.spec.n_frames,
                 np.random.default_rng(seed),
+                f"environment {blueprint.spec.env_id!r}, policy {name!r}",
             )
             for name, seed in zip(blueprint.policies, generators, strict=True)
         }
@@ -186,10 +187,18 @@ class Actor:
         phases.enter("write")
 
     def commit(self) -> Committed:
-        """Make the steps since ``begin`` readable."""
+        """Make the steps since ``begin`` readable.
+
+        Raises:
+            EnvError: something that was observed is not finite; nothing is made readable.
+        """
         parts = list(self.parts.values())
+        # where agents take turns, nothing has been seen in the pending row yet
+        seen_to = self._row if self._turning is not None else self._row + 1
         for part in parts:
             part.settle(self._row)
+            part.check_finite(self._row - self._in_chunk, seen_to)
+        for part in parts:
             part.writer.commit(self._row)
         inserts = tuple(
             part.inserts - before for part, before in zip(parts, self._inserts_before, strict=True)

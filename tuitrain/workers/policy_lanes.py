@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import PolicySpec
 from tuitrain.envs.turns import TurnRow
 from tuitrain.envs.vector import LaneStep
@@ -39,7 +40,9 @@ class PolicyLanes:
         spec: PolicySpec,
         n_frames: int,
         rng: np.random.Generator,
+        where: str,
     ) -> None:
+        """`where` says whose observations these are, for errors."""
         lanes = writer.ring.lanes
         self.policy = policy
         self.writer = writer
@@ -51,6 +54,8 @@ class PolicyLanes:
         self._reader = reader
         self._rng = rng
         self._n_frames = n_frames
+        self._where = where
+        self._floats = writer.observation_dtype.kind == "f"
         self._lane_ids = np.arange(lanes)
         self._shard_ids = np.full(lanes, writer.shard)
         self._rows = np.zeros(lanes, np.int64)
@@ -163,6 +168,40 @@ class PolicyLanes:
         self._idle[at] = after.idle
         self.inserts += after.transitions
         self._settled = head
+
+    def check_finite(self, row: int, head: int) -> None:
+        """Refuse settled rows before `head`, from `row` on, in which something is not finite.
+
+        One NaN that is learned from makes every weight NaN, long after it was seen, so rows are
+        looked at before anybody can read them, all at once: a look costs little, a call does.
+
+        Raises:
+            EnvError: the message names the agent, its lane, and what it has observed.
+        """
+        if not self._floats:
+            return
+        ring, size = self.writer.columns.observation[self.writer.shard], self.writer.ring.rows
+        first = row % size
+        last = first + head - row
+        if not np.isfinite(ring[first:last]).all() or (
+            last > size and not np.isfinite(ring[: last - size]).all()
+        ):
+            self._name_what_is_not_finite(row, head)
+
+    def _name_what_is_not_finite(self, row: int, head: int) -> None:
+        columns, shard, size = self.writer.columns, self.writer.shard, self.writer.ring.rows
+        for slot in (r % size for r in range(row, head)):
+            seen = columns.observation[shard, slot].reshape(len(self._lane_ids), -1)
+            there = (columns.flags[shard, slot] & ABSENT) == 0
+            for lane, place in np.argwhere(~np.isfinite(seen) & there[:, None])[:1].tolist():
+                agent = self._spec.agents[lane % self.n_agents]
+                index = np.unravel_index(place, self.writer.observation_shape)
+                raise EnvError(
+                    f"{self._where}, agent {agent!r}, lane {lane}: observation"
+                    f"{[int(i) for i in index]} is {seen[lane, place]}, not a finite number. "
+                    "Weights that learn from it would all become NaN: make the environment return "
+                    "finite numbers."
+                )
 
     def live(self, rows: int) -> NDArray[np.bool_]:
         """In which of the first `rows` settled rows an agent made a transition. bool [rows, E]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -92,6 +93,14 @@ def evaluate(
         VideoError,
     ) as error:
         raise Refused(str(error)) from error
+    except SystemExit as error:
+        # Not ours: let through, it would end this command as if it had been carried out. One that
+        # calls os._exit ends it all the same; only a process of its own would survive that.
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise Refused(
+            f"the environment wanted to end the process, by SystemExit({error.code!r}) in "
+            f"{last.filename}, line {last.lineno}: nothing was evaluated"
+        ) from error
     if as_json:
         from tuitrain.metrics.sinks import to_json
 

@@ -267,3 +267,14 @@ async def test_parts_that_are_no_checkpoint_are_a_failure(tmp_path: Path) -> Non
         assert await run.end() == 3
         assert "could not be saved: parts of a checkpoint hold" in run.summary["reason"]
         assert run.summary["last_checkpoint"] is None
+
+
+async def test_what_a_failed_learner_kept_from_being_saved_is_told_once(tmp_path: Path) -> None:
+    workers = sharing(["other"]) | {"learner0": {"do": "raise", "part": ["default"]}}
+    async with running(tmp_path, workers) as run:
+        await run.up()
+        (run.folder.path / "go").touch()
+        assert await run.end() == 3
+        told = [e["text"] for e in run.events if "parts of a checkpoint hold" in e["text"]]
+        assert len(told) == 1
+        assert not list(run.folder.checkpoints.iterdir())

@@ -22,7 +22,7 @@ from tuitrain.envs.copies import build_copies, close_all, with_masks_of_infos
 from tuitrain.envs.grouping import PolicyMap, policies_of
 from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.observations import Write, writer_of
-from tuitrain.envs.spaces import EnvError, check_reward, checked_actions
+from tuitrain.envs.spaces import EnvError, check_flag, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.envs.vector import LaneStep, checked_seeds, empty_step
 
@@ -178,6 +178,10 @@ class ParallelLanes:
                     told = rewards, terminations, truncations
                     raise self._untold(place, told) from None
                 step.reward[lane] = check_reward(reward, self._at(place, "step()"))
+                if ends or cut:
+                    at = self._at(place, "step()")
+                    ends = check_flag(ends, "its termination", at)
+                    cut = check_flag(cut, "its truncation", at)
                 step.terminated[lane], step.truncated[lane] = ends, cut
                 goes_on = alive[number] = not (ends or cut)
                 if goes_on and listed is not None and place.name not in listed:

@@ -130,11 +130,13 @@ def check_flag(value: Any, name: str, where: str) -> bool:
     """An end of an episode as a plain bool. Refuses what is neither a boolean nor 0 or 1.
 
     Args:
-        name: "terminated" or "truncated".
+        name: of what it says, "terminated" or "truncated".
 
     Raises:
         EnvError: the message shows what it is.
     """
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
     found = np.asarray(value)
     if found.size == 1 and found.dtype.kind in "biuf" and found.item() in (0, 1):
         return bool(found.item())

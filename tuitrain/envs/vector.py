@@ -22,7 +22,7 @@ from tuitrain.envs.copies import build_copies, close_all, with_masks_of_infos
 from tuitrain.envs.grouping import agent_spec
 from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.observations import writer_of
-from tuitrain.envs.spaces import EnvError, check_reward, checked_actions
+from tuitrain.envs.spaces import EnvError, check_flag, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 
 DEFAULT_POLICY = "default"
@@ -189,7 +189,9 @@ class GymLanes:
                 else:
                     self._take_mask(legal[lane], observation, info, where)
             if ends or cut:
-                terminated[lane], truncated[lane], over[lane] = ends, cut, True
+                terminated[lane] = check_flag(ends, "terminated", where)
+                truncated[lane] = check_flag(cut, "truncated", where)
+                over[lane] = True
         return into
 
     def close(self) -> None:

@@ -90,6 +90,7 @@ async def test_training_time_is_what_a_clock_says_less_start_up_and_pauses(tmp_p
         unattended = run.supervisor.unattended
         run.supervisor.watch.tick = lambda now: None  # type: ignore[method-assign]
         start = unattended._last_tick or 0.0
+        unattended.tick(start)  # perhaps there has been none yet
         before = unattended._trained_s
 
         def trained(at: float) -> float:

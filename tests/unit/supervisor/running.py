@@ -23,6 +23,7 @@ from tuitrain.supervisor import house as houses
 from tuitrain.supervisor.plan import Plan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.supervisor import Supervisor
+from tuitrain.workers.stores import unlink_all
 
 WAIT_S = 60.0
 
@@ -152,6 +153,9 @@ async def running(
             run.task.cancel()
         with contextlib.suppress(BaseException):
             await run.task
+        # a run whose task is cancelled, as by a test that fails, has not been able to clean up
+        if (run_id := run.folder.read_run_id()) is not None:
+            unlink_all(run_id)
 
 
 def gone(pid: int) -> bool:

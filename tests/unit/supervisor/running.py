@@ -194,6 +194,8 @@ class Started:
 
     def end(self) -> tuple[int, list[dict[str, Any]], str]:
         out, err = self.process.communicate(timeout=60)
+        if self.process.returncode < 0 and (run_id := self.folder.read_run_id()) is not None:
+            unlink_all(run_id)  # killed: the next command would do it
         return self.process.returncode, [json.loads(line) for line in out.splitlines()], err
 
     @property

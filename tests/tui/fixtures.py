@@ -50,7 +50,7 @@ def actor(index: int, **changes: Any) -> ProcessView:
         "rss_bytes": 412 * 2**20,
         "cpu_percent": 97.0,
         "device": "cpu",
-        "phase_share": {"act": 0.31, "env": 0.52, "write": 0.05, "wait": 0.11},
+        "phase_share": {"act": 0.31, "env step": 0.52, "commit": 0.05, "wait": 0.11},
     }
     return ProcessView(**{**fields, **changes})
 

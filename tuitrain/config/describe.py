@@ -123,7 +123,9 @@ def _words(prop: dict[str, Any]) -> str:
             return "a list of text"
         case "object":
             items = prop.get("additionalProperties")
-            return "a table of text" if isinstance(items, dict) and items else "a table"
+            if not isinstance(items, dict) or not items:
+                return "a table"
+            return f"a table of {'numbers' if items.get('type') == 'number' else 'text'}"
     return "a value"
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tuitrain.config.problems import Problem
 from tuitrain.config.schema import Config, is_pattern
+from tuitrain.metrics.phases import WORKING_PHASES
 
 NETWORKS = ("mlp", "nature", "minatar")
 """Networks with a name of their own; anything with a colon is a reference to a factory."""
@@ -284,6 +285,35 @@ def _munchausen_takes_one_step(config: Config) -> Iterator[Problem]:
             "adds the log-probability of one action to one reward, but learner.n_step = "
             f"{n_step} sums several.",
             "Set learner.n_step = 1.",
+        )
+
+
+@_rule("supervisor.heartbeat_s", "supervisor.phase_deadline_s")
+def _phases_outlast_two_heartbeats(config: Config) -> Iterator[Problem]:
+    supervisor = config.supervisor
+    for name, seconds in supervisor.phase_deadline_s.items():
+        if supervisor.heartbeat_s * 2 > seconds:
+            yield Problem(
+                f"supervisor.phase_deadline_s.{name}",
+                repr(seconds),
+                f"must be at least twice supervisor.heartbeat_s = {supervisor.heartbeat_s}, or "
+                "healthy workers are taken for hung.",
+            )
+
+
+@_rule("supervisor.phase_deadline_s")
+def _phases_have_names(config: Config) -> Iterator[Problem]:
+    for name, seconds in config.supervisor.phase_deadline_s.items():
+        if name in WORKING_PHASES:
+            continue
+        near = difflib.get_close_matches(name, WORKING_PHASES, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        if name == "start":
+            hint = " Of starting it is supervisor.startup_deadline_s."
+        yield Problem(
+            f"supervisor.phase_deadline_s.{name}",
+            repr(seconds),
+            f"no such phase of work; there are {', '.join(WORKING_PHASES)}.{hint}",
         )
 
 

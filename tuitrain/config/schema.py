@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tuitrain.config.algorithm import AlgorithmConfig
+from tuitrain.config.supervision import SupervisorConfig
 from tuitrain.config.table import Table, unit
 from tuitrain.config.unattended import HooksConfig, StopConfig
 
@@ -391,42 +392,6 @@ class EvalConfig(Table):
         json_schema_extra=unit("environment steps"),
         description="An evaluation episode is cut after this many steps; it counts with its "
         "return so far, and the record's `cut` says how many were.",
-    )
-
-
-class SupervisorConfig(Table):
-    """`[supervisor]`: deadlines. They bound waits; none is a pause."""
-
-    heartbeat_s: float = Field(
-        0.5,
-        gt=0,
-        le=60,
-        json_schema_extra=unit("seconds"),
-        description="Seconds between heartbeats.",
-    )
-    startup_deadline_s: float = Field(
-        120.0,
-        gt=0,
-        json_schema_extra=unit("seconds"),
-        description="A worker must report ready within this many seconds.",
-    )
-    progress_deadline_s: float = Field(
-        300.0,
-        gt=0,
-        json_schema_extra=unit("seconds"),
-        description="A worker that neither advances nor waits for this long has hung.",
-    )
-    stop_deadline_s: float = Field(
-        20.0,
-        gt=0,
-        json_schema_extra=unit("seconds"),
-        description="Workers get this long to stop before they are killed.",
-    )
-    lock_deadline_s: float = Field(
-        10.0,
-        gt=0,
-        json_schema_extra=unit("seconds"),
-        description="A lock wait longer than this is an error that names the holder.",
     )
 
 

@@ -1,39 +1,13 @@
 """What a worker counts about itself: totals, gauges and where its time goes.
 
-Plain values in one process; the link sends a copy with each heartbeat. Nothing here reads a clock
-except ``Phases``, whose only job is that.
+Plain values in one process; the link sends a copy with each heartbeat. Nothing here reads a clock.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
-
-class Phases:
-    """Seconds per phase of a work loop. Exactly one phase is current, so the sum is wall time."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._current = "other"
-        self._since = time.perf_counter()
-
-    def enter(self, phase: str) -> str:
-        """Make `phase` the current one and return the one before, to come back to it."""
-        now = time.perf_counter()
-        before = self._current
-        self.seconds[before] = self.seconds.get(before, 0.0) + now - self._since
-        self._current, self._since = phase, now
-        return before
-
-    def read(self) -> dict[str, float]:
-        """Seconds per phase up to now."""
-        self.enter(self._current)
-        return dict(self.seconds)
-
-
-UNTIMED = Phases()
-"""For callers who don't ask where the time goes."""
+from tuitrain.metrics.phases import Phases
 
 
 @dataclass

@@ -68,7 +68,9 @@ def build_evaluator(blueprint: Blueprint) -> Evaluator:
 def run_evaluation(evaluator: Evaluator, link: Link, number: int, steps: int) -> list[EvalResult]:
     """Evaluate the weights held and record the results."""
     start = time.perf_counter()
+    phase = link.counters.phases.enter("evaluate")
     results = evaluator.evaluate(number, link.advance)
+    link.counters.phases.enter(phase)
     duration_s = time.perf_counter() - start
     for record in records(results, evaluator.held, steps, duration_s):
         link.record(record)

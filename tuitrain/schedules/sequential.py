@@ -71,10 +71,8 @@ class Trainer:
         """Evaluate the weights published last; does not touch training."""
         if self.evaluator is None:
             return
-        phase = link.counters.phases.enter("evaluate")
         self.evaluator.pull(self.stores, self.blueprint.evaluator_reader)
         run_evaluation(self.evaluator, link, number, steps)
-        link.counters.phases.enter(phase)
 
     def close(self) -> None:
         """Close all environments."""

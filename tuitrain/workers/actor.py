@@ -21,7 +21,7 @@ from tuitrain.envs.turns import AnyLanes, TurnLanes
 from tuitrain.envs.vector import Lanes
 from tuitrain.learning.exploration import actor_epsilon, epsilon_at
 from tuitrain.learning.policy import Policy
-from tuitrain.metrics.counters import UNTIMED, Phases
+from tuitrain.metrics.phases import UNTIMED, Phases
 from tuitrain.replay.limiter import Ticket
 from tuitrain.seeding import GlobalRandom, stream
 from tuitrain.workers.ahead_lanes import AheadLanes
@@ -149,7 +149,7 @@ class Actor:
         for name, part in self.parts.items():
             actions[name] = action = part.choose(row, epsilon)
             out[name] = part.outcome(row, action)
-        phases.enter("env")
+        phases.enter("env step")
         lanes.step(actions, out)
 
     def _take_turn(self, lanes: TurnLanes, phases: Phases) -> None:
@@ -158,10 +158,10 @@ class Actor:
         def choose(policy: str, place: int) -> NDArray[np.int64]:
             phases.enter("act")
             action = self.parts[policy].choose_in_turn(row, epsilon, place)
-            phases.enter("env")
+            phases.enter("env step")
             return action
 
-        phases.enter("env")
+        phases.enter("env step")
         lanes.turn(choose, {name: part.turn(row) for name, part in self.parts.items()})
 
     def _play_cycle(self, lanes: CycleLanes, phases: Phases) -> None:
@@ -170,10 +170,10 @@ class Actor:
         def choose(policy: str, at: NDArray[np.int64]) -> NDArray[np.int64]:
             phases.enter("act")
             action = parts[policy].choose_ahead(row, epsilon, at)
-            phases.enter("env")
+            phases.enter("env step")
             return action
 
-        phases.enter("env")
+        phases.enter("env step")
         lanes.cycle(choose, {name: part.cycle(row) for name, part in parts.items()})
         for part in parts.values():
             part.move_on(row)
@@ -184,7 +184,7 @@ class Actor:
             for _ in range(rows):
                 self.step(phases)
                 tick()
-        phases.enter("write")
+        phases.enter("commit")
 
     def commit(self) -> Committed:
         """Make the steps since ``begin`` readable.

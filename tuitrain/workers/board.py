@@ -44,6 +44,8 @@ class Board:
         learner_ended: per learner, 1 once it has published its last weights (that learner).
         learner_waits: per learner, 1 while it sleeps, so that others ring only then.
         actor_waits: per actor `AWAKE`, or what it sleeps for.
+        phases: per worker the word that its ``metrics.phases.Phases`` shows: learners (or the
+            trainer), actors, the evaluator (that worker).
     """
 
     def __init__(
@@ -59,11 +61,21 @@ class Board:
         at += n_actors
         per_learner = table[at : at + 3 * n_learners].reshape(3, n_learners)
         self.learner_ready, self.learner_ended, self.learner_waits = per_learner
+        at += 3 * n_learners
+        self.phases = table[at : at + n_learners + n_actors + 1]
+        self._first_of = {"learner": 0, "trainer": 0, "actor": n_learners}
+        self._first_of["evaluator"] = n_learners + n_actors
 
     @staticmethod
     def size(n_policies: int, n_actors: int, n_learners: int = 1) -> int:
         """Number of int64 the board needs."""
-        return len(_FIXED) + n_policies + 2 * n_actors + 3 * n_learners
+        own = 2 * n_actors + 3 * n_learners
+        return len(_FIXED) + n_policies + own + n_learners + n_actors + 1
+
+    def phase_word(self, role: str, index: int) -> memoryview:
+        """Where worker `index` of a role shows its phase: one int64."""
+        place = self._first_of[role] + index
+        return self.phases[place : place + 1].data
 
     def all_done(self) -> bool:
         """Whether every actor has committed the round that is open."""

@@ -15,7 +15,7 @@ from typing import Any
 from tuitrain.checkpoint import load, save, save_part
 from tuitrain.checkpoint_files import checkpoint_name, part_name
 from tuitrain.learning.stack_memory import StackMemory
-from tuitrain.metrics.counters import UNTIMED, Phases
+from tuitrain.metrics.phases import UNTIMED, Phases
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.policy_learner import PolicyLearner
 from tuitrain.workers.resuming import CHECKPOINT_SCHEMA

@@ -19,7 +19,7 @@ from tuitrain.learning.flatten import FlatModule
 from tuitrain.learning.stack_memory import Row
 from tuitrain.learning.stream import TorchStream
 from tuitrain.learning.weights import WeightStore, sha256
-from tuitrain.metrics.counters import UNTIMED, Phases
+from tuitrain.metrics.phases import UNTIMED, Phases
 from tuitrain.replay.buffer import Origin, PolicyReplay, PriorityRule, Window
 from tuitrain.replay.window import Int
 from tuitrain.seeding import generator, integers, stream

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tuitrain.learning.batch import TensorBatch
 from tuitrain.learning.stack_memory import StackMemory
 from tuitrain.learning.stacked import Stack, stack_batches
-from tuitrain.metrics.counters import UNTIMED, Phases
+from tuitrain.metrics.phases import UNTIMED, Phases
 from tuitrain.replay.window import Int
 from tuitrain.workers.policy_learner import PolicyLearner
 

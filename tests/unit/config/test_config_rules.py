@@ -106,6 +106,16 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "at least twice supervisor.heartbeat_s = 10",
     ),
     (
+        {"supervisor": {"phase_deadline_s": {"env_step": 5.0}}},
+        "supervisor.phase_deadline_s.env_step",
+        "Did you mean 'env step'?",
+    ),
+    (
+        {"supervisor": {"heartbeat_s": 10, "phase_deadline_s": {"evaluate": 19.0}}},
+        "supervisor.phase_deadline_s.evaluate",
+        "at least twice supervisor.heartbeat_s = 10",
+    ),
+    (
         {"stop": {"eval_return": 9.5}, "eval": {"enabled": False}},
         "stop.eval_return",
         "looks at evaluations, but eval.enabled = false",
@@ -148,6 +158,7 @@ ALLOWED: list[dict[str, Any]] = [
     {"algorithm": {"name": "iqn", "noisy": True, "munchausen": True}},
     {"algorithm": {"name": "c51", "v_min": -1.0, "v_max": 1.0}, "learner": {"n_step": 3}},
     {"supervisor": {"heartbeat_s": 10, "progress_deadline_s": 20}},
+    {"supervisor": {"heartbeat_s": 10, "phase_deadline_s": {"evaluate": 20.0}}},
     # two agents of one policy make two transitions per step
     {"run": {"total_steps": 600}, "policies": {"map": {"a": "team", "b": "team"}}},
     # how many agents share a policy is not known before the environment is

@@ -41,8 +41,8 @@ _COLUMNS = (
     Column("cpu%", rank=8),
     Column("↻", rank=3),
 )
-_PHASE_STYLE = {"wait": 1, "act": 0, "env": 2, "write": 3, "sample": 4, "copy": 3, "update": 0,
-                "publish": 2}  # fmt: skip
+_PHASE_STYLE = {"wait": 1, "act": 0, "env step": 2, "commit": 3, "sample": 4, "copy": 3,
+                "update": 0, "publish": 2}  # fmt: skip
 SLOW_BEAT_S = 5.0
 _DIGITS = "0123456789"
 

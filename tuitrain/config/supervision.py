@@ -1,0 +1,62 @@
+"""`[supervisor]`: how long things may take, and how much memory."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tuitrain.config.table import Table, unit
+
+
+class SupervisorConfig(Table):
+    """`[supervisor]`: deadlines and limits. Deadlines bound waits; none is a pause."""
+
+    heartbeat_s: float = Field(
+        0.5,
+        gt=0,
+        le=60,
+        json_schema_extra=unit("seconds"),
+        description="Seconds between heartbeats.",
+    )
+    startup_deadline_s: float = Field(
+        120.0,
+        gt=0,
+        json_schema_extra=unit("seconds"),
+        description="A worker must report ready within this many seconds.",
+    )
+    progress_deadline_s: float = Field(
+        300.0,
+        gt=0,
+        json_schema_extra=unit("seconds"),
+        description="A worker that neither advances nor waits for this long has hung: it is "
+        "killed, and where it hung is told. One that has needed a third of it for a unit of work, "
+        "or longer, gets three times what it has needed.",
+    )
+    phase_deadline_s: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        json_schema_extra=unit("seconds"),
+        description="The same for single phases, instead of `progress_deadline_s`, e.g. "
+        '`{ "env step" = 30.0, update = 60.0 }`. Phases: `act`, `env step`, `commit` of actors; '
+        "`sample`, `copy`, `update`, `priorities`, `publish`, `save` of learners; `evaluate` is a "
+        "step of an evaluation.",
+    )
+    stop_deadline_s: float = Field(
+        20.0,
+        gt=0,
+        json_schema_extra=unit("seconds"),
+        description="Workers get this long to stop before they are killed.",
+    )
+    lock_deadline_s: float = Field(
+        10.0,
+        gt=0,
+        json_schema_extra=unit("seconds"),
+        description="A lock wait longer than this is an error that names the holder.",
+    )
+    worker_memory_limit_mib: int | None = Field(
+        None,
+        ge=1,
+        json_schema_extra=unit("MiB"),
+        description="A worker that has grown over this is killed before the machine is short of "
+        "memory. Shared memory does not count, processes of its environment do not either.",
+    )

@@ -90,6 +90,9 @@ class FakePlan:
     def base_steps(self, blueprint: Any) -> int:
         return 0
 
+    def session(self, blueprint: Any) -> int:
+        return 0
+
     def create_stores(self, blueprint: Any) -> Callable[[], None]:
         return segment.create(f"tuitrain-{blueprint.run_id}-fake", 4096, LAYOUT_HASH).close
 

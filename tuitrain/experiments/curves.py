@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tuitrain.metrics.sinks import read_jsonl
+from tuitrain.metrics.rewind import surviving
+from tuitrain.metrics.sinks import JsonLines
 
 P = TypeVar("P", bound=tuple[float, ...])
 
@@ -43,7 +44,7 @@ def curve_from_json(data: Mapping[str, Any]) -> Curve:
 
 def read_curves(metrics_jsonl: Path) -> dict[str, Curve]:
     """The curve of each policy; none where there is no usable evaluation."""
-    return curves_of(read_jsonl(metrics_jsonl))
+    return curves_of(surviving(JsonLines(metrics_jsonl)))
 
 
 def curves_of(records: Iterable[Mapping[str, Any]]) -> dict[str, Curve]:

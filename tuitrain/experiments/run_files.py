@@ -13,7 +13,8 @@ from typing import Any
 from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.config.schema import Config
 from tuitrain.experiments.curves import rising
-from tuitrain.metrics.sinks import read_jsonl
+from tuitrain.metrics.rewind import surviving
+from tuitrain.metrics.sinks import JsonLines, read_jsonl
 
 MAX_POINTS = 300
 MAX_EVENTS = 200
@@ -81,7 +82,7 @@ def read_run(folder: RunFolder) -> RunFiles:
     except RunFolderError:
         provenance = {}
     curves = _Curves()
-    for record in read_jsonl(folder.metrics_jsonl):  # one by one: it may be long
+    for record in surviving(JsonLines(folder.metrics_jsonl)):  # one by one: it may be long
         curves.add(record)
     events, left_out = chosen_events(list(read_jsonl(folder.events_jsonl)))
     return RunFiles(

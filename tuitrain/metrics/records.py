@@ -1,14 +1,19 @@
 """The lines of metrics.jsonl: their kinds and what each field means.
 
-Workers make `train`, `learner`, `eval` and `env` records; the supervisor makes `system` and adds
-the clock to all of them. A number that is not finite is written as null, which every reader of
-JSON takes for "missing". Lines of unknown kind or with further fields are legal: readers skip them.
+Workers make `train`, `learner`, `eval` and `env` records; the supervisor makes `system` and
+`rewind` and adds the clock to all of them. A number that is not finite is written as null, which
+every reader of JSON takes for "missing". Lines of unknown kind or with further fields are legal:
+readers skip them.
+
+A run that goes on from a checkpoint goes back in steps, and what it had measured beyond them stays
+in the file. A `rewind` line stands where it does: leave out all lines before one that have more
+`steps` than it has, or as many and more `updates` of their policy (``metrics/rewind.py``).
 
 `steps` is no key of evaluations. A run's last one is of the weights after its last update, which
 comes after its last step: it often has the `steps` of the scheduled one before it and a higher
-`version`. An evaluation by hand can share them too, and a resumed run goes back in steps. For a
-table of steps and policies keep the last line of each, as `compare` and `report` do (pandas:
-`drop_duplicates(["policy", "steps"], keep="last")`), or take `version` in place of `steps`.
+`version`. An evaluation by hand can share them too. For a table of steps and policies keep the last
+line of each, as `compare` and `report` do (pandas: `drop_duplicates(["policy", "steps"],
+keep="last")`), or take `version` in place of `steps`.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from typing import Any
 SCHEMA_VERSION = 1
 
 COMMON_FIELDS = {
-    "kind": "`train`, `learner`, `eval`, `env` or `system`",
+    "kind": "`train`, `learner`, `eval`, `env`, `system` or `rewind`",
     "time_s": "unix time at which the supervisor got it",
     "wall_s": "seconds since this session of the run started",
     "steps": "environment steps of the whole run so far",
@@ -76,6 +81,11 @@ FIELDS: dict[str, dict[str, str]] = {
     "system": {
         "steps_per_s": "environment steps per second over the last seconds",
         "updates_per_s": "updates per second, by policy",
+    },
+    "rewind": {
+        "updates": "updates of each policy from which training went on",
+        "session": "number of the session that went on: 0 is the first",
+        "why": "what made it go on from counts lower than those recorded",
     },
 }
 """Fields of each kind, beyond `COMMON_FIELDS`."""

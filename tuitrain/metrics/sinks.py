@@ -13,8 +13,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tuitrain.metrics.rewind import Rewind
 
 
 class JsonlSink:
@@ -81,7 +84,8 @@ class RecordHistory:
 
     Per series (kind, policy, actor) at most `limit` records are kept; when one is full, every
     second is dropped and from then on only every second (fourth, …) new one is kept. The newest of
-    each series is always there. Evaluations are few, so they get four times the room.
+    each series is always there. Evaluations are few, so they get four times the room. A rewind
+    removes what it makes void.
     """
 
     def __init__(self, limit: int = 1024) -> None:
@@ -90,6 +94,9 @@ class RecordHistory:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Keep a record."""
+        if (rewind := Rewind.of(record)) is not None:
+            for kept in self._series.values():
+                kept.drop(rewind)
         kind = str(record.get("kind", ""))
         key = kind, str(record.get("policy", "")), str(record.get("actor", ""))
         series = self._series.get(key)
@@ -120,6 +127,10 @@ class _Series:
                 self._stride *= 2
         self._count += 1
 
+    def drop(self, rewind: Rewind) -> None:
+        self._kept = [record for record in self.all() if not rewind.voids(record)]
+        self._newest = self._kept[-1] if self._kept else None
+
     def all(self) -> list[dict[str, Any]]:
         if self._newest is None or (self._kept and self._kept[-1] is self._newest):
             return self._kept
@@ -147,6 +158,16 @@ def read_jsonl(path: Path, last: int | None = None) -> Iterator[dict[str, Any]]:
                 yield from deque(_parsed(file), maxlen=last)
     except OSError:
         return
+
+
+@dataclass(frozen=True)
+class JsonLines:
+    """The objects of a JSON-lines file, read anew each time they are gone through."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return read_jsonl(self.path)
 
 
 def _parsed(lines: Iterator[bytes] | Any) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tuitrain.metrics.rewind import Rewind
+
 _NO_CURVES = frozenset({"kind", "policy", "actor", "steps", "time_s", "wall_s"})
 
 
@@ -25,7 +27,8 @@ class TensorBoardSink:
     """Writes the numbers of records as scalars over environment steps, a file per session.
 
     Tags are `kind/policy/field`, `env/policy/NAME` for what environments tell, `system/field` for
-    the whole run. The points of several actors are on one curve.
+    the whole run. The points of several actors are on one curve. Of a run that goes back in steps
+    TensorBoard forgets what lies after them.
 
     Args:
         folder: made if need be.
@@ -64,11 +67,10 @@ class TensorBoardSink:
             self.failures += 1
             return False
         try:
-            scalars = dict(scalars_of(record))
-            if not scalars:
+            event = event_of(record)
+            if event is None:
                 return True
-            time_s, steps = record.get("time_s"), record.get("steps")
-            data = frame(scalar_event(float(time_s or 0.0), int(steps or 0), scalars))
+            data = frame(event)
             if not self._begun:
                 data = frame(self._version) + data
             self._append(self._fd, data)
@@ -107,6 +109,15 @@ class TensorBoardSink:
             self._on_failure(f"cannot write {self.path}: {why}; training goes on")
 
 
+def event_of(record: Mapping[str, Any]) -> bytes | None:
+    """The event that a record becomes; None where it holds nothing for a curve."""
+    time_s = float(record.get("time_s") or 0.0)
+    if (rewind := Rewind.of(record)) is not None:
+        return restart_event(time_s, rewind.steps + 1)
+    scalars = dict(scalars_of(record))
+    return scalar_event(time_s, int(record.get("steps") or 0), scalars) if scalars else None
+
+
 def scalars_of(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Tags and values of a record's numbers; what is missing (None) or no number has no tag."""
     kind, policy = str(record.get("kind")), record.get("policy")
@@ -142,6 +153,11 @@ def scalar_event(time_s: float, step: int, scalars: Mapping[str, float]) -> byte
         for tag, value in scalars.items()
     )
     return _double(1, time_s) + _integer(2, step) + _bytes(5, values)
+
+
+def restart_event(time_s: float, step: int) -> bytes:
+    """An ``Event`` with a ``SessionLog`` that starts: points at `step` and after are purged."""
+    return _double(1, time_s) + _integer(2, step) + _bytes(7, _integer(1, 1))
 
 
 def frame(data: bytes) -> bytes:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tuitrain.metrics.records import stamped
-from tuitrain.metrics.sinks import JsonlSink, RecordHistory, read_jsonl
+from tuitrain.metrics.rewind import Rewind, surviving
+from tuitrain.metrics.sinks import JsonLines, JsonlSink, RecordHistory, read_jsonl
 from tuitrain.metrics.tensorboard import TensorBoardSink
 from tuitrain.protocol import EventLine, RecordLine
 
@@ -47,13 +48,14 @@ class Journal:
         """`eval` records of earlier sessions, for the verdict."""
         self.on_event: list[Callable[[EventLine], None]] = []
         self.on_record: list[Callable[[RecordLine], None]] = []
+        self.on_rewind: list[Callable[[Rewind], None]] = []
         for line in read_jsonl(events_path, last=MAX_EVENTS):
             line.pop("schema_version", None)
             try:
                 self.events.append(EventLine.model_validate(line))
             except ValueError:
                 continue
-        for record in read_jsonl(metrics_path):
+        for record in surviving(JsonLines(metrics_path)):
             self.history.add(record)
             if record.get("kind") == "eval":
                 self.earlier_records.append(record)
@@ -103,6 +105,29 @@ class Journal:
             for listen in self.on_record:
                 listen(line)
         return full
+
+    def rewind(
+        self, steps: int, updates: Mapping[str, int], why: str, session: int = 0
+    ) -> Rewind | None:
+        """Training goes on from these counts: what was measured after them does not count any more.
+
+        Args:
+            steps: environment steps.
+            updates: per policy.
+            why: for whoever reads metrics.jsonl.
+            session: number of the session that goes on.
+
+        Returns:
+            What was written down; None if nothing lies after these counts, and nothing was.
+        """
+        rewind = Rewind(steps, dict(updates))
+        if not any(map(rewind.voids, self.history.all())):
+            return None
+        self.record(rewind.record(session, why))
+        self.earlier_records = [r for r in self.earlier_records if not rewind.voids(r)]
+        for listen in self.on_rewind:
+            listen(rewind)
+        return rewind
 
     @property
     def lost_lines(self) -> int:

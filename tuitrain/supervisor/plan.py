@@ -49,6 +49,10 @@ class Plan(Protocol):
         """Environment steps done before this session."""
         ...
 
+    def session(self, blueprint: Any) -> int:
+        """Number of this session of the run folder; 0 is the first."""
+        ...
+
     def create_stores(self, blueprint: Any) -> Callable[[], None]:
         """Reserve shared memory; returns what closes it."""
         ...
@@ -121,6 +125,10 @@ class TrainingPlan:
     def base_steps(self, blueprint: Any) -> int:
         """Steps of the checkpoint this session starts from."""
         return int(blueprint.base.steps)
+
+    def session(self, blueprint: Any) -> int:
+        """As the checkpoint says that this session starts from."""
+        return int(blueprint.base.session)
 
     def create_stores(self, blueprint: Any) -> Callable[[], None]:
         """Segments and lock file."""

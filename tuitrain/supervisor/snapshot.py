@@ -17,6 +17,7 @@ from typing import Any
 from tuitrain.config.schema import Config
 from tuitrain.diagnosis.checks import all_checks
 from tuitrain.diagnosis.verdict import Evaluation, judge, worst
+from tuitrain.metrics.rewind import Rewind
 from tuitrain.protocol import (
     LearningView,
     PolicyView,
@@ -182,6 +183,12 @@ class RunView:
                 self.evaluations.setdefault(policy, []).append(evaluation)
                 self.evaluated_at[policy] = now
         return broken
+
+    def on_rewind(self, rewind: Rewind) -> None:
+        """Training goes on from there: forget what was measured later."""
+        self.newest = {key: r for key, r in self.newest.items() if not rewind.voids(r)}
+        for policy, found in self.evaluations.items():
+            self.evaluations[policy] = [e for e in found if e.steps <= rewind.steps]
 
 
 def build_snapshot(

@@ -25,6 +25,7 @@ class Evaluations:
 
     def __init__(self, policies: Iterable[str]) -> None:
         self.history: list[Returns] = []
+        self._steps: list[int] = []
         self._policies = frozenset(policies)
         self._open: dict[str, float | None] = {}
 
@@ -38,8 +39,16 @@ class Evaluations:
         if not self._policies <= self._open.keys():
             return False
         self.history.append(self._open)
+        self._steps.append(int(record.get("steps") or 0))
         self._open = {}
         return True
+
+    def forget_after(self, steps: int) -> None:
+        """Training goes on from this step: evaluations of later ones are made anew."""
+        kept = [place for place, at in enumerate(self._steps) if at <= steps]
+        self.history = [self.history[place] for place in kept]
+        self._steps = [self._steps[place] for place in kept]
+        self._open = {}
 
 
 def judge(rules: StopConfig, history: Sequence[Returns], trained_s: float) -> list[StopRuleView]:

@@ -40,6 +40,7 @@ from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.requests import Requests
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.saving import CheckpointError, checkpoint_of
+from tuitrain.supervisor.session import Session
 from tuitrain.supervisor.stopping import stop_crew
 from tuitrain.supervisor.summary import summarise, write_summary
 from tuitrain.supervisor.surroundings import logout_warnings, look_at_login, shm_warnings
@@ -113,10 +114,11 @@ class Supervisor(Run):
             on_failure=self._on_failure,
             on_late_failure=self._on_late_failure,
             on_finished=self._on_finished,
-            on_record=self._on_record,
+            on_record=lambda record: self.session.on_record(record),
             clock=self.clock,
         )
         self.unattended = Unattended(self)
+        self.session = Session(self, self._on_record)
         self.requests = Requests(self)
         self.server = ControlServer(
             Hello(run_id=self.run_id, run_dir=str(self.folder.path)),
@@ -199,6 +201,7 @@ class Supervisor(Run):
         self.view.spec_hash = self.plan.spec_hash(blueprint)
         self.view.policies = self.plan.policies(blueprint)
         self.view.base_steps = self.plan.base_steps(blueprint)
+        self.session.number = self.plan.session(blueprint)
         if self.view.base_steps:
             self.tell(f"resumes at {self.view.base_steps:,} environment steps")
         self.ready.progress("reserving shared memory")
@@ -209,6 +212,7 @@ class Supervisor(Run):
         await self.crew.spawn(specs, target, blueprint, self.folder.path)
         self._check_specs()
         self.unattended.running()
+        self.session.up()
         self.folder.keep_config()
         self.folder.store_config(self.config)  # now with what the probe has settled
         self.view.state = "running"
@@ -255,6 +259,7 @@ class Supervisor(Run):
     def _on_finished(self) -> None:
         if not self.crew.all_finished():
             return
+        self.session.up()  # it may be over before the last worker was ready
         saved = None
         try:
             saved = checkpoint_of(self, self.crew.results().values())

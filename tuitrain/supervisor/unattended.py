@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tuitrain.config.runs import RunFolder, RunFolderError
+from tuitrain.metrics.rewind import Rewind
 from tuitrain.protocol import Snapshot
 from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.hooks import Hooks, facts_of
@@ -58,6 +59,10 @@ class Unattended:
             steps = int(record.get("steps") or 0)
             self._tell("eval", steps=steps)
             self._judge(steps)
+
+    def on_rewind(self, rewind: Rewind) -> None:
+        """Training goes on from there."""
+        self._evaluations.forget_after(rewind.steps)
 
     def on_checkpoint(self) -> None:
         """A checkpoint has been written."""

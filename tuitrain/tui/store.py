@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuitrain.metrics.rewind import Rewind
 from tuitrain.protocol import EventLine, Snapshot
 
 Floats = NDArray[np.float64]
@@ -95,6 +96,17 @@ class Curve:
         """All points, without a copy."""
         steps, updates, wall_s, value = self._data[:, : self._n]
         return CurveView(steps, updates, wall_s, value)
+
+    def drop_after(self, steps: float, updates: float) -> None:
+        """Forget the points of more steps, or of as many and more updates."""
+        at, made = self._data[:2, : self._n]
+        keep = ~((at > steps) | ((at == steps) & (made > updates)))
+        if not keep.all():
+            fresh = self._data.copy()
+            self._n = int(keep.sum())
+            fresh[:, : self._n] = self._data[:, : keep.size][:, keep]
+            self._data = fresh
+            self._tail_start, self._tail_count = self._n, 0
 
     def _thin(self, start: int, stretch: int) -> None:
         """Of every ``stretch`` points from ``start`` on keep the lowest, the highest and the first
@@ -188,6 +200,9 @@ class Store:
             return
         if wall_s is not None:
             wall_s = self._run_time(wall_s)
+        if (rewind := Rewind.of(record)) is not None:
+            self._rewind(rewind)
+            return
         if kind == "env":
             self._tell(policy, record)
             return
@@ -222,6 +237,13 @@ class Store:
             name, value = key.removeprefix("metrics."), as_float(raw)
             if key != name and value is not None and (name in told or len(told) < MAX_CURVES):
                 told[name] = value
+        self.version += 1
+
+    def _rewind(self, rewind: Rewind) -> None:
+        """The run goes on from there: nothing that was measured later counts any more."""
+        for (policy, _, _), curve in self._curves.items():
+            curve.drop_after(rewind.steps, rewind.updates.get(policy, math.inf))
+        self.latest = {k: record for k, record in self.latest.items() if not rewind.voids(record)}
         self.version += 1
 
     def _run_time(self, wall_s: float) -> float:

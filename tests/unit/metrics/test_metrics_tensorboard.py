@@ -202,3 +202,13 @@ def test_tensorboard_itself_reads_it(tmp_path: Path) -> None:
     found = list(loader.LegacyEventFileLoader(str(sink.path)).Load())
     values = [(e.step, e.summary.value[0].tag, e.summary.value[0].simple_value) for e in found[1:]]
     assert values == [(step, "learner/p/loss", float(step)) for step in range(3)]
+
+
+def test_a_run_that_goes_back_makes_tensorboard_forget(tmp_path: Path) -> None:
+    """A `SessionLog` that starts (field 7, status 1) purges points at its step and after."""
+    sink = TensorBoardSink(tmp_path, 5.0)
+    assert sink.write({"kind": "rewind", "steps": 60, "updates": {"p": 6}, "time_s": 9.0})
+    sink.close()
+    version, restart = events(sink.path)
+    assert version[3] == b"brain.Event:2"
+    assert restart == {1: 9.0, 2: 61, 7: b"\x08\x01"}

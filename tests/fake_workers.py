@@ -21,7 +21,9 @@ from typing import Any
 from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
 from tuitrain.replay import segment
+from tuitrain.replay.segment import Segment
 from tuitrain.schedules import RoleSpec
+from tuitrain.supervisor.plan import Held
 from tuitrain.supervisor.snapshot import PolicyPlan
 from tuitrain.workers.child import ChildArgs, Refused
 from tuitrain.workers.link import Link
@@ -55,6 +57,19 @@ def fake_folder(path: Path, config: Config) -> RunFolder:
     folder.checkpoints.mkdir()
     folder.store_config(config)
     return folder
+
+
+class FakeHeld:
+    """One segment that no worker attaches to."""
+
+    def __init__(self, memory: Segment) -> None:
+        self.close = memory.close
+
+    def handles(self) -> None:
+        return None
+
+    def phase(self, worker: str) -> str | None:
+        return None
 
 
 class FakePlan:
@@ -93,8 +108,8 @@ class FakePlan:
     def session(self, blueprint: Any) -> int:
         return 0
 
-    def create_stores(self, blueprint: Any) -> Callable[[], None]:
-        return segment.create(f"tuitrain-{blueprint.run_id}-fake", 4096, LAYOUT_HASH).close
+    def create_stores(self, blueprint: Any) -> Held:
+        return FakeHeld(segment.create(f"tuitrain-{blueprint.run_id}-fake", 4096, LAYOUT_HASH))
 
     def unlink(self, run_id: str) -> None:
         for name in segment.list_names(f"tuitrain-{run_id}-"):

@@ -9,8 +9,10 @@ cannot starve it. The steps are listed in ``turnstile``, which the tests model-c
 What record locks do not do by themselves, and what is done about it here:
 
 - They belong to the process, not the thread: a thread lock stands before each resource.
-- Closing *any* descriptor of the file drops all of the process's locks: a file is opened once per
-  process, here; nothing else may open it, not even to read or hash it.
+- Closing *any* descriptor of the file drops all of the process's locks: a process has one, made
+  here or taken over here from the process that started it; nothing else may open the file, not
+  even to read or hash it. Whoever is given the descriptor needs no name, and nobody makes the
+  file a second time: two files of one name would be two locks.
 - A forked child does not inherit them but believes it has: the objects are poisoned in it.
 - A blocking request cannot be given a deadline: requests do not block and are repeated. Time in
   which the waiting process did not run (it was stopped, or its container paused) does not count:
@@ -88,7 +90,7 @@ class LockStats:
 
 
 class LockFile:
-    """The lock file of a run, open in this process. Made by ``create`` or ``open``."""
+    """The lock file of a run, open in this process. Made by ``create``, ``adopt`` or ``open``."""
 
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
@@ -106,8 +108,33 @@ class LockFile:
             return cls._register(path, fd)
 
     @classmethod
+    def adopt(cls, fd: int, path: str | Path) -> LockFile:
+        """Take over a descriptor of the creator's, whatever has become of the file's name.
+
+        Record locks belong to the process and not to the descriptor: what is closed here drops
+        only the locks of this process.
+
+        Args:
+            fd: belongs to this function: it is closed if it is of no use.
+            path: what the file is called in messages.
+
+        Raises:
+            RuntimeError: this process has the file open already; its locks are dropped.
+        """
+        path = Path(path)
+        with _registry_lock:
+            status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) in _open_files:
+                os.close(fd)  # the harm is done: two descriptors, of which one must close first
+                raise RuntimeError(
+                    f"the lock file {path} is open in this process already, and has just lost its "
+                    "locks; pass the LockFile on instead"
+                )
+            return cls._register(path, fd)
+
+    @classmethod
     def open(cls, path: str | Path) -> LockFile:
-        """Open a file made by ``create``; exactly once per process.
+        """Open a file made by ``create`` by its name; exactly once per process.
 
         Raises:
             RuntimeError: this process has it open already.
@@ -153,6 +180,16 @@ class LockFile:
                 )
             return lock
 
+    def fileno(self) -> int:
+        """The descriptor, for ``adopt`` in a process that is being started.
+
+        Raises:
+            LockUnusable: it has been closed, or belongs to the process this one was forked from.
+        """
+        if self._fd < 0:
+            raise LockUnusable(f"the lock file {self.path} is not open in this process")
+        return self._fd
+
     def close(self) -> None:
         """Close the file, which releases every lock of this process. May be called twice.
 
@@ -177,7 +214,11 @@ class LockFile:
             lock._fd = _FORKED
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a LockFile cannot be pickled: send its path and call LockFile.open(path)")
+        raise TypeError(
+            "a LockFile cannot be pickled: give its descriptor to a process that is being started "
+            "(tuitrain.workers.handles.Handle) and call LockFile.adopt(fd, path), or by name "
+            "LockFile.open(path), there"
+        )
 
 
 class RWLock:

@@ -1,9 +1,13 @@
-"""Named shared memory: the only module that creates, attaches and removes it.
+"""Named shared memory: the only module that creates, maps and removes it.
 
-Built on ``multiprocessing.shared_memory``, but without its resource tracker: before Python 3.13
-that also registers what is merely attached, and a second command that attached and exited then
-removed a live run's memory. Here whoever creates a segment unlinks it, or the run's cleaner does
-by name; no tracker process ever hears of it.
+The name is for people and cleaners. Processes of a run get the *descriptor* of whoever created a
+segment (``adopt``), so a name that is lost meanwhile (logind removes a user's at logout) is no
+loss; ``attach`` by name is for tools and tests.
+
+The calls are those under ``multiprocessing.shared_memory``, which itself is of no use here: it has
+no way in by descriptor, and before Python 3.13 it registers with the resource tracker what is
+merely attached, so that a second command that attached and exited removed a live run's memory.
+Whoever creates a segment unlinks it, or the run's cleaner does by name.
 
 Memory is reserved for real before use: a file in /dev/shm may be made longer than the memory
 behind it, and the process then dies of SIGBUS at some later store. This module knows nothing of
@@ -13,18 +17,16 @@ what a segment holds.
 from __future__ import annotations
 
 import errno
+import importlib
+import mmap
 import os
 import re
 import struct
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
-from multiprocessing.shared_memory import SharedMemory
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+_posixshmem: Any = importlib.import_module("_posixshmem")  # of Python's own; has no types
 _FOLDER = Path("/dev/shm")
 _MAGIC = b"TUITRAIN"
 _FORMAT = 1
@@ -67,35 +69,56 @@ class SegmentMismatch(SegmentError):
 
 
 class Segment:
-    """A mapped segment. Made by ``create`` and ``attach``, not directly.
+    """A mapped segment. Made by ``create``, ``adopt`` and ``attach``, not directly.
 
     Attributes:
         name: its name, as ``attach`` takes it.
         buf: the payload, writable, 64-byte aligned, all zeros when created.
     """
 
-    def __init__(self, memory: _Memory, nbytes: int) -> None:
-        self.name = memory.name
-        self._memory: _Memory | None = memory
-        self.buf = memory.view[HEADER_BYTES : HEADER_BYTES + nbytes]
+    def __init__(self, name: str, memory: mmap.mmap, nbytes: int, fd: int | None = None) -> None:
+        self.name = name
+        self._memory: mmap.mmap | None = memory
+        self._fd = fd
+        self.buf = memoryview(memory)[HEADER_BYTES : HEADER_BYTES + nbytes]
+
+    def fileno(self) -> int:
+        """The descriptor, for ``adopt`` in a process it is given to. Only the creator has it.
+
+        Raises:
+            SegmentError: the segment is closed, or was not created by this process.
+        """
+        if self._fd is None:
+            raise SegmentError(f"segment {self.name!r}: only its creator holds the descriptor")
+        return self._fd
 
     def close(self) -> None:
-        """Give up the mapping; the segment itself stays until ``unlink``. May be called twice.
+        """Give up mapping and descriptor; the name stays until ``unlink``. May be called twice.
 
         Arrays made from ``buf`` stay usable: the memory is unmapped when the last one is gone.
         """
         if self._memory is None:
             return
         memory, self._memory = self._memory, None
+        self._let_go()
         with suppress(BufferError):  # arrays still look into it
             self.buf.release()
             memory.close()
 
+    def _let_go(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self._let_go()  # of the descriptor alone: `buf` may be in use
+
     def __reduce__(self) -> NoReturn:
         raise TypeError(
             f"segment {self.name!r} cannot be pickled (the copy would be a new, empty buffer): "
-            "send its name, size and layout hash and call "
-            "tuitrain.replay.segment.attach(name, nbytes, layout_hash) in the other process"
+            "give the other process its descriptor (tuitrain.workers.handles.Handle) and call "
+            "segment.adopt(fd, name, nbytes, layout_hash) there, or by name "
+            "segment.attach(name, nbytes, layout_hash)"
         )
 
 
@@ -105,7 +128,7 @@ def create(name: str, nbytes: int, layout_hash: bytes) -> Segment:
     Args:
         name: letters, digits, ``._-``; no slash.
         nbytes: size of the payload.
-        layout_hash: 32 bytes; ``attach`` must give the same.
+        layout_hash: 32 bytes; ``adopt`` and ``attach`` must give the same.
 
     Raises:
         SegmentSpaceError: it does not fit in /dev/shm. Nothing is left behind.
@@ -113,65 +136,77 @@ def create(name: str, nbytes: int, layout_hash: bytes) -> Segment:
     """
     _check_name(name)
     header = _header(nbytes, layout_hash)
-    check_space(HEADER_BYTES + nbytes)
+    whole = HEADER_BYTES + nbytes
+    check_space(whole)
     try:
-        memory = _Memory.open(name, HEADER_BYTES + nbytes)
+        fd = _open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR)
     except FileExistsError:
         raise SegmentError(
             f"shared memory segment {name!r} exists already; if no run uses it, "
             "`tuitrain clean` removes it"
         ) from None
-    except OSError as error:
-        raise _space_error(error, HEADER_BYTES + nbytes) from None
     try:
-        _reserve(name, HEADER_BYTES + nbytes)
+        os.ftruncate(fd, whole)
+        _reserve(fd, whole)
+        memory = mmap.mmap(fd, whole)
     except OSError as error:
-        memory.close()
+        os.close(fd)
         unlink(name)
-        raise _space_error(error, HEADER_BYTES + nbytes) from None
+        raise _space_error(error, whole) from None
     # Last, so that nobody can attach to a segment whose memory is not reserved yet.
-    memory.view[:HEADER_BYTES] = header
-    return Segment(memory, nbytes)
+    memory[:HEADER_BYTES] = header
+    return Segment(name, memory, nbytes, fd)
+
+
+def adopt(fd: int, name: str, nbytes: int, layout_hash: bytes) -> Segment:
+    """Map a segment from its creator's descriptor, whatever has become of its name.
+
+    Args:
+        fd: belongs to this function: it is closed, also when it raises.
+        name: what the segment is called in messages.
+
+    Raises:
+        SegmentMismatch: its magic, version, size or layout hash is not the expected one.
+    """
+    try:
+        expected = _header(nbytes, layout_hash)
+        file_bytes = os.fstat(fd).st_size
+        problem: str | None = "it is empty"  # not sized yet, or never will be
+        if file_bytes:
+            memory = mmap.mmap(fd, file_bytes)  # keeps a descriptor of its own
+            problem = _difference(expected, memory[:HEADER_BYTES], file_bytes)
+    finally:
+        os.close(fd)
+    if problem:
+        raise SegmentMismatch(
+            f"shared memory segment {name!r} is not what this process expects: {problem}; "
+            "are all processes of the run started from the same code and config?"
+        )
+    return Segment(name, memory, nbytes)
 
 
 def attach(name: str, nbytes: int, layout_hash: bytes) -> Segment:
-    """Map a segment another process created.
+    """Map a segment another process created, by its name.
 
     Raises:
         SegmentMissing: there is none of that name.
         SegmentMismatch: its magic, version, size or layout hash is not the expected one.
     """
     _check_name(name)
-    expected = _header(nbytes, layout_hash)
     try:
-        memory = _Memory.open(name)
+        fd = _open(name, os.O_RDWR)
     except FileNotFoundError:
         raise SegmentMissing(
             f"there is no shared memory segment {name!r}: its run has ended, or it was removed"
         ) from None
-    except ValueError:  # it has no bytes yet, or never got any
-        problem: str | None = "it is empty"
-    else:
-        problem = _difference(expected, bytes(memory.view[:HEADER_BYTES]), memory.size)
-    if problem:
-        raise SegmentMismatch(
-            f"shared memory segment {name!r} is not what this process expects: {problem}; "
-            "are all processes of the run started from the same code and config?"
-        )
-    return Segment(memory, nbytes)
+    return adopt(fd, name, nbytes, layout_hash)
 
 
 def unlink(name: str) -> bool:
     """Remove a segment by name; False if there was none. Existing mappings stay valid."""
     _check_name(name)
     try:
-        if _FOLDER.is_dir():  # by its file: also one that is empty, which cannot be mapped
-            os.unlink(_FOLDER / name)
-        else:
-            memory = _Memory.open(name)
-            memory.close()
-            with _untracked():
-                memory.unlink()
+        _posixshmem.shm_unlink("/" + name)
     except FileNotFoundError:
         return False
     return True
@@ -213,62 +248,16 @@ def check_space(needed_bytes: int) -> None:
         raise SegmentSpaceError(needed_bytes, free)
 
 
-class _Memory(SharedMemory):
-    """``SharedMemory`` that no resource tracker knows of, and that dies quietly."""
-
-    @classmethod
-    def open(cls, name: str, create_nbytes: int = 0) -> _Memory:
-        """Attach, or create if a size is given."""
-        arguments: dict[str, Any] = {"create": bool(create_nbytes), "size": create_nbytes}
-        if sys.version_info >= (3, 13):
-            return cls(name, track=False, **arguments)
-        with _untracked():
-            return cls(name, **arguments)
-
-    @property
-    def view(self) -> memoryview:
-        """The bytes, as long as it is open."""
-        assert self.buf is not None
-        return self.buf
-
-    def __del__(self) -> None:
-        # Arrays that outlive it keep the mapping; the base class would complain on stderr.
-        with suppress(BufferError, OSError):
-            self.close()
+def _open(name: str, flags: int) -> int:
+    """A descriptor of the memory of that name, close-on-exec (as POSIX has it of shm_open)."""
+    fd: int = _posixshmem.shm_open("/" + name, flags, 0o600)
+    return fd
 
 
-_tracker_lock = threading.Lock()
-
-
-@contextmanager
-def _untracked() -> Iterator[None]:
-    """Keep shared memory out of the resource tracker while inside (Python < 3.13)."""
-    if sys.version_info >= (3, 13):
-        yield
-        return
-    with _tracker_lock:
-        honest = resource_tracker.register, resource_tracker.unregister
-
-        def passing(function: Any) -> Any:
-            # other threads may register semaphores meanwhile: those go through
-            return lambda name, kind: None if kind == "shared_memory" else function(name, kind)
-
-        resource_tracker.register, resource_tracker.unregister = map(passing, honest)
-        try:
-            yield
-        finally:
-            resource_tracker.register, resource_tracker.unregister = honest
-
-
-def _reserve(name: str, nbytes: int) -> None:
-    """Back every byte with memory now. Where there is no /dev/shm (macOS) there is no call."""
-    if not (_FOLDER.is_dir() and hasattr(os, "posix_fallocate")):
-        return
-    fd = os.open(_FOLDER / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
+def _reserve(fd: int, nbytes: int) -> None:
+    """Back every byte with memory now. Where there is no such call (macOS), at first use."""
+    if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, 0, nbytes)
-    finally:
-        os.close(fd)
 
 
 def _space_error(error: OSError, nbytes: int) -> OSError | SegmentSpaceError:

@@ -26,7 +26,7 @@ def run_learner(args: ChildArgs, link: Link) -> None:
     """A learner process."""
     blueprint = args.blueprint
     assert blueprint is not None
-    stores = attach(blueprint)
+    stores = attach(blueprint, args.handles)
     learn(blueprint, stores, Learner(blueprint, stores, args.index), link)
 
 
@@ -88,7 +88,7 @@ def run_actor(args: ChildArgs, link: Link) -> None:
     """An actor process."""
     blueprint = args.blueprint
     assert blueprint is not None
-    stores = attach(blueprint)
+    stores = attach(blueprint, args.handles)
     with closing(build_actor(blueprint, stores, args.index)) as actor:
         act(blueprint, stores, actor, link)
 

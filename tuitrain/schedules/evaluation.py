@@ -82,7 +82,7 @@ def run_evaluator(args: ChildArgs, link: Link) -> None:
     """The evaluator process of `lockstep` and `async`."""
     blueprint = args.blueprint
     assert blueprint is not None
-    stores = attach(blueprint)
+    stores = attach(blueprint, args.handles)
     with closing(build_evaluator(blueprint)) as evaluator:
         serve(blueprint, stores, evaluator, link)
 

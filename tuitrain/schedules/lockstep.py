@@ -32,7 +32,7 @@ def run_learner(args: ChildArgs, link: Link) -> None:
     """A learner process: conducts the rounds, or does its part in them."""
     blueprint = args.blueprint
     assert blueprint is not None
-    stores = attach(blueprint)
+    stores = attach(blueprint, args.handles)
     learner = Learner(blueprint, stores, args.index)
     (accompany if args.index else conduct)(blueprint, stores, learner, link)
 
@@ -109,7 +109,7 @@ def run_actor(args: ChildArgs, link: Link) -> None:
     """An actor process."""
     blueprint = args.blueprint
     assert blueprint is not None
-    stores = attach(blueprint)
+    stores = attach(blueprint, args.handles)
     with closing(build_actor(blueprint, stores, args.index)) as actor:
         follow(blueprint, stores, actor, link)
 

@@ -86,7 +86,7 @@ def run(args: ChildArgs, link: Link) -> None:
     """The one worker process of `sequential`."""
     blueprint = args.blueprint
     assert blueprint is not None
-    stores = attach(blueprint)
+    stores = attach(blueprint, args.handles)
     with closing(Trainer(blueprint, stores)) as trainer:
         train(blueprint, stores, trainer, link)
 

@@ -106,14 +106,20 @@ class Crew:
         target: Callable[[Any], None],
         blueprint: Any,
         run_dir: Path,
+        handles: Any = None,
     ) -> asyncio.Future[None]:
-        """Start these workers; the future is done when all have reported ready."""
+        """Start these workers; the future is done when all have reported ready.
+
+        Args:
+            handles: of the run's shared memory, from ``Held.handles``.
+        """
         specs = list(specs)
         doorbells = {spec.name: multiprocessing.Pipe(duplex=False) for spec in specs}
         try:
             for spec in specs:
                 peers = {n: bell[1] for n, bell in doorbells.items() if n != spec.name}
-                self._spawn(spec, target, blueprint, run_dir, doorbells[spec.name][0], peers)
+                bell = doorbells[spec.name][0]
+                self._spawn(spec, target, blueprint, run_dir, handles, bell, peers)
         finally:
             # Only the workers hold doorbells, so that a dead one's is closed for those who ring.
             for read_end, write_end in doorbells.values():
@@ -129,6 +135,7 @@ class Crew:
         target: Callable[[Any], None],
         blueprint: Any,
         run_dir: Path,
+        handles: Any,
         doorbell: Connection,
         peers: dict[str, Connection],
     ) -> None:
@@ -152,6 +159,7 @@ class Crew:
             run_dir=str(run_dir),
             nice=spec.nice,
             peers=peers,
+            handles=handles,
         )
         deadlines = self.config.supervisor
         process = WorkerProcess(

@@ -16,6 +16,22 @@ from tuitrain.schedules import RoleSpec
 from tuitrain.supervisor.snapshot import PolicyPlan
 
 
+class Held(Protocol):
+    """The shared memory of a run, as its supervisor holds it until the run has ended."""
+
+    def handles(self) -> Any:
+        """What a worker needs to attach: ``ChildArgs.handles``. Picklable only while spawning."""
+        ...
+
+    def phase(self, worker: str) -> str | None:
+        """What a worker says in shared memory that it is doing; None: it says nothing."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it; the names stay until ``Plan.unlink``."""
+        ...
+
+
 class Plan(Protocol):
     """How to probe, reserve memory and start workers."""
 
@@ -53,8 +69,8 @@ class Plan(Protocol):
         """Number of this session of the run folder; 0 is the first."""
         ...
 
-    def create_stores(self, blueprint: Any) -> Callable[[], None]:
-        """Reserve shared memory; returns what closes it."""
+    def create_stores(self, blueprint: Any) -> Held:
+        """Reserve shared memory."""
         ...
 
     def unlink(self, run_id: str) -> None:
@@ -130,12 +146,11 @@ class TrainingPlan:
         """As the checkpoint says that this session starts from."""
         return int(blueprint.base.session)
 
-    def create_stores(self, blueprint: Any) -> Callable[[], None]:
+    def create_stores(self, blueprint: Any) -> Held:
         """Segments and lock file."""
         from tuitrain.workers import stores
 
-        created = stores.create(blueprint)
-        return created.close
+        return stores.create(blueprint)
 
     def unlink(self, run_id: str) -> None:
         """Every segment named after the run."""

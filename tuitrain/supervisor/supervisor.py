@@ -35,7 +35,7 @@ from tuitrain.supervisor.ending import EXIT_CODES, End
 from tuitrain.supervisor.failure import Failure
 from tuitrain.supervisor.house import House
 from tuitrain.supervisor.journal import Journal
-from tuitrain.supervisor.plan import Plan, TrainingPlan
+from tuitrain.supervisor.plan import Held, Plan, TrainingPlan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.requests import Requests
 from tuitrain.supervisor.run import Run
@@ -80,7 +80,7 @@ class Supervisor(Run):
         super().__init__(folder, config, console, clock)
         self.plan: Plan = plan or TrainingPlan()
         self.ready = ready or ReadyPipe(None)
-        self._close_stores: Callable[[], None] | None = None
+        self._held: Held | None = None
         self._told_non_finite = False
 
     # ---- the whole ---------------------------------------------------------------------------
@@ -205,11 +205,11 @@ class Supervisor(Run):
         if self.view.base_steps:
             self.tell(f"resumes at {self.view.base_steps:,} environment steps")
         self.ready.progress("reserving shared memory")
-        self._close_stores = self.plan.create_stores(blueprint)
+        self._held = self.plan.create_stores(blueprint)
         self._warn(shm_warnings(segment.total_bytes(), segment.free_bytes()))
         self.ready.progress("starting workers")
         specs = self.plan.roles(self.config)
-        await self.crew.spawn(specs, target, blueprint, self.folder.path)
+        await self.crew.spawn(specs, target, blueprint, self.folder.path, self._held.handles())
         self._check_specs()
         self.unattended.running()
         self.session.up()
@@ -355,8 +355,8 @@ class Supervisor(Run):
             self.journal.event(f"{names} cannot be killed (in the kernel?)", level="error")
         self.crew.close()
         self._attempt("remove left-over processes", self._kill_marked)
-        if self._close_stores is not None:
-            self._attempt("close shared memory", self._close_stores)
+        if self._held is not None:
+            self._attempt("close shared memory", self._held.close)
         self._attempt("remove shared memory", lambda: self.plan.unlink(self.run_id))
         self._attempt("remove what saves have left", lambda: sweep(self.folder.checkpoints))
         self._attempt("put the config back", self._restore_config)

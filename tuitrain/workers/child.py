@@ -20,7 +20,7 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tuitrain.config.schema import Config
 from tuitrain.workers import messages
@@ -52,6 +52,8 @@ class ChildArgs:
         lifeline: read end of a pipe that is never written; its EOF means the supervisor is gone.
         doorbell: read end of this worker's doorbell; `peers` are the others' write ends.
         nice: added to the process's niceness.
+        handles: descriptors of the run's shared memory, for ``stores.attach``; None for whoever
+            needs none.
     """
 
     name: str
@@ -69,10 +71,13 @@ class ChildArgs:
     run_dir: str = ""
     nice: int = 0
     peers: dict[str, Connection] = field(default_factory=dict)
+    handles: Any = None
 
 
 def main(args: ChildArgs) -> None:
     """Run one worker to its end. Exit code 0 after `Stop`, 1 after an exception."""
+    for mine in (args.control, args.lifeline, args.doorbell, *args.peers.values()):
+        os.set_inheritable(mine.fileno(), False)  # nor are they for what an environment starts
     _die_with_parent(args)
     logs = _redirect_output(args.log_path)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

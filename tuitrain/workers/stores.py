@@ -1,6 +1,7 @@
 """The shared memory of a run, assembled: who makes which segment and which lock guards it.
 
-The supervisor calls ``create`` once, every worker ``attach``. Torch-free.
+The supervisor calls ``create`` once and keeps every descriptor; each worker it spawns, and each
+successor of a dead one, gets these as ``handles()`` and calls ``attach`` with them. Torch-free.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tuitrain.replay.lock import LockFile, RWLock
 from tuitrain.replay.segment import Segment
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import Board
+from tuitrain.workers.handles import Handle, StoreHandles
 
 NAME_PREFIX = "tuitrain"
 
@@ -34,6 +36,16 @@ class Stores:
     weights: dict[str, WeightStore]
     _locks: LockFile
     _segments: list[Segment] = field(default_factory=list)
+
+    def handles(self) -> StoreHandles:
+        """The descriptors, for a worker that is being spawned. Only the creator has them."""
+        return StoreHandles(
+            Handle(self._locks.fileno()), tuple(Handle(item.fileno()) for item in self._segments)
+        )
+
+    def phase(self, worker: str) -> str | None:
+        """What a worker says in shared memory that it is doing; None: it says nothing."""
+        return None
 
     def close(self) -> None:
         """Detach. What was created stays until ``unlink_all``."""
@@ -77,14 +89,25 @@ def create(blueprint: Blueprint) -> Stores:
     return stores
 
 
-def attach(blueprint: Blueprint) -> Stores:
+def attach(blueprint: Blueprint, handles: StoreHandles | None = None) -> Stores:
     """Open what the supervisor created.
+
+    Args:
+        handles: its descriptors, with which no name is needed; None: by name (tools, tests).
 
     Raises:
         SegmentMismatch: a segment has another layout than this process computes.
-        FileNotFoundError: the run's memory is gone.
+        FileNotFoundError: without handles: the run's memory is gone.
     """
-    return _assemble(blueprint, LockFile.open(Path(blueprint.lock_path)), segment.attach)
+    path = Path(blueprint.lock_path)
+    if handles is None:
+        return _assemble(blueprint, LockFile.open(path), segment.attach)
+    descriptors = iter(handles.segments)
+
+    def adopt(name: str, nbytes: int, layout_hash: bytes) -> Segment:
+        return segment.adopt(next(descriptors).fd, name, nbytes, layout_hash)
+
+    return _assemble(blueprint, LockFile.adopt(handles.lock.fd, path), adopt)
 
 
 def unlink_all(run_id: str) -> list[str]:

@@ -32,6 +32,24 @@ at start; evaluation_environment: episodes of evaluation number `index`.
 _GLOBAL_KEY = 0x676C6F62
 
 
+_RESTARTS = 65_536
+
+
+def incarnation(session: int, restarts: int) -> int:
+    """Number for `stream` of a worker that was restarted in a run that was perhaps resumed.
+
+    Args:
+        session: 0 for the first start of a run, one more with each resume.
+        restarts: workers that were in this place before, in this session.
+
+    Raises:
+        ValueError: more restarts than there are numbers for.
+    """
+    if not 0 <= restarts < _RESTARTS:
+        raise ValueError(f"{restarts} restarts; there are streams for {_RESTARTS - 1}")
+    return session * _RESTARTS + restarts
+
+
 def stream(seed: int, role: str, index: int = 0, incarnation: int = 0) -> np.random.SeedSequence:
     """The seed sequence of one part of a run.
 

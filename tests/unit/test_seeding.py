@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tuitrain.seeding import ROLES, GlobalRandom, generator, integers, stream
+from tuitrain.seeding import ROLES, GlobalRandom, generator, incarnation, integers, stream
 
 
 def draw_all() -> tuple[float, float, float]:
@@ -138,3 +138,11 @@ with GlobalRandom(stream(5, "actor")): assert torch.equal(torch.rand(1), got)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_restarts_and_sessions_have_streams_of_their_own() -> None:
+    numbers = [incarnation(session, restarts) for session in range(3) for restarts in range(100)]
+    assert len(set(numbers)) == 300
+    assert incarnation(0, 0) == 0, "a run that is never resumed keeps its numbers"
+    with pytest.raises(ValueError, match="65536 restarts"):
+        incarnation(0, 65_536)

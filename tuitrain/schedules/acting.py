@@ -14,8 +14,8 @@ from tuitrain.workers.messages import Stop
 from tuitrain.workers.stores import Stores
 
 
-def build_actor(blueprint: Blueprint, stores: Stores, index: int) -> Actor:
-    """Actor `index` with environments and networks of its own."""
+def build_actor(blueprint: Blueprint, stores: Stores, index: int, incarnation: int = 0) -> Actor:
+    """Actor `index` with environments and networks of its own; see ``Actor``."""
     config = blueprint.config
     return Actor(
         blueprint,
@@ -23,6 +23,7 @@ def build_actor(blueprint: Blueprint, stores: Stores, index: int) -> Actor:
         index,
         lambda: checked_lanes(config, blueprint.spec, config.actors.envs_per_actor),
         policies_for(config, blueprint.spec, config.actors.device, with_noise=True),
+        incarnation,
     )
 
 

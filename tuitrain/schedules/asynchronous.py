@@ -27,7 +27,7 @@ def run_learner(args: ChildArgs, link: Link) -> None:
     blueprint = args.blueprint
     assert blueprint is not None
     stores = attach(blueprint, args.handles)
-    learn(blueprint, stores, Learner(blueprint, stores, args.index), link)
+    learn(blueprint, stores, Learner(blueprint, stores, args.index, args.incarnation), link)
 
 
 def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) -> None:
@@ -89,7 +89,7 @@ def run_actor(args: ChildArgs, link: Link) -> None:
     blueprint = args.blueprint
     assert blueprint is not None
     stores = attach(blueprint, args.handles)
-    with closing(build_actor(blueprint, stores, args.index)) as actor:
+    with closing(build_actor(blueprint, stores, args.index, args.incarnation)) as actor:
         act(blueprint, stores, actor, link)
 
 

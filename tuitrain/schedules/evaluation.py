@@ -54,14 +54,19 @@ def request(board: Board, steps: int, *, final: bool) -> int:
     return number
 
 
-def build_evaluator(blueprint: Blueprint) -> Evaluator:
-    """The run's evaluator, with environments of its own."""
+def build_evaluator(blueprint: Blueprint, incarnation: int = 0) -> Evaluator:
+    """The run's evaluator, with environments of its own.
+
+    Args:
+        incarnation: how many were in its place before it in this session.
+    """
     return Evaluator(
         blueprint.config,
         blueprint.spec,
         policies_for(blueprint.config, blueprint.spec, "cpu"),
         lambda n: checked_lanes(blueprint.config, blueprint.spec, n, for_evaluation=True),
         blueprint.base.session,
+        incarnation,
     )
 
 
@@ -83,7 +88,7 @@ def run_evaluator(args: ChildArgs, link: Link) -> None:
     blueprint = args.blueprint
     assert blueprint is not None
     stores = attach(blueprint, args.handles)
-    with closing(build_evaluator(blueprint)) as evaluator:
+    with closing(build_evaluator(blueprint, args.incarnation)) as evaluator:
         serve(blueprint, stores, evaluator, link)
 
 

@@ -33,7 +33,7 @@ def run_learner(args: ChildArgs, link: Link) -> None:
     blueprint = args.blueprint
     assert blueprint is not None
     stores = attach(blueprint, args.handles)
-    learner = Learner(blueprint, stores, args.index)
+    learner = Learner(blueprint, stores, args.index, args.incarnation)
     (accompany if args.index else conduct)(blueprint, stores, learner, link)
 
 
@@ -110,7 +110,7 @@ def run_actor(args: ChildArgs, link: Link) -> None:
     blueprint = args.blueprint
     assert blueprint is not None
     stores = attach(blueprint, args.handles)
-    with closing(build_actor(blueprint, stores, args.index)) as actor:
+    with closing(build_actor(blueprint, stores, args.index, args.incarnation)) as actor:
         follow(blueprint, stores, actor, link)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuitrain import seeding
 from tuitrain.envs.aec import CycleLanes
 from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.turns import AnyLanes, TurnLanes
@@ -51,6 +52,7 @@ class Actor:
         make: builds the environments; called under this actor's own global random state, since
             environments may draw from it as they are built.
         policies: acting networks by policy name; they are loaded by ``pull``.
+        incarnation: how many were in its place before it in this session.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Actor:
         index: int,
         make: Callable[[], AnyLanes],
         policies: dict[str, Policy],
+        incarnation: int = 0,
     ) -> None:
         self.index = index
         self.epsilon = float("nan")
@@ -68,7 +71,10 @@ class Actor:
         self._n_actors, self._envs_total = blueprint.n_actors, blueprint.envs_total
         self._absences = any(part.absences for part in blueprint.spec.policies.values())
         chooser, env_seeds, globals_seed = stream(
-            blueprint.config.run.seed, "actor", index, blueprint.base.session
+            blueprint.config.run.seed,
+            "actor",
+            index,
+            seeding.incarnation(blueprint.base.session, incarnation),
         ).spawn(3)
         self.random: AbstractContextManager[Any] = GlobalRandom(globals_seed)
         """This actor's global random state; who runs nothing else in the process stays inside."""
@@ -100,7 +106,6 @@ class Actor:
         }
         self._ahead = {n: part for n, part in self.parts.items() if isinstance(part, AheadLanes)}
         self._started = False
-        self._row = next(iter(self.parts.values())).writer.head
         self._in_chunk = 0
         self._ticket = Ticket(0, (0,) * len(self.parts))
         self._inserts_before = [0] * len(self.parts)
@@ -122,10 +127,10 @@ class Actor:
             part.writer.begin(rows, wait)
         if not self._started:
             for name, part in parts.items():
-                part.put_first(self._row, self._first.get(name))
+                part.put_first(self._first.get(name))
             self._started = True
         for part, stamp in zip(parts.values(), ticket.stamp_base, strict=True):
-            part.begin(self._row, rows, stamp)
+            part.begin(rows, stamp)
         self._ticket = ticket
         self._in_chunk = 0
         self._inserts_before = [part.inserts for part in parts.values()]
@@ -140,43 +145,45 @@ class Actor:
             self._play_cycle(self._cycling, phases)
         elif self._stepping is not None:
             self._step_together(self._stepping, phases)
-        self._row += 1
         self._in_chunk += 1
 
     def _step_together(self, lanes: Lanes, phases: Phases) -> None:
-        row, epsilon = self._row, self.epsilon
+        k, epsilon = self._in_chunk, self.epsilon
         actions, out = {}, {}
         for name, part in self.parts.items():
+            row = part.row(k)
             actions[name] = action = part.choose(row, epsilon)
             out[name] = part.outcome(row, action)
         phases.enter("env step")
         lanes.step(actions, out)
 
     def _take_turn(self, lanes: TurnLanes, phases: Phases) -> None:
-        row, epsilon = self._row, self.epsilon
+        k, epsilon, parts = self._in_chunk, self.epsilon, self.parts
 
         def choose(policy: str, place: int) -> NDArray[np.int64]:
             phases.enter("act")
-            action = self.parts[policy].choose_in_turn(row, epsilon, place)
+            part = parts[policy]
+            action = part.choose_in_turn(part.row(k), epsilon, place)
             phases.enter("env step")
             return action
 
         phases.enter("env step")
-        lanes.turn(choose, {name: part.turn(row) for name, part in self.parts.items()})
+        lanes.turn(choose, {name: part.turn(part.row(k)) for name, part in parts.items()})
 
     def _play_cycle(self, lanes: CycleLanes, phases: Phases) -> None:
-        row, epsilon, parts = self._row, self.epsilon, self._ahead
+        k, epsilon, parts = self._in_chunk, self.epsilon, self._ahead
 
         def choose(policy: str, at: NDArray[np.int64]) -> NDArray[np.int64]:
             phases.enter("act")
-            action = parts[policy].choose_ahead(row, epsilon, at)
+            part = parts[policy]
+            action = part.choose_ahead(part.row(k), epsilon, at)
             phases.enter("env step")
             return action
 
         phases.enter("env step")
-        lanes.cycle(choose, {name: part.cycle(row) for name, part in parts.items()})
+        lanes.cycle(choose, {name: part.cycle(part.row(k)) for name, part in parts.items()})
         for part in parts.values():
-            part.move_on(row)
+            part.move_on(part.row(k))
 
     def rollout(self, rows: int, tick: Callable[[], None], phases: Phases = UNTIMED) -> None:
         """`rows` steps under this actor's own global random state; `tick` between them."""
@@ -192,14 +199,14 @@ class Actor:
         Raises:
             EnvError: something that was observed is not finite; nothing is made readable.
         """
-        parts = list(self.parts.values())
+        parts, rows = list(self.parts.values()), self._in_chunk
         # where agents take turns, nothing has been seen in the pending row yet
-        seen_to = self._row if self._turning is not None else self._row + 1
+        seen = rows if self._turning is not None else rows + 1
         for part in parts:
-            part.settle(self._row)
-            part.check_finite(self._row - self._in_chunk, seen_to)
+            part.settle(part.row(rows))
+            part.check_finite(part.row(0), part.row(seen))
         for part in parts:
-            part.writer.commit(self._row)
+            part.writer.commit(part.row(rows))
         inserts = tuple(
             part.inserts - before for part, before in zip(parts, self._inserts_before, strict=True)
         )

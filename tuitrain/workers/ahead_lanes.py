@@ -27,9 +27,9 @@ class AheadLanes(PolicyLanes):
         # The first row is everybody's absence: nothing has been chosen for it.
         self._pending = np.zeros(len(self._lane_ids), np.int64), 0
 
-    def begin(self, row: int, rows: int, stamp: int) -> None:
+    def begin(self, rows: int, stamp: int) -> None:
         """See ``PolicyLanes.begin``."""
-        super().begin(row, rows, stamp)
+        super().begin(rows, stamp)
         self._action[0], self._version[0] = self._pending
 
     def cycle(self, row: int) -> CycleStep:

@@ -46,6 +46,7 @@ class ChildArgs:
 
     Attributes:
         name: `learner`, `a0`, `eval`, `trainer`, `probe`.
+        incarnation: 0 for the first worker in this place of a session, one more per successor.
         entry: `module:function`, called as ``function(args, link)``.
         blueprint: None for the probe, which is asked for what a blueprint is made from.
         control: duplex pipe to the supervisor.

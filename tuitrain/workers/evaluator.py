@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuitrain import seeding
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.envs.turns import AnyLanes
@@ -61,6 +62,7 @@ class Evaluator:
         policies: dict[str, Policy],
         make: Callable[[int], AnyLanes],
         session: int = 0,
+        incarnation: int = 0,
     ) -> None:
         self.policies = policies
         self.config = config
@@ -68,7 +70,8 @@ class Evaluator:
         self.held: dict[str, Published] = {}
         self._session = session
         self.n_envs = min(config.eval.episodes, MAX_ENVS)
-        (seed,) = stream(config.run.seed, "evaluator", 0, session).spawn(1)
+        number = seeding.incarnation(session, incarnation)
+        (seed,) = stream(config.run.seed, "evaluator", 0, number).spawn(1)
         with GlobalRandom(seed):
             self._lanes: AnyLanes = make(self.n_envs)
 
@@ -101,7 +104,10 @@ class Evaluator:
         left = np.full(self.n_envs, wanted // self.n_envs)
         left[: wanted % self.n_envs] += 1
         seeds, chooser, global_seed = stream(
-            self.config.run.seed, "evaluation_environment", number, self._session
+            self.config.run.seed,
+            "evaluation_environment",
+            number,
+            seeding.incarnation(self._session, 0),
         ).spawn(3)
         rng = np.random.default_rng(chooser)
 

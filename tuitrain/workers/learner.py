@@ -28,13 +28,16 @@ class Learner:
 
     Args:
         index: of this learner process; the first one conducts.
+        incarnation: how many were in its place before it in this session.
 
     Attributes:
         policies: by name, in the run's order.
         bundles: their names, those together that can be updated together (``step_together``).
     """
 
-    def __init__(self, blueprint: Blueprint, stores: Stores, index: int = 0) -> None:
+    def __init__(
+        self, blueprint: Blueprint, stores: Stores, index: int = 0, incarnation: int = 0
+    ) -> None:
         self.blueprint = blueprint
         self.stores = stores
         self.index = index
@@ -54,6 +57,7 @@ class Learner:
                     stores.weights[name],
                     len(names) == 1,
                     None if memory is None else memory.row(place),
+                    incarnation,
                 )
             if memory is not None:
                 self._stacks[bundle] = StackedLearner([found[name] for name in bundle], memory)

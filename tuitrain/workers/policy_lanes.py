@@ -77,12 +77,13 @@ class PolicyLanes:
         """SHA-256 of the weights held, as they were pulled."""
         return sha256(self.policy.buffer)
 
-    def put_first(self, row: int, first: LaneStep | None) -> None:
+    def put_first(self, first: LaneStep | None) -> None:
         """What is seen after reset becomes the first pending row; a wrong form is refused.
 
         Where agents take turns there is nothing yet: each observation comes in its agent's turn.
         """
         age = np.zeros(len(self._lane_ids), np.int64)
+        row = self.writer.head
         if first is None:
             self.writer.put_marks(row, age, 0)
             return
@@ -92,15 +93,24 @@ class PolicyLanes:
         if first.legal is not None:
             self.writer.put_legal(row, first.legal)
 
-    def begin(self, row: int, rows: int, stamp: int) -> None:
-        """The next `rows` rows from `row` on are reserved, and the pending one after them."""
+    def begin(self, rows: int, stamp: int) -> None:
+        """The next `rows` rows of the shard are reserved, and the pending one after them.
+
+        Rows are counted from this shard's own head: of an actor that was killed between two
+        policies' commits, shards end at different rows.
+        """
         if rows > len(self._reward):
             self._reserve(rows)
+        row = self.writer.head
         self._settled = row
         self._first = row
         self._stamp = stamp
         self._observations = self.writer.observations(row, rows + 1)
         self._legal = self.writer.legal(row, rows + 1)
+
+    def row(self, k: int) -> int:
+        """Number, in this policy's shard, of the k-th row since ``begin``."""
+        return self._first + k
 
     def choose(self, row: int, epsilon: float, lanes: slice = _ALL) -> NDArray[np.int64]:
         """Actions of these lanes for the pending row, from the frames in the shard."""

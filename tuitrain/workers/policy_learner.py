@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tuitrain import seeding
 from tuitrain.config.resolve import planned_updates
 from tuitrain.learning.batch import TensorBatch, split, to_device
 from tuitrain.learning.dqn import DQN
@@ -43,6 +44,7 @@ class PolicyLearner:
     Args:
         alone: no other policy learns in this process.
         row: where its networks and optimizer are to live, if it is one of a stack.
+        incarnation: see ``Learner``.
     """
 
     def __init__(
@@ -53,18 +55,18 @@ class PolicyLearner:
         store: WeightStore,
         alone: bool = True,
         row: Row | None = None,
+        incarnation: int = 0,
     ) -> None:
         config = blueprint.config.learner
+        seed, session = blueprint.config.run.seed, blueprint.base.session
+        number = seeding.incarnation(session, incarnation)
         index = blueprint.policies.index(name)
         network = network_for(blueprint.config, blueprint.spec, name)
         target = network_for(blueprint.config, blueprint.spec, name)
         planned = planned_updates(blueprint.config, len(blueprint.spec.policies[name].agents))
         # What a network draws from torch's global state while it learns (dropout, noise) belongs
         # to the seed and the policy too. Actors and evaluator have fenced states of their own.
-        (torch_seed,) = integers(
-            stream(blueprint.config.run.seed, "learner", index, blueprint.base.session).spawn(1)[0],
-            1,
-        )
+        (torch_seed,) = integers(stream(seed, "learner", index, number).spawn(1)[0], 1)
         torch.manual_seed(torch_seed)
         self.name = name
         self.place = index
@@ -92,7 +94,7 @@ class PolicyLearner:
         self.reader = replay.reader(0, config.gamma, self._priority)
         self.store = store
         self.window: Window | None = None
-        self.rng = generator(blueprint.config.run.seed, "learner", index, blueprint.base.session)
+        self.rng = generator(seed, "learner", index, number)
         self._capacity = how.capacity
         self._flat = FlatModule(self.dqn.online)
         self._rows = config.batch_size * config.grad_accumulation

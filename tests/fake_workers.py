@@ -40,12 +40,12 @@ class FakeBlueprint:
 
 
 def fake_config(workers: dict[str, dict[str, Any]], **supervisor: float) -> Config:
-    """A config whose workers do as told; deadlines can be given."""
+    """A config whose workers do as told; deadlines can be given. Nobody is started again."""
     return Config.model_validate(
         {
             "run": {"name": "fake", "total_steps": 10_000, "checkpoint_every_s": 1000.0},
             "env": {"kwargs": {"workers": workers}},
-            "supervisor": {"heartbeat_s": 0.05, **supervisor},
+            "supervisor": {"heartbeat_s": 0.05, "max_restarts": 0, **supervisor},
         }
     )
 

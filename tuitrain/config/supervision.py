@@ -53,6 +53,21 @@ class SupervisorConfig(Table):
         json_schema_extra=unit("seconds"),
         description="A lock wait longer than this is an error that names the holder.",
     )
+    max_restarts: int = Field(
+        5,
+        ge=0,
+        le=1000,
+        json_schema_extra=unit("restarts"),
+        description="How often a worker that dies is started again within `restart_period_s`; one "
+        "death more ends the run. 0: the first death does. In `sequential` and `lockstep`, where "
+        "all workers go back to the newest checkpoint together, deaths of all are counted.",
+    )
+    restart_period_s: float = Field(
+        300.0,
+        gt=0,
+        json_schema_extra=unit("seconds"),
+        description="Period within which deaths are counted against `max_restarts`.",
+    )
     worker_memory_limit_mib: int | None = Field(
         None,
         ge=1,

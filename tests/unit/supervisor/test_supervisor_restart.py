@@ -1,0 +1,85 @@
+"""The decision to restart, on literal histories."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tuitrain.supervisor.restart import Death, GiveUp, Restart, RestartRule, decide
+
+RULE = RestartRule(max_restarts=3, period_s=100.0)
+
+
+def killed(*at_s: float) -> list[Death]:
+    return [Death(at, ready=True, told=False) for at in at_s]
+
+
+def test_a_death_is_followed_by_a_successor() -> None:
+    assert decide(killed(0.0), 0.0, RULE) == Restart()
+    assert decide(killed(0.0, 1.0, 2.0), 2.0, RULE) == Restart()
+
+
+def test_too_many_within_the_period_give_up() -> None:
+    verdict = decide(killed(0.0, 10.0, 20.0, 30.0), 30.0, RULE)
+    assert isinstance(verdict, GiveUp)
+    assert "death 4 within 100 s" in verdict.reason
+    assert "supervisor.max_restarts is 3" in verdict.reason
+
+
+def test_the_same_number_over_a_longer_time_does_not() -> None:
+    assert decide(killed(0.0, 40.0, 80.0, 120.0), 120.0, RULE) == Restart()
+    a_week = [3600.0 * hour for hour in range(24 * 7)]
+    for number in range(1, len(a_week)):
+        assert decide(killed(*a_week[:number]), a_week[number - 1], RULE) == Restart()
+
+
+def test_a_death_on_the_edge_of_the_period_counts() -> None:
+    assert isinstance(decide(killed(0.0, 1.0, 2.0, 100.0), 100.0, RULE), GiveUp)
+    assert decide(killed(0.0, 1.0, 2.0, 100.5), 100.5, RULE) == Restart()
+
+
+def test_it_is_the_clock_of_the_decision_that_counts() -> None:
+    """Who was killed took a while to be reaped."""
+    assert decide(killed(0.0, 1.0, 2.0, 3.0), 103.5, RULE) == Restart()
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_first_one_that_was_never_ready_stops_the_run(told: bool) -> None:
+    verdict = decide([Death(0.0, ready=False, told=told)], 0.0, RULE)
+    assert isinstance(verdict, GiveUp)
+    assert "before it was ready" in verdict.reason
+
+
+def test_a_successor_that_cannot_be_built_stops_the_run() -> None:
+    history = [*killed(0.0), Death(5.0, ready=False, told=True, cause="ImportError: gone")]
+    assert isinstance(decide(history, 5.0, RULE), GiveUp)
+
+
+def test_a_successor_that_is_killed_before_it_is_ready_is_one_death_more() -> None:
+    unborn = Death(5.0, ready=False, told=False)
+    assert decide([*killed(0.0), unborn], 5.0, RULE) == Restart()
+    history = [*killed(0.0), unborn, replace(unborn, at_s=6.0), replace(unborn, at_s=7.0)]
+    assert isinstance(decide(history, 7.0, RULE), GiveUp)
+
+
+def test_exceptions_count_like_other_deaths() -> None:
+    raised = [Death(at, ready=True, told=True, cause="ValueError: x") for at in (0.0, 1.0, 2.0)]
+    assert decide(raised, 2.0, RULE) == Restart()
+
+
+def test_who_repeats_its_past_is_not_asked_to_raise_the_same_again() -> None:
+    """However far apart: between two deaths it may have trained for longer than a period."""
+    rule = replace(RULE, repeats=True)
+    raised = [Death(at, ready=True, told=True, cause="ValueError: x") for at in (0.0, 500.0)]
+    assert decide(raised[:1], 0.0, rule) == Restart()
+    verdict = decide(raised, 500.0, rule)
+    assert isinstance(verdict, GiveUp)
+    assert "in the same way" in verdict.reason
+    other = [raised[0], replace(raised[1], cause="ValueError: y")]
+    assert decide(other, 500.0, rule) == Restart()
+    assert decide(killed(0.0, 500.0), 500.0, rule) == Restart()
+
+
+def test_restarting_can_be_turned_off() -> None:
+    assert decide(killed(0.0), 0.0, RestartRule(0, 100.0)) == GiveUp("")

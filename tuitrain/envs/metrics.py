@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 KEY = "metrics"
@@ -88,6 +88,24 @@ class EnvMetrics:
         told = {policy: named for policy, named in self._told.items() if named}
         self._told = {}
         return told
+
+    def state(self) -> dict[str, Any]:
+        """What has been told and not asked for, as plain values."""
+        return {
+            "refused": self.refused,
+            "told": {
+                policy: {name: list(astuple(summary)) for name, summary in named.items()}
+                for policy, named in self._told.items()
+            },
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.refused = str(state["refused"])
+        self._told = {
+            policy: {name: Summary(*numbers) for name, numbers in named.items()}
+            for policy, named in state["told"].items()
+        }
 
     def _refuse(self, why: str) -> None:
         self.refused = self.refused or f'info["{KEY}"]: {why}; it is left out'

@@ -24,6 +24,7 @@ from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.observations import writer_of
 from tuitrain.envs.spaces import EnvError, check_flag, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec, PolicySpec
+from tuitrain.envs.state import check_kind, env_state, restore_env
 
 DEFAULT_POLICY = "default"
 """Policy (and agent) name of a single-agent environment."""
@@ -193,6 +194,22 @@ class GymLanes:
                 truncated[lane] = check_flag(cut, "truncated", where)
                 over[lane] = True
         return into
+
+    def state(self) -> dict[str, Any]:
+        """See ``state.SavesState``."""
+        return {
+            "kind": "gym",
+            "envs": [env_state(env) for env in self._envs],
+            "over": list(self._over),
+            "metrics": self.metrics.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See ``state.SavesState``."""
+        for env, saved in zip(self._envs, check_kind(state, "gym", self.n_envs), strict=True):
+            restore_env(env, saved)
+        self._over = [bool(over) for over in state["over"]]
+        self.metrics.restore(state["metrics"])
 
     def close(self) -> None:
         """See ``Lanes.close``."""

@@ -26,6 +26,9 @@ PART_SUFFIX = ".part"
 MANIFEST_SCHEMA = 2
 """Those of 1 have no checksum and do not name the run's policies; they are read as well."""
 
+BEST = "best.pt"
+"""Weights of the best evaluation, beside the checkpoints: never pruned, nothing goes on from it."""
+
 CHECKPOINT = "ckpt-"
 """Names of checkpoints begin with this, those of parts with a digit."""
 
@@ -192,7 +195,7 @@ def checkpoints(folder: Path) -> list[Path]:
         path
         for suffix in (SUFFIX, MANIFEST_SUFFIX)
         for path in folder.glob(f"*{suffix}")
-        if not path.name.startswith(".")
+        if not path.name.startswith(".") and path.name != BEST
     ]
     return sorted(found, key=lambda path: (path.stem, path.suffix))
 
@@ -253,7 +256,9 @@ def _wanted(folder: Path) -> tuple[set[str], bool]:
 
 
 def _parts_and_temporaries(folder: Path) -> list[Path]:
-    return [*folder.glob(f"*{PART_SUFFIX}"), *folder.glob(".*.tmp")]
+    best = f".{Path(BEST).stem}."  # of another process, which may be writing right now
+    temporaries = [path for path in folder.glob(".*.tmp") if not path.name.startswith(best)]
+    return [*folder.glob(f"*{PART_SUFFIX}"), *temporaries]
 
 
 def _remove(path: Path) -> None:

@@ -66,55 +66,101 @@ def launch(
 def resume(
     run: RunArgument = "latest",
     overrides: SetOption = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="N",
+            help="Go back: updates of a checkpoint, or its file. Newer ones are put aside.",
+        ),
+    ] = None,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     headless: HeadlessOption = False,
     as_json: JsonOption = False,
     detach: DetachOption = False,
 ) -> None:
-    """Go on with an ended run, in its folder, from its newest checkpoint.
+    """Go on with an ended run, in its folder, from its newest checkpoint or an earlier one.
 
     \b
-    Example, to make a finished run longer:
+    Examples, to make a finished run longer, and to go on from when it had made 3,000 updates:
         tuitrain resume cartpole-0003 --set run.total_steps=400000
+        tuitrain resume cartpole-0003 --from 3000 --set learner.lr=1e-4
     """
-    from tuitrain.config.resolve import changed
+    from tuitrain.checkpoint_choice import put_back
+    from tuitrain.supervisor.folder_lock import hold_folder
 
     found = find(run, runs_dir)
     if found.tenant is not None:
         raise Refused(
             f"{found.folder.name} is running; `tuitrain attach {found.folder.name}` shows it"
         )
-    if not any(found.folder.checkpoints.glob("ckpt-*")):
+    folder = found.folder
+    held = hold_folder(folder.path, folder.name)  # from here on no other command changes it
+    folder.restore_config()  # a resume was killed before its run was up
+    if folder.checkpoints.is_dir():
+        put_back(folder.checkpoints)
+    _prepare(folder, list(overrides or []), checkpoint)
+    _start(folder, headless=headless, as_json=as_json, detach=detach, held=held)
+
+
+def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) -> None:
+    """Make the folder what the run is to go on from, or refuse and leave it as it was."""
+    from tuitrain.checkpoint_choice import set_aside
+    from tuitrain.config.resolve import changed
+
+    if not any(folder.checkpoints.glob("ckpt-*")):
         raise Refused(
-            f"{found.folder.name} has no checkpoint to go on from; "
-            f"`tuitrain launch {found.folder.config_toml}` starts a new run with its config"
+            f"{folder.name} has no checkpoint to go on from; "
+            f"`tuitrain launch {folder.config_toml}` starts a new run with its config"
         )
-    found.folder.restore_config()  # a resume was killed before its run was up
-    config = found.folder.load_config()
+    config = folder.load_config()
     if overrides:
         config = changed(config, overrides)
+    chosen = None if checkpoint is None else _sound_checkpoint(folder, checkpoint)
     try:
-        summary = found.folder.read_summary()
+        summary = folder.read_summary()
     except RunFolderError:
         summary = None  # damaged; the checkpoint counts
-    if summary and summary["state"] == "finished" and summary["steps"] >= config.run.total_steps:
+    done = summary and summary["state"] == "finished" and summary["steps"] >= config.run.total_steps
+    if summary and done and chosen is None:
         raise Refused(
-            f"{found.folder.name} has done its {config.run.total_steps:,} steps; to go on: "
-            f"`tuitrain resume {found.folder.name} --set run.total_steps={2 * summary['steps']}`"
+            f"{folder.name} has done its {config.run.total_steps:,} steps; to go on: "
+            f"`tuitrain resume {folder.name} --set run.total_steps={2 * summary['steps']}`"
         )
-    found.folder.logs.mkdir(mode=0o700, exist_ok=True)  # logs are big: somebody removed them
+    folder.logs.mkdir(mode=0o700, exist_ok=True)  # logs are big: somebody removed them
     if overrides:
-        found.folder.try_config(config)
-    _start(found.folder, headless=headless, as_json=as_json, detach=detach)
+        folder.try_config(config)
+    try:
+        newer = set_aside(folder.checkpoints, chosen) if chosen is not None else []
+    except OSError as error:
+        raise Refused(f"{error.filename} cannot be moved: {error.strerror}") from error
+    for path in newer:
+        typer.echo(f"{path.name} is put aside", err=True)
 
 
-def _start(folder: RunFolder, *, headless: bool, as_json: bool, detach: bool) -> None:
+def _sound_checkpoint(folder: RunFolder, text: str) -> Path:
+    """The checkpoint that is meant; read once, since a damaged one would be passed over later."""
+    from tuitrain.checkpoint import CheckpointError, load
+    from tuitrain.checkpoint_choice import NoSuchCheckpoint, choose
+
+    try:
+        chosen = choose(folder.checkpoints, text)
+        load(chosen)
+    except (NoSuchCheckpoint, CheckpointError) as error:
+        raise Refused(str(error)) from error
+    return chosen
+
+
+def _start(
+    folder: RunFolder, *, headless: bool, as_json: bool, detach: bool, held: int | None = None
+) -> None:
+    """Args: `held` is the descriptor by which this process holds the folder, if it does."""
     if not detach and (headless or as_json or not _on_terminal()):
-        _become_supervisor(folder, as_json=as_json)
+        _become_supervisor(folder, as_json=as_json, held=held)
     from tuitrain.cli.start import start_detached
 
     typer.echo(f"starting {folder.name} ({folder.path})", err=True)
-    start_detached(folder, lambda text: typer.echo(f"  {text}", err=True))
+    start_detached(folder, lambda text: typer.echo(f"  {text}", err=True), held)
     from tuitrain.cli.runs import how_to_return, show
 
     if detach:
@@ -123,13 +169,17 @@ def _start(folder: RunFolder, *, headless: bool, as_json: bool, detach: bool) ->
     raise typer.Exit(show(find(str(folder.path), DEFAULT_RUNS)))
 
 
-def _become_supervisor(folder: RunFolder, *, as_json: bool) -> NoReturn:
+def _become_supervisor(folder: RunFolder, *, as_json: bool, held: int | None) -> NoReturn:
     """This process goes on as the supervisor, so that signals and exit code are its own."""
     from tuitrain.supervisor.ready import command_line
 
     sys.stdout.flush()
     sys.stderr.flush()
-    command = command_line(folder.path, "--headless", *(["--json"] if as_json else []))
+    options = ["--headless", *(["--json"] if as_json else [])]
+    if held is not None:
+        os.set_inheritable(held, True)
+        options += ["--folder-fd", str(held)]
+    command = command_line(folder.path, *options)
     os.execv(command[0], command)
 
 

@@ -21,11 +21,14 @@ from tuitrain.supervisor.process import printable
 from tuitrain.supervisor.ready import command_line
 
 
-def start_detached(folder: RunFolder, tell: Callable[[str], None]) -> int:
+def start_detached(
+    folder: RunFolder, tell: Callable[[str], None], folder_fd: int | None = None
+) -> int:
     """Start a supervisor and return its pid once the run is up.
 
     Args:
         tell: shown what is being done meanwhile.
+        folder_fd: by which this process holds the folder, see `supervisor/folder_lock.py`; closed.
 
     Raises:
         typer.Exit: the run did not come up (the reason has been printed), with the supervisor's
@@ -33,16 +36,19 @@ def start_detached(folder: RunFolder, tell: Callable[[str], None]) -> int:
     """
     log_path = folder.logs / "supervisor.log"
     read_fd, write_fd = os.pipe()
+    held = [] if folder_fd is None else [folder_fd]
+    told = [text for fd in held for text in ("--folder-fd", str(fd))]
     with open(log_path, "ab") as log:
         process = subprocess.Popen(
-            command_line(folder.path, "--headless", "--ready-fd", str(write_fd)),
+            command_line(folder.path, "--headless", "--ready-fd", str(write_fd), *told),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=(write_fd,),
+            pass_fds=(write_fd, *held),
             start_new_session=True,
         )
-    os.close(write_fd)
+    for fd in (write_fd, *held):
+        os.close(fd)
     problem = "the supervisor ended without a word"
     try:
         for said in _lines(read_fd):

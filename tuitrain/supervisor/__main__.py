@@ -19,6 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--headless", action="store_true", help="print events and progress")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of text")
     parser.add_argument("--ready-fd", type=int, help="descriptor to report readiness on")
+    parser.add_argument("--folder-fd", type=int, help="descriptor by which the folder is held")
     arguments = parser.parse_args(argv)
 
     from tuitrain.supervisor.entry import supervise
@@ -28,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         headless=arguments.headless or arguments.json,
         as_json=arguments.json,
         ready_fd=arguments.ready_fd,
+        folder_fd=arguments.folder_fd,
     )
 
 

@@ -26,6 +26,7 @@ def supervise(
     headless: bool = True,
     as_json: bool = False,
     ready_fd: int | None = None,
+    folder_fd: int | None = None,
     plan: Plan | None = None,
 ) -> int:
     """Run the folder's run to its end, in this process and from its main thread.
@@ -33,6 +34,7 @@ def supervise(
     Args:
         headless: print events and progress on stdout; `as_json` as JSON lines.
         ready_fd: where to report that the run is up; see `ready.py`.
+        folder_fd: by which whoever started this holds the folder; see `folder_lock.py`.
         plan: other workers than a training run's, for tests.
 
     Returns:
@@ -49,7 +51,9 @@ def supervise(
     console = Console(as_json=as_json) if headless else None
 
     async def run() -> int:
-        supervisor = Supervisor(folder, config, plan=plan, console=console, ready=ready)
+        supervisor = Supervisor(
+            folder, config, plan=plan, console=console, ready=ready, folder_fd=folder_fd
+        )
         return await supervisor.run()
 
     # This process may be a user's script that goes on afterwards: leave it as it was.

@@ -109,33 +109,6 @@ def check_private(path: Path) -> None:
         raise HouseError(f"{path} is open to other users; run `chmod 700 {path}`")
 
 
-@contextlib.contextmanager
-def sole_supervisor(run_dir: Path, name: str) -> Iterator[None]:
-    """Hold the run folder itself, whatever runtime directory this process has.
-
-    The directory may not be the one the run was started with (another login, `su`, cron), or may
-    have been removed at logout. A second supervisor would then find no house, take the living
-    run's segments and processes for left-overs, and remove them.
-
-    Raises:
-        AlreadyRunning: another process holds it.
-    """
-    fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning(
-                f"run {name} is already running; if it is not listed, it was started with another "
-                f"XDG_RUNTIME_DIR: {run_dir / 'runtime.json'} names its process and socket"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        yield
-    finally:
-        os.close(fd)
-
-
 class House:
     """The folder of one run, claimed by its supervisor until `release`."""
 

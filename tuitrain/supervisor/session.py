@@ -1,7 +1,9 @@
 """One session of a run, and what it takes over from the one before once it is up.
 
 Until then the run is what the session before has left: nothing measured is void yet, and what the
-new workers measure meanwhile is kept back, since they may be told to begin one by one.
+new workers measure meanwhile is kept back, since they may be told to begin one by one. A session
+that does not come up leaves the folder as it found it, config, checkpoints and summary; how it went
+is an event and the exit code.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tuitrain.checkpoint_choice import keep_aside, put_back
+from tuitrain.checkpoint_files import checkpoints
 from tuitrain.supervisor.run import Run
 
 
@@ -28,6 +32,7 @@ class Session:
         self._run = run
         self._deliver = deliver
         self._early: list[dict[str, Any]] | None = []
+        self._resumed = bool(checkpoints(run.folder.checkpoints))
         run.journal.on_rewind += [run.view.on_rewind, run.unattended.on_rewind]
 
     def on_record(self, record: dict[str, Any]) -> None:
@@ -44,9 +49,29 @@ class Session:
         """
         if self._early is None:
             return
-        view = self._run.view
+        run, view = self._run, self._run.view
+        run.folder.summary_json.unlink(missing_ok=True)  # an earlier session's
+        run.folder.keep_config()
+        if (aside := keep_aside(run.folder.checkpoints)) is not None:
+            names = ", ".join(path.name for path in checkpoints(aside))
+            run.tell(f"went back to an earlier checkpoint; newer ones are kept in {aside}: {names}")
         updates = {policy.name: policy.base_updates for policy in view.policies}
-        self._run.journal.rewind(view.base_steps, updates, "resumed", self.number)
+        run.journal.rewind(view.base_steps, updates, "resumed", self.number)
         early, self._early = self._early, None
         for record in early:
             self._deliver(record)
+
+    @property
+    def may_sum_up(self) -> bool:
+        """Whether summary.json is this session's to write: not if an earlier one's still holds."""
+        return self._early is None or not self._resumed
+
+    def close(self) -> None:
+        """The run is over. If it never was up, its folder is again what it was before."""
+        run = self._run
+        back = put_back(run.folder.checkpoints) if self._early is not None else []
+        if back:
+            names = ", ".join(path.name for path in back)
+            run.tell(f"not started: newer checkpoints are back: {names}")
+        if run.folder.restore_config():
+            run.tell("not started with its changed config.toml: the one before is back")

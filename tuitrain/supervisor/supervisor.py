@@ -33,6 +33,7 @@ from tuitrain.supervisor.control import ControlServer
 from tuitrain.supervisor.crew import Crew
 from tuitrain.supervisor.ending import EXIT_CODES, End
 from tuitrain.supervisor.failure import Failure
+from tuitrain.supervisor.folder_lock import sole_supervisor
 from tuitrain.supervisor.house import House
 from tuitrain.supervisor.journal import Journal
 from tuitrain.supervisor.plan import Held, Plan, TrainingPlan
@@ -65,6 +66,7 @@ class Supervisor(Run):
         plan: what is probed, built and started.
         console: prints lines for a person; None when nobody looks.
         ready: tells whoever started this process when the run is up, or why it is not.
+        folder_fd: by which the folder is held already; closed at the end.
     """
 
     def __init__(
@@ -75,11 +77,13 @@ class Supervisor(Run):
         plan: Plan | None = None,
         console: Console | None = None,
         ready: ReadyPipe | None = None,
+        folder_fd: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(folder, config, console, clock)
         self.plan: Plan = plan or TrainingPlan()
         self.ready = ready or ReadyPipe(None)
+        self._folder_fd = folder_fd
         self._held: Held | None = None
         self._told_non_finite = False
 
@@ -93,7 +97,7 @@ class Supervisor(Run):
                 nothing has been touched.
         """
         loop = asyncio.get_running_loop()
-        with houses.sole_supervisor(self.folder.path, self.folder.name):
+        with sole_supervisor(self.folder.path, self.folder.name, self._folder_fd):
             self.house = House.claim(self.run_id, self.folder.path, self.folder.name)
             try:
                 return await self._run_in_house(loop)
@@ -162,7 +166,6 @@ class Supervisor(Run):
     # ---- starting ----------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        self.folder.summary_json.unlink(missing_ok=True)  # an earlier session's
         await self.server.start(self.house.socket_path)
         self.folder.write_runtime(
             run_id=self.run_id, pid=os.getpid(), socket_path=str(self.house.socket_path)
@@ -213,7 +216,6 @@ class Supervisor(Run):
         self._check_specs()
         self.unattended.running()
         self.session.up()
-        self.folder.keep_config()
         self.folder.store_config(self.config)  # now with what the probe has settled
         self.view.state = "running"
         self.tell(f"running with {', '.join(spec.name for spec in specs)}")
@@ -359,12 +361,13 @@ class Supervisor(Run):
             self._attempt("close shared memory", self._held.close)
         self._attempt("remove shared memory", lambda: self.plan.unlink(self.run_id))
         self._attempt("remove what saves have left", lambda: sweep(self.folder.checkpoints))
-        self._attempt("put the config back", self._restore_config)
+        self._attempt("put the run folder back", self.session.close)
         self.view.state, self.reason = end.state, end.reason
         text = f"{end.state}: {end.brief or end.reason}"
         self.journal.event(text, level="error" if end.state == "failed" else "info")
         summary = summarise(self, end)
-        self._attempt("write the summary", lambda: write_summary(self.folder, summary))
+        if self.session.may_sum_up:
+            self._attempt("write the summary", lambda: write_summary(self.folder, summary))
         await self.unattended.finish()
         self.over.set()
         self.publish_snapshot()
@@ -376,10 +379,6 @@ class Supervisor(Run):
         if self.console is not None:
             self.console.summary(summary, self.snapshot())
         return end
-
-    def _restore_config(self) -> None:
-        if self.folder.restore_config():
-            self.journal.event("not started with its changed config.toml: the one before is back")
 
     def _kill_marked(self) -> None:
         killed = houses.kill_marked(self.run_id)

@@ -1,0 +1,108 @@
+"""Runs that go on from an earlier checkpoint, and commands that want the same run at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import ENVS, FOREVER, Place, Run, eventually, gone
+from tuitrain.checkpoint_files import checkpoints
+from tuitrain.experiments.curves import read_curves
+from tuitrain.metrics.rewind import surviving
+from tuitrain.metrics.sinks import JsonLines
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+
+def saved(place: Place, run: Run) -> Path:
+    """A new checkpoint."""
+    told = json.loads(place.tuitrain("checkpoint", run.name, "--json").stdout)
+    return Path(told["result"]["path"])
+
+
+def evaluated(run: Run) -> list[int]:
+    """Steps of all evaluations in the order in which they came."""
+    return [r["steps"] for r in run.metrics() if r["kind"] == "eval"]
+
+
+def killed(run: Run) -> None:
+    pid = run.pid
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: gone(pid), "the supervisor's end")
+
+
+def test_a_killed_run_goes_back_to_an_earlier_checkpoint_and_has_one_curve(place: Place) -> None:
+    run = place.launch_detached(eval={"every_steps": 500})
+    run.learned(50)
+    first = saved(place, run)
+    run.learned(300)
+    second = saved(place, run)
+    steps = run.snapshot()["steps"]
+    eventually(lambda: max(evaluated(run), default=0) > steps, "an evaluation later than both")
+    killed(run)
+    updates = int(first.stem.removeprefix("ckpt-"))
+
+    wrong = place.tuitrain("resume", "--from", "7", "-d", code=2).stderr
+    assert f"there are: {updates} ({first.name})" in wrong
+    assert checkpoints(first.parent)[-1] == second
+
+    place.tuitrain("resume", "--from", str(updates), "-d")
+    eventually(lambda: evaluated(run)[-1] < max(evaluated(run)), "an evaluation of the new stretch")
+    place.tuitrain("stop")
+    aside = first.parent / "set-aside-1"
+    assert [path.name for path in checkpoints(aside)] == [second.name]
+    assert any(f"newer ones are kept in {aside}" in e["text"] for e in run.events())
+
+    (rewind,) = [r for r in run.metrics() if r["kind"] == "rewind"]
+    assert rewind["updates"] == {"default": updates}
+    assert evaluated(run) != sorted(evaluated(run)), "the file has it all"
+    kept = surviving(JsonLines(run.path / "metrics.jsonl"))
+    steps = [r["steps"] for r in kept if r["kind"] == "eval"]
+    assert steps == sorted(steps)
+    (curve,) = read_curves(run.path / "metrics.jsonl").values()
+    assert list(curve.steps) == sorted(curve.steps)
+
+
+def test_a_resume_that_does_not_come_up_leaves_all_as_it_was(place: Place) -> None:
+    run = place.launch_detached()
+    run.learned(20)
+    first = saved(place, run)
+    run.learned(60)
+    place.tuitrain("stop")
+    summary = (run.path / "summary.json").read_bytes()
+    config = (run.path / "config.toml").read_bytes()
+    before = checkpoints(first.parent)
+    other = f"env.id={ENVS}:Catch"
+    done = place.tuitrain("resume", "--from", first.name, "--set", other, "--headless", code=None)
+    assert done.returncode == 3
+    assert "another environment than this run has now" in done.stdout
+    assert (run.path / "summary.json").read_bytes() == summary
+    assert (run.path / "config.toml").read_bytes() == config
+    assert checkpoints(first.parent) == before
+    assert len(before) > 1
+    assert "stopped" in place.tuitrain("status", run.name).stdout
+
+
+def test_of_two_resumes_at_once_one_is_refused_and_loses_nothing(place: Place) -> None:
+    run = place.launch_detached()
+    run.learned(20)
+    place.tuitrain("stop")
+    totals = [FOREVER + 1, FOREVER + 2]
+    racers = [
+        place.start("resume", run.name, "-d", "--set", f"run.total_steps={total}")
+        for total in totals
+    ]
+    said = [racer.communicate(timeout=60)[0] for racer in racers]
+    codes = [racer.returncode for racer in racers]
+    assert sorted(codes) == [0, 2], said
+    loser = said[codes.index(2)]
+    assert "is running" in loser or "is already running" in loser
+    wanted = totals[codes.index(0)]
+    assert run.snapshot()["total_steps"] == wanted
+    assert f"total_steps = {wanted}" in (run.path / "config.toml").read_text()
+    assert not (run.path / "config.before.toml").exists()
+    place.tuitrain("stop")

@@ -1,0 +1,142 @@
+"""Going back to an earlier checkpoint: what is meant, what is moved, and that nothing is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tuitrain.checkpoint_choice import NoSuchCheckpoint, choose, keep_aside, put_back, set_aside
+from tuitrain.checkpoint_files import (
+    BEST,
+    Part,
+    checkpoint_name,
+    checkpoints,
+    join,
+    parts_of,
+    prune,
+    sweep,
+)
+
+POLICIES = ["a", "b"]
+
+
+def whole(folder: Path, updates: int) -> Path:
+    path = folder / f"{checkpoint_name(updates)}.pt"
+    path.write_bytes(b"weights")
+    return path
+
+
+def joined(folder: Path, updates: int, keep: int = 9) -> Path:
+    """A checkpoint of two parts and its manifest."""
+    parts = []
+    for place, policy in enumerate(POLICIES):
+        name = f"0000-{updates:08d}-learner{place}.part"
+        (folder / name).write_bytes(b"weights")
+        parts.append(Part(name, "0" * 64, (policy,), updates))
+    return join(folder, parts, POLICIES, keep)
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("text", ["20", "0020", "ckpt-0000000020", "x/ckpt-0000000020.pt"])
+def test_a_checkpoint_is_named_by_its_updates_or_its_file(tmp_path: Path, text: str) -> None:
+    paths = [whole(tmp_path, n) for n in (10, 20, 30)]
+    assert choose(tmp_path, text) == paths[1]
+
+
+def test_what_is_not_there_is_refused_with_what_is(tmp_path: Path) -> None:
+    whole(tmp_path, 10)
+    joined(tmp_path, 20)
+    with pytest.raises(NoSuchCheckpoint) as told:
+        choose(tmp_path, "15")
+    assert "10 (ckpt-0000000010.pt), 20 (ckpt-0000000020.json)" in str(told.value)
+    with pytest.raises(NoSuchCheckpoint, match="there are: none"):
+        choose(tmp_path / "nothing", "15")
+
+
+@pytest.mark.parametrize("text", ["best", "best.pt"])
+def test_the_best_weights_are_nothing_to_go_on_from(tmp_path: Path, text: str) -> None:
+    (tmp_path / BEST).touch()
+    with pytest.raises(NoSuchCheckpoint, match="--init-from"):
+        choose(tmp_path, text)
+
+
+@pytest.mark.parametrize("make", [whole, joined])
+def test_newer_ones_are_moved_and_come_back_byte_for_byte(tmp_path: Path, make: object) -> None:
+    assert callable(make)
+    paths = [make(tmp_path, n) for n in (10, 20, 30)]
+    (tmp_path / BEST).write_bytes(b"best")
+    before = everything(tmp_path)
+    assert set_aside(tmp_path, paths[0]) == paths[1:]
+    assert checkpoints(tmp_path) == paths[:1]
+    assert (tmp_path / BEST).is_file()
+    assert not list(tmp_path.glob("*00000020*"))
+    sweep(tmp_path)
+    prune(tmp_path, paths[0], 1)
+    assert put_back(tmp_path) == paths[1:]
+    assert everything(tmp_path) == before
+    assert put_back(tmp_path) == []
+    if make is joined:
+        assert [part.file for part in parts_of(paths[2])] == [
+            "0000-00000030-learner0.part",
+            "0000-00000030-learner1.part",
+        ]
+
+
+def test_what_the_run_has_gone_on_without_stays_under_a_name_of_its_own(tmp_path: Path) -> None:
+    paths = [whole(tmp_path, n) for n in (10, 20, 30)]
+    assert keep_aside(tmp_path) is None
+    set_aside(tmp_path, paths[1])
+    assert keep_aside(tmp_path) == tmp_path / "set-aside-1"
+    set_aside(tmp_path, paths[0])
+    kept = keep_aside(tmp_path)
+    assert kept == tmp_path / "set-aside-2"
+    assert [path.name for path in checkpoints(kept)] == [paths[1].name]
+    assert put_back(tmp_path) == []
+
+
+def test_the_newest_needs_no_room_made(tmp_path: Path) -> None:
+    path = whole(tmp_path, 10)
+    assert set_aside(tmp_path, path) == []
+    assert everything(tmp_path) == {path.name: b"weights"}
+
+
+@pytest.mark.parametrize("calls", range(4))
+def test_a_move_that_was_cut_off_anywhere_is_put_back(
+    tmp_path: Path, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if this process had been killed before its nth rename."""
+    paths = [joined(tmp_path, n) for n in (10, 20, 30)]
+    before = everything(tmp_path)
+    import os
+
+    really, done = os.rename, 0
+
+    def rename(source: object, target: object) -> None:
+        nonlocal done
+        done += 1
+        if done > calls:
+            raise KeyboardInterrupt
+        really(source, target)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        set_aside(tmp_path, paths[0])
+    monkeypatch.undo()
+    put_back(tmp_path)
+    assert everything(tmp_path) == before
+    assert checkpoints(tmp_path) == paths
+
+
+def test_of_a_damaged_manifest_the_file_itself_is_moved(tmp_path: Path) -> None:
+    first, second = whole(tmp_path, 10), tmp_path / f"{checkpoint_name(20)}.json"
+    second.write_text("[1, 2")
+    assert set_aside(tmp_path, first) == [second]
+    assert put_back(tmp_path) == [second]

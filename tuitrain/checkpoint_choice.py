@@ -1,0 +1,136 @@
+"""Going on from an earlier checkpoint: which is meant, and where the newer ones go meanwhile.
+
+A run always goes on from the newest checkpoint in its folder, so to go back the newer ones are
+moved into a folder beside it. They are kept; if the run does not come up they are moved back, by
+its supervisor or, where that was killed, by the next `resume`. Knows files and names, not what is
+in them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from pathlib import Path
+
+from tuitrain.checkpoint_files import (
+    BEST,
+    CHECKPOINT,
+    MANIFEST_SUFFIX,
+    checkpoints,
+    read_regular,
+    sync_folder,
+)
+
+_ASIDE = re.compile(r"set-aside-(\d+)")
+_PENDING = "set-aside.pending"
+
+
+class NoSuchCheckpoint(ValueError):
+    """Nothing, or nothing to resume from, is called that; the message says what there is."""
+
+
+def choose(folder: Path, text: str) -> Path:
+    """The checkpoint that a person means.
+
+    Args:
+        folder: the run's checkpoints.
+        text: a number of updates, or a file's name with or without its suffix.
+
+    Raises:
+        NoSuchCheckpoint: there is none of that name; the message lists those that there are.
+    """
+    name = Path(text).name
+    if name in (BEST, Path(BEST).stem):
+        raise NoSuchCheckpoint(
+            f"{BEST} holds weights alone, no optimizer and no target network, so nothing can go on "
+            "from it; `tuitrain launch CONFIG --init-from RUN/best` starts a new run with them"
+        )
+    there = checkpoints(folder)
+    for path in reversed(there):
+        if name in (path.name, path.stem) or (name.isdecimal() and _updates(path) == int(name)):
+            return path
+    listed = ", ".join(_told(path) for path in there) or "none"
+    raise NoSuchCheckpoint(f"no checkpoint {text!r} in {folder}; there are: {listed}")
+
+
+def set_aside(folder: Path, chosen: Path) -> list[Path]:
+    """Move the checkpoints newer than `chosen`, with what belongs to them, until it is settled.
+
+    Returns:
+        The checkpoints that were moved, as they were called.
+    """
+    there = checkpoints(folder)
+    newer = there[there.index(chosen) + 1 :]
+    if not newer:
+        return []
+    kept = {name for path in there if path not in newer for name in _named_by(path)}
+    pending = folder / _PENDING
+    pending.mkdir(mode=0o700)
+    for path in newer:
+        for name in [*(n for n in _named_by(path) if n not in kept), path.name]:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(folder / name, pending / name)
+    sync_folder(pending)
+    sync_folder(folder)
+    return newer
+
+
+def keep_aside(folder: Path) -> Path | None:
+    """The run has gone on: what was moved stays where it is, under a name of its own.
+
+    Returns:
+        The folder; None if nothing was moved.
+    """
+    pending = folder / _PENDING
+    if not pending.is_dir():
+        return None
+    taken = [int(found[1]) for p in folder.iterdir() if (found := _ASIDE.fullmatch(p.name))]
+    kept = folder / f"set-aside-{max(taken, default=0) + 1}"
+    os.rename(pending, kept)
+    sync_folder(folder)
+    return kept
+
+
+def put_back(folder: Path) -> list[Path]:
+    """The run has not come up: what was moved lies where it was.
+
+    Returns:
+        The checkpoints that are back; empty if none had been moved.
+    """
+    pending = folder / _PENDING
+    if not pending.is_dir():
+        return []
+    parts_first = sorted(
+        pending.iterdir(), key=lambda path: (path.name.startswith(CHECKPOINT), path.name)
+    )
+    for path in parts_first:
+        os.rename(path, folder / path.name)
+    pending.rmdir()
+    sync_folder(folder)
+    return [folder / path.name for path in parts_first if path.name.startswith(CHECKPOINT)]
+
+
+def _named_by(path: Path) -> list[str]:
+    """Files that a manifest names, however damaged it is; of a whole file none."""
+    if path.suffix != MANIFEST_SUFFIX:
+        return []
+    try:
+        content = json.loads(read_regular(path))
+        lists = [value for value in content.values() if isinstance(value, list)]
+    except (RuntimeError, ValueError, AttributeError, RecursionError):
+        return []
+    found = [fields for each in lists for fields in each if isinstance(fields, dict)]
+    names = [str(fields["file"]) for fields in found if "file" in fields]
+    return [n for n in names if Path(n).name == n and not n.startswith((CHECKPOINT, "."))]
+
+
+def _updates(path: Path) -> int | None:
+    number = path.stem.removeprefix(CHECKPOINT)
+    return int(number) if number.isdecimal() else None
+
+
+def _told(path: Path) -> str:
+    updates = _updates(path)
+    return path.name if updates is None else f"{updates} ({path.name})"

@@ -20,6 +20,7 @@ from typing import Any
 
 from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
+from tuitrain.metrics.phases import Stay
 from tuitrain.replay import segment
 from tuitrain.replay.segment import Segment
 from tuitrain.schedules import RoleSpec
@@ -68,7 +69,7 @@ class FakeHeld:
     def handles(self) -> None:
         return None
 
-    def phase(self, worker: str) -> str | None:
+    def stay(self, role: str, index: int) -> Stay | None:
         return None
 
 

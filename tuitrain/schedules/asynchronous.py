@@ -12,6 +12,7 @@ from contextlib import closing
 from tuitrain.replay.limiter import InsertsEnded, Ticket
 from tuitrain.schedules import learner_names
 from tuitrain.schedules.acting import ActorDesk, build_actor
+from tuitrain.schedules.attaching import attached
 from tuitrain.schedules.learning import LearnerDesk
 from tuitrain.workers.actor import Actor
 from tuitrain.workers.blueprint import Blueprint
@@ -19,14 +20,12 @@ from tuitrain.workers.board import AWAKE, WAITS, WAITS_FOR_ROOM
 from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.learner import Learner
 from tuitrain.workers.link import Link
-from tuitrain.workers.stores import Stores, attach
+from tuitrain.workers.stores import Stores
 
 
 def run_learner(args: ChildArgs, link: Link) -> None:
     """A learner process."""
-    blueprint = args.blueprint
-    assert blueprint is not None
-    stores = attach(blueprint, args.handles)
+    blueprint, stores = attached(args, link)
     learn(blueprint, stores, Learner(blueprint, stores, args.index, args.incarnation), link)
 
 
@@ -86,9 +85,7 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
 
 def run_actor(args: ChildArgs, link: Link) -> None:
     """An actor process."""
-    blueprint = args.blueprint
-    assert blueprint is not None
-    stores = attach(blueprint, args.handles)
+    blueprint, stores = attached(args, link)
     with closing(build_actor(blueprint, stores, args.index, args.incarnation)) as actor:
         act(blueprint, stores, actor, link)
 

@@ -11,6 +11,7 @@ import time
 from contextlib import closing
 
 from tuitrain.schedules import learner_names
+from tuitrain.schedules.attaching import attached
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import Board
 from tuitrain.workers.build import checked_lanes, policies_for
@@ -18,7 +19,7 @@ from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.evaluator import EvalResult, Evaluator, records
 from tuitrain.workers.link import Link
 from tuitrain.workers.messages import Evaluate
-from tuitrain.workers.stores import Stores, attach
+from tuitrain.workers.stores import Stores
 
 EVALUATOR = "eval"
 BY_HAND = 1_000_000
@@ -85,9 +86,7 @@ def run_evaluation(evaluator: Evaluator, link: Link, number: int, steps: int) ->
 
 def run_evaluator(args: ChildArgs, link: Link) -> None:
     """The evaluator process of `lockstep` and `async`."""
-    blueprint = args.blueprint
-    assert blueprint is not None
-    stores = attach(blueprint, args.handles)
+    blueprint, stores = attached(args, link)
     with closing(build_evaluator(blueprint, args.incarnation)) as evaluator:
         serve(blueprint, stores, evaluator, link)
 

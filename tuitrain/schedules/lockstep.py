@@ -17,6 +17,7 @@ from contextlib import closing
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules import learner_names
 from tuitrain.schedules.acting import ActorDesk, build_actor
+from tuitrain.schedules.attaching import attached
 from tuitrain.schedules.learning import LearnerDesk
 from tuitrain.schedules.rounds import act_half, drain, learn_half, open_round
 from tuitrain.workers.actor import Actor
@@ -25,14 +26,12 @@ from tuitrain.workers.board import Board
 from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.learner import Learner
 from tuitrain.workers.link import Link
-from tuitrain.workers.stores import Stores, attach
+from tuitrain.workers.stores import Stores
 
 
 def run_learner(args: ChildArgs, link: Link) -> None:
     """A learner process: conducts the rounds, or does its part in them."""
-    blueprint = args.blueprint
-    assert blueprint is not None
-    stores = attach(blueprint, args.handles)
+    blueprint, stores = attached(args, link)
     learner = Learner(blueprint, stores, args.index, args.incarnation)
     (accompany if args.index else conduct)(blueprint, stores, learner, link)
 
@@ -107,9 +106,7 @@ def accompany(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link
 
 def run_actor(args: ChildArgs, link: Link) -> None:
     """An actor process."""
-    blueprint = args.blueprint
-    assert blueprint is not None
-    stores = attach(blueprint, args.handles)
+    blueprint, stores = attached(args, link)
     with closing(build_actor(blueprint, stores, args.index, args.incarnation)) as actor:
         follow(blueprint, stores, actor, link)
 

@@ -10,6 +10,7 @@ import time
 from contextlib import closing
 
 from tuitrain.schedules.acting import build_actor
+from tuitrain.schedules.attaching import attached
 from tuitrain.schedules.evaluation import (
     BY_HAND,
     EvaluationClock,
@@ -23,7 +24,7 @@ from tuitrain.workers.evaluator import Evaluator
 from tuitrain.workers.learner import Learner
 from tuitrain.workers.link import Link
 from tuitrain.workers.messages import Conclude, Evaluate, Stop
-from tuitrain.workers.stores import Stores, attach
+from tuitrain.workers.stores import Stores
 
 
 class Trainer:
@@ -84,9 +85,7 @@ class Trainer:
 
 def run(args: ChildArgs, link: Link) -> None:
     """The one worker process of `sequential`."""
-    blueprint = args.blueprint
-    assert blueprint is not None
-    stores = attach(blueprint, args.handles)
+    blueprint, stores = attached(args, link)
     with closing(Trainer(blueprint, stores)) as trainer:
         train(blueprint, stores, trainer, link)
 

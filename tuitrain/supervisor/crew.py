@@ -20,11 +20,13 @@ from typing import Any
 import psutil
 
 from tuitrain.config.schema import Config
+from tuitrain.metrics.phases import Stay
 from tuitrain.schedules import RoleSpec
 from tuitrain.supervisor.commands import Commands, Kind, Outcome, weights_held
 from tuitrain.supervisor.failure import Failure
+from tuitrain.supervisor.hang import Hang
 from tuitrain.supervisor.journal import Journal
-from tuitrain.supervisor.liveness import Liveness
+from tuitrain.supervisor.liveness import SILENCE_S, Liveness
 from tuitrain.supervisor.process import Exit, WorkerProcess
 from tuitrain.supervisor.snapshot import WorkerView
 from tuitrain.workers import messages
@@ -53,6 +55,8 @@ class Worker:
     failed: messages.Failed | None = None
     reported: bool = False
     finished: dict[str, Any] | None = None
+    hang: Hang | None = None
+    """It is beyond a deadline, and where it stands is being found out."""
     killed: bool = False
     """The supervisor has killed it, so its end is no surprise."""
 
@@ -86,6 +90,8 @@ class Crew:
     ) -> None:
         self.workers: dict[str, Worker] = {}
         self.stopping = False
+        self.where: Callable[[str, int], Stay | None] = lambda role, index: None
+        """Where a worker stands: ``Held.stay``, once there is shared memory."""
         self.config = config
         self._log_dir = log_dir
         self._commands = commands
@@ -173,7 +179,10 @@ class Crew:
             spec=spec,
             view=WorkerView(spec.name, spec.role),
             life=Liveness(
-                self._clock(), deadlines.startup_deadline_s, deadlines.progress_deadline_s
+                self._clock(),
+                deadlines.startup_deadline_s,
+                deadlines.progress_deadline_s,
+                deadlines.phase_deadline_s,
             ),
             process=process,
         )
@@ -270,7 +279,7 @@ class Crew:
             error_type=failed.error_type if failed else None,
             message=failed.message if failed else None,
             traceback=failed.traceback if failed else None,
-            log=worker.process.last_log_lines(),
+            log=(worker.hang and worker.hang.stack_lines()) or worker.process.last_log_lines(),
             exit_code=exit_code,
         )
         worker.view.state = "failed"
@@ -309,22 +318,32 @@ class Crew:
         """Report whoever is beyond its deadlines, and notice exits that no watcher tells."""
         for worker in self.alive():
             worker.process.check()
-            if worker.reported or worker.killed or self.stopping:
-                continue
-            judgement = worker.life.judge(now)
-            if judgement == "ok":
-                continue
-            limit = f"{worker.life.deadline_s:g} s"
-            if judgement == "late start":
-                how = f"not ready within {limit} of its start"
-            else:
-                beat_s = worker.life.beat_age(now)
-                silent = f", last heard {beat_s:.1f} s ago" if beat_s is not None else ""
-                how = f"hung: no progress for {limit}{silent}"
-            self._report(worker, how)
-            # A hung worker cannot be asked to stop; others might wait for what it holds.
-            worker.killed = True
-            worker.process.kill()
+            worker.life.on_stay(now, self.where(worker.spec.role, worker.spec.index))
+            if worker.hang is not None:
+                self._give_up(worker, worker.hang, now)
+            elif not (worker.reported or worker.killed or self.stopping):
+                self._judge(worker, now)
+
+    def _judge(self, worker: Worker, now: float) -> None:
+        life = worker.life
+        if life.judge(now) != "ok":
+            assert worker.process.pid is not None
+            worker.hang = Hang(worker.process.pid, worker.process.log_path, life.why(now), now)
+        elif life.falls_silent():
+            self._journal.event(
+                f"has not been heard for {SILENCE_S:g} s, though it is at work",
+                level="warning",
+                source=worker.name,
+            )
+
+    def _give_up(self, worker: Worker, hang: Hang, now: float) -> None:
+        """Kill a hung worker, once it is known where it hangs."""
+        if not hang.over(now):
+            return
+        self._report(worker, hang.how())
+        # It cannot be asked to stop; others might wait for what it holds.
+        worker.killed = True
+        worker.process.kill()
 
     def renew(self, now: float) -> None:
         """Forget time that the supervisor itself was away."""

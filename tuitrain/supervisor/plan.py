@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tuitrain.config.schema import Config
+from tuitrain.metrics.phases import Stay
 from tuitrain.schedules import RoleSpec
 from tuitrain.supervisor.snapshot import PolicyPlan
 
@@ -23,7 +24,7 @@ class Held(Protocol):
         """What a worker needs to attach: ``ChildArgs.handles``. Picklable only while spawning."""
         ...
 
-    def phase(self, worker: str) -> str | None:
+    def stay(self, role: str, index: int) -> Stay | None:
         """What a worker says in shared memory that it is doing; None: it says nothing."""
         ...
 

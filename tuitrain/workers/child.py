@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from tuitrain.config.schema import Config
-from tuitrain.workers import messages
+from tuitrain.workers import messages, stacks
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.link import Link, StopRequested
 from tuitrain.workers.log import LogFile, text_stream
@@ -80,12 +80,14 @@ def main(args: ChildArgs) -> None:
     for mine in (args.control, args.lifeline, args.doorbell, *args.peers.values()):
         os.set_inheritable(mine.fileno(), False)  # nor are they for what an environment starts
     _die_with_parent(args)
-    logs = _redirect_output(args.log_path)
+    logs, stacks_fd = _redirect_output(args.log_path)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if args.nice:
         with suppress(OSError):
             os.nice(args.nice)
     link = Link(args.control, args.doorbell, args.peers, args.config.supervisor.heartbeat_s)
+    # Building an environment may load what takes every signal for itself.
+    link.before_ready = functools.partial(stacks.answer, stacks_fd)
     for log in logs:
         log.on_loss = functools.partial(link.notice, level="warning")
     try:
@@ -139,20 +141,26 @@ def _watch_lifeline(fd: int) -> None:
     os.killpg(os.getpid(), signal.SIGKILL)
 
 
-def _redirect_output(log_path: str) -> list[LogFile]:
-    """stdin from /dev/null; stdout and stderr, also of C code, into the worker's log."""
+def _redirect_output(log_path: str) -> tuple[list[LogFile], int]:
+    """stdin from /dev/null; stdout and stderr, also of C code, into the worker's log.
+
+    Returns:
+        The two streams, and a descriptor for stacks: of crashes, and of a worker that hangs.
+    """
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    stacks_fd = stacks.own_descriptor(2)
     os.close(log)
     os.close(null)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115  # lives as long as the process
     sys.stdout, out = text_stream(1)
     sys.stderr, err = text_stream(2)
-    faulthandler.enable(file=2)
-    return [out, err]
+    faulthandler.enable(file=stacks_fd)
+    stacks.answer(stacks_fd)
+    return [out, err], stacks_fd
 
 
 def _report_failure(control: Connection, error: BaseException) -> None:

@@ -69,6 +69,8 @@ class Link:
         self.dropped_messages = 0
         self.before_beat: Callable[[], None] = _nothing
         """Brings `counters` up to date; called before each heartbeat."""
+        self.before_ready: Callable[[], None] = _nothing
+        """Called when everything has been built, environments too."""
         self._control = control
         self._doorbell_fd = doorbell.fileno()
         self._doorbell = doorbell
@@ -99,6 +101,7 @@ class Link:
 
     def ready(self, **fields: Any) -> None:
         """Tell the supervisor that this worker can start."""
+        self.before_ready()
         self._flush()
         self._send(Ready(pid=os.getpid(), **fields))
 
@@ -288,4 +291,4 @@ class Link:
 
 
 def _nothing() -> None:
-    """Called before a heartbeat when nobody counts."""
+    """Called where nobody has anything to do."""

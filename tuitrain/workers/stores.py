@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tuitrain.learning.weights import WeightStore
+from tuitrain.metrics.phases import Stay, stay
 from tuitrain.replay import segment
 from tuitrain.replay.buffer import PolicyReplay
 from tuitrain.replay.limiter import Limiter
@@ -43,9 +44,9 @@ class Stores:
             Handle(self._locks.fileno()), tuple(Handle(item.fileno()) for item in self._segments)
         )
 
-    def phase(self, worker: str) -> str | None:
-        """What a worker says in shared memory that it is doing; None: it says nothing."""
-        return None
+    def stay(self, role: str, index: int) -> Stay | None:
+        """What a worker says in shared memory that it is doing."""
+        return stay(self.board.phase_word(role, index)[0])
 
     def close(self) -> None:
         """Detach. What was created stays until ``unlink_all``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tuitrain.metrics.phases import Stay
 from tuitrain.supervisor.liveness import Deadline, GapDetector, Liveness, Standstill
 
 
@@ -89,3 +90,66 @@ def test_no_standstill_while_somebody_works_or_nobody_waits(states: list[str]) -
     standstill.judge(0.0, ["waiting"])
     assert not standstill.judge(5.0, states)
     assert not standstill.judge(11.0, ["waiting"])
+
+
+def test_a_phase_has_a_deadline_of_its_own_for_each_stay_in_it() -> None:
+    life = Liveness(0.0, 5.0, 10.0, {"env step": 2.0, "evaluate": 30.0})
+    life.on_ready(0.0)
+    life.on_stay(0.0, Stay("act", 1))
+    assert life.judge(9.9) == "ok"
+    life.on_stay(9.9, Stay("env step", 2))
+    assert life.judge(11.8) == "ok"
+    assert life.judge(12.0) == "hung"
+    assert life.why(12.0) == 'hung in "env step" for 2 s'
+    life.on_stay(12.0, Stay("env step", 4))  # it has been elsewhere in between
+    assert life.judge(13.9) == "ok"
+    life.on_stay(14.0, Stay("evaluate", 5))  # longer than others may take
+    assert life.judge(43.9) == "ok"
+    life.on_heartbeat(40.0, "running", 1)  # it gets on within the stay
+    assert life.judge(69.9) == "ok"
+    assert life.judge(70.1) == "hung"
+
+
+def test_who_changes_phases_without_ever_getting_on_has_hung() -> None:
+    life = ready()
+    for tenth in range(10, 112):
+        life.on_stay(tenth / 10, Stay("act", tenth))
+    assert life.judge(11.1) == "hung"
+    assert life.why(11.1) == 'hung: no progress for 10 s, though it moves, to "act" last'
+
+
+def test_a_worker_that_shows_no_phase_is_judged_by_progress() -> None:
+    life = Liveness(0.0, 5.0, 10.0, {"env step": 2.0})
+    assert life.why(5.1) == "not ready within 5 s of its start"
+    life.on_ready(0.0)
+    life.on_stay(1.0, None)
+    life.on_heartbeat(1.0, "running", 0)
+    assert life.judge(9.9) == "ok"
+    assert life.why(10.1) == "hung: no progress for 10 s, last heard 9.1 s ago"
+
+
+def test_silence_of_one_who_is_at_work_is_told_once() -> None:
+    life = ready(100.0)
+    life.on_heartbeat(2.0, "running", 1)
+    life.on_stay(11.0, Stay("act", 1))
+    assert not life.falls_silent()
+    life.on_stay(12.5, Stay("act", 2))
+    assert life.falls_silent()
+    assert not life.falls_silent()
+    life.on_heartbeat(13.0, "running", 2)
+    life.on_stay(24.0, Stay("act", 3))
+    assert life.falls_silent()  # a new silence
+
+
+def test_silence_in_one_place_is_for_the_deadlines() -> None:
+    life = ready(100.0)
+    life.on_stay(2.0, Stay("env step", 1))
+    life.on_stay(60.0, Stay("env step", 1))
+    assert not life.falls_silent()
+
+
+def test_a_gap_of_the_judge_is_no_silence() -> None:
+    life = ready(100.0)
+    life.renew(500.0)
+    life.on_stay(501.0, Stay("act", 1))
+    assert not life.falls_silent()

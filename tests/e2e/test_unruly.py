@@ -1,0 +1,76 @@
+"""Environments that misbehave: contained, named with the place in their code, nothing left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import FOREVER, Place, Run
+
+UNRULY = Path(__file__).with_name("unruly.py")
+
+
+def unruly(what: str, worker: str = "a0", where: str = "step", **supervisor: Any) -> dict[str, Any]:
+    """Tables of a run in which one worker's environment misbehaves."""
+    kwargs = {"worker": worker, "what": what, "where": where}
+    return {
+        "env": {"id": f"{UNRULY}:Unruly", "kwargs": kwargs},
+        "actors": {"count": 2, "envs_per_actor": 4, "chunk_steps": 8},
+        "supervisor": {"heartbeat_s": 0.1, **supervisor},
+    }
+
+
+def failed(place: Place, schedule: str = "async", **tables: Any) -> tuple[Run, dict[str, Any]]:
+    """A run that must fail, and what is told of its failure first."""
+    tables["run"] = {"total_steps": FOREVER, "schedule": schedule, **tables.get("run", {})}
+    place.tuitrain("launch", place.config(**tables), "--headless", code=3)
+    (run,) = place.runs()
+    return run, next(e for e in run.events() if e["level"] == "error")
+
+
+def line_of(text: str) -> int:
+    """Number of the only line of `unruly.py` that begins with this, blanks aside."""
+    (number,) = [
+        n
+        for n, line in enumerate(UNRULY.read_text().splitlines(), 1)
+        if line.strip().startswith(text)
+    ]
+    return number
+
+
+@pytest.mark.parametrize(
+    ("what", "schedule", "worker", "where"),
+    [
+        ("sleep_for_ever", "async", "a0", "time.sleep(3600)"),
+        ("sleep_for_ever", "lockstep", "eval", "time.sleep(3600)"),
+        ("hold_the_interpreter", "sequential", "trainer", "ctypes.PyDLL(None).sleep(3600)"),
+    ],
+)
+def test_an_environment_that_blocks_is_named_with_its_line(
+    place: Place, what: str, schedule: str, worker: str, where: str
+) -> None:
+    phase = "evaluate" if worker == "eval" else "env step"
+    tables = unruly(what, worker, phase_deadline_s={phase: 1.5})
+    run, event = failed(place, schedule, **tables)
+    assert event["source"] == worker
+    assert f'failed, hung in "{phase}" for ' in event["text"]
+    assert event["text"].endswith(f" s: unruly.py:{line_of(where)} in {what}")
+    assert f"in {what}" in event["data"]["log"][1]  # the innermost frame comes first
+    log = (run.path / "logs" / f"{worker}.log").read_text()
+    assert "stacks of all threads" in log
+    assert "in _watch_lifeline" in log  # of another thread
+
+
+@pytest.mark.parametrize("where", ["init", "reset"])
+def test_an_environment_that_never_starts_is_named_too(place: Place, where: str) -> None:
+    tables = unruly("sleep_for_ever", "probe", where, startup_deadline_s=8.0)
+    _, event = failed(place, **tables)
+    assert "probe (probe) failed, not ready within 8 s of its start: unruly.py:" in event["text"]
+
+
+def test_who_has_taken_the_signal_for_stacks_is_killed_without(place: Place) -> None:
+    tables = unruly("replace_every_handler_and_sleep", phase_deadline_s={"env step": 1.5})
+    _, event = failed(place, **tables)
+    assert 'hung in "env step" for 1.5 s: no stacks could be had' in event["text"]

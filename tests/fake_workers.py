@@ -32,6 +32,13 @@ from tuitrain.workers.link import Link
 SPEC_HASH = "the run's spec"
 ENTRY = "tests.fake_workers:behave"
 LAYOUT_HASH = bytes(32)
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+print(flush=True)
+time.sleep(600)
+"""
 
 
 @dataclass
@@ -158,9 +165,12 @@ def behave(args: ChildArgs, link: Link) -> None:
         link.on("stop", lambda _: _for_ever())
     if do == "leave a process":
         left = subprocess.Popen(
-            [sys.executable, "-c", "import time; time.sleep(600)"],
+            [sys.executable, "-c", STUBBORN],
+            stdout=subprocess.PIPE,
             start_new_session=told.get("own session", False),
         )
+        assert left.stdout is not None
+        left.stdout.readline()
         (folder / "left.pid").write_text(str(left.pid))
     concluded: list[Any] = []
 

@@ -84,6 +84,14 @@ class Run:
     def pid(self) -> int:
         return int(self.read("runtime.json")["pid"])
 
+    def kill_with_guard(self) -> None:
+        """SIGKILL to the supervisor while nobody guards it."""
+        os.kill(self.pid, signal.SIGSTOP)  # or it would start another guard
+        for child in psutil.Process(self.pid).children():
+            if "tuitrain.supervisor.guard" in child.cmdline():
+                child.kill()
+        os.kill(self.pid, signal.SIGKILL)
+
     def summary(self) -> dict[str, Any]:
         return self.read("summary.json")
 

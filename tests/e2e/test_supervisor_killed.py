@@ -1,4 +1,4 @@
-"""SIGKILL of a supervisor: its workers die with it, the next command removes what is left."""
+"""SIGKILL of a supervisor: its workers die with it, its guard or the next command does the rest."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ def test_a_killed_run_is_swept_and_its_neighbour_does_not_notice(place: Place) -
     kept = neighbour.segments()
     os.kill(pids[1], signal.SIGSTOP)  # not even a stopped worker may stay
 
-    os.kill(victim.pid, signal.SIGKILL)
+    victim.kill_with_guard()
     eventually(lambda: all(gone(pid) for pid in [victim.pid, *pids]), "workers' end", 20.0)
 
+    listed = place.tuitrain("clean", "--dry-run").stdout.splitlines()
+    assert [line.split()[-1] for line in listed if " segment " in line] == victim.segments()
+    assert victim.segments()
     shown = place.tuitrain("ls")
     assert "removed what dead runs had left" in shown.stderr
     assert victim.segments() == []
@@ -48,10 +51,23 @@ def test_what_an_environment_prints_and_starts_stays_in_its_worker(place: Place)
     assert len(children) >= 4 + 4  # actor and evaluator
 
     os.kill(run.pid, signal.SIGKILL)
-    workers = [p for p in place.processes() if p.name() != "sleep"]
-    eventually(lambda: all(gone(p.pid) for p in workers), "workers' end", 20.0)
-    place.tuitrain("ls")
-    assert [pid for pid in children if not gone(pid)] == []
+    eventually(lambda: not list(place.processes()), "everybody's end", 20.0)
+    assert all(gone(pid) for pid in children)
+    assert not place.left()
+
+
+def test_what_leaves_group_and_session_and_heeds_no_signal_ends_too(place: Place) -> None:
+    run = place.launch_detached(env={"id": f"{THINGS}:Daemonic"})
+    path = run.path / "logs" / "a0.log"
+    pids = [int(line.split()[1]) for line in path.read_text().splitlines() if "daemon" in line]
+    assert len(pids) == 4
+    assert not any(gone(pid) for pid in pids)
+    assert all(os.getsid(pid) == pid for pid in pids)
+    os.kill(run.workers()["a0"]["pid"], signal.SIGSTOP)
+    os.kill(run.pid, signal.SIGKILL)
+    eventually(lambda: not list(place.processes()), "everybody's end", 20.0)
+    assert all(gone(pid) for pid in pids)
+    assert not place.left()
 
 
 @pytest.mark.parametrize("schedule", ["sequential", "async"])

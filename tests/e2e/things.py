@@ -79,6 +79,23 @@ class Noisy(Chain):
         self.child = subprocess.Popen(["sleep", "86400"])
 
 
+class Daemonic(Chain):
+    """Forks a process that leaves its group and session, heeds no signal and never ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+            while True:
+                time.sleep(86400)
+        while os.getsid(pid) != pid:
+            time.sleep(0.001)
+        print(f"daemon {pid}", flush=True)
+
+
 class Slow(Chain):
     """A ``Chain`` whose every step takes at least `step_s` seconds."""
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tuitrain.supervisor.house import RUN_ID_VARIABLE, kill_marked
+from tuitrain.supervisor.marks import RUN_ID_VARIABLE, kill_marked
 from tuitrain.supervisor.process import Exit, printable
 
 _TAIL_LINES = 20

@@ -158,7 +158,7 @@ def _run(
     from tuitrain.experiments.plan import PlanError, check_scales, grown, make_plan, unshared
     from tuitrain.experiments.running import Told, run_cells
     from tuitrain.experiments.store import Store
-    from tuitrain.supervisor.house import check_socket_path, root
+    from tuitrain.supervisor.runtime import check_socket_path, root
 
     plan = make_plan(config, overrides, schedules, grid, seeds, margin, alpha)
     check_scales(scales, plan.tasks)

@@ -51,7 +51,7 @@ def launch(
     from tuitrain.config.load import load_config
     from tuitrain.config.resolve import resolve
     from tuitrain.config.runs import create_run
-    from tuitrain.supervisor.house import check_socket_path, root
+    from tuitrain.supervisor.runtime import check_socket_path, root
 
     given = list(overrides or [])
     if schedule is not None:

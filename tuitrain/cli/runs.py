@@ -132,7 +132,7 @@ def clean(
     Every command does this for runs it knows to be dead. `clean` also removes segments of this
     user that belong to no run folder here and that no process has mapped. Run folders are kept.
     """
-    from tuitrain.supervisor.house import orphans, sweep
+    from tuitrain.supervisor.leftovers import orphans, sweep
 
     swept = sweep(dry_run=dry_run)
     lost = orphans(dry_run=dry_run)

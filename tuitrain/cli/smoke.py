@@ -173,7 +173,7 @@ def _end(process: subprocess.Popen[bytes], folder: RunFolder) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        from tuitrain.supervisor.house import sweep
+        from tuitrain.supervisor.leftovers import sweep
 
         sweep()
 

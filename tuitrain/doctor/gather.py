@@ -22,7 +22,7 @@ from tuitrain.config.schema import Config
 from tuitrain.doctor.cgroup import read_cgroup
 from tuitrain.doctor.facts import Clock, Machine, Package, Place, Space, Terminal
 from tuitrain.replay import segment
-from tuitrain.supervisor.house import HouseError, check_socket_path, root
+from tuitrain.supervisor.runtime import HouseError, check_socket_path, root
 from tuitrain.supervisor.surroundings import Login, look_at_login
 
 _ASKING_S = 2.0

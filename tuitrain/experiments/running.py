@@ -209,7 +209,7 @@ class _Crew:
             run.process.wait()
         self._running.clear()
         if alive:  # what a killed supervisor leaves
-            from tuitrain.supervisor.house import sweep
+            from tuitrain.supervisor.leftovers import sweep
 
             sweep()
 

@@ -53,7 +53,9 @@ class ControlServer:
         self._newest: bytes | None = None
 
     async def start(self, path: Path) -> None:
-        """Listen on `path`, mode 0600."""
+        """Listen on `path`, mode 0600, instead of where it has listened; clients stay."""
+        if self._server is not None:
+            self._server.close()
         self._server = await asyncio.start_unix_server(self._serve, str(path))
         os.chmod(path, 0o600)
 

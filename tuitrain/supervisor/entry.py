@@ -14,9 +14,10 @@ from tuitrain.config.problems import ConfigError
 from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.supervisor.console import Console
 from tuitrain.supervisor.ending import EXIT_CONFIG, EXIT_FAILED
-from tuitrain.supervisor.house import HouseError, sweep
+from tuitrain.supervisor.leftovers import sweep
 from tuitrain.supervisor.plan import Plan
 from tuitrain.supervisor.ready import ReadyPipe
+from tuitrain.supervisor.runtime import HouseError
 from tuitrain.supervisor.supervisor import Supervisor
 
 

@@ -23,8 +23,8 @@ from tuitrain.config.unattended import Command, HooksConfig
 from tuitrain.protocol import PolicyView, Snapshot
 from tuitrain.supervisor.hook_guard import Task
 from tuitrain.supervisor.hook_process import LATEST_S, HookProcess
-from tuitrain.supervisor.house import RUN_ID_VARIABLE
 from tuitrain.supervisor.journal import Journal
+from tuitrain.supervisor.marks import unmarked
 from tuitrain.supervisor.process import printable
 
 Kind = Literal["eval", "checkpoint", "end"]
@@ -60,7 +60,7 @@ class Hooks:
         self._log_path = logs / LOG_NAME
         self._journal = journal
         self._start_process = start
-        self._environment = {k: v for k, v in os.environ.items() if k != RUN_ID_VARIABLE}
+        self._environment = unmarked(os.environ)
         self._running: dict[Kind, HookProcess] = {}
         self._next: dict[Kind, tuple[Facts, int]] = {}
         self._troubled: dict[Kind, str] = {}

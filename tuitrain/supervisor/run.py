@@ -21,6 +21,7 @@ from tuitrain.supervisor.crew import Crew
 from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.failure import Failure
 from tuitrain.supervisor.journal import Journal
+from tuitrain.supervisor.keeper import Keeper
 from tuitrain.supervisor.snapshot import RunView, build_snapshot
 from tuitrain.supervisor.unattended import Unattended
 
@@ -31,6 +32,7 @@ class Run:
     Attributes:
         journal, crew, server, unattended: made when the run has claimed its house.
         failure: the first worker that failed.
+        keeper: looks after guard and house, from when they are there.
         hard: set when workers are to be killed without being asked.
         hurried: whether a person has asked twice for the end.
         over: set once the run has ended and its summary is written.
@@ -64,6 +66,7 @@ class Run:
         self.over = asyncio.Event()
         self.reason = ""
         self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self.keeper: Keeper | None = None
         self._seq = 0
 
     def request_end(self, end: End) -> None:

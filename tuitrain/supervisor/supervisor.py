@@ -27,7 +27,6 @@ from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
 from tuitrain.protocol import Hello, RecordLine, Reply, Request
 from tuitrain.replay import segment
-from tuitrain.supervisor import house as houses
 from tuitrain.supervisor.console import Console
 from tuitrain.supervisor.control import ControlServer
 from tuitrain.supervisor.crew import Crew
@@ -36,6 +35,8 @@ from tuitrain.supervisor.failure import Failure
 from tuitrain.supervisor.folder_lock import sole_supervisor
 from tuitrain.supervisor.house import House
 from tuitrain.supervisor.journal import Journal
+from tuitrain.supervisor.keeper import Keeper
+from tuitrain.supervisor.marks import kill_marked, marks
 from tuitrain.supervisor.plan import Held, Plan, TrainingPlan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.requests import Requests
@@ -159,6 +160,8 @@ class Supervisor(Run):
                 end = await self._clean_up(end)
             finally:
                 ticker.cancel()
+                if self.keeper is not None:
+                    self.keeper.dismiss_guard()
                 self.journal.close()
                 self.ready.close()
         return EXIT_CODES[end.state]
@@ -170,12 +173,11 @@ class Supervisor(Run):
         self.folder.write_runtime(
             run_id=self.run_id, pid=os.getpid(), socket_path=str(self.house.socket_path)
         )
+        self.keeper = Keeper(self, self.house)
         # The tracker must not carry the run's mark, or a clean-up by mark would kill it.
         resource_tracker.ensure_running()
         threads = str(self.config.run.threads_per_process)
-        os.environ.update(
-            {houses.RUN_ID_VARIABLE: self.run_id, **dict.fromkeys(THREAD_VARIABLES, threads)}
-        )
+        os.environ.update({**marks(self.run_id), **dict.fromkeys(THREAD_VARIABLES, threads)})
         # Bound threads would all be bound to the same core: one of each worker.
         os.environ["OMP_PROC_BIND"] = "false"
         self.tell(f"run {self.folder.name} starts, schedule {self.config.run.schedule}")
@@ -375,6 +377,8 @@ class Supervisor(Run):
         # Waiting replies are put into their queues by tasks that have just been woken.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+        if self.keeper is not None:
+            await self.keeper.close()
         await self.server.close()
         self.ready.failed(end.reason)
         if self.console is not None:
@@ -382,7 +386,7 @@ class Supervisor(Run):
         return end
 
     def _kill_marked(self) -> None:
-        killed = houses.kill_marked(self.run_id)
+        killed = kill_marked(self.run_id)
         if killed:
             self.journal.event(
                 f"killed {len(killed)} processes that workers had left behind",

@@ -17,6 +17,7 @@ TICK_S = 0.25
 SNAPSHOT_S = 0.5
 SYSTEM_RECORD_S = 5.0
 PROGRESS_LINE_S = 5.0
+KEEPER_S = 2.0
 GAP_S = 2.0
 """A tick this late means that the supervisor itself was stopped or starved."""
 
@@ -57,6 +58,8 @@ class Watch:
         if self._is_due("snapshot", now, SNAPSHOT_S):
             run.crew.measure()
             run.publish_snapshot()
+        if run.keeper is not None and self._is_due("keeper", now, KEEPER_S, at_once=False):
+            run.keeper.look()
         if run.view.state != "running":
             self._standstill.judge(now, [])
             return

@@ -269,8 +269,7 @@ def test_a_command_that_was_not_carried_out_has_exit_code_1(tmp_path: Path) -> N
 
 def test_the_next_command_removes_what_a_killed_supervisor_left(live: Started) -> None:
     run_id = live.told[-1]["run_id"]
-    live.process.kill()
-    live.process.communicate()
+    live.kill_with_guard()
     dry = call("clean", "--dry-run").output
     assert f"would remove segment tuitrain-{run_id}-fake" in dry
     assert segment.list_names(f"tuitrain-{run_id}-")

@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from tuitrain.supervisor import runtime
+
 
 @pytest.fixture(autouse=True)
-def runtime_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def runtime_dir(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "tuitrain"  # not made yet
+    monkeypatch.setattr(runtime, "_places", lambda: (elsewhere,))
     path = tmp_path_factory.mktemp("rt")
     environment = dict(os.environ)
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}

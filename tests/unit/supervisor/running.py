@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,11 +16,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.fake_workers import FakePlan, fake_config, fake_folder
 from tuitrain.config.runs import RunFolder
 from tuitrain.protocol import EventLine, Reply, Request
 from tuitrain.replay import segment
 from tuitrain.supervisor import house as houses
+from tuitrain.supervisor import marks, runtime
 from tuitrain.supervisor.plan import Plan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.supervisor import Supervisor
@@ -124,11 +128,11 @@ class Run:
         """▣ No process, segment, socket or lock file."""
         run_id = self.supervisor.run_id
         assert segment.list_names(f"tuitrain-{run_id}-") == []
-        assert not (houses.root() / run_id).exists()
+        assert not (runtime.root() / run_id).exists()
         assert houses.tenants() == []
         for name, worker in self.supervisor.crew.workers.items():
             assert worker.process.exit is not None, f"{name} was not reaped"
-        assert houses.kill_marked(run_id, dry_run=True) == []
+        assert marks.kill_marked(run_id, dry_run=True) == []
 
 
 @asynccontextmanager
@@ -170,6 +174,16 @@ def gone(pid: int) -> bool:
     return False
 
 
+def guard_of(supervisor_pid: int) -> int:
+    """Pid of the process that guards a supervisor."""
+    (guard,) = [
+        child.pid
+        for child in psutil.Process(supervisor_pid).children()
+        if "tuitrain.supervisor.guard" in child.cmdline()
+    ]
+    return guard
+
+
 class Started:
     """A supervisor process that has told whether its run is up."""
 
@@ -191,6 +205,17 @@ class Started:
     @property
     def up(self) -> bool:
         return bool(self.told) and self.told[-1]["event"] == "ready"
+
+    def guard(self) -> int:
+        """Pid of the process that guards this supervisor."""
+        return guard_of(self.process.pid)
+
+    def kill_with_guard(self) -> None:
+        """SIGKILL to the supervisor while nobody guards it."""
+        os.kill(self.process.pid, signal.SIGSTOP)  # or it would start another
+        os.kill(self.guard(), signal.SIGKILL)
+        self.process.kill()
+        self.process.communicate()
 
     def end(self) -> tuple[int, list[dict[str, Any]], str]:
         out, err = self.process.communicate(timeout=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tests.fake_workers import fake_config, fake_folder
 from tests.unit.supervisor.running import Started, gone
 from tuitrain.replay import segment
 from tuitrain.supervisor import house as houses
+from tuitrain.supervisor import leftovers, marks, runtime
 
 WORK = {"do": "work"}
 Start = Callable[..., "Started"]
@@ -35,14 +37,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
         if item.process.poll() is None:
             item.process.kill()
         item.process.communicate()
-    houses.sweep()
+    leftovers.sweep()
 
 
 def nothing_left(run_id: str) -> bool:
     return (
         segment.list_names(f"tuitrain-{run_id}-") == []
-        and not (houses.root() / run_id).exists()
-        and houses.kill_marked(run_id, dry_run=True) == []
+        and not (runtime.root() / run_id).exists()
+        and marks.kill_marked(run_id, dry_run=True) == []
     )
 
 
@@ -93,7 +95,25 @@ def test_a_failure_has_exit_code_3_and_is_told_to_the_starter(start: Start) -> N
     assert any("in behave" in (x.get("data", {}).get("traceback") or "") for x in lines)
 
 
-def test_what_a_sigkilled_supervisor_leaves_dies_or_is_swept(start: Start) -> None:
+@pytest.mark.parametrize("own_session", [False, True])
+def test_a_killed_supervisors_guard_leaves_nothing(start: Start, own_session: bool) -> None:
+    """Neither workers, one of them stopped, nor what their environments have started and left."""
+    child = {"do": "leave a process", "own session": own_session}
+    run = start({"learner": WORK, "a0": child})
+    assert run.up
+    run_id = run.told[-1]["run_id"]
+    left = int((run.folder.path / "left.pid").read_text())
+    workers = [pid for pid in marks.kill_marked(run_id, dry_run=True) if pid != left]
+    assert len(workers) == 2
+    guard = run.guard()
+    os.kill(workers[0], signal.SIGSTOP)
+    run.process.kill()
+    run.process.communicate()
+    assert all(gone(pid) for pid in [*workers, left, guard])
+    assert nothing_left(run_id)
+
+
+def test_without_its_guard_the_next_command_removes_what_is_left(start: Start) -> None:
     workers = {"learner": WORK, "a0": {"do": "leave a process", "own session": True}}
     run = start(workers)
     assert run.up
@@ -101,16 +121,43 @@ def test_what_a_sigkilled_supervisor_leaves_dies_or_is_swept(start: Start) -> No
     left = int((run.folder.path / "left.pid").read_text())
     (status,) = [t for t in houses.tenants() if t.run_id == run_id]
     assert status.pid == run.process.pid
-    workers_pids = [pid for pid in houses.kill_marked(run_id, dry_run=True) if pid != left]
+    workers_pids = [pid for pid in marks.kill_marked(run_id, dry_run=True) if pid != left]
     assert len(workers_pids) == 2
-    run.process.kill()
-    run.process.communicate()
+    run.kill_with_guard()
     assert all(gone(pid) for pid in workers_pids)  # by PDEATHSIG and lifeline, without any sweep
-    swept = houses.sweep()
+    swept = leftovers.sweep()
     assert swept.run_ids == [run_id]
     assert left in swept.pids
     assert gone(left)
     assert nothing_left(run_id)
+
+
+def test_a_guard_that_is_killed_is_replaced(start: Start) -> None:
+    run = start({"learner": WORK, "a0": {"do": "leave a process", "own session": True}})
+    assert run.up
+    first = run.guard()
+    os.kill(first, signal.SIGKILL)
+    assert run.process.stdout is not None
+    for line in run.process.stdout:
+        if "guard was killed" in json.loads(line).get("text", ""):
+            break
+    left = int((run.folder.path / "left.pid").read_text())
+    second = run.guard()
+    assert second != first
+    run.process.kill()
+    run.process.communicate()
+    assert gone(left)
+    assert gone(second)
+    assert nothing_left(run.told[-1]["run_id"])
+
+
+def test_the_guard_does_not_outlive_a_run_that_ends_by_itself(start: Start) -> None:
+    run = start({"learner": WORK})
+    assert run.up
+    guard = run.guard()
+    run.process.send_signal(signal.SIGTERM)
+    assert run.end()[0] == 0
+    assert gone(guard)
 
 
 def test_a_run_cannot_be_started_twice(start: Start) -> None:

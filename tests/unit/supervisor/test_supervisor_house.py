@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +20,12 @@ from tests.unit.supervisor.running import running
 from tuitrain.config.runs import new_run_id
 from tuitrain.replay import segment
 from tuitrain.supervisor import house as houses
-from tuitrain.supervisor.house import AlreadyRunning, House, HouseError
+from tuitrain.supervisor import leftovers, marks, runtime
+from tuitrain.supervisor.house import AlreadyRunning, House
+from tuitrain.supervisor.runtime import HouseError
 from tuitrain.supervisor.supervisor import Supervisor
 
+PLACES = runtime._places
 RUN_ID = new_run_id()  # segments are global: other tests run at the same time
 LAYOUT_HASH = bytes(32)
 
@@ -80,30 +85,30 @@ def dies(pid: int, within_s: float = 20.0) -> bool:
 def test_a_sigkilled_owner_is_dead_at_once_and_everything_it_left_is_swept() -> None:
     owner, child = start_owner(RUN_ID)
     assert [t.run_id for t in houses.tenants()] == [RUN_ID]
-    assert not houses.sweep()
+    assert not leftovers.sweep()
     assert alive(child)
     kill(owner)
     assert houses.tenants() == []
 
-    looked = houses.sweep(dry_run=True)
+    looked = leftovers.sweep(dry_run=True)
     assert looked.run_ids == [RUN_ID]
     assert segment.list_names(f"tuitrain-{RUN_ID}-")
 
-    swept = houses.sweep()
+    swept = leftovers.sweep()
     assert swept.segments == [f"tuitrain-{RUN_ID}-replay0"]
     assert swept.pids == [child]
     assert {Path(f).name for f in swept.files} == {"alive", "lock", "run.json", "sock"}
     assert segment.list_names(f"tuitrain-{RUN_ID}-") == []
-    assert not (houses.root() / RUN_ID).exists()
+    assert not (runtime.root() / RUN_ID).exists()
     assert dies(child)
-    assert not houses.sweep()
+    assert not leftovers.sweep()
 
 
 def test_a_living_run_is_neither_swept_nor_claimed_again() -> None:
     house = House.claim(RUN_ID, Path("/tmp"), "run-0001")
     made = segment.create(f"tuitrain-{RUN_ID}-replay0", 4096, LAYOUT_HASH)
     try:
-        assert not houses.sweep()
+        assert not leftovers.sweep()
         with pytest.raises(AlreadyRunning, match="run-0001"):
             House.claim(RUN_ID, Path("/tmp"), "run-0001")
         assert house.path.exists()
@@ -139,13 +144,13 @@ async def test_a_dead_session_is_not_swept_while_its_run_lives_with_another_dire
         await run.up()
         with monkeypatch.context() as elsewhere:
             elsewhere.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("before")))
-            left = houses.root() / run.supervisor.run_id
+            left = runtime.root() / run.supervisor.run_id
             left.mkdir()
             (left / "run.json").write_text(json.dumps({"run_dir": str(run.folder.path)}))
-            assert not houses.sweep()
+            assert not leftovers.sweep()
         assert (await run.ask("stop")).ok
         assert await run.end() == 0
-        assert houses._lives_elsewhere(left) is False
+        assert leftovers._lives_elsewhere(left) is False
 
 
 def test_claiming_after_a_sigkill_removes_what_was_left() -> None:
@@ -168,39 +173,39 @@ def test_a_reused_pid_does_not_make_a_dead_run_live(runtime_dir: Path) -> None:
         run_json.read_text().replace(f'"pid": {owner.pid}', f'"pid": {os.getpid()}')
     )
     assert houses.tenants() == []
-    assert houses.sweep().run_ids == [RUN_ID]
+    assert leftovers.sweep().run_ids == [RUN_ID]
 
 
 def test_segments_without_a_house_are_left_to_clean_which_asks_who_maps_them() -> None:
     made = segment.create("tuitrain-fedc4321-replay0", 4096, LAYOUT_HASH)
     try:
-        assert not houses.sweep()
-        assert "tuitrain-fedc4321-replay0" not in houses.orphans(dry_run=True)  # mapped here
+        assert not leftovers.sweep()
+        assert "tuitrain-fedc4321-replay0" not in leftovers.orphans(dry_run=True)  # mapped here
     finally:
         made.close()
-    assert "tuitrain-fedc4321-replay0" in houses.orphans(dry_run=True)
+    assert "tuitrain-fedc4321-replay0" in leftovers.orphans(dry_run=True)
     segment.unlink("tuitrain-fedc4321-replay0")
 
 
 def test_a_symbolic_link_is_refused(runtime_dir: Path, tmp_path: Path) -> None:
     (runtime_dir / "tuitrain").symlink_to(tmp_path)
     with pytest.raises(HouseError, match="symbolic link"):
-        houses.root()
+        runtime.root()
 
 
 def test_a_folder_open_to_others_is_refused(runtime_dir: Path) -> None:
     (runtime_dir / "tuitrain").mkdir(mode=0o755)
     with pytest.raises(HouseError, match="chmod 700"):
-        houses.root()
+        runtime.root()
 
 
 def test_a_folder_of_another_user_is_refused(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    houses.root()
+    runtime.root()
     monkeypatch.setattr(os, "getuid", lambda: 4321)
     with pytest.raises(HouseError, match="belongs to user"):
-        houses.check_private(runtime_dir / "tuitrain")
+        runtime.check_private(runtime_dir / "tuitrain")
 
 
 def test_a_socket_path_too_long_for_the_kernel_is_refused(
@@ -215,8 +220,105 @@ def test_a_socket_path_too_long_for_the_kernel_is_refused(
 
 
 def test_an_unusable_xdg_folder_falls_back_to_tmp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_places", PLACES)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere/at/all")
-    assert houses.root() == Path(f"/tmp/tuitrain-{os.getuid()}")
+    assert runtime.root() == Path(f"/tmp/tuitrain-{os.getuid()}")
+    assert runtime.roots()[0] == runtime.root()
+
+
+def test_runs_are_found_and_swept_in_every_runtime_directory_of_this_user(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a logout and a login: the run is in the fallback, the variable is set again."""
+    fallback = runtime._places()[-1]
+    with monkeypatch.context() as before:
+        before.setenv("XDG_RUNTIME_DIR", str(fallback.parent))
+        owner, child = start_owner(RUN_ID)
+    assert runtime.root() == runtime_dir / "tuitrain"
+    assert runtime.roots() == [runtime_dir / "tuitrain", fallback]
+    (found,) = houses.tenants()
+    assert found.socket_path == str(fallback / RUN_ID / "sock")
+    kill(owner)
+    assert leftovers.sweep().pids == [child]
+    assert not (fallback / RUN_ID).exists()
+    assert dies(child)
+
+
+@pytest.mark.parametrize("how", ["open to others", "a link", "of another user"])
+def test_a_runtime_directory_that_is_not_private_is_not_looked_into(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fallback = runtime._places()[-1]
+    fallback.mkdir(0o700)
+    house = House.claim(RUN_ID, tmp_path, "run-0001")
+    planted = fallback / "0123abcd"
+    planted.mkdir(0o700)
+    assert runtime.roots()[1:] == [fallback]
+    if how == "open to others":
+        fallback.chmod(0o755)
+    elif how == "a link":
+        fallback.rename(tmp_path / "theirs")
+        fallback.symlink_to(tmp_path / "theirs")
+    else:
+        real = os.lstat
+
+        def lstat(path: Any) -> os.stat_result:
+            status = real(path)
+            if Path(path) != fallback:
+                return status
+            return os.stat_result((*status[:4], os.getuid() + 1, *status[5:]))
+
+        monkeypatch.setattr(os, "lstat", lstat)
+    assert fallback not in runtime.roots()
+    assert not leftovers.sweep()
+    assert [t.run_id for t in houses.tenants()] == [RUN_ID]
+    house.release()
+
+
+def test_what_a_run_keeps_is_for_its_user_alone() -> None:
+    mask = os.umask(0)
+    try:
+        house = House.claim(RUN_ID, Path("/tmp"), "run-0001")
+    finally:
+        os.umask(mask)
+    assert house.path.stat().st_mode & 0o777 == 0o700
+    assert house.path.parent.stat().st_mode & 0o777 == 0o700
+    assert (house.path / "alive").stat().st_mode & 0o777 == 0o600
+    house.release()
+
+
+def test_a_house_that_is_gone_is_released_without_a_word(runtime_dir: Path) -> None:
+    house = House.claim(RUN_ID, Path("/tmp"), "run-0001")
+    shutil.rmtree(runtime_dir)
+    house.release()
+    house.release()
+
+
+def test_half_a_house_of_a_living_supervisor_is_not_swept(
+    runtime_dir: Path, tmp_path: Path
+) -> None:
+    """Its `alive` and `run.json` are gone already: only the processes tell that the run lives."""
+    owner = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    half = runtime.root() / RUN_ID
+    half.mkdir(0o700)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", "input()"],
+        stdin=subprocess.PIPE,
+        env={**os.environ, **marks.marks(RUN_ID)}
+        | {marks.SUPERVISOR_VARIABLE: f"{owner.pid}:{marks._birth(owner.pid)}:{RUN_ID}"},
+    )
+    try:
+        assert marks.is_supervised(RUN_ID)
+        assert not leftovers.sweep()
+        assert worker.poll() is None
+        owner.kill()
+        owner.wait()
+        assert leftovers.sweep().pids == [worker.pid]
+        assert worker.wait() == -signal.SIGKILL
+    finally:
+        for process in (owner, worker):
+            process.kill()
+            process.communicate()
 
 
 @pytest.mark.parametrize("run_id", ["", "../../etc", "0123ABCD", "0123abcde"])
@@ -230,10 +332,10 @@ def test_kill_marked_spares_everyone_else() -> None:
     marked = subprocess.Popen(
         [sys.executable, "-c", "input()"],
         stdin=subprocess.PIPE,
-        env={**os.environ, houses.RUN_ID_VARIABLE: RUN_ID},
+        env={**os.environ, marks.RUN_ID_VARIABLE: RUN_ID},
     )
     try:
-        assert houses.kill_marked(RUN_ID) == [marked.pid]
+        assert marks.kill_marked(RUN_ID) == [marked.pid]
         assert marked.wait() == -signal.SIGKILL
         assert other.poll() is None
     finally:

@@ -1,0 +1,87 @@
+"""Looks after what stands around a run and can be lost without the run noticing.
+
+Its house (socket and runtime folder) vanishes at a logout: then the run gets another one, listens
+there, and says so. Its guard may be killed: then there is another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from tuitrain.supervisor.guard import Guard
+from tuitrain.supervisor.house import House
+from tuitrain.supervisor.marks import supervisor_mark
+from tuitrain.supervisor.runtime import HouseError
+
+if TYPE_CHECKING:
+    from tuitrain.supervisor.run import Run
+
+
+class Keeper:
+    """Of one run, from its start until `close`.
+
+    Raises:
+        OSError: the guard could not be started.
+    """
+
+    def __init__(self, run: Run, house: House) -> None:
+        self._run = run
+        self._house = house
+        self._guard = Guard(supervisor_mark(run.run_id))
+        self._moving: asyncio.Task[None] | None = None
+        self._trouble = ""
+
+    def look(self) -> None:
+        """Every few seconds: put in order what is not."""
+        if self._moving is not None and not self._moving.done():
+            return
+        if not self._house.stands():
+            self._moving = asyncio.ensure_future(self._move())
+        try:
+            if self._guard.ensure():
+                self._run.journal.event(
+                    "the run's guard was killed and started again; it ends what is left if this "
+                    "supervisor is killed",
+                    level="warning",
+                )
+        except OSError as error:
+            self._tell_once(f"no guard can be started: {error}")
+
+    async def _move(self) -> None:
+        run, house = self._run, self._house
+        lost = house.path
+        try:
+            house.claim_again()
+            await run.server.start(house.socket_path)
+            run.folder.write_runtime(
+                run_id=run.run_id, pid=os.getpid(), socket_path=str(house.socket_path)
+            )
+        except (HouseError, OSError) as error:
+            self._tell_once(
+                f"the runtime folder {lost} is gone and there is no other: {error}; training goes "
+                "on, but no command reaches it until there is one"
+            )
+            return
+        self._trouble = ""
+        run.journal.event(
+            f"the runtime folder {lost} was removed (a logout does that): the run listens on "
+            f"{house.socket_path} now; training has not been touched",
+            level="warning",
+        )
+
+    def _tell_once(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._run.journal.event(trouble, level="warning")
+
+    async def close(self) -> None:
+        """The run has ended and left nothing: no guard is needed. May be called twice."""
+        self.dismiss_guard()
+        if self._moving is not None:
+            await asyncio.wait({self._moving})
+
+    def dismiss_guard(self) -> None:
+        """For when nobody can wait. May be called twice."""
+        self._guard.dismiss()

@@ -1,0 +1,133 @@
+"""Private folders in which runs keep what must vanish with them, and who lives there.
+
+A user has up to three runtime directories: `$XDG_RUNTIME_DIR/tuitrain`, the same of
+`/run/user/UID` and `/tmp/tuitrain-UID`. A run is in the one that could be had when it started, or
+when it last lost the one before (logind removes `/run/user/UID` at the last logout). So whoever
+looks for runs looks into all of them, and trusts only what no other user can have prepared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+MAX_SOCKET_PATH_BYTES = 107
+"""`sockaddr_un.sun_path` less its final zero (Linux)."""
+
+RUN_ID = re.compile(r"^[0-9a-f]{8}$")
+
+
+class HouseError(RuntimeError):
+    """The runtime directory cannot be used; the message says why and what to do."""
+
+
+def root() -> Path:
+    """The runtime directory for what this process starts, made if need be.
+
+    Raises:
+        HouseError: it is a symbolic link, belongs to someone else or is open to others.
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    if base and os.path.isdir(base) and os.access(base, os.W_OK | os.X_OK):
+        path = Path(base) / "tuitrain"
+    else:
+        path = _places()[-1]
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    check_private(path)
+    return path
+
+
+def roots() -> list[Path]:
+    """Every runtime directory of this user that there is, `root()` first.
+
+    Raises:
+        HouseError: `root()` cannot be used. Others that are not private are left out.
+    """
+    found = [root()]
+    for path in _places():
+        with contextlib.suppress(OSError, HouseError):
+            check_private(path)
+            if not any(os.path.samefile(path, other) for other in found):
+                found.append(path)
+    return found
+
+
+def check_private(path: Path) -> None:
+    """Refuse a folder that another user could have prepared or could look into.
+
+    Raises:
+        HouseError: not a folder, a symbolic link, another owner, or mode not 0700.
+    """
+    status = os.lstat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        what = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a folder"
+        raise HouseError(f"{path} is {what}; remove it, tuitrain needs a private folder there")
+    if status.st_uid != os.getuid():
+        raise HouseError(
+            f"{path} belongs to user {status.st_uid}, not to you ({os.getuid()}); "
+            "set XDG_RUNTIME_DIR to a private folder of yours"
+        )
+    if status.st_mode & 0o077:
+        raise HouseError(f"{path} is open to other users; run `chmod 700 {path}`")
+
+
+def check_socket_path(path: Path) -> None:
+    """Raise ``HouseError`` if the kernel would refuse this path for a unix socket."""
+    length = len(os.fsencode(path))
+    if length > MAX_SOCKET_PATH_BYTES:
+        raise HouseError(
+            f"the socket path {path} has {length} bytes, more than the {MAX_SOCKET_PATH_BYTES} "
+            "a unix socket may have; set XDG_RUNTIME_DIR to a shorter private folder"
+        )
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a supervisor holds the flock of this run folder."""
+    try:
+        fd = os.open(path / "alive", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return True
+        raise
+    finally:
+        os.close(fd)
+    return False
+
+
+def run_folders(base: Path) -> list[Path]:
+    """The folders of runs in one runtime directory, of the living and the dead."""
+    with os.scandir(base) as entries:
+        return sorted(
+            Path(entry.path)
+            for entry in entries
+            if RUN_ID.match(entry.name) and entry.is_dir(follow_symlinks=False)
+        )
+
+
+@contextlib.contextmanager
+def root_lock(base: Path) -> Iterator[None]:
+    """One claim, release or sweep at a time: a folder being made is not yet alive."""
+    fd = os.open(base / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _places() -> tuple[Path, ...]:
+    """Where a runtime directory can be whatever this process's environment says; the last can
+    always be made."""
+    uid = os.getuid()
+    return Path(f"/run/user/{uid}/tuitrain"), Path(f"/tmp/tuitrain-{uid}")

@@ -74,3 +74,24 @@ def test_who_has_taken_the_signal_for_stacks_is_killed_without(place: Place) -> 
     tables = unruly("replace_every_handler_and_sleep", phase_deadline_s={"env step": 1.5})
     _, event = failed(place, **tables)
     assert 'hung in "env step" for 1.5 s: no stacks could be had' in event["text"]
+
+
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [
+        ("stop_holding_a_lock", "it is stopped (by SIGSTOP or the like)"),
+        ("hang_holding_a_lock", "in sleep_for_ever"),
+    ],
+)
+def test_who_holds_a_lock_for_ever_is_the_cause_and_not_those_who_waited(
+    place: Place, what: str, where: str
+) -> None:
+    # Only the lock's deadline is near: the holder is found by the complaints of others.
+    run, event = failed(place, **unruly(what, lock_deadline_s=1.0))
+    assert event["source"] == "a0"
+    assert ", holding a lock for which " in event["text"]
+    assert event["text"].endswith(where)
+    assert "hung" in run.summary()["reason"]
+    for other in (e for e in run.events() if "LockTimeout" in e["text"]):
+        assert ", held up by a0: LockTimeout: lock 'limiter'" in other["text"]
+    assert not any("did not stop" in e["text"] for e in run.events())

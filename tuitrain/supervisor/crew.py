@@ -20,13 +20,13 @@ from typing import Any
 import psutil
 
 from tuitrain.config.schema import Config
-from tuitrain.metrics.phases import Stay
 from tuitrain.schedules import RoleSpec
 from tuitrain.supervisor.commands import Commands, Kind, Outcome, weights_held
 from tuitrain.supervisor.failure import Failure
 from tuitrain.supervisor.hang import Hang
 from tuitrain.supervisor.journal import Journal
-from tuitrain.supervisor.liveness import SILENCE_S, Liveness
+from tuitrain.supervisor.judge import Judge
+from tuitrain.supervisor.liveness import Liveness
 from tuitrain.supervisor.process import Exit, WorkerProcess
 from tuitrain.supervisor.snapshot import WorkerView
 from tuitrain.workers import messages
@@ -56,7 +56,9 @@ class Worker:
     reported: bool = False
     finished: dict[str, Any] | None = None
     hang: Hang | None = None
-    """It is beyond a deadline, and where it stands is being found out."""
+    """It is given up, and where it stands is being found out."""
+    held_up_by: Worker | None = None
+    """It has died of waiting for what this one holds."""
     killed: bool = False
     """The supervisor has killed it, so its end is no surprise."""
 
@@ -90,8 +92,6 @@ class Crew:
     ) -> None:
         self.workers: dict[str, Worker] = {}
         self.stopping = False
-        self.where: Callable[[str, int], Stay | None] = lambda role, index: None
-        """Where a worker stands: ``Held.stay``, once there is shared memory."""
         self.config = config
         self._log_dir = log_dir
         self._commands = commands
@@ -101,6 +101,7 @@ class Crew:
         self._on_finished = on_finished
         self._on_record = on_record
         self._clock = clock
+        self.judged_by = Judge(journal, self._report)
         self._lifelines: list[Connection] = []
         self._ready_waits: list[tuple[set[str], asyncio.Future[None]]] = []
 
@@ -236,6 +237,7 @@ class Crew:
                 self._commands.on_ack(worker.name, message)
             case messages.Failed():
                 worker.failed = message
+                self.judged_by.blame(worker, message.blames_pid, self.alive(), now)
                 # Its exit is reported together with this if it comes soon, and it should.
                 asyncio.get_running_loop().call_later(LAST_WORDS_S, self._last_words, worker)
             case messages.Finished():
@@ -268,9 +270,11 @@ class Crew:
 
     def _report(self, worker: Worker, how: str, exit_code: int | None = None) -> None:
         """Tell of a failure, once per worker."""
-        if worker.reported:
+        if worker.reported or self.judged_by.puts_off(worker, how, exit_code):
             return
         worker.reported = True
+        if worker.held_up_by is not None:
+            how += f", held up by {worker.held_up_by.name}"
         failed = worker.failed
         failure = Failure(
             worker=worker.name,
@@ -316,34 +320,7 @@ class Crew:
 
     def judge(self, now: float) -> None:
         """Report whoever is beyond its deadlines, and notice exits that no watcher tells."""
-        for worker in self.alive():
-            worker.process.check()
-            worker.life.on_stay(now, self.where(worker.spec.role, worker.spec.index))
-            if worker.hang is not None:
-                self._give_up(worker, worker.hang, now)
-            elif not (worker.reported or worker.killed or self.stopping):
-                self._judge(worker, now)
-
-    def _judge(self, worker: Worker, now: float) -> None:
-        life = worker.life
-        if life.judge(now) != "ok":
-            assert worker.process.pid is not None
-            worker.hang = Hang(worker.process.pid, worker.process.log_path, life.why(now), now)
-        elif life.falls_silent():
-            self._journal.event(
-                f"has not been heard for {SILENCE_S:g} s, though it is at work",
-                level="warning",
-                source=worker.name,
-            )
-
-    def _give_up(self, worker: Worker, hang: Hang, now: float) -> None:
-        """Kill a hung worker, once it is known where it hangs."""
-        if not hang.over(now):
-            return
-        self._report(worker, hang.how())
-        # It cannot be asked to stop; others might wait for what it holds.
-        worker.killed = True
-        worker.process.kill()
+        self.judged_by.judge(self.alive(), now, stopping=self.stopping)
 
     def renew(self, now: float) -> None:
         """Forget time that the supervisor itself was away."""

@@ -211,7 +211,7 @@ class Supervisor(Run):
             self.tell(f"resumes at {self.view.base_steps:,} environment steps")
         self.ready.progress("reserving shared memory")
         self._held = self.plan.create_stores(blueprint)
-        self.crew.where = self._held.stay
+        self.crew.judged_by.where = self._held.stay
         self._warn(shm_warnings(segment.total_bytes(), segment.free_bytes()))
         self.ready.progress("starting workers")
         specs = self.plan.roles(self.config)

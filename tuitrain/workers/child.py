@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from tuitrain.config.schema import Config
+from tuitrain.replay.lock import LockTimeout
 from tuitrain.workers import messages, stacks
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.link import Link, StopRequested
@@ -174,6 +175,7 @@ def _report_failure(control: Connection, error: BaseException) -> None:
             error_type=type(error).__name__,
             message=_encodable(words[: MAX_MESSAGE_CHARS // part]),
             traceback="" if refused else _encodable(text[-MAX_TRACEBACK_CHARS // part :]),
+            blames_pid=error.holder_pid if isinstance(error, LockTimeout) else None,
         )
         with suppress(OSError, ValueError):
             control.send_bytes(messages.encode(failed))

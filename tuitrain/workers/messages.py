@@ -77,12 +77,17 @@ class Ack(_Message):
 
 
 class Failed(_Message):
-    """The last words of a worker that ends by an exception."""
+    """The last words of a worker that ends by an exception.
+
+    Attributes:
+        blames_pid: the process that held a lock for which this worker has waited too long.
+    """
 
     kind: Literal["failed"] = "failed"
     error_type: str
     message: str
     traceback: str
+    blames_pid: int | None = None
 
 
 class Finished(_Message):

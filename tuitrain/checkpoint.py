@@ -31,7 +31,7 @@ from tuitrain.checkpoint_files import (
     write_durably,
 )
 
-__all__ = ["CheckpointError", "load", "newest", "save", "save_part"]
+__all__ = ["CheckpointError", "load", "newest", "save", "save_part", "write"]
 
 _COMMENT = b"sha256="
 _DIGEST_CHARS = 64
@@ -69,6 +69,15 @@ def save(folder: Path, payload: dict[str, Any], name: str, keep: int) -> Path:
     write_durably(path, _pack(payload))
     prune(folder, path, keep)
     return path
+
+
+def write(path: Path, payload: dict[str, Any]) -> None:
+    """Write one file as ``save`` does, under any name; nothing is removed for it.
+
+    Raises:
+        CheckpointError: as ``save`` does.
+    """
+    write_durably(path, _pack(payload))
 
 
 def save_part(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import ENVS, FOREVER, Place, Run, eventually, gone
+from tests.e2e.test_commands import published_hash
 from tuitrain.checkpoint_files import checkpoints
 from tuitrain.experiments.curves import read_curves
 from tuitrain.metrics.rewind import surviving
@@ -106,3 +108,40 @@ def test_of_two_resumes_at_once_one_is_refused_and_loses_nothing(place: Place) -
     assert f"total_steps = {wanted}" in (run.path / "config.toml").read_text()
     assert not (run.path / "config.before.toml").exists()
     place.tuitrain("stop")
+
+
+def test_a_run_begins_with_the_weights_of_another(place: Place) -> None:
+    first = place.launch_detached()
+    first.learned(50)
+    place.tuitrain("stop")
+    source = Path(first.summary()["last_checkpoint"])
+    # nothing is learned in so long a warm-up, so the weights can be compared
+    config = place.config(
+        run={"total_steps": FOREVER, "checkpoint_every_steps": 2_000},
+        replay={"learning_starts": 100_000, "capacity": 200_000},
+    )
+    place.tuitrain("launch", config, "-d", "--init-from", first.name)
+    run = place.runs()[-1]
+    held = run.ask("resync").result["answers"]["learner"]["default"]
+    assert held["sha256"] == published_hash(source)
+    assert run.snapshot()["policies"][0]["updates"] == 0
+    assert f'init_from = "{source}"' in (run.path / "config.toml").read_text()
+    made_with = run.read("provenance.json")["init_from"]
+    assert made_with["path"] == str(source)
+    assert made_with["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert any(f"begins with the weights in {source}" in e["text"] for e in run.events())
+    # by steps: the clock asks for one only after three minutes
+    eventually(lambda: checkpoints(run.path / "checkpoints"), "a checkpoint by steps")
+    place.tuitrain("stop")
+
+    done = place.tuitrain(
+        "launch",
+        place.config(env={"id": f"{ENVS}:Catch"}),
+        "--headless",
+        "--init-from",
+        source,
+        code=3,
+    )
+    assert "was made with another environment than this run has" in done.stdout
+    assert "actors" not in done.stdout.split("could not start")[0], "before workers are started"
+    assert "no run" in place.tuitrain("launch", config, "--init-from", "nobody", code=2).stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -35,6 +36,14 @@ def launch(
         str | None,
         typer.Option(help="sequential, lockstep or async; short for --set run.schedule=..."),
     ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Begin with the weights of a checkpoint's file, a run, or RUN/best; short for "
+            "--set run.init_from=...",
+        ),
+    ] = None,
     headless: HeadlessOption = False,
     as_json: JsonOption = False,
     detach: DetachOption = False,
@@ -56,6 +65,8 @@ def launch(
     given = list(overrides or [])
     if schedule is not None:
         given.append(f"run.schedule={schedule}")
+    if init_from is not None:
+        given.append(f"run.init_from={json.dumps(init_from)}")
     resolved = resolve(load_config(config, given), source=str(config))
     check_socket_path(root() / "00000000" / "sock")  # before anything is created
     folder = create_run(resolved, command=sys.argv)

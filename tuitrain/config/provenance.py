@@ -45,6 +45,7 @@ def collect(config: Config, command: list[str] | None = None) -> dict[str, Any]:
             "source_sha256": _package_hash(Path(tuitrain.__file__).parent),
         },
         "sources": source_hashes(config),
+        "init_from": None if (path := config.run.init_from) is None else _init_from(Path(path)),
         "python": {"version": platform.python_version(), "executable": sys.executable},
         "platform": {
             "system": platform.platform(),
@@ -53,6 +54,16 @@ def collect(config: Config, command: list[str] | None = None) -> dict[str, Any]:
         },
         "packages": package_versions(),
     }
+
+
+def _init_from(path: Path) -> dict[str, Any]:
+    """Path and SHA-256 of the checkpoint that a run begins with; of several parts the manifest's,
+    which has theirs."""
+    try:
+        sha256, why = hashlib.sha256(path.read_bytes()).hexdigest(), None
+    except OSError as error:
+        sha256, why = None, error.strerror
+    return {"path": str(path), "sha256": sha256, "why": why}
 
 
 def package_versions() -> dict[str, str]:

@@ -16,6 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from tuitrain.config.initial import settled
 from tuitrain.config.load import config_from
 from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.rules import check
@@ -42,9 +43,10 @@ def resolve(
 
     Returns:
         A config with `actors.count` a number, a target rule, the length of the learning-rate
-        schedule, and absolute paths in `run.out_dir`, `env.id` and `learner.network`. Resolving
-        it again changes nothing. `learner.lr_schedule_updates` stays open only when agents share
-        policies (`policies.map`): each policy then makes a number of updates of its own.
+        schedule, and absolute paths in `run.out_dir`, `run.init_from`, `env.id` and
+        `learner.network`. Resolving it again changes nothing. `learner.lr_schedule_updates` stays
+        open only when agents share policies (`policies.map`): each policy then makes a number of
+        updates of its own.
 
     Raises:
         ConfigError: a referenced file does not exist, or values do not go together once settled.
@@ -66,12 +68,16 @@ def resolve(
     if schedule_updates is None and config.policies.map == "each":
         schedule_updates = planned_updates(config)
     problems: list[Problem] = []
+    init_from = _settled_init_from(config, folder, problems)
     env_id = _absolute(config.env.id, "env.id", folder, problems)
     network = _absolute(learner.network, "learner.network", folder, problems)
     resolved = config.model_copy(
         update={
             "run": config.run.model_copy(
-                update={"out_dir": str(_join(folder, config.run.out_dir))}
+                update={
+                    "out_dir": str(_join(folder, config.run.out_dir)),
+                    "init_from": init_from,
+                }
             ),
             "env": config.env.model_copy(update={"id": env_id}),
             "actors": config.actors.model_copy(update={"count": count}),
@@ -147,6 +153,18 @@ def available_cores() -> int:
 
 def _join(folder: Path, text: str) -> Path:
     return Path(os.path.normpath(folder / Path(text).expanduser()))
+
+
+def _settled_init_from(config: Config, folder: Path, problems: list[Problem]) -> str | None:
+    """The checkpoint that `run.init_from` means, as an absolute path."""
+    text = config.run.init_from
+    if text is None:
+        return None
+    try:
+        return settled(text, folder, _join(folder, config.run.out_dir))
+    except ValueError as error:
+        problems.append(Problem("run.init_from", f'"{text}"', str(error)))
+        return text
 
 
 def _absolute(reference: str, key: str, folder: Path, problems: list[Problem]) -> str:

@@ -211,7 +211,11 @@ def create_run(config: Config, command: list[str] | None = None) -> RunFolder:
     """
     # Everything that can fail for reasons of content comes before anything is created.
     text = to_toml(config)
-    provenance = json.dumps(collect(config, command), indent=2) + "\n"
+    made_with = collect(config, command)
+    init_from = made_with.get("init_from")
+    if init_from is not None and init_from["sha256"] is None:
+        raise RunFolderError(f"run.init_from: {init_from['path']}: {init_from['why']}")
+    provenance = json.dumps(made_with, indent=2) + "\n"
     out_dir = Path(config.run.out_dir)
     try:
         (text + str(out_dir.absolute())).encode()

@@ -54,11 +54,24 @@ class RunConfig(Table):
         json_schema_extra=unit("seconds"),
         description="Seconds between checkpoints; one more is written at the end.",
     )
+    checkpoint_every_steps: int | None = Field(
+        None,
+        ge=1,
+        json_schema_extra=unit("environment steps"),
+        description="Environment steps between checkpoints, besides `checkpoint_every_s`: the one "
+        "that comes first. Looked at four times a second.",
+    )
     keep_checkpoints: int = Field(
         3,
         ge=1,
         json_schema_extra=unit("checkpoints"),
         description="How many checkpoints are kept (newest).",
+    )
+    init_from: str | None = Field(
+        None,
+        min_length=1,
+        description="Begin with the weights of a checkpoint: its file, a run's folder or name (its "
+        "newest), or `RUN/best`. Weights alone, of all policies; everything else starts at zero.",
     )
     threads_per_process: int = Field(
         1,

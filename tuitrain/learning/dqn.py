@@ -242,6 +242,19 @@ class DQN:
         }
         return unit | {"digest": digest(unit)}
 
+    def begin_with(self, weights: dict[str, Tensor]) -> None:
+        """Take over weights, online and target; optimizer and counters stay as they are.
+
+        Args:
+            weights: state of an online network.
+
+        Raises:
+            RestoreError: they do not fit this network; nothing has changed.
+        """
+        check_modules_fit("online", self.online.state_dict(), weights)
+        self.online.load_state_dict(weights)
+        self.target.load_state_dict(weights)
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned; on an error nothing has changed.
 

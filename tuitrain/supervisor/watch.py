@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from tuitrain.supervisor.checkpoint_clock import CheckpointClock
 from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.liveness import Deadline, GapDetector, Standstill
 from tuitrain.supervisor.requests import Requests
@@ -37,6 +38,7 @@ class Watch:
         self._standstill = Standstill(run.config.supervisor.progress_deadline_s)
         self._stop_deadline: Deadline | None = None
         self._due: dict[str, float] = {}
+        self._checkpoints: CheckpointClock | None = None
 
     async def tick_for_ever(self) -> None:
         """Tick until cancelled."""
@@ -70,12 +72,23 @@ class Watch:
             self.record_system()
         if run.console is not None and self._is_due("progress", now, PROGRESS_LINE_S):
             run.console.progress(run.snapshot())
-        if self._is_due("checkpoint", now, run.config.run.checkpoint_every_s, at_once=False):
+        if self._checkpoint_due(now):
             self._requests.periodic_checkpoint()
 
     def stop_within(self, length_s: float) -> None:
         """Start the deadline for stopping."""
         self._stop_deadline = Deadline(self._run.clock(), length_s)
+
+    def _checkpoint_due(self, now: float) -> bool:
+        run = self._run
+        counts = [w.view.counters.get("env_steps", 0.0) for w in run.crew.workers.values()]
+        steps = int(max([*counts, float(run.view.base_steps)]))
+        if self._checkpoints is None:  # training begins
+            every = run.config.run
+            self._checkpoints = CheckpointClock(
+                every.checkpoint_every_s, every.checkpoint_every_steps, now, steps
+            )
+        return self._checkpoints.due(now, steps)
 
     def _is_due(self, what: str, now: float, every_s: float, *, at_once: bool = True) -> bool:
         due = self._due.setdefault(what, now if at_once else now + every_s)

@@ -17,6 +17,7 @@ from tuitrain.checkpoint_files import checkpoint_name, part_name
 from tuitrain.learning.stack_memory import StackMemory
 from tuitrain.metrics.phases import UNTIMED, Phases
 from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.initial import initial_weights
 from tuitrain.workers.policy_learner import PolicyLearner
 from tuitrain.workers.resuming import CHECKPOINT_SCHEMA
 from tuitrain.workers.stacked_learner import StackedLearner
@@ -66,6 +67,10 @@ class Learner:
         self._last_measure_s = time.monotonic()
         if blueprint.base.checkpoint is not None:
             self._restore(Path(blueprint.base.checkpoint))
+        elif blueprint.config.run.init_from is not None:
+            weights = initial_weights(Path(blueprint.run_dir))
+            for name, learner in self.policies.items():
+                learner.dqn.begin_with(weights[name])
 
     # ---- the two halves of a round, and the free-running update --------------------------------
 

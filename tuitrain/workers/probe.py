@@ -31,6 +31,7 @@ from tuitrain.learning.flatten import layout_of
 from tuitrain.workers.blueprint import REPORT_NAME
 from tuitrain.workers.build import network_for
 from tuitrain.workers.child import ChildArgs, Refused
+from tuitrain.workers.initial import CannotBegin, read_initial
 from tuitrain.workers.link import Link
 from tuitrain.workers.resuming import CannotResume, check_environment, check_network, read_base
 
@@ -44,12 +45,14 @@ def run(args: ChildArgs, link: Link) -> None:
     """
     try:
         report = probe(args.config, Path(args.run_dir))
-    except (EnvError, NetworkError, ConfigError, CannotResume) as error:
+    except (EnvError, NetworkError, ConfigError, CannotResume, CannotBegin) as error:
         if says_all(error):
             raise Refused from error
         raise
     for reason in report.pop("skipped"):
         link.notice(f"a checkpoint was not used: {reason}", "warning")
+    for text in report.pop("init_from"):
+        link.notice(text)
     spec = EnvSpec.from_dict(report["spec"])
     for text in [*seen(spec), *planned_for_nobody_absent(args.config, spec, report["base"])]:
         link.notice(text)
@@ -69,23 +72,28 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
     Raises:
         whatever the environment or network factory raises; UnsupportedSpace; ConfigError if values
             do not go together, now that it is known which policies there are and how many agents
-            share one; CannotResume if the run's checkpoint was made with something else.
+            share one; CannotResume if the run's checkpoint was made with something else,
+            CannotBegin if that of `run.init_from` was.
     """
     spec = inspect(config.env, config.policies.map)
     _check_with_agents(config, spec)
     base, checkpoint, skipped = read_base(run_dir / "checkpoints")
     check_environment(checkpoint, spec)
-    weights = {}
+    weights, networks = {}, {}
     for name in spec.policies:
-        network = network_for(config, spec, name)
+        network = networks[name] = network_for(config, spec, name)
         check_network(checkpoint, name, network)
         weights[name] = layout_of(network).to_dict()
+    told: list[str] = []
+    if config.run.init_from is not None and base.checkpoint is None:
+        told = read_initial(run_dir, Path(config.run.init_from), spec, networks)
     return {
         "spec": spec.to_dict(),
         "weights": weights,
         "device": resolve_device(config.learner.device),
         "base": asdict(base),
         "skipped": skipped,
+        "init_from": told,
     }
 
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -32,14 +31,14 @@ class Aec:
         self.truncations = dict.fromkeys(self.agents, False)
         self.infos: dict[Any, dict[str, Any]] = {agent: {} for agent in self.agents}
         self._earned = dict.fromkeys(self.agents, 0.0)
-        self._turns = self.order()
-        self.agent_selection = self._mover = next(self._turns)
+        self.turn = -1
+        self.agent_selection = self._mover = self.next_mover()
         self.closed = False
 
-    def order(self) -> Iterator[Any]:
-        """Who is to move, for ever; those who have left are passed over."""
-        while True:
-            yield from self.possible_agents
+    def next_mover(self) -> Any:
+        """Who is to move next; those who have left are passed over."""
+        self.turn += 1
+        return self.possible_agents[self.turn % len(self.possible_agents)]
 
     def observe(self, agent: Any) -> Any:
         raise NotImplementedError
@@ -70,7 +69,9 @@ class Aec:
             return
         leavers = [a for a in self.agents if self.gone(a)]
         if mover_left:
-            self._mover = next(a for a in self._turns if a in self.agents)
+            self._mover = self.next_mover()
+            while self._mover not in self.agents:
+                self._mover = self.next_mover()
         self.agent_selection = leavers[0] if leavers and self.leavers_first else self._mover
 
     def gone(self, agent: Any) -> bool:
@@ -170,15 +171,13 @@ class Moves(Aec):
     def past(self, agent: str) -> Past:
         return self.log[self.instance, self.game, agent]
 
-    def order(self) -> Iterator[str]:
-        while True:
-            for agent in self.possible_agents:
-                if self.turns == "random":
-                    yield str(self._rng.choice(self.possible_agents))
-                elif self.turns == "twice":
-                    yield from (agent, agent)
-                elif self.turns == "cycle" or self._rng.random() > 0.25:
-                    yield agent
+    def next_mover(self) -> str:
+        if self.turns == "random":
+            return str(self._rng.choice(self.possible_agents))
+        agent = super().next_mover()
+        while self.turns == "skips" and self._rng.random() <= 0.25:
+            agent = super().next_mover()
+        return str(self.possible_agents[self.turn // 2 % 3] if self.turns == "twice" else agent)
 
     def tag(self, agent: str) -> MoveTag:
         number, own = self.possible_agents.index(agent), len(self.past(agent).actions)

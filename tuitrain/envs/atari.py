@@ -76,12 +76,14 @@ def make(
             disable_env_checker=True,
             frameskip=1,  # AtariPreprocessing skips
             obs_type="grayscale",  # it reads the screen itself; this is the cheapest to return
-            repeat_action_probability=sticky,
+            repeat_action_probability=0.0,  # the console would not tell which action it repeats
             full_action_space=full_action_space,
             render_mode=render_mode,
         )
     except gymnasium.error.UnregisteredEnv as error:
         raise EnvError(f"there is no Atari game {game!r}: {error}") from error
+    if sticky:
+        raw = gymnasium.wrappers.StickyAction(raw, sticky)
     try:
         env = gymnasium.wrappers.AtariPreprocessing(
             raw,

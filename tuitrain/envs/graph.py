@@ -167,15 +167,15 @@ class Graph:
         if kind in (range, slice, complex):
             parts = [it.real, it.imag] if kind is complex else [it.start, it.stop, it.step]
             return {"is": kind.__name__, "items": self._values(parts, at)}
-        if kind is types.MethodType:
+        if kind in (types.MethodType, types.BuiltinFunctionType):
+            built_in = type(it.__self__) in WITH_METHODS
+            if not built_in and kind is types.BuiltinFunctionType:
+                raise self._refused(at, f"a method of a {type_name(it.__self__)}")
             return {
-                "is": "method",
+                "is": "built-in method" if built_in else "method",
                 "of": self._value(it.__self__, at, ".__self__"),
-                "name": function_name(it.__func__),
+                "name": it.__name__ if built_in else function_name(it.__func__),
             }
-        if kind is types.BuiltinFunctionType and isinstance(it.__self__, WITH_METHODS):
-            of = self._value(it.__self__, at, ".__self__")
-            return {"is": "built-in method", "of": of, "name": it.__name__}
         named = class_name(kind)
         if (member := _member(it)) is not None:
             return {"is": "member", "class": named, "name": member}
@@ -185,6 +185,9 @@ class Graph:
             told = None if self._bare else self._value(it.state_dict(), at, ".state_dict()")
             return {"is": "own", "class": named, "state": told}
         if is_ale(it):
+            if it.getFloat("repeat_action_probability"):
+                why = "an Atari console with sticky actions, which does not tell its last action"
+                raise self._refused(at, why)
             data = b"" if self._bare else it.cloneState(include_rng=True).serialize()
             return {"is": "ale", "class": named, "data": np.frombuffer(data, np.uint8)}
         if isinstance(it, gymnasium.Space):
@@ -218,8 +221,8 @@ class Graph:
             return self._objects(at, it, base)
         if not leaves.can_be_data(it.dtype):
             raise self._refused(at, f"an array of dtype {it.dtype}")
-        memory = type(base) is np.ndarray and (base.base is None or type(base.base) is bytes)
-        if not memory:
+        # what nobody writes through arrays, such as the bytes of np.frombuffer, may be copied
+        if type(base) is not np.ndarray or (base.base is not None and base.flags.writeable):
             of = base if base.base is None else base.base
             raise self._refused(at, f"an array over the memory of a {type_name(of)}")
         if base is it:

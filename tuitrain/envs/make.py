@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuitrain.config.schema import EnvConfig
-from tuitrain.envs.aec import AecLanes, CycleLanes, empty_cycle, is_aec, lacking
+from tuitrain.envs.aec import AecLanes, is_aec, lacking
+from tuitrain.envs.cycles import CycleLanes, empty_cycle
 from tuitrain.envs.extras import how_to_get, register_for
 from tuitrain.envs.grouping import PolicyMap
 from tuitrain.envs.multi_agent import ParallelLanes, is_parallel

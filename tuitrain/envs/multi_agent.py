@@ -24,6 +24,7 @@ from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.observations import Write, writer_of
 from tuitrain.envs.spaces import EnvError, check_flag, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec
+from tuitrain.envs.state import check_kind, env_state, flags_from, restore_env
 from tuitrain.envs.vector import LaneStep, checked_seeds, empty_step
 
 
@@ -126,6 +127,23 @@ class ParallelLanes:
             else:
                 self._reset_one(index, None, into)
         return into
+
+    def state(self) -> dict[str, Any]:
+        """See ``state.SavesState``."""
+        return {
+            "kind": "parallel",
+            "envs": [env_state(env) for env in self._envs],
+            "alive": [list(alive) for alive in self._alive],
+            "metrics": self.metrics.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See ``state.SavesState``."""
+        for env, saved in zip(self._envs, check_kind(state, "parallel", self.n_envs), strict=True):
+            restore_env(env, saved)
+        alive = flags_from(state["alive"], (self.n_envs, len(self._places)), "alive")
+        self._alive = alive.tolist()
+        self.metrics.restore(state["metrics"])
 
     def close(self) -> None:
         """See ``Lanes.close``."""

@@ -48,16 +48,35 @@ def put(root: Any, nodes: Any, called: str = "env") -> None:
             wrong; an environment's own ``load_state_dict`` may fail later.
         CannotSave: something is there that could never have been saved.
     """
-    if type(nodes) is not list or not nodes or not all(type(node) is dict for node in nodes):
-        raise CannotRestore(f"{called}: a saved state is a list of nodes")
+    _check_nodes(nodes, called)
     there = Graph(root, called, bare=True)
     if not _alike(nodes[0], there.nodes[0]):
         saved, now = (node.get("class", node.get("is")) for node in (nodes[0], there.nodes[0]))
         raise CannotRestore(f"{called}: the state is of a {saved!s:.80}, this one is a {now}")
-    rebuilt = _Rebuilt(nodes, there)
+    _rebuild(nodes, there, called)
+
+
+def made_from(nodes: Any, called: str = "value") -> Any:
+    """A value that is made up of nothing but built-in kinds and arrays.
+
+    Raises:
+        CannotRestore: it is not, or is damaged.
+    """
+    _check_nodes(nodes, called)
+    return _rebuild(nodes, Graph((), called), called)
+
+
+def _check_nodes(nodes: Any, called: str) -> None:
+    if type(nodes) is not list or not nodes or not all(type(node) is dict for node in nodes):
+        raise CannotRestore(f"{called}: a saved state is a list of nodes")
+
+
+def _rebuild(nodes: list[dict[str, Any]], there: Graph, called: str) -> Any:
+    """The first node's object, complete."""
     try:
+        rebuilt = _Rebuilt(nodes, there)
         rebuilt.make()
-        rebuilt.fill()
+        return rebuilt.fill()
     except CannotRestore as error:
         raise CannotRestore(f"{called}: {error}") from error
     except Exception as error:
@@ -90,8 +109,8 @@ class _Rebuilt:
             self._object(number)
             self._check(number)
 
-    def fill(self) -> None:
-        """Give them their contents: whatever has a hash that depends on it first."""
+    def fill(self) -> Any:
+        """Give them their contents, those first on which a hash may depend; the first object."""
         late: list[int] = []
         last: list[int] = []
         for number, node in enumerate(self._nodes):
@@ -104,6 +123,7 @@ class _Rebuilt:
                 self._fill(self._made[number], node)
         for number in late + last:
             self._fill(self._made[number], self._nodes[number])
+        return self._made[0]
 
     # ---- making ------------------------------------------------------------------------------
 
@@ -230,7 +250,7 @@ class _Rebuilt:
     def _method(self, node: dict[str, Any]) -> Any:
         of, name = self._value(node["of"]), str(node["name"])
         if node["is"] == "built-in method":
-            if not isinstance(of, WITH_METHODS) or name.startswith("_"):
+            if type(of) not in WITH_METHODS or name.startswith("_"):
                 raise CannotRestore(f"no method {name!r:.80} of a {type_name(of)}")
             return getattr(of, name)
         for base in type(of).__mro__:
@@ -273,7 +293,7 @@ class _Rebuilt:
                 it.update(self._values(node["items"]))
             case "dict" | "OrderedDict" | "defaultdict" | "Counter":
                 for key, value in node["items"]:
-                    dict.__setitem__(it, self._value(key), self._value(value))
+                    it[self._value(key)] = self._value(value)
             case "objects":
                 flat = it.reshape(-1)
                 for place, value in enumerate(self._values(node["items"])):
@@ -334,7 +354,10 @@ def _pairs(saved: list[dict[str, Any]], there: list[dict[str, Any]]) -> dict[int
 
 def _ways(node: dict[str, Any]) -> dict[Any, Any]:
     """What a node leads to."""
-    ways: dict[Any, Any] = dict(node.get("attributes") or {}) if "attributes" in node else {}
+    attributes = node.get("attributes", {})
+    if type(attributes) is not dict:
+        raise CannotRestore("attributes are no dict by name")
+    ways: dict[Any, Any] = dict(attributes)
     items = node.get("items")
     if node["is"] in MAPPINGS:
         for pair in _list(items):

@@ -8,11 +8,25 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tuitrain.envs.graph import Graph
 from tuitrain.envs.leaves import CannotRestore, CannotSave
-from tuitrain.envs.rebuild import put
+from tuitrain.envs.rebuild import made_from, put
 
-__all__ = ["CannotRestore", "CannotSave", "SavesState", "check_kind", "env_state", "restore_env"]
+__all__ = [
+    "CannotRestore",
+    "CannotSave",
+    "SavesState",
+    "array_from",
+    "check_kind",
+    "env_state",
+    "flags_from",
+    "restore_env",
+    "value_from",
+    "value_state",
+]
 
 
 @runtime_checkable
@@ -54,6 +68,49 @@ def restore_env(env: Any, state: Any) -> None:
         CannotRestore: it does not fit.
     """
     put(env, state)
+
+
+def value_state(value: Any, called: str) -> list[dict[str, Any]]:
+    """A value that an environment has given, however it is made up.
+
+    Args:
+        called: what messages call it.
+
+    Raises:
+        CannotSave: something in it has a state that cannot be had.
+    """
+    return Graph(value, called).nodes
+
+
+def value_from(state: Any) -> Any:
+    """The other way; such a value holds no objects of classes.
+
+    Raises:
+        CannotRestore: it does, or is damaged.
+    """
+    return made_from(state)
+
+
+def flags_from(value: Any, shape: tuple[int, ...], name: str) -> NDArray[np.bool_]:
+    """Flags of lanes, saved as lists or an array.
+
+    Raises:
+        CannotRestore: there are not as many.
+    """
+    return array_from(np.array(value), np.zeros(shape, np.bool_), name)
+
+
+def array_from(value: Any, like: NDArray[Any], name: str) -> NDArray[Any]:
+    """A copy of an array that must have this shape and dtype.
+
+    Raises:
+        CannotRestore: it has not.
+    """
+    if type(value) is not np.ndarray or value.shape != like.shape or value.dtype != like.dtype:
+        found = f"{value.dtype}{list(value.shape)}" if type(value) is np.ndarray else repr(value)
+        wanted = f"{like.dtype}{list(like.shape)}"
+        raise CannotRestore(f"{name!r} of the state is {found:.80}, here it is {wanted}")
+    return value.copy()
 
 
 def check_kind(state: Any, kind: str, n_envs: int) -> list[Any]:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from tuitrain.envs.grouping import PolicyMap, policies_of
 from tuitrain.envs.spaces import checked_actions
 from tuitrain.envs.spec import EnvSpec
-from tuitrain.envs.treasurehunt import N_ACTIONS, TreasureHunt
+from tuitrain.envs.state import CannotRestore, array_from, check_kind, flags_from
+from tuitrain.envs.treasurehunt import N_ACTIONS, TreasureHunt, WorldState
 from tuitrain.envs.treasurehunt_picture import picture
 from tuitrain.envs.turns import Choose, Seat, TurnRow, seats_of
 from tuitrain.envs.vector import checked_seeds
@@ -96,6 +97,31 @@ class TreasureHuntLanes:
                 self._look(number, seat, into)
                 self._move(number, seat, self._actions(seat, choose), playing, into)
         self._end(playing, into)
+
+    def state(self) -> dict[str, Any]:
+        """See ``state.SavesState``."""
+        worlds = self._hunt.state()
+        return {
+            "kind": "treasurehunt",
+            "envs": worlds.random,
+            "cells": worlds.cells,
+            "places": worlds.places,
+            "turn": worlds.turn,
+            "over": self._over.copy(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See ``state.SavesState``."""
+        random = check_kind(state, "treasurehunt", self.n_envs)
+        now = self._hunt.state()
+        cells = array_from(state["cells"], now.cells, "cells")
+        places = array_from(state["places"], now.places, "places")
+        turn = array_from(state["turn"], now.turn, "turn")
+        try:
+            self._hunt.load(WorldState(cells, places, turn, random))
+        except (ValueError, TypeError, KeyError) as error:
+            raise CannotRestore(f"treasure hunt: {error}") from error
+        self._over = flags_from(state["over"], (self.n_envs,), "over")
 
     def close(self) -> None:
         """See ``TurnLanes.close``."""

@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuitrain.envs import masks
-from tuitrain.envs.aec import CycleLanes
 from tuitrain.envs.copies import build_copies, close_all
+from tuitrain.envs.cycles import CycleLanes
 from tuitrain.envs.grouping import PolicyMap, policies_of
 from tuitrain.envs.observations import writer_of
 from tuitrain.envs.spaces import EnvError, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec, PolicySpec
+from tuitrain.envs.state import array_from, check_kind, env_state, flags_from, restore_env
 from tuitrain.envs.vector import Lanes, checked_seeds, empty_step
 
 Choose = Callable[[str, int], NDArray[np.int64]]
@@ -264,6 +265,25 @@ class WorldLanes:
             row.truncated[seat.lanes] = self._truncated[number]
             if row.absent is not None:
                 row.absent[seat.lanes] = self._absent[number]
+
+    def state(self) -> dict[str, Any]:
+        """See ``state.SavesState``."""
+        return {
+            "kind": "turns",
+            "envs": [env_state(world) for world in self._worlds],
+            "role": self._role.copy(),
+            "over": list(self._over),
+            "terminal": list(self._terminal),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See ``state.SavesState``."""
+        for world, saved in zip(self._worlds, check_kind(state, "turns", self.n_envs), strict=True):
+            restore_env(world, saved)
+        self._role = array_from(state["role"], self._role, "role")
+        self._over, self._terminal = (
+            flags_from(state[name], (self.n_envs,), name).tolist() for name in ("over", "terminal")
+        )
 
     def close(self) -> None:
         """See ``TurnLanes.close``."""

@@ -24,7 +24,7 @@ from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.observations import writer_of
 from tuitrain.envs.spaces import EnvError, check_flag, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec, PolicySpec
-from tuitrain.envs.state import check_kind, env_state, restore_env
+from tuitrain.envs.state import check_kind, env_state, flags_from, restore_env
 
 DEFAULT_POLICY = "default"
 """Policy (and agent) name of a single-agent environment."""
@@ -208,7 +208,7 @@ class GymLanes:
         """See ``state.SavesState``."""
         for env, saved in zip(self._envs, check_kind(state, "gym", self.n_envs), strict=True):
             restore_env(env, saved)
-        self._over = [bool(over) for over in state["over"]]
+        self._over = flags_from(state["over"], (self.n_envs,), "over").tolist()
         self.metrics.restore(state["metrics"])
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuitrain import seeding
-from tuitrain.envs.aec import CycleLanes
+from tuitrain.envs.cycles import CycleLanes
 from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.turns import AnyLanes, TurnLanes
 from tuitrain.envs.vector import Lanes

@@ -1,4 +1,4 @@
-"""The lanes of one policy whose actions are chosen a row ahead: see ``envs/aec.py``.
+"""The lanes of one policy whose actions are chosen a row ahead: see ``envs/cycles.py``.
 
 A cycle tells what a row has brought and chooses the actions of the next one. So when a chunk ends,
 its pending row has actions already; they are kept for the next chunk, with the version of the
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuitrain.envs.aec import CycleStep
+from tuitrain.envs.cycles import CycleStep
 from tuitrain.replay.layout import BOUNDARY, CUT
 from tuitrain.workers.policy_lanes import PolicyLanes
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuitrain.envs.aec import CycleLanes, CycleStep, empty_cycle
+from tuitrain.envs.cycles import CycleLanes, CycleStep, empty_cycle
 from tuitrain.envs.turns import AnyLanes, TurnLanes, TurnRow, empty_row
 from tuitrain.envs.vector import Lanes, LaneStep
 from tuitrain.workers.history import FrameHistory

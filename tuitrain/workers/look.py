@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuitrain.config.schema import EnvConfig
-from tuitrain.envs.aec import CycleLanes
+from tuitrain.envs.cycles import CycleLanes
 from tuitrain.envs.make import build_env, make_lanes
 from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec

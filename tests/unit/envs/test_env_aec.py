@@ -12,7 +12,8 @@ from gymnasium import spaces
 
 from tests.aec_envs import Aec, Moves, MoveTag, TicTacToe
 from tuitrain.config.schema import EnvConfig
-from tuitrain.envs.aec import AecLanes, CycleLanes, CycleStep, empty_cycle
+from tuitrain.envs.aec import AecLanes
+from tuitrain.envs.cycles import CycleLanes, CycleStep, empty_cycle
 from tuitrain.envs.make import EnvError, inspect, make_lanes
 from tuitrain.envs.turns import TurnLanes, empty_row
 
@@ -193,10 +194,11 @@ class Scripted(Aec):
         self.made = 0
         self.begin()
 
-    def order(self) -> Iterator[str]:
-        yield from (move[0] for move in self.moves)
-        while True:
-            yield from self.possible_agents
+    def next_mover(self) -> str:
+        self.turn += 1
+        if self.turn < len(self.moves):
+            return self.moves[self.turn][0]
+        return self.possible_agents[(self.turn - len(self.moves)) % len(self.possible_agents)]
 
     def observe(self, agent: str) -> Any:
         return np.array([self.made], np.float32)

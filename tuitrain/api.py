@@ -61,6 +61,7 @@ def train(
     from tuitrain.config.resolve import resolve
     from tuitrain.config.runs import create_run
     from tuitrain.supervisor.ready import command_line
+    from tuitrain.supervisor.stop_signals import held_back
 
     if isinstance(config, str | Path):
         loaded = load_config(Path(config), overrides)
@@ -69,9 +70,10 @@ def train(
         loaded = config_from(given, overrides)
     run = create_run(resolve(loaded))
     output = subprocess.DEVNULL if quiet else None
-    process = subprocess.Popen(
-        command_line(run.path, "--headless"), stdin=subprocess.DEVNULL, stdout=output
-    )
+    with held_back():
+        process = subprocess.Popen(
+            command_line(run.path, "--headless"), stdin=subprocess.DEVNULL, stdout=output
+        )
     try:
         code = process.wait()
     except KeyboardInterrupt:

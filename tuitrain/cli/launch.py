@@ -183,6 +183,7 @@ def _start(
 def _become_supervisor(folder: RunFolder, *, as_json: bool, held: int | None) -> NoReturn:
     """This process goes on as the supervisor, so that signals and exit code are its own."""
     from tuitrain.supervisor.ready import command_line
+    from tuitrain.supervisor.stop_signals import hold_back
 
     sys.stdout.flush()
     sys.stderr.flush()
@@ -191,6 +192,7 @@ def _become_supervisor(folder: RunFolder, *, as_json: bool, held: int | None) ->
         os.set_inheritable(held, True)
         options += ["--folder-fd", str(held)]
     command = command_line(folder.path, *options)
+    hold_back()  # the new program lets them come once it can obey them
     os.execv(command[0], command)
 
 

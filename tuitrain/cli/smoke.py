@@ -29,6 +29,7 @@ from tuitrain.doctor.smoke import shortened
 from tuitrain.experiments.running import stop_with_parent
 from tuitrain.supervisor.process import printable
 from tuitrain.supervisor.ready import command_line
+from tuitrain.supervisor.stop_signals import held_back
 
 POLL_S = 0.1
 EVALUATION_DEADLINE_S = 30.0
@@ -72,7 +73,7 @@ def _ending_by_signals() -> Iterator[None]:
 
 def _run(folder: RunFolder, seconds: float, tell: Callable[[str], None]) -> Smoke:
     read_fd, write_fd = os.pipe()
-    with open(folder.logs / "supervisor.log", "ab") as log:
+    with open(folder.logs / "supervisor.log", "ab") as log, held_back():
         process = subprocess.Popen(
             command_line(folder.path, "--headless", "--ready-fd", str(write_fd)),
             stdin=subprocess.DEVNULL,

@@ -19,6 +19,7 @@ from tuitrain.cli.errors import EXIT_USAGE
 from tuitrain.config.runs import RunFolder
 from tuitrain.supervisor.process import printable
 from tuitrain.supervisor.ready import command_line
+from tuitrain.supervisor.stop_signals import held_back
 
 
 def start_detached(
@@ -38,7 +39,7 @@ def start_detached(
     read_fd, write_fd = os.pipe()
     held = [] if folder_fd is None else [folder_fd]
     told = [text for fd in held for text in ("--folder-fd", str(fd))]
-    with open(log_path, "ab") as log:
+    with open(log_path, "ab") as log, held_back():
         process = subprocess.Popen(
             command_line(folder.path, "--headless", "--ready-fd", str(write_fd), *told),
             stdin=subprocess.DEVNULL,

@@ -28,6 +28,7 @@ from tuitrain.experiments.curves import read_curves
 from tuitrain.experiments.plan import Cell, Plan
 from tuitrain.experiments.store import FINISHED, Result, Store, agents_of
 from tuitrain.supervisor.ready import command_line
+from tuitrain.supervisor.stop_signals import held_back
 
 TICK_S = 0.1
 PROGRESS_S = 1.0
@@ -320,7 +321,7 @@ def start_run(folder: RunFolder, command: Sequence[str] | None = None) -> Proces
     Args:
         command: another supervisor than the usual one, for this folder.
     """
-    with open(folder.logs / "supervisor.log", "ab") as log:
+    with open(folder.logs / "supervisor.log", "ab") as log, held_back():
         return subprocess.Popen(
             command or command_line(folder.path, "--headless"),
             stdin=subprocess.DEVNULL,

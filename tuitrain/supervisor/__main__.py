@@ -8,9 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 
+from tuitrain.supervisor.stop_signals import hold_back
+
 
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments and run. Exit codes are documented in `ending.py`."""
+    hold_back()  # until there are handlers: the imports below take their time
     parser = argparse.ArgumentParser(
         prog="python -m tuitrain.supervisor",
         description="Supervise the run of an existing run folder until it ends.",

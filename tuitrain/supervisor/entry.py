@@ -18,6 +18,7 @@ from tuitrain.supervisor.leftovers import sweep
 from tuitrain.supervisor.plan import Plan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.runtime import HouseError
+from tuitrain.supervisor.stop_signals import held_back
 from tuitrain.supervisor.supervisor import Supervisor
 
 
@@ -42,9 +43,28 @@ def supervise(
         The exit code: 0 finished or stopped by its user, 2 the folder cannot be run, 3 failed,
         130 interrupted.
     """
-    ready = ReadyPipe(ready_fd)
+    with held_back():  # until the supervisor has handlers
+        return _supervise(
+            Path(run_dir).absolute(),
+            ReadyPipe(ready_fd),
+            headless=headless,
+            as_json=as_json,
+            folder_fd=folder_fd,
+            plan=plan,
+        )
+
+
+def _supervise(
+    run_dir: Path,
+    ready: ReadyPipe,
+    *,
+    headless: bool,
+    as_json: bool,
+    folder_fd: int | None,
+    plan: Plan | None,
+) -> int:
     try:
-        folder = RunFolder(Path(run_dir).absolute())
+        folder = RunFolder(run_dir)
         config = folder.load_config()
         sweep()
     except (ConfigError, RunFolderError, HouseError) as error:

@@ -43,6 +43,7 @@ from tuitrain.supervisor.requests import Requests
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.saving import CheckpointError, checkpoint_of
 from tuitrain.supervisor.session import Session
+from tuitrain.supervisor.stop_signals import deliver
 from tuitrain.supervisor.stopping import stop_crew
 from tuitrain.supervisor.summary import summarise, write_summary
 from tuitrain.supervisor.surroundings import logout_warnings, look_at_login, shm_warnings
@@ -309,6 +310,7 @@ class Supervisor(Run):
             del handlers[signal.SIGHUP]  # nohup
         for number, handler in handlers.items():
             loop.add_signal_handler(number, handler)
+        deliver()
         try:
             yield
         finally:

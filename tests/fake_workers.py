@@ -116,6 +116,9 @@ class FakePlan:
     def session(self, blueprint: Any) -> int:
         return 0
 
+    def exact(self, blueprint: Any) -> bool:
+        return True
+
     def create_stores(self, blueprint: Any) -> Held:
         return FakeHeld(segment.create(f"tuitrain-{blueprint.run_id}-fake", 4096, LAYOUT_HASH))
 
@@ -140,6 +143,15 @@ def behave(args: ChildArgs, link: Link) -> None:
     if do == "raise at start":
         raise RuntimeError("cannot build")
     folder = Path(args.run_dir)
+    if (folder / "go").exists():  # a successor
+        if do == "raise at second start":
+            raise RuntimeError("cannot build any more")
+        if do == "never ready again":
+            link.wait(lambda: False, "nothing")
+        told = told | {"spec_hash": told.get("later spec_hash", told.get("spec_hash", SPEC_HASH))}
+        if do == "die at second start" and not (folder / "died").exists():
+            (folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def save(_: Any) -> dict[str, Any]:
         if told.get("disk full"):
@@ -187,6 +199,7 @@ def behave(args: ChildArgs, link: Link) -> None:
     go, gone_off = folder / "go", False
     for step in range(10**9):
         link.counters.progress += 1
+        link.counters.values["steps"] = float(step)
         link.counters.values["env_steps"] = float(step + told.get("steps", 0))
         link.counters.values["updates/default"] = float(step // 2)
         link.tick()

@@ -60,7 +60,8 @@ class ProcessView(_Line):
     epsilon_planned: float | None = None
     rss_bytes: int | None = None
     cpu_percent: float | None = None
-    incarnation: int = 0
+    restarts: int = 0
+    """Predecessors in this session."""
     device: str | None = None
     spec_hash: str | None = None
     """Hash of the environment spec it found; must be the run's."""
@@ -105,7 +106,9 @@ class PolicyView(_Line):
     ratio_band_updates: float = 0.0
     """Width of the rate limiter's band: how far `updates` may be off at any moment."""
     ratio_updates: int = 0
-    """Updates of this session, which is what the achieved ratio counts."""
+    """Updates made in this session, lost ones too, which is what the achieved ratio counts."""
+    lost_updates: int = 0
+    """Updates of this session that have died with a learner."""
     warm_up_transitions: int = 0
     """Transitions of this session; warm-up ends at `learning_starts`."""
     version: int = 0
@@ -192,6 +195,8 @@ class Snapshot(_Line):
     checks: list[CheckView] = Field(default_factory=list)
     lost_lines: int | None = None
     """Metrics and events of this session that could not be written."""
+    reproducible: bool | None = None
+    """Whether the same config and seed would give the same bytes; None in `async`: never."""
     last_checkpoint: str | None = None
     last_checkpoint_age_s: float | None = None
     stop_rules: list[StopRuleView] = Field(default_factory=list)

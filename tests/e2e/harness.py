@@ -163,7 +163,7 @@ class Place:
                 "device": "cpu",
             },
             "eval": {"every_steps": 1_000, "episodes": 4},
-            "supervisor": {"heartbeat_s": 0.1},
+            "supervisor": {"heartbeat_s": 0.1, "max_restarts": 0},
         }
         for table, values in tables.items():
             base[table] = base.get(table, {}) | dict(values)

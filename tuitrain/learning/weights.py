@@ -322,9 +322,19 @@ class WeightStore:
             versions: int64[B].
 
         Returns:
-            int64[B]; -1 for a version of before this store or older than ``HISTORY_VERSIONS``.
+            int64[B]; -1 for a version of before this store, older than ``HISTORY_VERSIONS``, or
+            forgotten.
         """
         return self._remembered(0, versions)
+
+    def forget_after(self, version: int) -> None:
+        """Later versions are of weights that died with their learner: no update count is theirs.
+
+        For the publishing process, before it publishes anything itself.
+        """
+        newest = self.version()
+        lost = np.arange(max(version + 1, newest + 1 - HISTORY_VERSIONS), newest + 1)
+        self._history[:, lost % HISTORY_VERSIONS] = -1
 
     def time_ns_at_version(self, versions: Int64) -> Int64:
         """Unix times of publication in ns, int64[B], for policy lag in seconds; -1 if unknown."""

@@ -26,6 +26,9 @@ from tuitrain.workers.stores import Stores
 def run_learner(args: ChildArgs, link: Link) -> None:
     """A learner process."""
     blueprint, stores = attached(args, link)
+    # A predecessor may have died in its sleep, or while others were waiting for its end.
+    stores.board.learner_waits[args.index] = 0
+    stores.board.learner_ended[args.index] = 0
     learn(blueprint, stores, Learner(blueprint, stores, args.index, args.incarnation), link)
 
 
@@ -86,6 +89,9 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
 def run_actor(args: ChildArgs, link: Link) -> None:
     """An actor process."""
     blueprint, stores = attached(args, link)
+    # A predecessor may have died with a reservation, or in its sleep.
+    stores.limiter.cancel(args.index)
+    stores.board.actor_waits[args.index] = AWAKE
     with closing(build_actor(blueprint, stores, args.index, args.incarnation)) as actor:
         act(blueprint, stores, actor, link)
 

@@ -48,10 +48,10 @@ class EvaluationClock:
 def request(board: Board, steps: int, *, final: bool) -> int:
     """Put the next evaluation on the board and return its number; the caller rings."""
     board.eval_steps = steps
-    if final:
-        board.eval_final = 1
     number: int = board.eval_request + 1
     board.eval_request = number
+    if final:
+        board.eval_final = 1  # last: who sees it sees the request
     return number
 
 
@@ -94,8 +94,12 @@ def run_evaluator(args: ChildArgs, link: Link) -> None:
 def serve(blueprint: Blueprint, stores: Stores, evaluator: Evaluator, link: Link) -> None:
     """Evaluate whenever the board or a person asks, until the run's last evaluation."""
     board = stores.board
+    board.eval_taken = board.eval_done  # what a predecessor has not finished is made again
     conductor = learner_names(blueprint.n_learners)[0]
     wanted_by_hand: list[int] = []
+
+    def over() -> bool:
+        return bool(board.eval_final) and board.eval_done == board.eval_request
 
     def by_hand(command: Evaluate) -> dict[str, object]:
         wanted_by_hand.append(command.command_id)
@@ -106,10 +110,12 @@ def serve(blueprint: Blueprint, stores: Stores, evaluator: Evaluator, link: Link
     link.ready(spec_hash=blueprint.spec.spec_hash(), device="cpu")
     while True:
         link.wait(
-            lambda: board.eval_request > board.eval_taken or bool(wanted_by_hand),
+            lambda: board.eval_request > board.eval_taken or bool(wanted_by_hand) or over(),
             "the next evaluation",
         )
-        requested, final, steps = board.eval_request, board.eval_final, board.eval_steps
+        requested, steps = board.eval_request, board.eval_steps
+        if requested == board.eval_taken and not wanted_by_hand:
+            link.finish()
         evaluator.pull(stores, blueprint.evaluator_reader)
         by_schedule = requested > board.eval_taken
         if by_schedule:
@@ -124,5 +130,3 @@ def serve(blueprint: Blueprint, stores: Stores, evaluator: Evaluator, link: Link
         run_evaluation(evaluator, link, number, steps)
         if by_schedule:
             board.eval_done = requested
-        if final and board.eval_request == board.eval_taken:
-            link.finish()

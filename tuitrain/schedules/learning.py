@@ -7,6 +7,7 @@ that the run is over.
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 from tuitrain.schedules import evaluation, learner_names
@@ -43,7 +44,8 @@ class LearnerDesk:
         self._learner = learner
         self._link = link
         self._one_version = one_version
-        self._clock = EvaluationClock(blueprint.config.eval.every_steps, blueprint.base.steps)
+        asked = stores.board.eval_steps if stores.board.eval_request else blueprint.base.steps
+        self._clock = EvaluationClock(blueprint.config.eval.every_steps, asked)
         self._evaluates = blueprint.config.eval.enabled and not learner.index
         self.reporter = Reporter(link, time.monotonic, learner=learner)
         self.conductor, *self.other_learners = learner_names(blueprint.n_learners)
@@ -59,10 +61,11 @@ class LearnerDesk:
 
     def start(self) -> None:
         """Publish the initial (or restored) weights and report ready."""
-        self._learner.publish(self._blueprint.base.steps)
+        self._learner.publish(self._limiter.totals().steps)
         self._link.ready(
             spec_hash=self._blueprint.spec.spec_hash(),
             device=self._blueprint.config.learner.device,
+            data=asdict(self._learner.taken_over) if self._learner.taken_over else {},
         )
         self._link.notice(self._learner.description())
 

@@ -7,13 +7,10 @@ ready, one has finished, one has failed and why. Decides nothing itself and know
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +25,9 @@ from tuitrain.supervisor.journal import Journal
 from tuitrain.supervisor.judge import Judge
 from tuitrain.supervisor.liveness import Liveness
 from tuitrain.supervisor.process import Exit, WorkerProcess
-from tuitrain.supervisor.snapshot import WorkerView
+from tuitrain.supervisor.spawning import Kit, Spawner, mark_log
+from tuitrain.supervisor.worker_view import WorkerView
 from tuitrain.workers import messages
-from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.messages import FromWorker
 
 LAST_WORDS_S = 1.0
@@ -53,6 +50,9 @@ class Worker:
     process: WorkerProcess
     gauge: psutil.Process | None = None
     failed: messages.Failed | None = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    told: dict[str, Any] = field(default_factory=dict)
+    """What it said with its report that it is ready."""
     reported: bool = False
     finished: dict[str, Any] | None = None
     hang: Hang | None = None
@@ -69,7 +69,7 @@ class Worker:
 
 
 class Crew:
-    """All workers that were started, in order.
+    """All workers that were started, in order; of each place the newest.
 
     Args:
         on_failure: a worker has failed while it should have worked.
@@ -102,104 +102,64 @@ class Crew:
         self._on_record = on_record
         self._clock = clock
         self.judged_by = Judge(journal, self._report)
-        self._lifelines: list[Connection] = []
-        self._ready_waits: list[tuple[set[str], asyncio.Future[None]]] = []
+        self._spawner = Spawner()
+        self._kit: Kit | None = None
 
     # ---- starting ----------------------------------------------------------------------------
 
-    def spawn(
-        self,
-        specs: Iterable[RoleSpec],
-        target: Callable[[Any], None],
-        blueprint: Any,
-        run_dir: Path,
-        handles: Any = None,
-    ) -> asyncio.Future[None]:
-        """Start these workers; the future is done when all have reported ready.
+    async def spawn(self, specs: Iterable[RoleSpec], kit: Kit) -> None:
+        """Start these workers and wait until all of them are ready.
 
-        Args:
-            handles: of the run's shared memory, from ``Held.handles``.
+        Who has been in one of these places before is dead, and all begin anew: totals too.
         """
-        specs = list(specs)
-        doorbells = {spec.name: multiprocessing.Pipe(duplex=False) for spec in specs}
-        try:
-            for spec in specs:
-                peers = {n: bell[1] for n, bell in doorbells.items() if n != spec.name}
-                bell = doorbells[spec.name][0]
-                self._spawn(spec, target, blueprint, run_dir, handles, bell, peers)
-        finally:
-            # Only the workers hold doorbells, so that a dead one's is closed for those who ring.
-            for read_end, write_end in doorbells.values():
-                read_end.close()
-                write_end.close()
-        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ready_waits.append(({spec.name for spec in specs}, ready))
-        return ready
+        specs, self._kit = list(specs), kit
+        self._spawner.hang_bells(spec.name for spec in specs)
+        for spec in specs:
+            view = WorkerView(spec.name, spec.role)
+            before = self.workers.get(spec.name)
+            if before is not None:
+                view.restarts = before.view.restarts + 1
+            self._start(spec, view, kit, 0)
+        for spec in specs:
+            await self.workers[spec.name].ready.wait()
 
-    def _spawn(
-        self,
-        spec: RoleSpec,
-        target: Callable[[Any], None],
-        blueprint: Any,
-        run_dir: Path,
-        handles: Any,
-        doorbell: Connection,
-        peers: dict[str, Connection],
-    ) -> None:
-        control, control_of_child = multiprocessing.Pipe(duplex=True)
-        lifeline_of_child, lifeline = multiprocessing.Pipe(duplex=False)
-        self._lifelines.append(lifeline)
-        log_path = self._log_dir / f"{spec.name}.log"
-        args = ChildArgs(
-            name=spec.name,
-            role=spec.role,
-            index=spec.index,
-            incarnation=0,
-            entry=spec.entry,
-            config=self.config,
-            blueprint=blueprint,
-            control=control_of_child,
-            lifeline=lifeline_of_child,
-            doorbell=doorbell,
-            log_path=str(log_path),
-            supervisor_pid=os.getpid(),
-            run_dir=str(run_dir),
-            nice=spec.nice,
-            peers=peers,
-            handles=handles,
-        )
+    def succeed(self, name: str) -> Worker:
+        """Start the successor of a worker that is dead and reaped; its totals go on."""
+        worker = self.workers[name]
+        assert self._kit is not None
+        assert not worker.process.alive
+        worker.view.begin_again()
+        return self._start(worker.spec, worker.view, self._kit, worker.view.restarts)
+
+    def dismiss(self, name: str) -> None:
+        """Forget a worker that is dead, and its place."""
+        del self.workers[name]
+        self._spawner.forget(name)
+
+    def _start(self, spec: RoleSpec, view: WorkerView, kit: Kit, incarnation: int) -> Worker:
         deadlines = self.config.supervisor
         process = WorkerProcess(
             spec.name,
-            log_path,
+            self._log_dir / f"{spec.name}.log",
             on_message=lambda message: self._on_message(worker, message),
             on_exit=lambda end: self._on_exit(worker, end),
             on_garbage=lambda text: self._on_garbage(spec.name, text),
         )
-        worker = Worker(
-            spec=spec,
-            view=WorkerView(spec.name, spec.role),
-            life=Liveness(
-                self._clock(),
-                deadlines.startup_deadline_s,
-                deadlines.progress_deadline_s,
-                deadlines.phase_deadline_s,
-            ),
-            process=process,
+        life = Liveness(
+            self._clock(),
+            deadlines.startup_deadline_s,
+            deadlines.progress_deadline_s,
+            deadlines.phase_deadline_s,
         )
+        worker = Worker(spec=spec, view=view, life=life, process=process)
+        if view.restarts:
+            mark_log(process.log_path, f"{spec.name} starts again (restart {view.restarts})")
+        self._spawner.start(process, spec, kit, incarnation)
         self.workers[spec.name] = worker
-        try:
-            process.start(target, args, control)
-        except BaseException:
-            control.close()
-            del self.workers[spec.name]
-            raise
-        finally:
-            control_of_child.close()
-            lifeline_of_child.close()
-        worker.view.pid = process.pid
+        view.pid = process.pid
         with suppress(psutil.Error):
             worker.gauge = psutil.Process(process.pid)
+        return worker
 
     # ---- what workers say --------------------------------------------------------------------
 
@@ -212,7 +172,7 @@ class Crew:
                 worker.life.on_heartbeat(now, message.state, message.progress)
                 view.on_heartbeat(now, message.counters, message.phases_s)
                 view.beat_at = now
-                view.progress = message.progress
+                view.progress = view.earlier_progress + message.progress
                 view.progress_at = now if grown else view.progress_at
                 view.state = "finished" if worker.finished is not None else message.state
                 view.wait = message.wait
@@ -223,7 +183,8 @@ class Crew:
                 view.device = message.device
                 view.spec_hash = message.spec_hash
                 worker.finished = message.data if worker.spec.role == "probe" else None
-                self._check_ready()
+                worker.told = message.data
+                worker.ready.set()
             case messages.Record():
                 self._on_record(message.record)
             case messages.Notice():
@@ -248,11 +209,6 @@ class Crew:
     def _on_garbage(self, name: str, text: str) -> None:
         self._journal.event(f"unreadable message: {text}", level="warning", source=name)
 
-    def _check_ready(self) -> None:
-        for names, future in self._ready_waits:
-            if not future.done() and all(self.workers[name].life.ready for name in names):
-                future.set_result(None)
-
     def _last_words(self, worker: Worker) -> None:
         if worker.process.exit is None:
             self._report(worker, "but its process does not end")
@@ -264,6 +220,14 @@ class Crew:
         )
         if expected:
             worker.view.state = "stopped"
+            return
+        if worker.finished is not None and worker.spec.role != "probe":
+            worker.view.state = "stopped"
+            self._journal.event(
+                f"{worker.name} ended ({end}) after its work was done: nothing is lost",
+                level="warning",
+                source=worker.name,
+            )
             return
         how = str(end) if not end.ok else f"{end} without having been told to stop"
         self._report(worker, how, end.code)
@@ -285,6 +249,7 @@ class Crew:
             traceback=failed.traceback if failed else None,
             log=(worker.hang and worker.hang.stack_lines()) or worker.process.last_log_lines(),
             exit_code=exit_code,
+            ready=worker.life.ready,
         )
         worker.view.state = "failed"
         worker.view.error = failure.headline()
@@ -377,6 +342,4 @@ class Crew:
 
     def close(self) -> None:
         """Let go of the lifelines: whoever still held one would die now."""
-        for lifeline in self._lifelines:
-            lifeline.close()
-        self._lifelines.clear()
+        self._spawner.close()

@@ -22,11 +22,17 @@ class Failure:
     traceback: str | None = None
     log: list[str] = field(default_factory=list)
     exit_code: int | None = None
+    ready: bool = False
+    """Whether the worker had reported ready."""
+    final: str = ""
+    """Why it is not started again, where others would be."""
 
     def headline(self) -> str:
         """One line, fit for a terminal."""
         reason = f": {self.error_type}: {self.message}" if self.error_type else ""
         text = f"{self.worker} ({self.role}) failed, {self.how}{reason}"
+        if self.final:
+            text += f"; it is not started again: {self.final}"
         return printable(" ".join(text.split()))
 
     def end(self) -> End:

@@ -28,6 +28,11 @@ class _Victim(NamedTuple):
     exit_code: int | None
 
 
+def nowhere(role: str, index: int) -> Stay | None:
+    """Where a worker stands while there is no shared memory."""
+    return None
+
+
 class Judge:
     """Of one crew.
 
@@ -39,7 +44,7 @@ class Judge:
     """
 
     def __init__(self, journal: Journal, report: Report) -> None:
-        self.where: Callable[[str, int], Stay | None] = lambda role, index: None
+        self.where: Callable[[str, int], Stay | None] = nowhere
         self._journal = journal
         self._report = report
         self._victims: list[_Victim] = []

@@ -70,6 +70,10 @@ class Plan(Protocol):
         """Number of this session of the run folder; 0 is the first."""
         ...
 
+    def exact(self, blueprint: Any) -> bool:
+        """Whether this session goes on as if the run had never been interrupted."""
+        ...
+
     def create_stores(self, blueprint: Any) -> Held:
         """Reserve shared memory."""
         ...
@@ -146,6 +150,10 @@ class TrainingPlan:
     def session(self, blueprint: Any) -> int:
         """As the checkpoint says that this session starts from."""
         return int(blueprint.base.session)
+
+    def exact(self, blueprint: Any) -> bool:
+        """From its first step, or from a checkpoint that holds everything."""
+        return blueprint.base.steps == 0 or bool(getattr(blueprint.base, "exact", False))
 
     def create_stores(self, blueprint: Any) -> Held:
         """Segments and lock file."""

@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from tuitrain.config.runs import RunFolder, new_run_id
 from tuitrain.config.schema import Config
@@ -25,24 +26,31 @@ from tuitrain.supervisor.keeper import Keeper
 from tuitrain.supervisor.snapshot import RunView, build_snapshot
 from tuitrain.supervisor.unattended import Unattended
 
+if TYPE_CHECKING:
+    from tuitrain.supervisor.session import Session
+
+MAX_DEATHS = 100
+
 
 class Run:
     """State of one run, and the few things everybody may do with it.
 
     Attributes:
-        journal, crew, server, unattended: made when the run has claimed its house.
+        journal, crew, server, unattended, session: made when the run has claimed its house.
         failure: the first worker that failed.
         keeper: looks after guard and house, from when they are there.
         hard: set when workers are to be killed without being asked.
         hurried: whether a person has asked twice for the end.
         over: set once the run has ended and its summary is written.
         reason: why it has ended, by then.
+        deaths: of workers that should have worked, the newest `MAX_DEATHS`, oldest first.
     """
 
     journal: Journal
     crew: Crew
     server: ControlServer
     unattended: Unattended
+    session: Session
 
     def __init__(
         self,
@@ -67,6 +75,7 @@ class Run:
         self.reason = ""
         self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self.keeper: Keeper | None = None
+        self.deaths: list[dict[str, Any]] = []
         self._seq = 0
 
     def request_end(self, end: End) -> None:
@@ -100,6 +109,21 @@ class Run:
     def tell(self, text: str) -> None:
         """Journal an event of the supervisor's own."""
         self.journal.event(text)
+
+    def note_death(self, failure: Failure) -> None:
+        """Remember a worker's unexpected end, for the summary."""
+        self.deaths.append(
+            {
+                "time_s": time.time(),
+                "worker": failure.worker,
+                "role": failure.role,
+                "how": failure.how,
+                "error_type": failure.error_type,
+                "message": failure.message,
+                "ready": failure.ready,
+            }
+        )
+        del self.deaths[:-MAX_DEATHS]
 
     def note_checkpoint(self, path: str) -> None:
         """Remember the newest checkpoint."""

@@ -32,6 +32,7 @@ class Session:
         self._run = run
         self._deliver = deliver
         self._early: list[dict[str, Any]] | None = []
+        self._was_up = False
         self._resumed = bool(checkpoints(run.folder.checkpoints))
         run.journal.on_rewind += [run.view.on_rewind, run.unattended.on_rewind]
 
@@ -42,34 +43,50 @@ class Session:
         else:
             self._early.append(record)
 
-    def up(self) -> None:
+    def down(self) -> None:
+        """All workers are started anew: what they measure is kept back again."""
+        self._early = []
+
+    def up(self, why: str = "resumed") -> None:
         """The run is up: what is recorded beyond its start is void, what it has made counts.
 
         A second call does nothing.
+
+        Args:
+            why: for whoever reads metrics.jsonl.
         """
         if self._early is None:
             return
         run, view = self._run, self._run.view
-        run.folder.summary_json.unlink(missing_ok=True)  # an earlier session's
-        run.folder.keep_config()
-        if (aside := keep_aside(run.folder.checkpoints)) is not None:
-            names = ", ".join(path.name for path in checkpoints(aside))
-            run.tell(f"went back to an earlier checkpoint; newer ones are kept in {aside}: {names}")
+        if not self._was_up:
+            self._was_up = True
+            self._leave_behind()
         updates = {policy.name: policy.base_updates for policy in view.policies}
-        run.journal.rewind(view.base_steps, updates, "resumed", self.number)
+        run.journal.rewind(view.base_steps, updates, why, self.number)
         early, self._early = self._early, None
         for record in early:
             self._deliver(record)
 
+    def _leave_behind(self) -> None:
+        """What the session before has left does not hold any more."""
+        folder = self._run.folder
+        folder.summary_json.unlink(missing_ok=True)
+        folder.keep_config()
+        if (aside := keep_aside(folder.checkpoints)) is not None:
+            names = ", ".join(path.name for path in checkpoints(aside))
+            self._run.tell(
+                f"went back to an earlier checkpoint; newer ones are kept in {aside}: {names}"
+            )
+
     @property
     def may_sum_up(self) -> bool:
         """Whether summary.json is this session's to write: not if an earlier one's still holds."""
-        return self._early is None or not self._resumed
+        return self._was_up or not self._resumed
 
     def close(self) -> None:
         """The run is over. If it never was up, its folder is again what it was before."""
         run = self._run
-        back = put_back(run.folder.checkpoints) if self._early is not None else []
+        back = put_back(run.folder.checkpoints) if not self._was_up else []
         if back:
             names = ", ".join(path.name for path in back)
             run.tell(f"not started: newer checkpoints are back: {names}")

@@ -1,14 +1,12 @@
 """From what workers reported to the one value that clients are shown.
 
 Pure but for the arguments: no clock, no processes, no files. What was not measured stays None, so
-that it is shown as n/a and never as good. Rates are taken over the last seconds, because a mean
-since the start hides a run that has just stopped.
+that it is shown as n/a and never as good.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +19,11 @@ from tuitrain.metrics.rewind import Rewind
 from tuitrain.protocol import (
     LearningView,
     PolicyView,
-    ProcessState,
     ProcessView,
     RunState,
     Snapshot,
-    WeightsHeld,
 )
-
-RATE_WINDOW_S = 5.0
-"""Rates are over this many seconds."""
+from tuitrain.supervisor.worker_view import WorkerView
 
 _RATES = {
     "actor": ("steps", "st/s"),
@@ -60,90 +54,6 @@ class PolicyPlan:
     target_every_updates: int | None = None
 
 
-class RateMeter:
-    """Growth per second of a total over the last `RATE_WINDOW_S`."""
-
-    def __init__(self, window_s: float = RATE_WINDOW_S) -> None:
-        self._window_s = window_s
-        self._seen: deque[tuple[float, float]] = deque()
-
-    def add(self, now: float, total: float) -> None:
-        """The total was `total` at time `now`."""
-        self._seen.append((now, total))
-        while len(self._seen) > 2 and self._seen[1][0] <= now - self._window_s:
-            self._seen.popleft()
-
-    def rate(self, now: float) -> float | None:
-        """Per second; None before two readings. Falls to 0 when readings stop coming."""
-        if len(self._seen) < 2:
-            return None
-        last_t, last_total = self._seen[-1]
-        first_t, first_total = self._seen[0]
-        if last_t <= first_t:
-            return None
-        # Between two readings the rate holds; a source silent for longer has done nothing since.
-        usual_s = (last_t - first_t) / (len(self._seen) - 1)
-        silent_s = now - last_t
-        end = last_t if silent_s <= 3 * usual_s else now
-        if end - last_t > self._window_s:
-            return 0.0
-        return max(0.0, (last_total - first_total) / (end - first_t))
-
-
-@dataclass
-class WorkerView:
-    """What the supervisor has heard from and measured of one worker."""
-
-    name: str
-    role: str
-    incarnation: int = 0
-    pid: int | None = None
-    state: ProcessState = "starting"
-    wait: str | None = None
-    beat_at: float | None = None
-    progress_at: float | None = None
-    progress: int = 0
-    counters: dict[str, float] = field(default_factory=dict)
-    phases_s: dict[str, float] = field(default_factory=dict)
-    phase_share: dict[str, float] = field(default_factory=dict)
-    device: str | None = None
-    spec_hash: str | None = None
-    weights: dict[str, WeightsHeld] = field(default_factory=dict)
-    rss_bytes: int | None = None
-    cpu_percent: float | None = None
-    error: str | None = None
-    meters: dict[str, RateMeter] = field(default_factory=dict)
-    _phases_seen: deque[tuple[float, dict[str, float]]] = field(default_factory=deque)
-
-    def on_heartbeat(
-        self, now: float, counters: Mapping[str, float], phases_s: Mapping[str, float]
-    ) -> None:
-        """Take in the numbers of a heartbeat."""
-        self.counters = dict(counters)
-        self.phases_s = dict(phases_s)
-        for name in ("steps", "episodes", "env_steps"):
-            if name in counters:
-                self._meter(name).add(now, counters[name])
-        updates = [v for k, v in counters.items() if k.startswith("updates/")]
-        if updates:
-            self._meter("updates").add(now, sum(updates))
-        for name, value in counters.items():
-            if name.startswith("updates/"):
-                self._meter(name).add(now, value)
-        self._phases_seen.append((now, self.phases_s))
-        while len(self._phases_seen) > 2 and self._phases_seen[1][0] <= now - RATE_WINDOW_S:
-            self._phases_seen.popleft()
-        self.phase_share = _shares(self._phases_seen[0][1], self.phases_s)
-
-    def _meter(self, name: str) -> RateMeter:
-        return self.meters.setdefault(name, RateMeter())
-
-    def rate(self, name: str, now: float) -> float | None:
-        """Growth per second of one of its totals."""
-        meter = self.meters.get(name)
-        return None if meter is None else meter.rate(now)
-
-
 @dataclass
 class RunView:
     """Everything a snapshot is built from, besides the workers."""
@@ -156,6 +66,10 @@ class RunView:
     policies: Sequence[PolicyPlan] = ()
     base_steps: int = 0
     state: RunState = "starting"
+    reproducible: bool | None = None
+    """Whether the same seed gives the same bytes; None in `async`, where it never does."""
+    lost_updates: dict[str, int] = field(default_factory=dict)
+    """Per policy: updates that have died with learners, in this session."""
     last_checkpoint: str | None = None
     last_checkpoint_at: float | None = None
     newest: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
@@ -240,6 +154,7 @@ def build_snapshot(
         policies=policies,
         learning=_worst_learning(run, policies),
         lost_lines=lost_lines,
+        reproducible=run.reproducible,
         last_checkpoint=run.last_checkpoint,
         last_checkpoint_age_s=_age(run.last_checkpoint_at, now),
     )
@@ -266,6 +181,8 @@ def _policy(
         return counters.get(f"{name}/{plan.name}")
 
     updates = int(counter("updates") or plan.base_updates)
+    # what the network has seen goes back with a learner's death, what has been made does not
+    made = int(counter("updates_made") or updates)
     transitions = int(counter("inserts") or plan.base_transitions)
     version = counter("version")
     if version is not None and run.published.get(plan.name, (None,))[0] != int(version):
@@ -283,9 +200,10 @@ def _policy(
         updates=updates,
         updates_per_s=source.rate(f"updates/{plan.name}", now) if source else None,
         ratio_target=plan.ratio,
-        ratio_achieved=achieved_ratio(plan, transitions, updates),
+        ratio_achieved=achieved_ratio(plan, transitions, made),
         ratio_band_updates=plan.band_updates,
-        ratio_updates=updates - plan.base_updates,
+        ratio_updates=made - plan.base_updates,
+        lost_updates=run.lost_updates.get(plan.name, 0),
         warm_up_transitions=max(0, transitions - plan.base_transitions),
         version=int(version or 0),
         published_age_s=_age(run.published.get(plan.name, (0, None))[1], now),
@@ -346,7 +264,7 @@ def _process(view: WorkerView, run: RunView, updates: Mapping[str, int], now: fl
         epsilon_planned=view.counters.get("epsilon_planned"),
         rss_bytes=None if gone else view.rss_bytes,
         cpu_percent=None if gone else view.cpu_percent,
-        incarnation=view.incarnation,
+        restarts=view.restarts,
         device=view.device,
         spec_hash=view.spec_hash,
         weights=dict(view.weights),
@@ -388,14 +306,6 @@ def _worst_learning(run: RunView, policies: Sequence[PolicyView]) -> LearningVie
         return learnings[name]
     reason = f"{name}: {learnings[name].reason}"
     return learnings[name].model_copy(update={"reason": reason})
-
-
-def _shares(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    spent = {name: max(0.0, s - before.get(name, 0.0)) for name, s in after.items()}
-    total = sum(spent.values())
-    if total <= 0:
-        return {}
-    return {name: s / total for name, s in spent.items()}
 
 
 def _is_broken(value: Any) -> bool:

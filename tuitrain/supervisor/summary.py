@@ -61,6 +61,10 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
         "last_checkpoint": snapshot.last_checkpoint,
         "fingerprint": fingerprint or None,
         "failure": None if failure is None else {"worker": failure.worker, **failure.data()},
+        "restarts": {w.name: w.view.restarts for w in run.crew.workers.values() if w.view.restarts},
+        "deaths": run.deaths,
+        "lost_updates": dict(run.view.lost_updates),
+        "reproducible": snapshot.reproducible,
         "lost_lines": run.journal.lost_lines,
     }
 

@@ -26,7 +26,6 @@ from tuitrain.config.presets import departures
 from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
 from tuitrain.protocol import Hello, RecordLine, Reply, Request
-from tuitrain.replay import segment
 from tuitrain.supervisor.console import Console
 from tuitrain.supervisor.control import ControlServer
 from tuitrain.supervisor.crew import Crew
@@ -37,16 +36,19 @@ from tuitrain.supervisor.house import House
 from tuitrain.supervisor.journal import Journal
 from tuitrain.supervisor.keeper import Keeper
 from tuitrain.supervisor.marks import kill_marked, marks
-from tuitrain.supervisor.plan import Held, Plan, TrainingPlan
+from tuitrain.supervisor.plan import Plan, TrainingPlan
 from tuitrain.supervisor.ready import ReadyPipe
+from tuitrain.supervisor.recovery import Recovery
 from tuitrain.supervisor.requests import Requests
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.saving import CheckpointError, checkpoint_of
 from tuitrain.supervisor.session import Session
+from tuitrain.supervisor.sources import Sources, changed_since_launch
+from tuitrain.supervisor.starting import Starting
 from tuitrain.supervisor.stop_signals import deliver
 from tuitrain.supervisor.stopping import stop_crew
 from tuitrain.supervisor.summary import summarise, write_summary
-from tuitrain.supervisor.surroundings import logout_warnings, look_at_login, shm_warnings
+from tuitrain.supervisor.surroundings import logout_warnings, look_at_login
 from tuitrain.supervisor.unattended import Unattended
 from tuitrain.supervisor.watch import Watch
 
@@ -86,7 +88,6 @@ class Supervisor(Run):
         self.plan: Plan = plan or TrainingPlan()
         self.ready = ready or ReadyPipe(None)
         self._folder_fd = folder_fd
-        self._held: Held | None = None
         self._told_non_finite = False
 
     # ---- the whole ---------------------------------------------------------------------------
@@ -125,6 +126,8 @@ class Supervisor(Run):
         )
         self.unattended = Unattended(self)
         self.session = Session(self, self._on_record)
+        self.starting = Starting(self, self.plan, self.house, self.ready)
+        self.recovery = Recovery(self, self.starting, self._give_up, self._on_recovery_error)
         self.requests = Requests(self)
         self.server = ControlServer(
             Hello(run_id=self.run_id, run_dir=str(self.folder.path)),
@@ -150,6 +153,7 @@ class Supervisor(Run):
                 end = await self.end
                 starter.cancel()
                 await asyncio.wait({starter})
+                await self.recovery.cancel()
                 end = await stop_crew(self, self.requests, self.watch, end)
         except BaseException as error:
             self.request_end(self._internal_error(error))
@@ -186,43 +190,19 @@ class Supervisor(Run):
         if differs := departures(self.config):
             preset = self.config.algorithm.preset
             self.tell(f"differs from preset {preset}: {', '.join(differs)}")
-        report: dict[str, Any] = {}
-        probe = self.plan.probe()
-        target = self.plan.child_main()
-        if probe is not None:
-            self.ready.progress("probing environment and network")
-            await self.crew.spawn([probe], target, None, self.folder.path)
-            worker = self.crew.workers[probe.name]
-            report = worker.finished or {}
-            await worker.process.ended.wait()
-            del self.crew.workers[probe.name]
-        blueprint = self.plan.build(
-            run_id=self.run_id,
-            run_dir=self.folder.path,
-            lock_path=self.house.lock_path,
-            config=self.config,
-            report=report,
-        )
-        self.config = self.view.config = self.crew.config = self.plan.resolved(blueprint)
-        self.view.spec_hash = self.plan.spec_hash(blueprint)
-        self.view.policies = self.plan.policies(blueprint)
-        self.view.base_steps = self.plan.base_steps(blueprint)
-        self.session.number = self.plan.session(blueprint)
+        sources = await asyncio.to_thread(Sources, self.config)
+        self._warn(await asyncio.to_thread(self._changed_since_launch))
+        await self.starting.bring_up()
         if self.view.base_steps:
             self.tell(f"resumes at {self.view.base_steps:,} environment steps")
-        self.ready.progress("reserving shared memory")
-        self._held = self.plan.create_stores(blueprint)
-        self.crew.judged_by.where = self._held.stay
-        self._warn(shm_warnings(segment.total_bytes(), segment.free_bytes()))
-        self.ready.progress("starting workers")
-        specs = self.plan.roles(self.config)
-        await self.crew.spawn(specs, target, blueprint, self.folder.path, self._held.handles())
-        self._check_specs()
+        if self.config.run.schedule != "async":
+            self.view.reproducible = self.starting.exact
+        self.recovery.watch(sources)
         self.unattended.running()
         self.session.up()
         self.folder.store_config(self.config)  # now with what the probe has settled
         self.view.state = "running"
-        self.tell(f"running with {', '.join(spec.name for spec in specs)}")
+        self.tell(f"running with {', '.join(self.crew.workers)}")
         self.publish_snapshot()
         self.ready.ready(self.run_id, str(self.house.socket_path))
 
@@ -230,15 +210,11 @@ class Supervisor(Run):
         for text in texts:
             self.journal.event(text, level="warning")
 
-    def _check_specs(self) -> None:
-        wanted = self.view.spec_hash
-        told = {w.name: w.view.spec_hash for w in self.crew.workers.values()}
-        other = sorted(n for n, value in told.items() if value is not None and value != wanted)
-        if wanted is not None and other:
-            raise RuntimeError(
-                f"{', '.join(other)} built another environment than the probe did (spec hash "
-                "differs): environment code must build the same spaces in every process"
-            )
+    def _changed_since_launch(self) -> list[str]:
+        return [
+            f"since the run was launched, {line}; this session uses what is there now"
+            for line in changed_since_launch(self.folder, self.config)
+        ]
 
     def _on_start_error(self, error: BaseException | None) -> None:
         assert error is not None
@@ -246,6 +222,12 @@ class Supervisor(Run):
         reason = f"the run could not start: {type(error).__name__}: {error}"
         self.journal.event(reason, level="error", data={"traceback": text})
         self.request_end(End("failed", reason, checkpoint=False))
+
+    def _on_recovery_error(self, error: BaseException) -> None:
+        text = "".join(traceback.format_exception(error))
+        reason = f"workers could not be started again: {type(error).__name__}: {error}"
+        self.journal.event(reason, level="error", data={"traceback": text})
+        self.request_end(End("failed", reason))
 
     # ---- watching ----------------------------------------------------------------------------
 
@@ -274,6 +256,10 @@ class Supervisor(Run):
         self.request_end(End("finished", self.unattended.why_finished(), checkpoint=saved is None))
 
     def _on_failure(self, failure: Failure) -> None:
+        if not self.recovery.takes(failure):
+            self._give_up(failure)
+
+    def _give_up(self, failure: Failure) -> None:
         self.failure = self.failure or failure
         self._report(failure)
         self.request_end(failure.end())
@@ -356,14 +342,15 @@ class Supervisor(Run):
         if self.view.policies:  # it has come so far that there is something to record
             self._attempt("record the end", self.watch.record_system)
         self.crew.stopping = True
+        await self.recovery.cancel()
         self.crew.kill_all()
         if not await self.crew.gone(10.0):
             names = ", ".join(w.name for w in self.crew.alive())
             self.journal.event(f"{names} cannot be killed (in the kernel?)", level="error")
         self.crew.close()
         self._attempt("remove left-over processes", self._kill_marked)
-        if self._held is not None:
-            self._attempt("close shared memory", self._held.close)
+        if (held := self.starting.held) is not None:
+            self._attempt("close shared memory", held.close)
         self._attempt("remove shared memory", lambda: self.plan.unlink(self.run_id))
         self._attempt("remove what saves have left", lambda: sweep(self.folder.checkpoints))
         self._attempt("put the run folder back", self.session.close)

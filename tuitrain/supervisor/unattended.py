@@ -53,6 +53,11 @@ class Unattended:
                 "present session alone, so this one goes on until one is met again"
             )
 
+    def again(self) -> None:
+        """All workers have gone back to a checkpoint; who was told to end must be told again."""
+        if self.because is not None:
+            self._conclude()
+
     def on_record(self, record: Mapping[str, Any]) -> None:
         """A measurement has come, and is in the run's view already."""
         if record.get("kind") == "eval" and self._evaluations.add(record):
@@ -102,11 +107,17 @@ class Unattended:
             return
         self.because = met
         run.tell(f"training ends: {met}")
-        done = run.crew.command("conclude", run.crew.alive(SAVERS))
+        self._conclude()
+
+    def _conclude(self) -> None:
+        crew = self._run.crew
+        done = crew.command("conclude", crew.alive(SAVERS))
         done.add_done_callback(self._concluded)
 
     def _concluded(self, done: asyncio.Future[Outcome]) -> None:
         outcome = done.result()
+        if self._run.view.state == "starting":
+            return  # all go back, see ``again``
         if not outcome.ok and self.because is not None:
             # whoever cannot end training can still be made to save and stop
             self._run.request_end(End("finished", self.because))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,22 @@ from tuitrain.metrics.phases import UNTIMED, Phases
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.initial import initial_weights
 from tuitrain.workers.policy_learner import PolicyLearner
-from tuitrain.workers.resuming import CHECKPOINT_SCHEMA
+from tuitrain.workers.resuming import CHECKPOINT_SCHEMA, of_this_session
 from tuitrain.workers.stacked_learner import StackedLearner
 from tuitrain.workers.stores import Stores
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """What the successor of a dead learner has found.
+
+    Attributes:
+        start: path of the checkpoint it goes on from; empty for the run's first weights.
+        lost_updates: per policy of this learner: updates made since then.
+    """
+
+    start: str
+    lost_updates: dict[str, int]
 
 
 class Learner:
@@ -65,12 +79,12 @@ class Learner:
         self.policies = {name: found[name] for name in names}
         self._folder = Path(blueprint.run_dir) / "checkpoints"
         self._last_measure_s = time.monotonic()
-        if blueprint.base.checkpoint is not None:
-            self._restore(Path(blueprint.base.checkpoint))
-        elif blueprint.config.run.init_from is not None:
-            weights = initial_weights(Path(blueprint.run_dir))
-            for name, learner in self.policies.items():
-                learner.dqn.begin_with(weights[name])
+        self.taken_over: TakenOver | None = None
+        """Of a successor: from where it goes on, and what that has cost."""
+        if incarnation:
+            self.taken_over = self._take_over()
+        else:
+            self._begin()
 
     # ---- the two halves of a round, and the free-running update --------------------------------
 
@@ -146,6 +160,7 @@ class Learner:
             draws, rejects = learner.reader.stats()
             out |= {
                 f"updates/{name}": learner.dqn.updates,
+                f"updates_made/{name}": totals.updates[learner.place],
                 f"target_updates/{name}": learner.dqn.target_updates,
                 f"version/{name}": learner.store.version(),
                 f"inserts/{name}": totals.inserts[learner.place],
@@ -238,12 +253,45 @@ class Learner:
             "steps": totals.steps,
             "inserts": {n: totals.inserts[p.place] for n, p in self.policies.items()},
             "updates": {n: p.dqn.updates for n, p in self.policies.items()},
+            "made": {n: totals.updates[p.place] for n, p in self.policies.items()},
             "versions": {n: p.store.version() for n, p in self.policies.items()},
             "policies": {n: {"dqn": p.dqn.state_dict()} for n, p in self.policies.items()},
         }
 
-    def _restore(self, path: Path) -> None:
-        """Take over a checkpoint. The probe has seen that it fits."""
-        payload = load(path)
+    def _begin(self) -> None:
+        """Begin as the run's session does: at a checkpoint, with given weights, or anew."""
+        if self.blueprint.base.checkpoint is not None:
+            self._restore(load(Path(self.blueprint.base.checkpoint)))
+        elif self.blueprint.config.run.init_from is not None:
+            weights = initial_weights(Path(self.blueprint.run_dir))
+            for name, learner in self.policies.items():
+                learner.dqn.begin_with(weights[name])
+
+    def _take_over(self) -> TakenOver:
+        """Go on where a learner that has died can be taken up again: at its newest checkpoint.
+
+        Rows live on in shared memory, and so do all counts of what has been made. Updates since
+        the checkpoint are lost; they are not made again, or the replay ratio would be another.
+        """
+        base, made = self.blueprint.base, self.stores.limiter.totals().updates
+        found = of_this_session(self._folder, base.session)
+        if found is not None:
+            path, payload = found
+            start, counted, versions = str(path), payload["made"], payload["versions"]
+            self._restore(payload)
+        else:
+            start = base.checkpoint or ""
+            self._begin()
+            counted = {name: base.updates.get(name, 0) for name in self.policies}
+            # the first publication of a session is of the weights it begins with
+            versions = {name: base.versions.get(name, 0) + 1 for name in self.policies}
+        lost = {}
+        for name, learner in self.policies.items():
+            lost[name] = made[learner.place] - counted[name]
+            learner.store.forget_after(versions[name])
+        return TakenOver(start, lost)
+
+    def _restore(self, payload: dict[str, Any]) -> None:
+        """Take over what a checkpoint holds. The probe has seen that it fits."""
         for name, learner in self.policies.items():
             learner.dqn.load_state_dict(payload["policies"][name]["dqn"])

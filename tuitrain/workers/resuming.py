@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from tuitrain.checkpoint import newest
+from tuitrain.checkpoint import CheckpointError, load, newest
+from tuitrain.checkpoint_files import checkpoints
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.saved import RestoreError, check_modules_fit
 from tuitrain.workers.blueprint import Base
@@ -52,6 +53,21 @@ def read_base(folder: Path) -> tuple[Base, dict[str, Any], list[str]]:
         checkpoint=str(path),
     )
     return base, payload, skipped
+
+
+def of_this_session(folder: Path, session: int) -> tuple[Path, dict[str, Any]] | None:
+    """The newest sound checkpoint that this session has written, and its content; None if none.
+
+    Older ones are a predecessor's start at best, which the run's base names already; and where a
+    run was resumed from an older checkpoint, later ones of another past may lie beside it.
+    """
+    for path in reversed(checkpoints(folder)):
+        try:
+            payload = load(path)
+        except CheckpointError:
+            continue
+        return (path, payload) if payload["session"] == session else None
+    return None
 
 
 def check_environment(payload: dict[str, Any], spec: EnvSpec) -> None:

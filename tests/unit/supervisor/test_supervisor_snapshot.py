@@ -12,12 +12,11 @@ from tuitrain.config.schema import Config
 from tuitrain.supervisor.console import progress_line
 from tuitrain.supervisor.snapshot import (
     PolicyPlan,
-    RateMeter,
     RunView,
-    WorkerView,
     achieved_ratio,
     build_snapshot,
 )
+from tuitrain.supervisor.worker_view import RateMeter, WorkerView
 
 PLAN = PolicyPlan(
     name="default",

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from tests.unit.supervisor.running import running
+from tuitrain.supervisor import starting
 from tuitrain.supervisor import supervisor as supervisors
 from tuitrain.supervisor.surroundings import (
     Login,
@@ -117,8 +118,8 @@ async def test_a_run_tells_what_threatens_it_and_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisors, "look_at_login", lambda: DEBIAN)
-    monkeypatch.setattr(supervisors.segment, "total_bytes", lambda: 64 * MIB)
-    monkeypatch.setattr(supervisors.segment, "free_bytes", lambda: MIB)
+    monkeypatch.setattr(starting.segment, "total_bytes", lambda: 64 * MIB)
+    monkeypatch.setattr(starting.segment, "free_bytes", lambda: MIB)
     async with running(tmp_path, {"learner": {"do": "work"}}) as run:
         await run.up()
         assert (await run.event("RemoveIPC=yes")).level == "warning"

@@ -90,7 +90,7 @@ def _row(process: ProcessView, palette: Palette) -> list[Text | str]:
     if process.epsilon is not None and isfinite(process.epsilon):
         epsilon = f"{process.epsilon:.3g}"
     beat = Text(age(process.beat_age_s), palette.warn if glyph == "▲" else "", end="")
-    restarts = Text(str(process.incarnation), palette.warn if process.incarnation else "", end="")
+    restarts = Text(str(process.restarts), palette.warn if process.restarts else "", end="")
     return [
         safe(process.name),
         Text(f"{glyph} {process.state}", style, end=""),

@@ -1,0 +1,400 @@
+"""What follows a death: a successor, everybody's return, or the end; with workers made for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fake_workers import FakePlan, fake_config
+from tests.unit.supervisor.running import Run, gone, running
+from tuitrain.config.schema import EnvConfig
+from tuitrain.supervisor.crew import Worker
+
+WORK = {"do": "work"}
+CREW: dict[str, Any] = {"learner": WORK, "a0": WORK, "eval": WORK}
+
+
+def together(workers: dict[str, Any]) -> dict[str, Any]:
+    """The tables of a run in which all go back together."""
+    return {"run": fake_config(workers).run.model_copy(update={"schedule": "lockstep"})}
+
+
+def worker(run: Run, name: str) -> Worker:
+    return run.supervisor.crew.workers[name]
+
+
+def kill(run: Run, name: str) -> int:
+    """SIGKILL to a worker; its pid."""
+    pid = run.pid(name)
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+async def until(run: Run, what: Any) -> None:
+    """Wait until `what()` holds while the run goes on."""
+    while not what():
+        assert not run.task.done(), run.summary["reason"]
+        await asyncio.sleep(0.01)
+
+
+# ---- one alone ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a0", "learner", "eval"])
+async def test_in_async_the_dead_one_alone_has_a_successor(tmp_path: Path, name: str) -> None:
+    async with running(tmp_path, CREW, max_restarts=3) as run:
+        await run.up()
+        pids = {n: run.pid(n) for n in CREW}
+        kill(run, name)
+        event = await run.event(f"{name} is back after")
+        assert "(restart 1)" in event.text
+        assert event.source == name
+        told = next(e for e in run.events if "killed by SIGKILL" in e["text"])
+        assert told["level"] == "warning"
+        assert told["data"]["log"][0] == f"{name} will work"
+        assert {n for n in CREW if run.pid(n) != pids[n]} == {name}
+        assert gone(pids[name])
+        view = {p.name: p for p in run.supervisor.snapshot().processes}[name]
+        assert (view.restarts, view.error) == (1, None)
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert run.summary["restarts"] == {name: 1}
+        (death,) = run.summary["deaths"]
+        assert (death["worker"], death["ready"]) == (name, True)
+        assert "SIGKILL" in death["how"]
+        assert run.summary["failure"] is None
+        assert run.summary["reproducible"] is None
+        log = (run.folder.logs / f"{name}.log").read_text()
+        first, mark, second = log.partition(f"==== {name} starts again (restart 1)")
+        assert mark
+        assert f"{name} will work" in first
+        assert f"{name} will work" in second
+
+
+async def test_totals_do_not_fall_and_a_doorbell_rings_the_successor(tmp_path: Path) -> None:
+    async with running(tmp_path, CREW, max_restarts=3) as run:
+        await run.up()
+        view = worker(run, "a0").view
+        await until(run, lambda: view.counters.get("steps", 0) > 20)
+        seen: list[tuple[float, int]] = []
+        bell = run.supervisor.crew._spawner._doorbells["a0"]
+        kill(run, "a0")
+        while "steps" not in worker(run, "a0").view.counters or worker(run, "a0").view.pid is None:
+            await asyncio.sleep(0)
+
+        def grown() -> bool:
+            seen.append((view.counters["steps"], view.progress))
+            rate = view.rate("steps", run.supervisor.clock())
+            assert rate is None or rate >= 0
+            return view.restarts == 1 and view.counters["steps"] > seen[0][0] + 20
+
+        await until(run, grown)
+        assert seen == sorted(seen)
+        assert worker(run, "a0").view is view
+        assert run.supervisor.crew._spawner._doorbells["a0"] is bell
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+async def test_who_dies_too_often_ends_the_run_with_a_checkpoint(tmp_path: Path) -> None:
+    workers = {**CREW, "a0": {"do": "SIGKILL"}}
+    async with running(tmp_path, workers, max_restarts=2) as run:
+        await run.up()
+        assert await run.end() == 3
+        assert run.summary["state"] == "failed"
+        assert run.summary["failure"]["worker"] == "a0"
+        assert "death 3 within 300 s, and supervisor.max_restarts is 2" in run.summary["reason"]
+        assert run.summary["restarts"] == {"a0": 2}
+        assert [d["worker"] for d in run.summary["deaths"]] == ["a0"] * 3
+        assert run.summary["last_checkpoint"].endswith("ckpt-1")
+
+
+@pytest.mark.parametrize(
+    ("do", "how"), [("raise", "ValueError"), ("exit 0", "without having been told to stop")]
+)
+async def test_exceptions_and_good_exits_are_deaths_too(tmp_path: Path, do: str, how: str) -> None:
+    async with running(tmp_path, {**CREW, "a0": {"do": do}}, max_restarts=1) as run:
+        await run.up()
+        event = await run.event("a0 (actor) failed")
+        assert event.level == "warning"
+        assert how in event.text
+        await run.event("a0 is back")
+        assert await run.end() == 3
+        assert how in run.summary["reason"]
+
+
+async def test_a_hung_worker_has_a_successor(tmp_path: Path) -> None:
+    async with running(tmp_path, CREW, max_restarts=1) as run:
+        await run.up()
+        worker(run, "a0").life.progress_deadline_s = 0.5
+        pid = run.pid("a0")
+        os.kill(pid, signal.SIGSTOP)
+        await run.event("a0 is back")
+        assert gone(pid)
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+async def test_a_successor_that_cannot_be_built_ends_the_run(tmp_path: Path) -> None:
+    workers = {**CREW, "a0": {"do": "raise at second start"}}
+    async with running(tmp_path, workers, max_restarts=5) as run:
+        await run.up()
+        kill(run, "a0")
+        assert await run.end() == 3
+        assert "cannot build any more" in run.summary["reason"]
+        assert "before it was ready" in run.summary["reason"]
+        assert run.summary["last_checkpoint"].endswith("ckpt-1")
+
+
+async def test_a_successor_that_is_killed_before_it_is_ready_has_one_too(tmp_path: Path) -> None:
+    workers = {**CREW, "a0": {"do": "die at second start"}}
+    async with running(tmp_path, workers, max_restarts=5) as run:
+        await run.up()
+        kill(run, "a0")
+        event = await run.event("a0 is back")
+        assert "(restart 2)" in event.text
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert [d["ready"] for d in run.summary["deaths"]] == [True, False]
+
+
+async def test_a_successor_that_is_late_is_one_death_more(tmp_path: Path) -> None:
+    workers = {**CREW, "a0": {"do": "never ready again"}}
+    async with running(tmp_path, workers, max_restarts=1) as run:
+        await run.up()
+        kill(run, "a0")
+        await until(run, lambda: worker(run, "a0").view.restarts == 1)
+        worker(run, "a0").life.startup_deadline_s = 0.3
+        assert await run.end() == 3
+        assert "not ready within" in run.summary["reason"]
+
+
+async def test_while_the_run_is_paused_a_successor_is_too(tmp_path: Path) -> None:
+    async with running(tmp_path, CREW, max_restarts=3) as run:
+        await run.up()
+        assert (await run.ask("pause")).ok
+        kill(run, "a0")
+        await run.event("a0 is back")
+        await until(run, lambda: worker(run, "a0").view.state == "paused")
+        assert run.supervisor.snapshot().state == "paused"
+        reply = await run.ask("unpause")
+        assert "3 of 3" in reply.message
+        await until(run, lambda: worker(run, "a0").view.state == "running")
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+async def test_a_command_under_way_sees_that_a_worker_ended(tmp_path: Path) -> None:
+    async with running(tmp_path, {**CREW, "a0": {"do": "deaf to pause"}}, max_restarts=3) as run:
+        await run.up()
+        asked = asyncio.ensure_future(run.ask("pause"))
+        await until(run, lambda: worker(run, "eval").view.state == "paused")
+        kill(run, "a0")
+        reply = await asked
+        assert not reply.ok
+        assert "a0 ended before answering" in reply.message
+        await run.event("a0 is back")
+        await run.ask("stop", timeout_s=1)
+        await run.end()
+
+
+async def test_who_dies_after_its_work_was_done_fails_nothing(tmp_path: Path) -> None:
+    workers = {**CREW, "a0": {"do": "finish"}}
+    async with running(tmp_path, workers, max_restarts=3) as run:
+        await run.up()
+        await until(run, lambda: worker(run, "a0").finished is not None)
+        kill(run, "a0")
+        event = await run.event("after its work was done")
+        assert event.level == "warning"
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert run.summary["deaths"] == []
+        assert run.summary["restarts"] == {}
+
+
+async def test_a_stop_in_the_middle_of_a_restart_ends_everything(tmp_path: Path) -> None:
+    async with running(tmp_path, CREW, max_restarts=3) as run:
+        await run.up()
+        pid = kill(run, "a0")
+        await until(run, lambda: run.pid("a0") != pid)
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+async def test_another_environment_in_a_successor_is_refused(tmp_path: Path) -> None:
+    workers = {**CREW, "a0": {"do": "work", "later spec_hash": "another"}}
+    async with running(tmp_path, workers, max_restarts=3) as run:
+        await run.up()
+        kill(run, "a0")
+        assert await run.end() == 3
+        assert "a0 built another environment" in run.summary["reason"]
+
+
+async def test_a_process_that_cannot_be_started_again_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, CREW, max_restarts=3) as run:
+        await run.up()
+
+        def full(*_: Any) -> None:
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(run.supervisor.crew._spawner, "start", full)
+        kill(run, "a0")
+        assert await run.end() == 3
+        assert "could not be started again: OSError" in run.summary["reason"]
+        assert "Too many open files" in run.summary["reason"]
+
+
+# ---- edited sources ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schedule", ["async", "lockstep"])
+async def test_nobody_is_started_from_edited_sources(tmp_path: Path, schedule: str) -> None:
+    source = tmp_path / "world.py"
+    source.write_text("import helper\n")
+    (tmp_path / "helper.py").write_text("speed = 1\n")
+    tables = together(CREW) if schedule == "lockstep" else {}
+    tables["env"] = EnvConfig(id=f"{source}:World", kwargs={"workers": CREW})
+    async with running(tmp_path, CREW, tables=tables, max_restarts=3) as run:
+        await run.up()
+        (tmp_path / "helper.py").write_text("speed = 2\n")
+        pid = kill(run, "a0")
+        assert await run.end() == 3
+        reason = run.summary["reason"]
+        assert f"{tmp_path / 'helper.py'} (env.id) has changed" in reason
+        assert "tuitrain resume" in reason
+        assert "tuitrain launch" in reason
+        assert run.summary["last_checkpoint"].endswith("ckpt-1")
+        assert run.pid("a0") == pid
+        assert run.summary["restarts"] == {}
+
+
+async def test_what_was_edited_before_a_session_is_told_and_used(tmp_path: Path) -> None:
+    source = tmp_path / "world.py"
+    source.write_text("speed = 1\n")
+    tables = {"env": EnvConfig(id=f"{source}:World", kwargs={"workers": CREW})}
+    async with running(tmp_path, CREW, tables=tables, max_restarts=3) as run:
+        recorded = {"sources": {"env.id": {str(source): "another hash"}}}
+        run.folder.provenance_json.write_text(str(recorded).replace("'", '"'))
+        await run.up()
+        event = await run.event("since the run was launched")
+        assert event.level == "warning"
+        assert f"{source} (env.id) has changed" in event.text
+        kill(run, "a0")
+        await run.event("a0 is back")  # the session began with what is there
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+# ---- all together ------------------------------------------------------------------------------
+
+
+async def test_in_rounds_all_go_back_together(tmp_path: Path) -> None:
+    async with running(tmp_path, CREW, tables=together(CREW), max_restarts=3) as run:
+        await run.up()
+        pids = {n: run.pid(n) for n in CREW}
+        await until(run, lambda: run.supervisor.snapshot().steps > 5)
+        kill(run, "a0")
+        event = await run.event("all workers are back, at the start")
+        assert "steps are made again" in event.text
+        await until(run, lambda: run.supervisor.view.state == "running")
+        assert all(run.pid(n) != pids[n] and gone(pids[n]) for n in CREW)
+        assert run.supervisor.snapshot().reproducible is True
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert run.summary["restarts"] == dict.fromkeys(CREW, 1)
+        assert run.summary["reproducible"] is True
+
+
+async def test_a_return_to_less_than_everything_is_told(tmp_path: Path) -> None:
+    class Inexact(FakePlan):
+        back = False
+
+        def exact(self, blueprint: Any) -> bool:
+            exact, self.back = not self.back, True
+            return exact
+
+    async with running(tmp_path, CREW, Inexact(), together(CREW), max_restarts=3) as run:
+        await run.up()
+        assert run.supervisor.snapshot().reproducible is True
+        kill(run, "learner")
+        event = await run.event("it is not reproducible")
+        assert event.level == "warning"
+        assert run.supervisor.snapshot().reproducible is False
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert run.summary["reproducible"] is False
+
+
+async def test_deaths_of_all_count_where_all_go_back(tmp_path: Path) -> None:
+    workers = {**CREW, "a0": {"do": "SIGKILL"}}
+    async with running(tmp_path, workers, tables=together(workers), max_restarts=1) as run:
+        await run.up()
+        assert await run.end() == 3
+        assert "death 2 within" in run.summary["reason"]
+
+
+async def test_who_raises_the_same_after_going_back_ends_the_run(tmp_path: Path) -> None:
+    workers = {**CREW, "a0": {"do": "raise"}}
+    async with running(tmp_path, workers, tables=together(workers), max_restarts=5) as run:
+        await run.up()
+        await run.event("all workers are back")
+        assert await run.end() == 3
+        assert "in the same way" in run.summary["reason"]
+        assert len(run.summary["deaths"]) == 2
+
+
+async def test_a_death_while_all_go_back_begins_the_return_anew(tmp_path: Path) -> None:
+    workers = {**CREW, "eval": {"do": "die at second start"}}
+    async with running(tmp_path, workers, tables=together(workers), max_restarts=5) as run:
+        await run.up()
+        kill(run, "a0")
+        await run.event("all workers are back")
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert run.summary["restarts"] == dict.fromkeys(CREW, 2)
+
+
+async def test_a_stop_while_all_go_back_ends_everything(tmp_path: Path) -> None:
+    async with running(tmp_path, CREW, tables=together(CREW), max_restarts=3) as run:
+        await run.up()
+        kill(run, "learner")
+        await until(run, lambda: run.supervisor.view.state == "starting")
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert run.summary["state"] == "stopped"
+
+
+async def test_a_paused_run_is_paused_when_all_are_back(tmp_path: Path) -> None:
+    async with running(tmp_path, CREW, tables=together(CREW), max_restarts=3) as run:
+        await run.up()
+        assert (await run.ask("pause")).ok
+        kill(run, "a0")
+        await run.event("all workers are back")
+        await until(run, lambda: all(worker(run, n).view.state == "paused" for n in CREW))
+        assert run.supervisor.view.state == "paused"
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+async def test_memory_that_is_not_there_any_more_ends_the_run(tmp_path: Path) -> None:
+    class Once(FakePlan):
+        made = 0
+
+        def create_stores(self, blueprint: Any) -> Any:
+            self.made += 1
+            if self.made > 1:
+                raise OSError(28, "needed 4 GiB, free 64 MiB: docker run --shm-size")
+            return super().create_stores(blueprint)
+
+    async with running(tmp_path, CREW, Once(), together(CREW), max_restarts=3) as run:
+        await run.up()
+        kill(run, "a0")
+        assert await run.end() == 3
+        assert "--shm-size" in run.summary["reason"]

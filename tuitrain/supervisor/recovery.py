@@ -1,0 +1,217 @@
+"""Going on after a death: who starts again, from where, and what that has cost.
+
+What is to be done is decided by ``restart`` (pure); here it is carried out. In `async` the place of
+the dead is taken by a successor, alone, while the others go on. In `lockstep` and `sequential`
+everybody depends on everybody's bytes, so the whole crew goes back to the newest checkpoint.
+
+▣ Nobody is started from other code than the session began with, and nobody takes over a shard
+before its writer has been reaped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from tuitrain.supervisor.crew import Worker
+from tuitrain.supervisor.failure import Failure
+from tuitrain.supervisor.restart import Death, GiveUp, RestartRule, decide
+from tuitrain.supervisor.run import Run
+from tuitrain.supervisor.sources import Sources
+from tuitrain.supervisor.starting import Starting
+
+REAP_S = 10.0
+"""A killed process that is not gone after this is in the kernel, and may stay there."""
+
+_CREW = ""
+"""The place of all workers together, where they go back together."""
+
+
+class Recovery:
+    """Restarts of one run.
+
+    Args:
+        starting: brings a whole crew up.
+        give_up: ends the run because of a failure.
+        on_error: ends it because of an error in here.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        starting: Starting,
+        give_up: Callable[[Failure], None],
+        on_error: Callable[[BaseException], None],
+    ) -> None:
+        self._run = run
+        self._starting = starting
+        self._give_up = give_up
+        self._on_error = on_error
+        self._sources: Sources | None = None
+        self._histories: dict[str, list[Death]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._going_back: asyncio.Task[None] | None = None
+        self._was_paused = False
+
+    def watch(self, sources: Sources) -> None:
+        """The run is up, made with these sources: from now on the dead may have successors."""
+        self._sources = sources
+
+    def takes(self, failure: Failure) -> bool:
+        """Whether the run goes on after this failure; it is told, and what follows is begun."""
+        run, now = self._run, self._run.clock()
+        cause = f"{failure.error_type}: {failure.message}" if failure.error_type else ""
+        run.note_death(failure)
+        if self._sources is None or run.end.done():
+            return False
+        together = run.config.run.schedule != "async"
+        limits = run.config.supervisor
+        rule = RestartRule(limits.max_restarts, limits.restart_period_s, repeats=together)
+        history = self._histories.setdefault(_CREW if together else failure.worker, [])
+        history.append(Death(now, failure.ready, bool(cause), cause))
+        verdict = decide(history, now, rule)
+        del history[: -(rule.max_restarts + 2)]  # older ones can decide nothing
+        if isinstance(verdict, GiveUp):
+            failure.final = verdict.reason
+            return False
+        run.journal.event(
+            failure.headline(), level="warning", source=failure.worker, data=failure.data()
+        )
+        if together:
+            self._going_back = self._begin(self._go_back(failure, self._going_back))
+        else:
+            self._begin(self._succeed(failure))
+        return True
+
+    async def cancel(self) -> None:
+        """Nobody is started any more."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # ---- one alone ---------------------------------------------------------------------------
+
+    async def _succeed(self, failure: Failure) -> None:
+        run, name = self._run, failure.worker
+        before = run.crew.workers[name]
+        before.killed = True
+        before.process.kill()
+        if not await _within(REAP_S, before.process.ended.wait()):
+            failure.final = "its process cannot be killed (in the kernel?)"
+            self._give_up(failure)
+            return
+        if await self._edited(failure) or run.end.done():
+            return
+        began = run.clock()
+        worker = run.crew.succeed(name)
+        await _first_of(worker.ready.wait(), worker.process.ended.wait())
+        if not worker.ready.is_set():
+            return  # its own failure is being dealt with
+        self._starting.check_specs()
+        if run.view.state == "paused":
+            run.crew.command("pause", [worker])
+        text = f"{name} is back after {run.clock() - began:.1f} s (restart {worker.view.restarts})"
+        run.journal.event(f"{text}: {self._what_it_took_over(worker)}", source=name)
+
+    def _what_it_took_over(self, worker: Worker) -> str:
+        """In words, and lost updates added to the run's."""
+        if worker.spec.role == "actor":
+            return "its episodes have begun anew"
+        if worker.spec.role != "learner":
+            return "an evaluation that was cut is made again"
+        lost = {name: int(count) for name, count in worker.told.get("lost_updates", {}).items()}
+        for name, count in lost.items():
+            self._run.view.lost_updates[name] = self._run.view.lost_updates.get(name, 0) + count
+        counts = ", ".join(f"{count:,} of {name}" for name, count in lost.items())
+        start = worker.told.get("start") or "the weights that the session began with"
+        return f"it goes on from {start}; updates lost: {counts or 'none'}"
+
+    # ---- all together ------------------------------------------------------------------------
+
+    async def _go_back(self, failure: Failure, before: asyncio.Task[None] | None) -> None:
+        if before is not None and not before.done():
+            before.cancel()
+            await asyncio.wait({before})
+        if await self._edited(failure):
+            return  # before anybody else is killed: who lives can still save
+        run, view = self._run, self._run.view
+        if view.state != "starting":
+            self._was_paused = view.state == "paused"
+        steps, view.state = run.snapshot().steps, "starting"
+        run.crew.kill_all()
+        if not await run.crew.gone(REAP_S):
+            failure.final = "a process of the crew cannot be killed (in the kernel?)"
+            self._give_up(failure)
+            return
+        self._starting.tear_down()
+        run.session.down()
+        await self._starting.bring_up()
+        run.session.up(f"{failure.worker} failed, {failure.how}")
+        view.published.clear()
+        self._note_place(steps)
+        view.state = "running"
+        if self._was_paused:
+            view.state = "paused"
+            run.crew.command("pause", run.crew.alive())
+        run.unattended.again()
+        run.publish_snapshot()
+
+    def _note_place(self, steps: int) -> None:
+        """Tell where all went back to."""
+        view = self._run.view
+        where = f"the checkpoint at step {view.base_steps:,}" if view.base_steps else "the start"
+        text = f"all workers are back, at {where}; {max(0, steps - view.base_steps):,} steps"
+        self._run.tell(f"{text} are made again")
+        if not self._starting.exact and view.reproducible:
+            view.reproducible = False
+            self._run.journal.event(
+                "the checkpoint does not hold the whole state of training, so the run goes on "
+                "otherwise than it would have: it is not reproducible from its seed any more",
+                level="warning",
+            )
+
+    # ---- both --------------------------------------------------------------------------------
+
+    async def _edited(self, failure: Failure) -> bool:
+        """Whether a new worker would import other code; then the run ends, saying so."""
+        assert self._sources is not None
+        changed = await asyncio.to_thread(self._sources.changed)
+        if not changed or self._run.end.done():
+            return bool(changed)
+        failure.final = (
+            f"since the run was started, {'; '.join(changed)}, and a new worker would import what "
+            "is there now. Undo the change and `tuitrain resume`, or `tuitrain launch` a new run"
+        )
+        self._give_up(failure)
+        return True
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_error(error)
+
+
+async def _first_of(*waits: Awaitable[Any]) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _within(seconds: float, wait: Awaitable[Any]) -> bool:
+    try:
+        await asyncio.wait_for(wait, seconds)
+    except TimeoutError:
+        return False
+    return True

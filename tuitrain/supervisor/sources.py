@@ -1,0 +1,37 @@
+"""The user's code that a session was started with, and whether its files still hold it.
+
+A worker that is started in the middle of a run imports what the files hold *then*. Half of a run
+made with one environment and half with another would be worth nothing, so it is asked before.
+"""
+
+from __future__ import annotations
+
+import json
+
+from tuitrain.config.provenance import changed_sources, source_hashes
+from tuitrain.config.runs import RunFolder
+from tuitrain.config.schema import Config
+
+
+class Sources:
+    """Environment and network as they are now, to be compared later.
+
+    Looking reads and parses files, so it is not for the event loop.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._now = source_hashes(config)
+
+    def changed(self) -> list[str]:
+        """One line per file that is not what it was when this object was made."""
+        return changed_sources(self._now, self._config)
+
+
+def changed_since_launch(folder: RunFolder, config: Config) -> list[str]:
+    """One line per file that is not what the run was launched with; none if that is not known."""
+    try:
+        recorded = json.loads(folder.provenance_json.read_text(encoding="utf-8"))["sources"]
+        return changed_sources(recorded, config)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []

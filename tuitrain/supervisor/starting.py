@@ -1,0 +1,115 @@
+"""Bringing the crew of a run up: probe, plan, reserve memory, start everybody.
+
+Done once at the start of a run and again whenever all of it goes back to a checkpoint. What has
+been brought up before must be dead by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tuitrain.replay import segment
+from tuitrain.supervisor.house import House
+from tuitrain.supervisor.judge import nowhere
+from tuitrain.supervisor.plan import Held, Plan
+from tuitrain.supervisor.ready import ReadyPipe
+from tuitrain.supervisor.run import Run
+from tuitrain.supervisor.spawning import Kit
+from tuitrain.supervisor.surroundings import shm_warnings
+
+
+class WrongEnvironment(RuntimeError):
+    """Some worker has built another environment than the probe did."""
+
+
+class Starting:
+    """The start of one run, which can be made again.
+
+    Attributes:
+        held: the shared memory that has been reserved, as long as it is.
+        exact: whether the run goes on as if it had never been interrupted.
+    """
+
+    def __init__(self, run: Run, plan: Plan, house: House, ready: ReadyPipe) -> None:
+        self.held: Held | None = None
+        self.exact = True
+        self._run = run
+        self._plan = plan
+        self._house = house
+        self._ready = ready
+
+    async def bring_up(self) -> None:
+        """Start everybody and wait until all are ready.
+
+        Raises:
+            WrongEnvironment: see there.
+            Exception: whatever the plan's steps raise. If a worker fails, nothing is raised; the
+                crew tells, and this waits until it is cancelled.
+        """
+        run, plan = self._run, self._plan
+        target = plan.child_main()
+        report = await self._probe(Kit(target, run.config, None, run.folder.path))
+        blueprint = plan.build(
+            run_id=run.run_id,
+            run_dir=run.folder.path,
+            lock_path=self._house.lock_path,
+            config=run.config,
+            report=report,
+        )
+        view = run.view
+        run.config = view.config = run.crew.config = plan.resolved(blueprint)
+        view.spec_hash = plan.spec_hash(blueprint)
+        view.policies = plan.policies(blueprint)
+        view.base_steps = plan.base_steps(blueprint)
+        self.exact = plan.exact(blueprint)
+        run.session.number = plan.session(blueprint)
+        self._ready.progress("reserving shared memory")
+        self.held = plan.create_stores(blueprint)
+        run.crew.judged_by.where = self.held.stay
+        self._warn(shm_warnings(segment.total_bytes(), segment.free_bytes()))
+        self._ready.progress("starting workers")
+        handles = self.held.handles()
+        kit = Kit(target, run.config, blueprint, run.folder.path, handles)
+        await run.crew.spawn(plan.roles(run.config), kit)
+        self.check_specs()
+
+    def tear_down(self) -> None:
+        """Give back what ``bring_up`` has reserved, so that it can be called again."""
+        self._run.crew.judged_by.where = nowhere
+        if self.held is not None:
+            self.held.close()
+            self.held = None
+        self._plan.unlink(self._run.run_id)
+        self._house.lock_path.unlink(missing_ok=True)
+
+    def check_specs(self) -> None:
+        """Refuse a worker whose environment is not the one that was probed.
+
+        Raises:
+            WrongEnvironment: see there.
+        """
+        wanted = self._run.view.spec_hash
+        told = {w.name: w.view.spec_hash for w in self._run.crew.workers.values()}
+        other = sorted(n for n, value in told.items() if value is not None and value != wanted)
+        if wanted is not None and other:
+            raise WrongEnvironment(
+                f"{', '.join(other)} built another environment than the probe did (spec hash "
+                "differs): environment code must build the same spaces in every process"
+            )
+
+    async def _probe(self, kit: Kit) -> dict[str, Any]:
+        """What the probe reports; nothing where the plan has none."""
+        spec, crew = self._plan.probe(), self._run.crew
+        if spec is None:
+            return {}
+        self._ready.progress("probing environment and network")
+        await crew.spawn([spec], kit)
+        worker = crew.workers[spec.name]
+        await worker.process.ended.wait()
+        crew.dismiss(spec.name)
+        return worker.finished or {}
+
+    def _warn(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self._run.journal.event(text, level="warning")

@@ -1,0 +1,153 @@
+"""Real runs whose workers are killed: they go on, and end as they would have."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import DEADLINE_S, THINGS, Place, Run, eventually
+
+RESTARTS = {"max_restarts": 5}
+SLOW = {"id": f"{THINGS}:Slow", "kwargs": {"step_s": 0.0005}}
+
+
+def kill(run: Run, name: str) -> None:
+    os.kill(run.workers()[name]["pid"], signal.SIGKILL)
+
+
+def told(run: Run, text: str) -> str:
+    """The newest event with this text, once there is one."""
+
+    def find() -> str:
+        return next((e["text"] for e in reversed(run.events()) if text in e["text"]), "")
+
+    return eventually(find, f"an event with {text!r}")
+
+
+def ended(place: Place) -> Run:
+    """The only run, once nothing of it is left."""
+    eventually(lambda: not place.left(), "the run's end", 2 * DEADLINE_S)
+    (run,) = place.runs()
+    return run
+
+
+def test_an_async_run_survives_the_death_of_everybody(place: Place) -> None:
+    run = place.launch_detached(
+        run={"checkpoint_every_s": 0.5, "seed": 3},
+        env=SLOW,
+        actors={"count": 2},
+        learner={"publish_every_updates": 5},
+        supervisor=RESTARTS,
+    )
+    told(run, "checkpoint ")
+    for number, name in enumerate(("a0", "learner", "eval", "a1", "learner"), 1):
+        kill(run, name)
+        eventually(
+            lambda n=number: sum("is back" in e["text"] for e in run.events()) == n,
+            f"{name}'s successor",
+        )
+        run.learned(run.snapshot()["policies"][0]["updates"] + 10)
+    place.tuitrain("stop", "latest")
+    summary = run.summary()
+    assert summary["state"] == "stopped"
+    assert summary["restarts"] == {"a0": 1, "a1": 1, "learner": 2, "eval": 1}
+    assert len(summary["deaths"]) == 5
+    (policy,) = summary["policies"].values()
+    assert policy["ratio_achieved"] == pytest.approx(0.25, rel=0.01)
+    assert 0 <= summary["lost_updates"]["default"] < policy["updates"]
+    learned = [r for r in run.metrics() if r["kind"] == "learner"]
+    versions = [r["version"] for r in learned]
+    assert versions == sorted(versions)
+    assert all(r.get("lag_updates_p50", 0) >= 0 for r in learned)
+    assert "updates lost: " in told(run, "learner is back")
+
+
+@pytest.mark.parametrize("victim", ["a0", "learner"])
+def test_an_async_run_comes_to_its_end_after_a_death(place: Place, victim: str) -> None:
+    """What the dead one had reserved or owed does not leave the run short."""
+    total = 20_000
+    place.tuitrain(
+        "launch",
+        place.config(
+            run={"total_steps": total},
+            env=SLOW,
+            actors={"count": 2},
+            eval={"every_steps": 4_000},
+            supervisor=RESTARTS,
+        ),
+        "-d",
+    )
+    (run,) = place.runs()
+    run.learned(40)
+    kill(run, victim)
+    ended(place)
+    summary = run.summary()
+    assert summary["state"] == "finished"
+    assert total <= summary["steps"] < total + 2 * 4 * 8  # a chunk of every actor
+    assert summary["restarts"] == {victim: 1}
+    (policy,) = summary["policies"].values()
+    assert policy["ratio_achieved"] == pytest.approx(0.25, rel=0.01)
+    evaluated = [r for r in run.metrics() if r["kind"] == "eval"]
+    assert evaluated[-1]["version"] == policy["version"]
+    assert evaluated[-1]["steps"] == summary["steps"]
+
+
+def fingerprint(place: Place, schedule: str, victim: str) -> Any:
+    """Of a run that is killed once on its way, or of one that is left alone."""
+    config = place.config(
+        run={"total_steps": 6_000, "fingerprint": True, "schedule": schedule, "seed": 5},
+        env=SLOW,
+        actors={"count": 2},
+        supervisor=RESTARTS,
+    )
+    place.tuitrain("launch", config, "-d")
+    run = place.runs()[-1]
+    if victim:
+        run.learned(40)
+        kill(run, victim)
+        told(run, "all workers are back, at the start")
+    eventually(lambda: (run.path / "summary.json").exists(), "the end", 2 * DEADLINE_S)
+    summary = run.summary()
+    assert summary["state"] == "finished", summary["reason"]
+    assert summary["reproducible"] is True
+    steps = [r["steps"] for r in run.metrics() if r["kind"] == "eval"]
+    return summary["fingerprint"], summary["policies"]["default"]["updates"], sorted(set(steps))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "victim"),
+    [("lockstep", "a1"), ("lockstep", "learner"), ("lockstep", "eval"), ("sequential", "trainer")],
+)
+def test_a_run_in_rounds_goes_back_and_ends_as_if_nothing_had_been(
+    place: Place, schedule: str, victim: str
+) -> None:
+    assert fingerprint(place, schedule, victim) == fingerprint(place, schedule, "")
+    eventually(lambda: not place.left(), "the runs' end")
+
+
+def test_an_environment_edited_on_the_way_is_not_mixed_in(place: Place) -> None:
+    world = place.root / "world.py"
+    lines = [
+        "import sys",
+        f"sys.path.append({str(Path(__file__).parents[2])!r})",
+        "from tests.envs import Chain",
+        "",
+    ]
+    world.write_text("\n".join([*lines, "class World(Chain):", "    pass", ""]))
+    run = place.launch_detached(env={"id": f"{world}:World"}, supervisor=RESTARTS)
+    run.learned(5)
+    world.write_text("\n".join([*lines, "class World(Chain):", "    worth = 2", ""]))
+    kill(run, "a0")
+    ended(place)
+    summary = run.summary()
+    assert (summary["state"], summary["failure"]["worker"]) == ("failed", "a0")
+    assert f"{world} (env.id) has changed" in summary["cause"]
+    assert summary["last_checkpoint"] is not None
+    assert summary["restarts"] == {}
+    place.tuitrain("resume", "latest", "-d")
+    assert f"{world} (env.id) has changed" in told(run, "since the run was launched")
+    place.tuitrain("stop", "latest")

@@ -195,26 +195,35 @@ class Policy:
 
 
 def load_policy(
-    run: str | Path = "latest", policy: str | None = None, *, device: str = "cpu"
+    run: str | Path = "latest",
+    policy: str | None = None,
+    *,
+    checkpoint: str | Path | None = None,
+    device: str = "cpu",
 ) -> Policy:
-    """The newest checkpoint's policy of a run, live or ended.
+    """A policy of a run, live or ended, as of its newest checkpoint or of another one.
 
     Args:
         run: `latest`, a run's name, or the path of its folder.
         policy: which one, if the run has several.
+        checkpoint: `best` (weights of the run's best evaluation), a number of updates or a file;
+            the newest sound one if not given.
 
     Raises:
         RunFolderError: no such run.
-        FileNotFoundError: it has no checkpoint yet.
+        FileNotFoundError: it has no checkpoint yet, or not that one.
+        CheckpointError: the one named is damaged.
         ValueError: no such policy, or several and none named.
 
     Warns:
         UserWarning: a newer checkpoint is damaged, and an older one is used.
     """
     from tuitrain.config.runs import find_run
-    from tuitrain.workers.trained import load_trained
+    from tuitrain.workers.trained import load_trained, named
 
-    trained = load_trained(find_run(str(run)).path, device=device)
+    path = find_run(str(run)).path
+    which = None if checkpoint is None else named(path, str(checkpoint))
+    trained = load_trained(path, which, device)
     for reason in trained.passed_over:
         warnings.warn(f"{reason}; {trained.checkpoint.name} is used instead", stacklevel=2)
     names = list(trained.policies)

@@ -166,6 +166,16 @@ class StopRuleView(_Line):
     """The same for a person."""
 
 
+class BestView(_Line):
+    """The best evaluation of the run, whose weights are kept."""
+
+    path: str
+    score: float
+    """Mean return, over all policies or of `policy`."""
+    steps: int
+    policy: str | None = None
+
+
 class Snapshot(_Line):
     """The whole state of a run at one moment. Immutable; newest wins."""
 
@@ -199,6 +209,7 @@ class Snapshot(_Line):
     """Whether the same config and seed would give the same bytes; None in `async`: never."""
     last_checkpoint: str | None = None
     last_checkpoint_age_s: float | None = None
+    best: BestView | None = None
     stop_rules: list[StopRuleView] = Field(default_factory=list)
     """Those that the config gives."""
     ends_because: str | None = None

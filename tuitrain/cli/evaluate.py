@@ -28,7 +28,11 @@ def evaluate(
         ),
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="A checkpoint file; the newest if not given.")
+        str | None,
+        typer.Option(
+            show_default="the newest",
+            help="`best` (weights of the run's best evaluation), a number of updates, or a file.",
+        ),
     ] = None,
     number: Annotated[
         int,
@@ -70,11 +74,12 @@ def evaluate(
     from tuitrain.loading import LoadError
     from tuitrain.workers.build import SpecMismatch
     from tuitrain.workers.filming import Film, film_run
-    from tuitrain.workers.trained import evaluate_run, load_trained
+    from tuitrain.workers.trained import evaluate_run, load_trained, named
 
     film: Film | None = None
     try:
-        trained = load_trained(found.folder.path, checkpoint)
+        which = None if checkpoint is None else named(found.folder.path, checkpoint)
+        trained = load_trained(found.folder.path, which)
         played = trained.checkpoint.name
         for reason in trained.passed_over:
             typer.echo(printable(f"{reason}; {played} is played instead"), err=True)

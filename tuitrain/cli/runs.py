@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuitrain.checkpoint_files import BEST
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import (
@@ -91,6 +92,8 @@ def ls(
         total = row["total_steps"] or 0
         steps = "" if row["steps"] is None else f"{row['steps']:>13,}/{total:,} steps"
         score = _best(row["eval_best_by_policy"])
+        if score and row["best_checkpoint"]:
+            score += f" ({BEST})"
         folder = Path(row["path"]).parent
         where = "" if folder.resolve() == home else f"  in {folder}"
         typer.echo(f"{row['name']:<{width}}  {row['state']:<12}{steps}{score}{where}".rstrip())
@@ -174,6 +177,7 @@ def _row(found: Found) -> dict[str, Any]:
         "total_steps": None,
         "eval_best": None,
         "eval_best_by_policy": {},
+        "best_checkpoint": _kept_best(folder),
     }
     if found.tenant is not None:
         try:
@@ -192,6 +196,12 @@ def _row(found: Found) -> dict[str, Any]:
         bests = {name: policy["eval_best"] for name, policy in summary["policies"].items()}
         row = _with_best(row, bests)
     return row
+
+
+def _kept_best(folder: RunFolder) -> str | None:
+    """The file with the weights of the best evaluation, if there is one."""
+    path = folder.checkpoints / BEST
+    return str(path) if path.is_file() else None
 
 
 def _with_best(row: dict[str, Any], bests: dict[str, float | None]) -> dict[str, Any]:
@@ -216,12 +226,14 @@ def _best(bests: dict[str, float | None]) -> str:
 
 def _print_snapshot(name: str, data: dict[str, Any]) -> None:
     from tuitrain.protocol import Snapshot
-    from tuitrain.supervisor.console import progress_line
+    from tuitrain.supervisor.console import best_line, progress_line
 
     snapshot = Snapshot.model_validate(data)
     typer.echo(f"{name}  {snapshot.schedule}  {snapshot.run_dir}")
     typer.echo(progress_line(snapshot))
     _print_learning(snapshot)
+    if snapshot.best is not None:
+        typer.echo(f"best weights {best_line(snapshot.best.model_dump())}")
     for rule in snapshot.stop_rules:
         typer.echo(f"{rule.key}: {rule.text}")
     for p in snapshot.processes:

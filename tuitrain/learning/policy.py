@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from tuitrain.learning import noisy
 from tuitrain.learning.flatten import FlatModule, rehome
@@ -148,6 +148,12 @@ class Policy:
                 raise ValueError(f"weights are uint8[{self.buffer.size}], got {list(flat.shape)}")
             np.copyto(self.buffer, flat)
         self.version = version
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights in use as the state of the network, without a copy where that can be."""
+        if self._mlp is not None:
+            self._flat.load_bytes(self.buffer)  # numpy computes with these alone
+        return dict(self._network.state_dict())
 
     @property
     def buffer(self) -> Bytes:

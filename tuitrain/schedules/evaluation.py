@@ -12,6 +12,7 @@ from contextlib import closing
 
 from tuitrain.schedules import learner_names
 from tuitrain.schedules.attaching import attached
+from tuitrain.workers.best import Best, Told
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import Board
 from tuitrain.workers.build import checked_lanes, policies_for
@@ -71,17 +72,27 @@ def build_evaluator(blueprint: Blueprint, incarnation: int = 0) -> Evaluator:
     )
 
 
-def run_evaluation(evaluator: Evaluator, link: Link, number: int, steps: int) -> list[EvalResult]:
-    """Evaluate the weights held and record the results."""
+def run_evaluation(
+    evaluator: Evaluator, best: Best, link: Link, number: int, steps: int
+) -> list[EvalResult]:
+    """Evaluate the weights held, keep them if they are the best, and record the results."""
     start = time.perf_counter()
     phase = link.counters.phases.enter("evaluate")
     results = evaluator.evaluate(number, link.advance)
     link.counters.phases.enter(phase)
     duration_s = time.perf_counter() - start
+    told = best.consider(results, evaluator.policies, evaluator.held, steps)
     for record in records(results, evaluator.held, steps, duration_s):
         link.record(record)
+    tell(link, told)
     link.counters.values["evaluations"] = link.counters.values.get("evaluations", 0) + 1
     return results
+
+
+def tell(link: Link, told: Told | None) -> None:
+    """Pass on what became of the best weights."""
+    if told is not None:
+        link.notice(told.text, told.level, **({} if told.best is None else {"best": told.best}))
 
 
 def run_evaluator(args: ChildArgs, link: Link) -> None:
@@ -107,6 +118,8 @@ def serve(blueprint: Blueprint, stores: Stores, evaluator: Evaluator, link: Link
 
     link.on("evaluate", by_hand)
     link.on("resync", lambda _: evaluator.holdings())
+    best = Best(blueprint)
+    tell(link, best.found)
     link.ready(spec_hash=blueprint.spec.spec_hash(), device="cpu")
     while True:
         link.wait(
@@ -127,6 +140,6 @@ def serve(blueprint: Blueprint, stores: Stores, evaluator: Evaluator, link: Link
             steps = stores.limiter.totals().steps
         link.counters.values["version"] = max(h.version for h in evaluator.held.values())
         link.counters.values["updates_held"] = max(h.updates for h in evaluator.held.values())
-        run_evaluation(evaluator, link, number, steps)
+        run_evaluation(evaluator, best, link, number, steps)
         if by_schedule:
             board.eval_done = requested

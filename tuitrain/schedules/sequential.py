@@ -16,8 +16,10 @@ from tuitrain.schedules.evaluation import (
     EvaluationClock,
     build_evaluator,
     run_evaluation,
+    tell,
 )
 from tuitrain.schedules.rounds import Reporter, act_half, drain, learn_half, open_round
+from tuitrain.workers.best import Best
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.evaluator import Evaluator
@@ -39,6 +41,7 @@ class Trainer:
             build_evaluator(blueprint) if blueprint.config.eval.enabled else None
         )
         self._clock = EvaluationClock(blueprint.config.eval.every_steps, blueprint.base.steps)
+        self.best = Best(blueprint)
         self._evaluations = 0
 
     def round(self, link: Link) -> bool:
@@ -73,7 +76,7 @@ class Trainer:
         if self.evaluator is None:
             return
         self.evaluator.pull(self.stores, self.blueprint.evaluator_reader)
-        run_evaluation(self.evaluator, link, number, steps)
+        run_evaluation(self.evaluator, self.best, link, number, steps)
 
     def close(self) -> None:
         """Close all environments."""
@@ -123,6 +126,7 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
     link.on("evaluate", evaluate_soon)
     link.on("conclude", conclude)
     learner.publish(blueprint.base.steps)
+    tell(link, trainer.best.found)
     link.ready(spec_hash=blueprint.spec.spec_hash(), device=blueprint.config.learner.device)
     link.notice(learner.description())
     going = True

@@ -13,7 +13,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuitrain.metrics.sinks import to_json
@@ -167,12 +167,24 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     for check in summary["checks"]:
         if check["state"] == "fail" and check["id"] != "processes":  # that one is the reason
             lines.append(f"  CHECK FAILED {check['name']} {check['value']}: {check['advice']}")
+        elif check["state"] == "warn":
+            lines.append(f"  check warns: {check['name']} {check['value']}: {check['advice']}")
     if summary.get("lost_lines"):
         lines.append(f"  {summary['lost_lines']:,} metrics and events could not be written")
     if summary["last_checkpoint"]:
-        lines.append(f"  checkpoint {summary['last_checkpoint']}")
+        # of a run that has failed it may be an earlier one
+        kind = "last checkpoint" if summary["state"] == "failed" else "checkpoint"
+        lines.append(f"  {kind} {summary['last_checkpoint']}")
+    if best := summary.get("best"):
+        lines.append(f"  best weights {best_line(best)}")
     lines.append(f"  run folder {summary['run_dir']}")
     return [printable(line) for line in lines]
+
+
+def best_line(best: Mapping[str, Any]) -> str:
+    """Where the best weights are and what they are worth; of fields of a ``BestView``."""
+    whose = f" of {best['policy']}" if best.get("policy") else ""
+    return f"{best['path']}: mean return {best['score']:.4g}{whose} at {best['steps']:,} steps"
 
 
 def duration(seconds: float) -> str:

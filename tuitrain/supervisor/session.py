@@ -8,11 +8,13 @@ is an event and the exit code.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 from tuitrain.checkpoint_choice import keep_aside, put_back
 from tuitrain.checkpoint_files import checkpoints
+from tuitrain.protocol import BestView, EventLine
 from tuitrain.supervisor.run import Run
 
 
@@ -34,6 +36,7 @@ class Session:
         self._early: list[dict[str, Any]] | None = []
         self._was_up = False
         self._resumed = bool(checkpoints(run.folder.checkpoints))
+        run.journal.on_event.append(self._on_event)
         run.journal.on_rewind += [run.view.on_rewind, run.unattended.on_rewind]
 
     def on_record(self, record: dict[str, Any]) -> None:
@@ -77,6 +80,12 @@ class Session:
             self._run.tell(
                 f"went back to an earlier checkpoint; newer ones are kept in {aside}: {names}"
             )
+
+    def _on_event(self, line: EventLine) -> None:
+        """An evaluator has told which weights are the best."""
+        with contextlib.suppress(ValueError):
+            if "best" in line.data:
+                self._run.view.best = BestView.model_validate(line.data["best"])
 
     @property
     def may_sum_up(self) -> bool:

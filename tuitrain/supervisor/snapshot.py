@@ -17,6 +17,7 @@ from tuitrain.diagnosis.checks import all_checks
 from tuitrain.diagnosis.verdict import Evaluation, judge, worst
 from tuitrain.metrics.rewind import Rewind
 from tuitrain.protocol import (
+    BestView,
     LearningView,
     PolicyView,
     ProcessView,
@@ -72,6 +73,7 @@ class RunView:
     """Per policy: updates that have died with learners, in this session."""
     last_checkpoint: str | None = None
     last_checkpoint_at: float | None = None
+    best: BestView | None = None
     newest: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """Newest record by (kind, policy)."""
     evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
@@ -156,6 +158,7 @@ def build_snapshot(
         lost_lines=lost_lines,
         reproducible=run.reproducible,
         last_checkpoint=run.last_checkpoint,
+        best=run.best,
         last_checkpoint_age_s=_age(run.last_checkpoint_at, now),
     )
     snapshot.checks = all_checks(snapshot)

@@ -59,6 +59,7 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
         "learning": snapshot.learning.model_dump(),
         "checks": [check.model_dump() for check in snapshot.checks],
         "last_checkpoint": snapshot.last_checkpoint,
+        "best": None if snapshot.best is None else snapshot.best.model_dump(),
         "fingerprint": fingerprint or None,
         "failure": None if failure is None else {"worker": failure.worker, **failure.data()},
         "restarts": {w.name: w.view.restarts for w in run.crew.workers.values() if w.view.restarts},

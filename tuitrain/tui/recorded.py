@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from tuitrain.protocol import (
+    BestView,
     CheckView,
     EventLine,
     LearningView,
@@ -124,6 +125,7 @@ def recorded_snapshot(run_dir: Path, store: Store) -> Snapshot:
         learning=_recorded_learning(summary, store),
         checks=_recorded_checks(summary),
         last_checkpoint=str(summary["last_checkpoint"]) if summary.get("last_checkpoint") else None,
+        best=_recorded_best(summary),
     )
 
 
@@ -200,6 +202,13 @@ def _recorded_evaluations(name: str, store: Store) -> LearningView:
         n_evals=int(means.size),
         reason="recorded run",
     )
+
+
+def _recorded_best(summary: Mapping[str, Any]) -> BestView | None:
+    try:
+        return BestView.model_validate(summary.get("best"))
+    except ValidationError:
+        return None
 
 
 def _recorded_checks(summary: Mapping[str, Any]) -> list[CheckView]:

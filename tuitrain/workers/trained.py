@@ -6,12 +6,15 @@ config alone, so a run can be used long after its processes and shared memory ar
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from tuitrain.checkpoint import load, newest
+from tuitrain.checkpoint_choice import NoSuchCheckpoint, choose
 from tuitrain.checkpoint_files import (
+    BEST,
     MANIFEST_SUFFIX,
     PART_SUFFIX,
     CheckpointError,
@@ -75,6 +78,30 @@ def load_trained(run_dir: Path, which: Path | None = None, device: str = "cpu") 
         policies[name] = Policy(network, part.n_actions, device)
     updates = {name: payload["updates"][name] for name in spec.policies}  # in the run's order
     return Trained(config, spec, policies, payload["steps"], updates, which, tuple(passed_over))
+
+
+def named(run_dir: Path, text: str) -> Path:
+    """The checkpoint that a person means: `best`, a number of updates, or a file.
+
+    Raises:
+        FileNotFoundError: there is none; lists those that there are.
+    """
+    folder = run_dir / "checkpoints"
+    if text == Path(BEST).stem:
+        if not (folder / BEST).is_file():
+            raise FileNotFoundError(
+                f"{run_dir.name} has no {BEST}: it has not been evaluated, or by a version of "
+                "tuitrain that did not keep the best weights"
+            )
+        return folder / BEST
+    if Path(text).exists() or os.sep in text:
+        return Path(text)
+    if (folder / text).is_file():
+        return folder / text
+    try:
+        return choose(folder, text)
+    except NoSuchCheckpoint as error:
+        raise FileNotFoundError(str(error)) from error
 
 
 def _refuse_part(path: Path) -> None:

@@ -33,7 +33,7 @@ def test_an_environment_that_ends_the_process_has_not_been_evaluated(
     monkeypatch.setattr(video, "ready", lambda _: None)
     folder = fake_folder(tmp_path / "runs", fake_config({"learner": {"do": "work"}}))
     result: Result = CliRunner().invoke(
-        cli.app, ["eval", str(folder.path), "--checkpoint", "any", *options]
+        cli.app, ["eval", str(folder.path), "--checkpoint", "./any", *options]
     )
     assert result.exit_code == 2
     assert result.stdout == ""

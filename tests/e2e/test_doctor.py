@@ -100,9 +100,13 @@ def test_what_doctor_says_of_file_descriptors_is_so(place: Place) -> None:
     rows = found(place.tuitrain("doctor", path, "--no-run", "--json").stdout)
     needed = int(rows["files"]["found"].split("about ")[1].split()[0])
     assert shell(place, f"ulimit -n {needed}", "launch", path, "--headless").returncode == 0
+    raised = shell(place, f"ulimit -S -n {needed // 2}", "launch", path, "--headless")
+    assert raised.returncode == 0
+    assert f"the limit of open files was {needed // 2}" in raised.stdout
     fewer = shell(place, f"ulimit -n {needed // 2}", "launch", path, "--headless")
     assert fewer.returncode == 3
-    assert "Too many open files" in fewer.stdout
+    assert f"{needed // 2} are allowed" in fewer.stdout
+    assert "ulimit -n 1024" in fewer.stdout
 
 
 def test_dockers_shared_memory(place: Place) -> None:

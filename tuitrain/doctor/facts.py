@@ -164,6 +164,7 @@ class Wants:
     actor_device: str
     keep_checkpoints: int
     total_steps: int
+    policies: int = 1
 
 
 @dataclass(frozen=True)

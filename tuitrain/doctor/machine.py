@@ -6,8 +6,9 @@ import math
 
 from tuitrain.doctor.facts import Built, Clock, Machine, Wants
 from tuitrain.doctor.finding import Finding, size
-from tuitrain.doctor.needs import files_needed, memory_needed
+from tuitrain.doctor.needs import memory_needed
 from tuitrain.protocol import CheckState
+from tuitrain.supervisor.open_files import enough_for, files_needed
 
 SHM_LITTLE_BYTES = 64 * 2**20
 """What docker gives a container that did not ask."""
@@ -119,22 +120,25 @@ def shared_memory(machine: Machine, built: Built | None) -> Finding:
 
 
 def files(machine: Machine, wants: Wants | None) -> Finding:
-    """The supervisor may open as many files as it needs."""
+    """The run's processes may open as many files as they need; a launch raises the soft limit."""
     soft, hard = machine.files_soft, machine.files_hard
     if soft is None:
         return Finding("files", "open files", "ok", "no limit")
-    needed = 0 if wants is None else files_needed(wants)
+    needed = 0 if wants is None else files_needed(wants.processes, wants.policies)
     found = f"{soft:,} allowed" + (f", about {needed} needed" if needed else "")
-    if soft >= max(needed, FILES_LITTLE):
+    enough = needed or FILES_LITTLE
+    if soft >= enough:
         return Finding("files", "open files", "ok", found)
-    target = max(1024, 2 * needed)
-    fixes: tuple[str, ...]
-    if hard is None or hard >= target:
-        advice, fixes = "In the shell that starts tuitrain:", (f"ulimit -n {target}",)
-    else:
-        advice = f"Its hard limit is {hard:,}. Containers and services have an option:"
-        fixes = (f"docker run --ulimit nofile={target} ...", f"LimitNOFILE={target}  # systemd")
-    state: CheckState = "fail" if needed > soft else "warn"
+    if hard is None or hard >= enough:
+        return Finding("files", "open files", "ok", f"{found}; a run raises it to what it needs")
+    target = enough_for(needed)
+    advice = f"Its hard limit is {hard:,}. As root, or by an option of the container or service:"
+    fixes = (
+        f"ulimit -n {target}",
+        f"docker run --ulimit nofile={target} ...",
+        f"LimitNOFILE={target}  # systemd",
+    )
+    state: CheckState = "fail" if needed > hard else "warn"
     return Finding("files", "open files", state, found, advice, fixes)
 
 

@@ -5,11 +5,6 @@ from __future__ import annotations
 from tuitrain.config.schema import Config
 from tuitrain.doctor.facts import Built, Wants
 
-FILES_BASE = 32
-FILES_PER_WORKER = 8
-"""Of the supervisor while it starts workers. Measured: with 3 workers 54 are enough and 50 are not,
-with 6 workers 78 are enough."""
-
 SPARE_CHECKPOINTS = 1
 """The one being written, before the oldest is removed."""
 
@@ -43,12 +38,8 @@ def wants_of(config: Config, policies: int = 1) -> Wants:
         actor_device=config.actors.device,
         keep_checkpoints=config.run.keep_checkpoints,
         total_steps=config.run.total_steps,
+        policies=policies,
     )
-
-
-def files_needed(wants: Wants) -> int:
-    """File descriptors of the supervisor, the process that needs most."""
-    return FILES_BASE + FILES_PER_WORKER * wants.processes
 
 
 def memory_needed(wants: Wants, built: Built) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from tuitrain.replay import segment
 from tuitrain.supervisor.house import House
 from tuitrain.supervisor.judge import nowhere
+from tuitrain.supervisor.open_files import allow_files, files_needed
 from tuitrain.supervisor.plan import Held, Plan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.run import Run
@@ -49,6 +50,7 @@ class Starting:
         """
         run, plan = self._run, self._plan
         target = plan.child_main()
+        self._allow_files(workers=1)
         report = await self._probe(Kit(target, run.config, None, run.folder.path))
         blueprint = plan.build(
             run_id=run.run_id,
@@ -64,6 +66,8 @@ class Starting:
         view.base_steps = plan.base_steps(blueprint)
         self.exact = plan.exact(blueprint)
         run.session.number = plan.session(blueprint)
+        specs = plan.roles(run.config)
+        self._allow_files(workers=len(specs))
         self._ready.progress("reserving shared memory")
         self.held = plan.create_stores(blueprint)
         run.crew.judged_by.where = self.held.stay
@@ -71,7 +75,7 @@ class Starting:
         self._ready.progress("starting workers")
         handles = self.held.handles()
         kit = Kit(target, run.config, blueprint, run.folder.path, handles)
-        await run.crew.spawn(plan.roles(run.config), kit)
+        await run.crew.spawn(specs, kit)
         self.check_specs()
 
     def tear_down(self) -> None:
@@ -109,6 +113,11 @@ class Starting:
         await worker.process.ended.wait()
         crew.dismiss(spec.name)
         return worker.finished or {}
+
+    def _allow_files(self, workers: int) -> None:
+        policies = max(1, len(self._run.view.policies))  # unknown before the probe has told
+        if raised := allow_files(files_needed(workers, policies)):
+            self._run.tell(raised)
 
     def _warn(self, texts: Iterable[str]) -> None:
         for text in texts:

@@ -287,7 +287,7 @@ def test_the_size_of_a_real_checkpoint_counts() -> None:
 
 
 def test_nothing_is_run_on_a_machine_that_cannot() -> None:
-    docker = replace(MACHINE, shm=Space(64 * MIB, 64 * MIB), files_soft=32)
+    docker = replace(MACHINE, shm=Space(64 * MIB, 64 * MIB), files_soft=32, files_hard=32)
     facts = replace(
         HEALTHY, machine=docker, place=replace(PLACE, runtime_error="is open to other users")
     )

@@ -107,13 +107,18 @@ def test_the_memory_limit_of_a_container() -> None:
 
 
 def test_64_open_files() -> None:
-    finding = machine.files(replace(MACHINE, files_soft=64), WANTS)
+    finding = machine.files(replace(MACHINE, files_soft=64, files_hard=64), WANTS)
     assert finding.state == "fail"
-    assert "64 allowed, about 72 needed" in finding.found
-    assert finding.commands == ("ulimit -n 1024",)
-    hard = machine.files(replace(MACHINE, files_soft=64, files_hard=64), WANTS)
-    assert any("--ulimit nofile=1024" in command for command in hard.commands)
-    assert machine.files(replace(MACHINE, files_soft=64), None).state == "warn"
+    assert "64 allowed, about 80 needed" in finding.found
+    assert finding.commands[0] == "ulimit -n 1024"
+    assert any("--ulimit nofile=1024" in command for command in finding.commands)
+    raised = machine.files(replace(MACHINE, files_soft=64), WANTS)
+    assert raised.state == "ok"
+    assert "a run raises it" in raised.found
+    tight = replace(MACHINE, files_soft=64, files_hard=100)
+    assert machine.files(tight, WANTS).state == "ok"
+    assert machine.files(tight, None).state == "warn"
+    assert machine.files(tight, replace(WANTS, policies=16)).state == "fail"
     assert machine.files(MACHINE, WANTS).state == "ok"
     assert machine.files(replace(MACHINE, files_soft=None), WANTS).state == "ok"
 

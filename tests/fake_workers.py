@@ -173,6 +173,8 @@ def behave(args: ChildArgs, link: Link) -> None:
         link.on("evaluate", lambda _: _evaluate(link))
     if do == "deaf to pause":
         link.on("pause", lambda _: _for_ever())
+    if do == "die at stop":
+        link.on("stop", lambda _: os.kill(os.getpid(), signal.SIGKILL))
     if do == "deaf to stop":
         link.on("stop", lambda _: _for_ever())
     if do == "leave a process":

@@ -241,6 +241,8 @@ def _print_snapshot(name: str, data: dict[str, Any]) -> None:
         beat = "" if p.beat_age_s is None else f"beat {p.beat_age_s:.1f}s ago"
         memory = "" if p.rss_bytes is None else f"{p.rss_bytes / 2**20:,.0f} MiB"
         more = p.error or (f"waits: {p.wait}" if p.wait else "")
+        if p.restarts:
+            more = f"↻{p.restarts} {more}"
         line = f"  {p.name:<8} {p.state:<9} {rate:>14}  {memory:>10}  {beat:<15} {more}"
         typer.echo(line.rstrip())
     marks = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL", "n/a": "n/a "}

@@ -169,6 +169,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
             lines.append(f"  CHECK FAILED {check['name']} {check['value']}: {check['advice']}")
         elif check["state"] == "warn":
             lines.append(f"  check warns: {check['name']} {check['value']}: {check['advice']}")
+    lines += _restart_lines(summary)
     if summary.get("lost_lines"):
         lines.append(f"  {summary['lost_lines']:,} metrics and events could not be written")
     if summary["last_checkpoint"]:
@@ -185,6 +186,19 @@ def best_line(best: Mapping[str, Any]) -> str:
     """Where the best weights are and what they are worth; of fields of a ``BestView``."""
     whose = f" of {best['policy']}" if best.get("policy") else ""
     return f"{best['path']}: mean return {best['score']:.4g}{whose} at {best['steps']:,} steps"
+
+
+def _restart_lines(summary: dict[str, Any]) -> list[str]:
+    """Who was started again, and what that has cost."""
+    lines = []
+    if restarts := summary.get("restarts"):
+        who = ", ".join(f"{name} {count}×" for name, count in restarts.items())
+        lost = sum((summary.get("lost_updates") or {}).values())
+        cost = f"; {lost:,} updates were lost" if lost else ""
+        lines.append(f"  started again after a death: {who}{cost}")
+    if summary.get("reproducible") is False:
+        lines.append("  not reproducible: it went on from less than the whole state of training")
+    return lines
 
 
 def duration(seconds: float) -> str:

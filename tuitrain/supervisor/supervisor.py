@@ -28,7 +28,7 @@ from tuitrain.config.schema import Config
 from tuitrain.protocol import Hello, RecordLine, Reply, Request
 from tuitrain.supervisor.console import Console
 from tuitrain.supervisor.control import ControlServer
-from tuitrain.supervisor.crew import Crew
+from tuitrain.supervisor.crew import SAVERS, Crew
 from tuitrain.supervisor.ending import EXIT_CODES, End
 from tuitrain.supervisor.failure import Failure
 from tuitrain.supervisor.folder_lock import sole_supervisor
@@ -265,6 +265,11 @@ class Supervisor(Run):
         self.request_end(failure.end())
 
     def _on_late_failure(self, failure: Failure) -> None:
+        if failure.role not in SAVERS:  # what matters at the end is whether the run is saved
+            self.journal.event(
+                failure.headline(), level="warning", source=failure.worker, data=failure.data()
+            )
+            return
         self._report(failure)
         if self.failure is None and not self.hard.is_set():
             self.failure = failure

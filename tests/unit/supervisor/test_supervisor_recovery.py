@@ -217,6 +217,20 @@ async def test_who_dies_after_its_work_was_done_fails_nothing(tmp_path: Path) ->
         assert run.summary["restarts"] == {}
 
 
+@pytest.mark.parametrize(("name", "code"), [("a0", 0), ("eval", 0), ("learner", 3)])
+async def test_while_stopping_only_who_saves_can_spoil_the_end(
+    tmp_path: Path, name: str, code: int
+) -> None:
+    workers = {**CREW, name: {"do": "die at stop"}}
+    async with running(tmp_path, workers, max_restarts=3) as run:
+        await run.up()
+        await run.ask("stop")
+        assert await run.end() == code
+        told = next(e for e in run.events if f"{name} (" in e["text"])
+        assert told["level"] == ("error" if code else "warning")
+        assert run.summary["restarts"] == {}
+
+
 async def test_a_stop_in_the_middle_of_a_restart_ends_everything(tmp_path: Path) -> None:
     async with running(tmp_path, CREW, max_restarts=3) as run:
         await run.up()

@@ -174,7 +174,7 @@ def fork_and_fail_in_the_child() -> None:
 
 def take_the_signals() -> None:
     def ignore(number: int, frame: object) -> None:
-        print("got signal", number)
+        pass
 
     for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGCHLD", "SIGALRM"):
         signal.signal(getattr(signal, name), ignore)

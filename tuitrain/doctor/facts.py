@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tuitrain.supervisor.cgroup import Cgroup
+
 
 @dataclass(frozen=True)
 class Space:
@@ -12,17 +14,6 @@ class Space:
     total_bytes: int
     free_bytes: int
     inodes: int | None = None
-
-
-@dataclass(frozen=True)
-class Cgroup:
-    """What a container or service may use; None is without limit."""
-
-    cpu_cores: float | None = None
-    memory_limit_bytes: int | None = None
-    memory_used_bytes: int | None = None
-    pids_limit: int | None = None
-    pids_used: int | None = None
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ import psutil
 
 from tuitrain.config.resolve import available_cores
 from tuitrain.config.schema import Config
-from tuitrain.doctor.cgroup import read_cgroup
 from tuitrain.doctor.facts import Clock, Machine, Package, Place, Space, Terminal
 from tuitrain.replay import segment
+from tuitrain.supervisor.cgroup import read_cgroup
 from tuitrain.supervisor.runtime import HouseError, check_socket_path, root
 from tuitrain.supervisor.surroundings import Login, look_at_login
 

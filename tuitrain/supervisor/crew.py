@@ -18,6 +18,7 @@ import psutil
 
 from tuitrain.config.schema import Config
 from tuitrain.schedules import RoleSpec
+from tuitrain.supervisor import log_size
 from tuitrain.supervisor.commands import Commands, Kind, Outcome, weights_held
 from tuitrain.supervisor.failure import Failure
 from tuitrain.supervisor.hang import Hang
@@ -49,6 +50,9 @@ class Worker:
     life: Liveness
     process: WorkerProcess
     gauge: psutil.Process | None = None
+    log_is_cut: bool = False
+    own_bytes: int = 0
+    """Memory without what is shared: stores, files."""
     failed: messages.Failed | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     told: dict[str, Any] = field(default_factory=dict)
@@ -101,7 +105,7 @@ class Crew:
         self._on_finished = on_finished
         self._on_record = on_record
         self._clock = clock
-        self.judged_by = Judge(journal, self._report)
+        self.judged_by = Judge(config.supervisor.worker_memory_limit_mib, journal, self._report)
         self._spawner = Spawner()
         self._kit: Kit | None = None
 
@@ -229,7 +233,11 @@ class Crew:
                 source=worker.name,
             )
             return
-        how = str(end) if not end.ok else f"{end} without having been told to stop"
+        how = (
+            self.judged_by.how(end)
+            if not end.ok
+            else f"{end} without having been told to stop, by its environment?"
+        )
         self._report(worker, how, end.code)
 
     def _report(self, worker: Worker, how: str, exit_code: int | None = None) -> None:
@@ -293,16 +301,27 @@ class Crew:
             worker.life.renew(now)
 
     def measure(self) -> None:
-        """Memory and CPU of every living worker. About 0.1 ms each."""
+        """Memory, CPU and log of every living worker; ends who is too large. About 0.1 ms each."""
         for worker in self.alive():
+            if log_size.cut(worker.process.log_path) and not worker.log_is_cut:
+                worker.log_is_cut = True
+                self._journal.event(
+                    f"has printed more than {log_size.MAX_BYTES // 2**20} MiB: of its log only the "
+                    "beginning and the end are kept",
+                    level="warning",
+                    source=worker.name,
+                )
             if worker.gauge is None:
                 continue
             try:
                 with worker.gauge.oneshot():
-                    worker.view.rss_bytes = worker.gauge.memory_info().rss
+                    memory = worker.gauge.memory_info()
+                    worker.view.rss_bytes = memory.rss
+                    worker.own_bytes = memory.rss - getattr(memory, "shared", 0)
                     worker.view.cpu_percent = worker.gauge.cpu_percent(None)
             except psutil.Error:
                 worker.gauge = None
+        self.judged_by.weigh(self.alive(), self._clock())
 
     def all_finished(self) -> bool:
         """Whether everyone whose work ends a run has finished it."""

@@ -64,6 +64,8 @@ class Hang:
             return True
         size, before = _size(self._log), self._size
         self._size = size
+        if size < self._start:  # the log has been cut
+            self._start = 0
         if size > self._start:
             self._stack = stacks.main_stack(_read(self._log, self._start))
         # A stack too deep to be written to its end: it is over when no more comes.

@@ -2,17 +2,21 @@
 
 Whoever hangs is looked at (``hang``) before it is told of and killed. A worker that has died of
 waiting for a lock names who holds it: that one is the cause, is told of first, and does not live.
+Nor does one that has grown over the limit of memory.
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from tuitrain.metrics.phases import Stay
+from tuitrain.supervisor import memory
 from tuitrain.supervisor.hang import Hang
 from tuitrain.supervisor.journal import Journal
 from tuitrain.supervisor.liveness import SILENCE_S
+from tuitrain.supervisor.process import Exit
 
 if TYPE_CHECKING:
     from tuitrain.supervisor.crew import Worker
@@ -37,17 +41,22 @@ class Judge:
     """Of one crew.
 
     Args:
+        memory_limit_mib: of a worker's own memory; None is without.
         report: told of who has failed.
 
     Attributes:
         where: where a worker stands, by role and index: ``Held.stay``, once there is memory.
+        kills: the kernel's, for want of memory.
     """
 
-    def __init__(self, journal: Journal, report: Report) -> None:
+    def __init__(self, memory_limit_mib: int | None, journal: Journal, report: Report) -> None:
         self.where: Callable[[str, int], Stay | None] = nowhere
         self._journal = journal
         self._report = report
+        self._memory_limit_mib = memory_limit_mib
         self._victims: list[_Victim] = []
+        self._scarcity = memory.Scarcity()
+        self.kills = memory.Kills()
 
     def judge(self, workers: Iterable[Worker], now: float, *, stopping: bool) -> None:
         """Look at every living worker; with `stopping` only at those already given up."""
@@ -80,6 +89,32 @@ class Judge:
                 )
                 self._end(culprit, culprit.hang, now)
 
+    def weigh(self, workers: Iterable[Worker], now: float) -> None:
+        """Kill who has grown too large, and warn before the kernel chooses somebody.
+
+        Workers have been measured just now.
+        """
+        self.kills.look(now)
+        limit = self._memory_limit_mib
+        sizes = {}
+        for worker in workers:
+            if worker.reported or worker.killed:
+                continue
+            mib = worker.own_bytes // memory.MIB
+            if limit is not None and mib > limit:
+                self._kill(
+                    worker,
+                    f"grew to {mib:,} MiB, over supervisor.worker_memory_limit_mib = {limit}",
+                )
+            sizes[worker.name] = worker.own_bytes
+        if warning := self._scarcity.judge(memory.left(), sizes):
+            self._journal.event(warning, level="warning")
+
+    def how(self, end: Exit) -> str:
+        """How a process has ended, with what the kernel says about it."""
+        why = self.kills.why() if end.code == -signal.SIGKILL else None
+        return str(end) if why is None else f"killed by SIGKILL ({why})"
+
     def puts_off(self, worker: Worker, how: str, exit_code: int | None) -> bool:
         """Whether a failure is told later, by ``judge``: after its cause."""
         culprit = worker.held_up_by
@@ -102,9 +137,11 @@ class Judge:
 
     def _end(self, worker: Worker, hang: Hang, now: float) -> None:
         """Tell of a worker that is given up, and kill it, once it is known where it hangs."""
-        if worker.killed or not hang.over(now):
-            return
-        self._report(worker, hang.how(), None)
+        if not worker.killed and hang.over(now):
+            self._kill(worker, hang.how())
+
+    def _kill(self, worker: Worker, how: str) -> None:
+        self._report(worker, how, None)
         # It cannot be asked to stop; others might wait for what it holds.
         worker.killed = True
         worker.process.kill()

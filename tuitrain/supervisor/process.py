@@ -25,6 +25,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tuitrain.workers import messages
+from tuitrain.workers.child import UNTOLD
 from tuitrain.workers.messages import FromWorker, ToWorker
 
 MAX_MESSAGES_PER_WAKE = 64
@@ -46,6 +47,11 @@ class Exit:
         return self.code == 0
 
     def __str__(self) -> str:
+        if self.code == UNTOLD:
+            return (
+                f"exit code {self.code} (it could not tell why, its pipe to the supervisor was "
+                "closed: does its environment close descriptors that it has not opened?)"
+            )
         if self.code >= 0:
             return f"exit code {self.code}"
         try:
@@ -59,6 +65,9 @@ _SIGNAL_HINTS = {
     "SIGKILL": " (out of memory, or killed by hand; `dmesg` tells which)",
     "SIGBUS": " (shared memory is full or was removed)",
     "SIGSEGV": " (a crash in native code; the stack is in its log)",
+    "SIGABRT": " (native code has given up; it may have said why in its log)",
+    "SIGALRM": " (a timer that its environment has set)",
+    "SIGXCPU": " (over its limit of CPU time)",
 }
 
 

@@ -32,6 +32,8 @@ from tuitrain.workers.log import LogFile, text_stream
 _PR_SET_PDEATHSIG = 1
 MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 6_000
+UNTOLD = 74
+"""Exit code of a worker that could not tell why it has failed."""
 
 
 class Refused(Exception):
@@ -77,7 +79,8 @@ class ChildArgs:
 
 
 def main(args: ChildArgs) -> None:
-    """Run one worker to its end. Exit code 0 after `Stop`, 1 after an exception."""
+    """Run one worker to its end. Exit code 0 after `Stop`, 1 (or `UNTOLD`) after an exception."""
+    pid = os.getpid()
     for mine in (args.control, args.lifeline, args.doorbell, *args.peers.values()):
         os.set_inheritable(mine.fileno(), False)  # nor are they for what an environment starts
     _die_with_parent(args)
@@ -87,6 +90,7 @@ def main(args: ChildArgs) -> None:
         with suppress(OSError):
             os.nice(args.nice)
     link = Link(args.control, args.doorbell, args.peers, args.config.supervisor.heartbeat_s)
+    os.register_at_fork(after_in_child=link.abandon)
     # Building an environment may load what takes every signal for itself.
     link.before_ready = functools.partial(stacks.answer, stacks_fd)
     for log in logs:
@@ -98,16 +102,27 @@ def main(args: ChildArgs) -> None:
             sys.modules["torch"].set_num_threads(args.config.run.threads_per_process)
         getattr(module, function_name)(args, link)
     except StopRequested:
-        pass
+        _end_a_fork_of(pid)
     except BaseException as error:
-        _report_failure(args.control, error)
+        _end_a_fork_of(pid)
+        told = _report_failure(args.control, error)
         # A teardown of torch or of a broken environment may take seconds, hang or crash, and would
         # then hide the exit code of the failure that has just been told.
-        _leave(1)
+        _leave(1 if told else UNTOLD)
     # Python would wait here for every thread that an environment has left running.
     with suppress(Exception):
         atexit._run_exitfuncs()
     _leave(0)
+
+
+def _end_a_fork_of(pid: int) -> None:
+    """A process that the environment has forked has come out of it: it is no worker."""
+    if os.getpid() == pid:
+        return
+    with suppress(Exception):
+        print("tuitrain: a process forked by the environment went on as the worker; ended here")
+        traceback.print_exc()
+    _leave(1)
 
 
 def _leave(code: int) -> NoReturn:
@@ -164,7 +179,9 @@ def _redirect_output(log_path: str) -> tuple[list[LogFile], int]:
     return [out, err], stacks_fd
 
 
-def _report_failure(control: Connection, error: BaseException) -> None:
+def _report_failure(control: Connection, error: BaseException) -> bool:
+    """Tell the supervisor, and write it into the log. False: the supervisor cannot be told."""
+    told = False
     refused = isinstance(error, Refused)
     if refused and error.__cause__ is not None:
         error = error.__cause__
@@ -179,9 +196,11 @@ def _report_failure(control: Connection, error: BaseException) -> None:
         )
         with suppress(OSError, ValueError):
             control.send_bytes(messages.encode(failed))
+            told = True
             break
     with suppress(Exception):  # an environment may have closed or replaced it
         print(text, file=sys.stderr, flush=True)
+    return told
 
 
 def _words(error: BaseException) -> str:

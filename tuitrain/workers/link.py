@@ -47,6 +47,10 @@ class StopRequested(Exception):
     """The supervisor asked this worker to end; everything it had to save is saved."""
 
 
+class PipeClosed(RuntimeError):
+    """Something in this process has closed its pipe to the supervisor."""
+
+
 class Link:
     """One worker's connections.
 
@@ -193,6 +197,7 @@ class Link:
             try:
                 command = messages.decode_to_worker(self._control.recv_bytes())
             except (EOFError, OSError):
+                self._check_pipe()
                 # The supervisor is gone. The lifeline thread ends this process in a moment;
                 # until then there is nobody to work for.
                 raise StopRequested("the supervisor is gone") from None
@@ -243,6 +248,23 @@ class Link:
             self._finished = finished
 
     # ---- pipes -------------------------------------------------------------------------------
+
+    def abandon(self) -> None:
+        """Close this process's copy of the pipe: it is a fork of the worker, and speaks for nobody.
+
+        If it ever comes back to the work loop it ends there, at its next ``tick``.
+        """
+        self._control.close()
+
+    def _check_pipe(self) -> None:
+        """Raise ``PipeClosed`` if this end of it is not open any more."""
+        try:
+            os.fstat(self._control.fileno())
+        except OSError as error:
+            raise PipeClosed(
+                "the pipe to the supervisor has been closed in this process: does the environment "
+                "close descriptors that it has not opened, or has it forked?"
+            ) from error
 
     def _sleep(self, at_most_s: float | None = None) -> None:
         timeout_s = max(0.0, self._beat_due - time.monotonic())

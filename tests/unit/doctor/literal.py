@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tuitrain.doctor.facts import (
     Built,
-    Cgroup,
     Clock,
     Machine,
     Place,
@@ -14,6 +13,7 @@ from tuitrain.doctor.facts import (
     Torch,
     Wants,
 )
+from tuitrain.supervisor.cgroup import Cgroup
 from tuitrain.supervisor.surroundings import Login
 
 MIB = 2**20

@@ -24,8 +24,9 @@ from tuitrain.config.resolve import resolve
 from tuitrain.config.rules import check
 from tuitrain.doctor import needs, places, report, setup, smoke, terminal
 from tuitrain.doctor.examination import Facts, Subject, blockers, groups
-from tuitrain.doctor.facts import Cgroup, Package, Place, Space, Terminal
+from tuitrain.doctor.facts import Package, Place, Space, Terminal
 from tuitrain.doctor.finding import Finding, Group, worst
+from tuitrain.supervisor.cgroup import Cgroup
 
 ALL = [terminal.size, terminal.colours, terminal.unicode, terminal.tmux]
 

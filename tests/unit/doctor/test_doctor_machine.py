@@ -9,8 +9,8 @@ import pytest
 
 from tests.unit.doctor.literal import BUILT, CLOCK, GIB, MACHINE, MIB, WANTS
 from tuitrain.doctor import machine
-from tuitrain.doctor.cgroup import read_cgroup
-from tuitrain.doctor.facts import Built, Cgroup, Space
+from tuitrain.doctor.facts import Built, Space
+from tuitrain.supervisor.cgroup import Cgroup, read_cgroup
 
 
 def test_a_core_for_every_busy_process() -> None:

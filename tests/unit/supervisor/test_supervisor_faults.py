@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
+import re
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,10 @@ import pytest
 
 from tests.fake_workers import FakePlan
 from tests.unit.supervisor.running import Run, gone, running
+from tuitrain.supervisor import log_size
 from tuitrain.supervisor.console import summary_lines
 from tuitrain.supervisor.liveness import Liveness
+from tuitrain.supervisor.memory import Kills
 
 WORK = {"do": "work"}
 
@@ -123,6 +128,43 @@ async def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
         assert await run.end() == 3
         assert run.summary["failure"]["worker"] == "a0"
         assert "hung" in run.summary["failure"]["how"]
+
+
+async def test_a_worker_that_grows_over_its_limit_is_killed_and_told(tmp_path: Path) -> None:
+    # a limit that any Python process passes
+    async with running(tmp_path, {"learner": WORK, "a0": WORK}, worker_memory_limit_mib=1) as run:
+        assert await run.end() == 3
+        assert re.search(
+            r"grew to \d+ MiB, over supervisor.worker_memory_limit_mib = 1", run.summary["reason"]
+        )
+
+
+async def test_a_kill_by_the_kernel_is_told_as_one(tmp_path: Path) -> None:
+    async with running(tmp_path, {"learner": WORK, "a0": WORK}) as run:
+        await run.up()
+        kernel = tmp_path / "vmstat"
+        kernel.write_text("oom_kill 3\n")
+        kills = Kills("", tmp_path, kernel)
+        kills.look(time.monotonic())
+        run.supervisor.crew.judged_by.kills = kills
+        kernel.write_text("oom_kill 4\n")
+        os.kill(run.pid("a0"), signal.SIGKILL)
+        assert await run.end() == 3
+        assert "killed by SIGKILL (most likely out of memory" in run.summary["reason"]
+
+
+async def test_who_prints_without_end_has_a_log_of_two_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_size, "cut", functools.partial(log_size.cut, max_bytes=5, kept_bytes=5))
+    async with running(tmp_path, {"learner": WORK, "a0": WORK}) as run:
+        await run.up()
+        told = await run.event("only the beginning and the end are kept")
+        assert told.level == "warning"
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert "are left out here" in (run.folder.logs / "a0.log").read_text()
+        assert sum("only the beginning" in e["text"] for e in run.events) <= 2  # of two workers
 
 
 async def test_one_waiting_worker_is_healthy(tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from multiprocessing.connection import Connection
 
 import pytest
 
 from tuitrain.workers import messages
-from tuitrain.workers.link import LOOK_S, Link, StopRequested
+from tuitrain.workers.link import LOOK_S, Link, PipeClosed, StopRequested
 
 HEARTBEAT_S = 0.02
 
@@ -88,3 +89,30 @@ def test_advance_looks_at_the_pipes_now_and_then(monkeypatch: pytest.MonkeyPatch
         now += 0.4 * LOOK_S
     assert looks == pytest.approx([100 + i * 0.4 * LOOK_S for i in (0, 3, 6, 9)])
     assert ends.link.counters.progress == 10
+
+
+def test_a_pipe_that_something_here_has_closed_is_told_apart_from_a_dead_supervisor() -> None:
+    ends = Ends()
+    ends.link._control.close()
+    with pytest.raises(PipeClosed, match="descriptors that it has not opened"):
+        ends.link.tick()
+    ends = Ends()
+    ends.control.close()
+    with pytest.raises(StopRequested):
+        ends.link.tick()
+
+
+def test_a_fork_ends_at_its_next_look_and_says_nothing() -> None:
+    ends = Ends()
+    pid = os.fork()
+    if pid == 0:
+        ends.link.abandon()
+        try:
+            ends.link.tick()
+        except (PipeClosed, StopRequested):
+            os._exit(7)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert received(ends.control) == []
+    ends.link.advance()  # the worker itself goes on
+    assert received(ends.control)

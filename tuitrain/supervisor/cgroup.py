@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-
-from tuitrain.doctor.facts import Cgroup
 
 _UNLIMITED = 2**60
 """Version 1 writes "no limit" as a number near 2**63."""
+
+
+@dataclass(frozen=True)
+class Cgroup:
+    """What a container or service may use; None is without limit."""
+
+    cpu_cores: float | None = None
+    memory_limit_bytes: int | None = None
+    memory_used_bytes: int | None = None
+    pids_limit: int | None = None
+    pids_used: int | None = None
 
 
 def read_cgroup(membership: str, root: Path = Path("/sys/fs/cgroup")) -> Cgroup:
@@ -53,6 +63,18 @@ def read_cgroup(membership: str, root: Path = Path("/sys/fs/cgroup")) -> Cgroup:
         pids_limit=pids_limit,
         pids_used=pids_used,
     )
+
+
+def own_folder(
+    membership: str, controller: str, root: Path = Path("/sys/fs/cgroup")
+) -> Path | None:
+    """Where a controller (version 1) or all of them (version 2: "") keep this process's group."""
+    for line in membership.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            mount = _mounted(root, controllers, controller) if controller else root
+            return next(_folders(mount, path), None)
+    return None
 
 
 def _left(pair: tuple[int, int | None]) -> int:

@@ -1,0 +1,75 @@
+"""Memory that runs out, and what the kernel says about whom it has killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tuitrain.supervisor.memory import FRESH_S, MIB, Kills, Left, Scarcity, left
+
+SIZES = {"learner": 900 * MIB, "a0": 100 * MIB, "a1": 2_000 * MIB, "eval": 50 * MIB}
+
+
+def test_scarcity_is_told_once_each_time_and_names_the_largest() -> None:
+    scarcity = Scarcity()
+    assert scarcity.judge(Left(60 * MIB, 1_000 * MIB, "the machine"), SIZES) is None
+    told = scarcity.judge(Left(40 * MIB, 1_000 * MIB, "the machine"), SIZES)
+    assert told is not None
+    assert "the machine has 40 of 1,000 MiB left" in told
+    assert "largest: a1 2,000 MiB, learner 900 MiB, a0 100 MiB." in told
+    assert "supervisor.worker_memory_limit_mib" in told
+    assert scarcity.judge(Left(10 * MIB, 1_000 * MIB, "the machine"), SIZES) is None
+    assert scarcity.judge(Left(60 * MIB, 1_000 * MIB, "the machine"), SIZES) is None
+    assert scarcity.judge(Left(40 * MIB, 1_000 * MIB, "the machine"), SIZES) is None  # no flutter
+    assert scarcity.judge(Left(100 * MIB, 1_000 * MIB, "the machine"), SIZES) is None
+    assert scarcity.judge(Left(40 * MIB, 1_000 * MIB, "the machine"), SIZES) is not None
+
+
+def test_this_machine_has_memory() -> None:
+    now = left()
+    assert 0 <= now.free <= now.total
+    assert 0.0 <= now.share <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("membership", "events", "text"),
+    [
+        ("0::/user.slice/run.scope\n", "user.slice/run.scope/memory.events", "oom {}\noom_kill {}"),
+        ("4:memory:/box\n0::/\n", "memory/box/memory.oom_control", "under_oom 0\noom_kill {1}"),
+    ],
+)
+def test_a_kill_in_the_group_is_known_while_it_is_fresh(
+    tmp_path: Path, membership: str, events: str, text: str
+) -> None:
+    file, vmstat = tmp_path / events, tmp_path / "vmstat"
+    file.parent.mkdir(parents=True)
+    file.write_text(text.format(5, 3))
+    vmstat.write_text("pgfault 7\noom_kill 3\n")
+    kills = Kills(membership, tmp_path, vmstat)
+    assert kills.why() is None
+    kills.look(0.0)
+    assert kills.why() is None
+    file.write_text(text.format(6, 4))
+    vmstat.write_text("pgfault 9\noom_kill 4\n")
+    kills.look(1.0)
+    assert kills.why() == "out of memory: the kernel has killed it for its control group's limit"
+    kills.look(1.0 + FRESH_S)
+    assert kills.why() is None
+
+
+def test_a_kill_elsewhere_on_the_machine_is_likely_to_be_this_one(tmp_path: Path) -> None:
+    vmstat = tmp_path / "vmstat"
+    vmstat.write_text("oom_kill 3\n")
+    kills = Kills("0::/\n", tmp_path, vmstat)
+    kills.look(0.0)
+    vmstat.write_text("oom_kill 4\n")
+    told = kills.why()
+    assert told is not None
+    assert told.startswith("most likely out of memory")
+
+
+def test_where_the_kernel_tells_nothing_nothing_is_said(tmp_path: Path) -> None:
+    kills = Kills("", tmp_path, tmp_path / "vmstat")
+    kills.look(0.0)
+    assert kills.why() is None

@@ -9,7 +9,13 @@ import pytest
 
 from tests.e2e.harness import FOREVER, Place, Run
 
+STEPS = 20_000
 UNRULY = Path(__file__).with_name("unruly.py")
+
+
+def long(*values: str) -> Any:
+    """A case for the long suite: one of its kind is enough elsewhere."""
+    return pytest.param(*values, marks=pytest.mark.long)
 
 
 def unruly(what: str, worker: str = "a0", where: str = "step", **supervisor: Any) -> dict[str, Any]:
@@ -44,7 +50,7 @@ def line_of(text: str) -> int:
     ("what", "schedule", "worker", "where"),
     [
         ("sleep_for_ever", "async", "a0", "time.sleep(3600)"),
-        ("sleep_for_ever", "lockstep", "eval", "time.sleep(3600)"),
+        long("sleep_for_ever", "lockstep", "eval", "time.sleep(3600)"),
         ("hold_the_interpreter", "sequential", "trainer", "ctypes.PyDLL(None).sleep(3600)"),
     ],
 )
@@ -80,7 +86,7 @@ def test_who_has_taken_the_signal_for_stacks_is_killed_without(place: Place) -> 
     ("what", "where"),
     [
         ("stop_holding_a_lock", "it is stopped (by SIGSTOP or the like)"),
-        ("hang_holding_a_lock", "in sleep_for_ever"),
+        long("hang_holding_a_lock", "in sleep_for_ever"),
     ],
 )
 def test_who_holds_a_lock_for_ever_is_the_cause_and_not_those_who_waited(
@@ -95,3 +101,47 @@ def test_who_holds_a_lock_for_ever_is_the_cause_and_not_those_who_waited(
     for other in (e for e in run.events() if "LockTimeout" in e["text"]):
         assert ", held up by a0: LockTimeout: lock 'limiter'" in other["text"]
     assert not any("did not stop" in e["text"] for e in run.events())
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("exit_quietly", "exit code 0 without having been told to stop, by its environment?"),
+        long("system_exit", "exit code 1: SystemExit: 0"),
+        long("keyboard_interrupt", "exit code 1: KeyboardInterrupt"),
+        long("default_alarm", "killed by SIGALRM (a timer that its environment has set)"),
+        ("close_descriptors", "exit code 74 (it could not tell why, its pipe to the supervisor"),
+        long("close_all_descriptors", "exit code 74 (it could not tell why, its pipe to the"),
+    ],
+)
+def test_an_environment_that_ends_its_process_is_named(place: Place, what: str, told: str) -> None:
+    run, event = failed(place, **unruly(what))
+    assert event["source"] == "a0"
+    assert f"a0 (actor) failed, {told}" in event["text"]
+    assert run.summary()["failure"]["worker"] == "a0"
+    assert [e["source"] for e in run.events() if e["level"] == "error"] == ["a0", "supervisor"]
+
+
+def test_an_environment_that_grows_is_ended_before_the_machine_is_full(place: Place) -> None:
+    _, event = failed(place, **unruly("grow", worker_memory_limit_mib=1_500))
+    assert event["source"] == "a0"
+    assert "MiB, over supervisor.worker_memory_limit_mib = 1500" in event["text"]
+
+
+@pytest.mark.parametrize(("schedule", "worker"), [("async", "a0"), long("sequential", "trainer")])
+def test_what_an_environment_does_to_its_own_process_harms_nobody(
+    place: Place, schedule: str, worker: str
+) -> None:
+    tables = unruly("everything_at_once", worker)
+    tables["run"] = {"schedule": schedule, "total_steps": STEPS}
+    done = place.tuitrain("launch", place.config(**tables), "--headless")
+    (run,) = place.runs()
+    assert run.summary()["state"] == "finished"
+    assert not [e for e in run.events() if e["level"] == "error"]
+    log = (run.path / "logs" / f"{worker}.log").read_bytes()
+    assert b"garbage" in log
+    assert b"stdin says ''" in log
+    assert b"a process forked by the environment went on as the worker" in log
+    assert b"RuntimeError: the child's own trouble" in log
+    assert "garbage" not in done.stdout + done.stderr
+    assert place.tuitrain("eval", "--episodes", "2").stdout

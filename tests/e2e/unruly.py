@@ -147,12 +147,6 @@ def print_much() -> None:
     print("stdin says", repr(sys.stdin.read()))
 
 
-def print_very_much() -> None:
-    for _ in range(100):
-        os.write(1, b"0123456789abcde\n" * 2**16)
-        time.sleep(0.01)
-
-
 def leave_children() -> None:
     for own_session in (False, True):
         subprocess.Popen(["sleep", "86400"], start_new_session=own_session)
@@ -199,3 +193,13 @@ def take_the_process() -> None:
 def start_threads() -> None:
     for _ in range(20):
         threading.Thread(target=sleep_for_ever).start()
+
+
+def everything_at_once() -> None:
+    leave_children()
+    fork_and_go_on_in_both()
+    fork_and_fail_in_the_child()
+    print_much()
+    start_threads()
+    take_the_signals()
+    take_the_process()

@@ -24,7 +24,7 @@ def unruly(what: str, worker: str = "a0", where: str = "step", **supervisor: Any
     return {
         "env": {"id": f"{UNRULY}:Unruly", "kwargs": kwargs},
         "actors": {"count": 2, "envs_per_actor": 4, "chunk_steps": 8},
-        "supervisor": {"heartbeat_s": 0.1, **supervisor},
+        "supervisor": {"heartbeat_s": 0.1, "max_restarts": 0, **supervisor},
     }
 
 
@@ -145,3 +145,16 @@ def test_what_an_environment_does_to_its_own_process_harms_nobody(
     assert b"RuntimeError: the child's own trouble" in log
     assert "garbage" not in done.stdout + done.stderr
     assert place.tuitrain("eval", "--episodes", "2").stdout
+
+
+@pytest.mark.parametrize("what", ["sleep_for_ever", "stop_holding_a_lock"])
+def test_a_run_goes_on_after_one_hang(place: Place, what: str) -> None:
+    tables = unruly(what, phase_deadline_s={"env step": 1.5}, lock_deadline_s=30.0, max_restarts=2)
+    tables["run"] = {"total_steps": STEPS}
+    tables["env"]["kwargs"]["once"] = True
+    place.tuitrain("launch", place.config(**tables), "--headless")
+    (run,) = place.runs()
+    summary = run.summary()
+    assert summary["state"] == "finished"
+    assert summary["restarts"] == {"a0": 1}
+    assert any('a0 (actor) failed, hung in "env step"' in e["text"] for e in run.events())

@@ -30,10 +30,12 @@ class Unruly(Chain):
         worker: the name of the worker it misbehaves in.
         what: name of a function of this file.
         where: `step`, `reset` (the first one) or `init`; only the first waits for the others.
+        once: only the first time in a run, not in the worker's successors too.
     """
 
-    def __init__(self, worker: str, what: str, where: str = "step") -> None:
+    def __init__(self, worker: str, what: str, where: str = "step", once: bool = False) -> None:
         super().__init__()
+        self.once = once
         self.do: Callable[[], None] | None = globals()[what] if in_worker(worker) else None
         self.where = where
         self.left = 200
@@ -53,9 +55,15 @@ class Unruly(Chain):
 
     def _now(self, where: str) -> None:
         do = self.do
-        if do is not None and self.where == where:
-            self.do = None
-            do()
+        if do is None or self.where != where:
+            return
+        self.do = None
+        if self.once:
+            try:
+                Path("it has been done").touch(exist_ok=False)
+            except FileExistsError:
+                return
+        do()
 
 
 # ---- that never return -------------------------------------------------------------------------

@@ -246,6 +246,8 @@ class FailingEnv(Chain):
         self.how = how
         self.once_file = once_file
         self._done_steps = 0
+        # Its state cannot be saved, so it is not tried out, and fails where it is played.
+        self._unsaved = threading.Lock()
 
     def step(self, action: int):
         if self._done_steps == self.after_steps and self._may_fail():

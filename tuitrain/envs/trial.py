@@ -29,12 +29,16 @@ from tuitrain.seeding import GlobalRandom
 MAX_BUILD_S = 2.0
 """An environment that takes longer to build is not built twice more at every start."""
 
-WARM_UP_S, COMPARE_S = 0.2, 0.1
-"""For how long one copy is played before its state is saved, and after it; twice."""
+ENDS, MAX_WARM_UP_STEPS, WARM_UP_S = 2, 2_000, 0.2
+"""One copy is played until so many episodes have ended, or for so long, before its state is saved.
+"""
 
-MAX_WARM_UP_STEPS, MAX_COMPARED_STEPS, MIN_COMPARED_STEPS = 2_000, 200, 4
-ENDS = 2
-"""Episode ends that the warm-up waits for."""
+STEPS = 200, 50, 50, 50, 50
+"""How many steps are compared, and then again from the state that they have led to."""
+
+MIN_COMPARISONS, MIN_STEPS = 2, 4
+COMPARE_S = 0.4
+"""For all comparisons together; these many are made however slow the environment is."""
 
 Told = list[tuple[str, NDArray[Any]]]
 """What one step has told, by name: of which policy and what."""
@@ -86,7 +90,6 @@ def _tried(
     plays[0].start(1)
     plain_copy(plays[0].lanes.state())  # what cannot be saved at all is not played first
     plays.append(Play(make, 2))
-    plays[1].start(3)
     first, second = plays
     ends = steps = 0
     until = clock() + WARM_UP_S
@@ -95,19 +98,27 @@ def _tried(
             first.step()
             ends += first.ended
             steps += 1
-    # once as the warm-up leaves it, mostly at an episode's end, and once wherever that leads to
-    return _compared(first, second, clock) or _compared(first, second, clock)
+    # the warm-up mostly leaves an episode's end; the others are wherever that leads to
+    until = clock() + COMPARE_S
+    for number, most in enumerate(STEPS):
+        if number >= MIN_COMPARISONS and clock() >= until:
+            break
+        share = (until - clock()) / 4  # for one of the two copies, and what comes after
+        if difference := _compared(first, second, most, share, clock):
+            return difference
+    return ""
 
 
-def _compared(first: Play, second: Play, clock: Callable[[], float]) -> str:
+def _compared(
+    first: Play, second: Play, most: int, limit_s: float, clock: Callable[[], float]
+) -> str:
     """Let `second` go on from the state of `first`; how it goes on otherwise, or ""."""
+    second.start(3)  # else it would know from the last time what it is to be told
     second.follow(first)
     steps: list[Told] = []
-    until = clock() + COMPARE_S
+    until = clock() + limit_s
     with first.random:
-        while len(steps) < MIN_COMPARED_STEPS or (
-            len(steps) < MAX_COMPARED_STEPS and clock() < until
-        ):
+        while len(steps) < MIN_STEPS or (len(steps) < most and clock() < until):
             steps.append(first.step())
     # not in turns: what both share unseen is to have moved on when the second one comes
     with second.random:

@@ -34,6 +34,7 @@ from tuitrain.workers.child import ChildArgs, Refused
 from tuitrain.workers.initial import CannotBegin, read_initial
 from tuitrain.workers.link import Link
 from tuitrain.workers.resuming import CannotResume, check_environment, check_network, read_base
+from tuitrain.workers.savable import why_unsaved
 
 
 def run(args: ChildArgs, link: Link) -> None:
@@ -60,6 +61,14 @@ def run(args: ChildArgs, link: Link) -> None:
         link.notice(
             "evaluations play the environment with other settings than training: env.eval_kwargs "
             f"= {args.config.env.eval_kwargs}"
+        )
+    report["unsaved_environment"] = ""
+    if args.config.run.schedule != "async":  # there a resumed run begins new episodes anyhow
+        report["unsaved_environment"] = why_unsaved(args.config, spec)
+    if reason := report["unsaved_environment"]:
+        link.notice(
+            f"the environment's state cannot be saved ({reason}): after a resume running episodes "
+            "are cut"
         )
     # a file, because the table of a large network's weights does not fit a message
     (Path(args.run_dir) / REPORT_NAME).write_text(json.dumps(report))

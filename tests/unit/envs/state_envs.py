@@ -257,6 +257,15 @@ class Explicit(Digest):
         self.np_random.bit_generator.state = state["bits"]
 
 
+class Many:
+    """Makes lanes of its own, which know nothing of states."""
+
+    def make_lanes(self, n_envs: int, *rest: Any) -> Any:
+        from types import SimpleNamespace
+
+        return SimpleNamespace(n_envs=n_envs, close=lambda: None, spec=SimpleNamespace(policies={}))
+
+
 class Failing(Digest):
     """Raises in its third step, or ends its process."""
 

@@ -1,0 +1,105 @@
+"""Whether an environment's state can be saved is asked where nothing it does can end the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tuitrain.config.load import config_from
+from tuitrain.envs.make import inspect
+from tuitrain.workers import savable
+from tuitrain.workers.blueprint import REPORT_NAME
+from tuitrain.workers.probe import run
+from tuitrain.workers.savable import why_unsaved
+
+ENVS = Path(__file__).parents[1] / "envs" / "state_envs.py"
+
+
+def reason(env_id: str, limit_s: float = 60.0, **kwargs: Any) -> str:
+    config = config_from({"env": {"id": env_id, "kwargs": kwargs}})
+    return why_unsaved(config, inspect(config.env), limit_s)
+
+
+def test_the_answer_comes_from_a_process_that_is_gone() -> None:
+    assert reason("CartPole-v1") == ""
+    assert "behaved differently" in reason(f"{ENVS}:Closure")
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize(
+    ("trial", "said"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "trying it out ended with SIGKILL"),
+        (lambda: os._exit(0), "trying it out ended the process with exit code 0"),
+        (lambda: os._exit(3), "trying it out ended the process with exit code 3"),
+        (lambda: 1 / 0, "trying it out ended the process with exit code 1"),
+        (lambda: "é" * 5_000, "é" * (savable.MAX_REASON_BYTES // 2)),
+    ],
+)
+def test_whatever_becomes_of_it_is_a_reason(trial: Any, said: str) -> None:
+    assert savable._asked(trial, 60.0) == said
+
+
+def test_one_that_hangs_is_ended() -> None:
+    assert savable._asked(threading.Event().wait, 0.05) == (  # type: ignore[arg-type]
+        "trying it out took longer than 0.05 s"
+    )
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_child_of_the_environments_that_stays_does_not_keep_the_answer() -> None:
+    """It holds the pipe's other end."""
+
+    def trial() -> str:
+        if not os.fork():
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            signal.pause()
+        return "yes"
+
+    began = os.times().elapsed
+    assert savable._asked(trial, 60.0) == "yes"
+    assert os.times().elapsed - began < 19
+
+
+class Told:
+    """A link that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def notice(self, text: str, *rest: Any) -> None:
+        self.notices.append(text)
+
+    def ready(self, **fields: Any) -> None:
+        self.fields = fields
+
+
+@pytest.mark.parametrize(
+    ("schedule", "env_id", "why"),
+    [
+        ("lockstep", "CartPole-v1", ""),
+        ("lockstep", f"{ENVS}:Locked", "attribute env.gate is a _thread.lock"),
+        ("sequential", f"{ENVS}:Locked", "attribute env.gate is a _thread.lock"),
+        ("async", f"{ENVS}:Locked", ""),
+    ],
+)
+def test_the_probe_reports_it(schedule: str, env_id: str, why: str, tmp_path: Path) -> None:
+    config = config_from({"env": {"id": env_id}, "run": {"schedule": schedule}})
+    link: Any = Told()
+    args: Any = SimpleNamespace(config=config, run_dir=str(tmp_path))
+    run(args, link)
+    report = json.loads((tmp_path / REPORT_NAME).read_text())
+    assert report["unsaved_environment"] == why
+    told = [text for text in link.notices if "state cannot be saved" in text]
+    cut = "after a resume running episodes are cut"
+    assert told == ([f"the environment's state cannot be saved ({why}): {cut}"] if why else [])

@@ -170,7 +170,7 @@ def behave(args: ChildArgs, link: Link) -> None:
         link.on("stop", lambda stop: save(stop) if stop.checkpoint else {})
     link.on("resync", lambda _: {"default": {"version": 7, "sha256": told.get("sha256", "aa")}})
     if args.role == "evaluator":
-        link.on("evaluate", lambda _: _evaluate(link))
+        link.on("evaluate", lambda _: _evaluate(link, told))
     if do == "deaf to pause":
         link.on("pause", lambda _: _for_ever())
     if do == "die at stop":
@@ -189,6 +189,9 @@ def behave(args: ChildArgs, link: Link) -> None:
     concluded: list[Any] = []
 
     def conclude(command: Any) -> dict[str, Any]:
+        if told.get("die at conclude") and not (folder / "died").exists():
+            (folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         if told.get("no conclusion"):
             raise RuntimeError("it cannot")
         concluded.append(command)
@@ -216,7 +219,10 @@ def behave(args: ChildArgs, link: Link) -> None:
         time.sleep(0.002)  # a unit of work
 
 
-def _evaluate(link: Link) -> dict[str, Any]:
+def _evaluate(link: Link, told: dict[str, Any]) -> dict[str, Any]:
+    if told.get("no records"):
+        link.notice("an evaluation is queued")
+        return {"queued": True}
     link.record({"kind": "eval", "policy": "default", "version": 6, "return_mean": 1.0})
     link.record({"kind": "eval", "policy": "default", "version": 7, "return_mean": 2.0})
     return {"queued": True}

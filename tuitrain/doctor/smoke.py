@@ -50,6 +50,8 @@ def shortened(config: Config, out_dir: str, agents: int = 1) -> Config:
             }
         ),
     }
+    # what dies here is to be told of, not started again
+    update["supervisor"] = config.supervisor.model_copy(update={"max_restarts": 0})
     fields = Config.model_fields
     update |= {
         name: fields[name].get_default(call_default_factory=True)

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from tuitrain.supervisor.crew import Worker
+from tuitrain.supervisor.crew import SAVERS, Worker
 from tuitrain.supervisor.failure import Failure
 from tuitrain.supervisor.restart import Death, GiveUp, RestartRule, decide
 from tuitrain.supervisor.run import Run
@@ -113,6 +113,8 @@ class Recovery:
         self._starting.check_specs()
         if run.view.state == "paused":
             run.crew.command("pause", [worker])
+        if worker.spec.role in SAVERS:
+            run.unattended.again()
         text = f"{name} is back after {run.clock() - began:.1f} s (restart {worker.view.restarts})"
         run.journal.event(f"{text}: {self._what_it_took_over(worker)}", source=name)
 

@@ -151,18 +151,25 @@ class Requests:
             wait_s = _deadline(request) or EVALUATION_DEADLINE_S
             records: list[dict[str, Any]] = []
             over = asyncio.ensure_future(self._run.over.wait())
+            dead = asyncio.ensure_future(workers[0].process.ended.wait())
             try:
                 while len(records) < skip + n_policies:
+                    if not queue.empty():
+                        records.append(queue.get_nowait())
+                        continue
                     get = asyncio.ensure_future(queue.get())
                     await asyncio.wait(
-                        {get, over}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
+                        {get, over, dead}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
                     )
                     if not get.done():
                         get.cancel()
+                        if dead.done() and not over.done():
+                            return False, f"{workers[0].name} ended before it was done", {}
                         return False, "the evaluation is not done yet; see the records", {}
                     records.append(get.result())
             finally:
                 over.cancel()
+                dead.cancel()
         finally:
             self._evaluations.remove(queue)
         mine = records[skip:]

@@ -27,10 +27,11 @@ class Session:
 
     Attributes:
         number: of this session, as soon as it is known; 0 is the first.
+        began_at: environment steps done before it, once it is up.
     """
 
     def __init__(self, run: Run, deliver: Callable[[dict[str, Any]], None]) -> None:
-        self.number = 0
+        self.number = self.began_at = 0
         self._run = run
         self._deliver = deliver
         self._early: list[dict[str, Any]] | None = []
@@ -62,7 +63,7 @@ class Session:
             return
         run, view = self._run, self._run.view
         if not self._was_up:
-            self._was_up = True
+            self._was_up, self.began_at = True, view.base_steps
             self._leave_behind()
         updates = {policy.name: policy.base_updates for policy in view.policies}
         run.journal.rewind(view.base_steps, updates, why, self.number)

@@ -39,7 +39,7 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
         "wall_s": snapshot.elapsed_s,
         "steps": snapshot.steps,
         "total_steps": snapshot.total_steps,
-        "base_steps": run.view.base_steps,
+        "base_steps": run.session.began_at,
         "policies": {
             p.name: {
                 "updates": p.updates,

@@ -256,7 +256,9 @@ class Supervisor(Run):
         self.request_end(End("finished", self.unattended.why_finished(), checkpoint=saved is None))
 
     def _on_failure(self, failure: Failure) -> None:
-        if not self.recovery.takes(failure):
+        if self.end.done():
+            self._on_late_failure(failure)
+        elif not self.recovery.takes(failure):
             self._give_up(failure)
 
     def _give_up(self, failure: Failure) -> None:

@@ -54,7 +54,7 @@ class Unattended:
             )
 
     def again(self) -> None:
-        """All workers have gone back to a checkpoint; who was told to end must be told again."""
+        """Who writes checkpoints was started again; if told to end training, it does not know."""
         if self.because is not None:
             self._conclude()
 
@@ -116,8 +116,8 @@ class Unattended:
 
     def _concluded(self, done: asyncio.Future[Outcome]) -> None:
         outcome = done.result()
-        if self._run.view.state == "starting":
-            return  # all go back, see ``again``
+        if outcome.ended:
+            return  # it will be told again, or the run ends because it died
         if not outcome.ok and self.because is not None:
             # whoever cannot end training can still be made to save and stop
             self._run.request_end(End("finished", self.because))

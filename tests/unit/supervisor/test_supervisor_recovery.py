@@ -13,6 +13,7 @@ import pytest
 from tests.fake_workers import FakePlan, fake_config
 from tests.unit.supervisor.running import Run, gone, running
 from tuitrain.config.schema import EnvConfig
+from tuitrain.config.unattended import StopConfig
 from tuitrain.supervisor.crew import Worker
 
 WORK = {"do": "work"}
@@ -263,6 +264,36 @@ async def test_a_process_that_cannot_be_started_again_ends_the_run(
         assert await run.end() == 3
         assert "could not be started again: OSError" in run.summary["reason"]
         assert "Too many open files" in run.summary["reason"]
+
+
+@pytest.mark.parametrize("schedule", ["async", "lockstep"])
+async def test_a_rule_that_has_ended_training_still_holds(tmp_path: Path, schedule: str) -> None:
+    workers = {**CREW, "learner": {"do": "work", "returns": [5.0], "die at conclude": True}}
+    workers["eval"] = {"do": "finish"}
+    tables: dict[str, Any] = {"stop": StopConfig(eval_return=4.0)}
+    tables |= together(workers) if schedule == "lockstep" else {}
+    async with running(tmp_path, workers, tables=tables, max_restarts=3) as run:
+        await run.up()
+        assert await run.end() == 0
+        assert run.summary["state"] == "finished"
+        assert run.summary["reason"].startswith("stop.eval_return")
+        assert run.summary["restarts"]["learner"] == 1
+        assert run.summary["last_checkpoint"].endswith("ckpt-last")
+
+
+async def test_who_waits_for_an_evaluation_is_told_that_it_will_not_come(tmp_path: Path) -> None:
+    workers = {**CREW, "eval": {"do": "work", "no records": True}}
+    async with running(tmp_path, workers, max_restarts=3) as run:
+        await run.up()
+        asked = asyncio.ensure_future(run.ask("evaluate"))
+        await run.event("queued")
+        kill(run, "eval")
+        reply = await asked
+        assert not reply.ok
+        assert "eval ended before it was done" in reply.message
+        await run.event("eval is back")
+        await run.ask("stop")
+        assert await run.end() == 0
 
 
 # ---- edited sources ----------------------------------------------------------------------------

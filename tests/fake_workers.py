@@ -119,6 +119,9 @@ class FakePlan:
     def exact(self, blueprint: Any) -> bool:
         return True
 
+    def checkpoint_bytes(self, blueprint: Any) -> int:
+        return 1000
+
     def create_stores(self, blueprint: Any) -> Held:
         return FakeHeld(segment.create(f"tuitrain-{blueprint.run_id}-fake", 4096, LAYOUT_HASH))
 

@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tuitrain.disk import why
+
 SUFFIX = ".pt"
 MANIFEST_SUFFIX = ".json"
 PART_SUFFIX = ".part"
@@ -284,7 +286,8 @@ def write_durably(path: Path, data: bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise CheckpointError(
-            f"checkpoint {path} ({len(data):,} bytes) could not be written: {error.strerror}; "
+            f"checkpoint {path} ({len(data):,} bytes) could not be written: "
+            f"{why(error, path.parent, len(data))}; "
             "earlier checkpoints are untouched"
         ) from error
 

@@ -138,13 +138,13 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
             f"{folder.name} has done its {config.run.total_steps:,} steps; to go on: "
             f"`tuitrain resume {folder.name} --set run.total_steps={2 * summary['steps']}`"
         )
-    folder.logs.mkdir(mode=0o700, exist_ok=True)  # logs are big: somebody removed them
-    if overrides:
-        folder.try_config(config)
     try:
+        folder.logs.mkdir(mode=0o700, exist_ok=True)  # logs are big: somebody removed them
+        if overrides:
+            folder.try_config(config)
         newer = set_aside(folder.checkpoints, chosen) if chosen is not None else []
     except OSError as error:
-        raise Refused(f"{error.filename} cannot be moved: {error.strerror}") from error
+        raise Refused(f"{error.filename} cannot be written: {error.strerror}") from error
     for path in newer:
         typer.echo(f"{path.name} is put aside", err=True)
 

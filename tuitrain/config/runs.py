@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 from tuitrain.config.load import parse_config, to_toml
 from tuitrain.config.provenance import collect
 from tuitrain.config.schema import Config
+from tuitrain.disk import why
 
 RUN_SCHEMA_VERSION = 1
 SUMMARY_KEYS = frozenset(
@@ -227,17 +229,24 @@ def create_run(config: Config, command: list[str] | None = None) -> RunFolder:
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         folder = RunFolder(_make_numbered(out_dir, config.run.name))
+    except OSError as error:
+        raise _cannot_make(out_dir, error) from error
+    try:
         folder.logs.mkdir(mode=0o700)
         folder.checkpoints.mkdir(mode=0o700)
         write_atomically(folder.provenance_json, provenance)
         # Last, because a folder counts as a run from here on.
         write_atomically(folder.config_toml, text)
     except OSError as error:
-        raise RunFolderError(
-            f"cannot make a run folder in {out_dir} (run.out_dir): {error.strerror}: "
-            f"{error.filename}"
-        ) from error
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise _cannot_make(out_dir, error) from error
     return folder
+
+
+def _cannot_make(out_dir: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(
+        f"cannot make a run folder in {out_dir} (run.out_dir): {error.strerror}: {error.filename}"
+    )
 
 
 def list_runs(out_dir: Path) -> list[RunFolder]:
@@ -284,7 +293,19 @@ def write_atomically(path: Path, text: str, *, for_others: bool = False) -> None
 
     Args:
         for_others: who may read it is left to the umask, as of any new file; otherwise nobody else.
+
+    Raises:
+        OSError: it could not be written, and is what it was; of a full disk `strerror` says how
+            much was needed and is free.
     """
+    try:
+        _replace(path, text, for_others=for_others)
+    except OSError as error:
+        reason = why(error, path.parent, len(text.encode()))
+        raise type(error)(error.errno, reason, str(path)) from error
+
+
+def _replace(path: Path, text: str, *, for_others: bool) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

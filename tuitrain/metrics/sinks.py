@@ -2,11 +2,12 @@
 
 A line is one write of one whole line, so a killed writer leaves at most one torn line at the end,
 which the next writer closes off and every reader skips. A disk that is full costs lines, which are
-counted and reported once, and nothing else.
+counted and reported once, and nothing else; when there is room again, writing goes on.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuitrain.disk import why
 from tuitrain.metrics.rewind import Rewind
 
 
@@ -27,56 +29,108 @@ class JsonlSink:
         path: created with mode 0600 if it does not exist.
         on_failure: called with an explanation at the first line that could not be written, and
             again only after writing has worked in between.
+        on_recovery: called when it works again, with how many lines are missing.
     """
 
-    def __init__(self, path: Path, on_failure: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        on_failure: Callable[[str], None] | None = None,
+        on_recovery: Callable[[str], None] | None = None,
+    ) -> None:
         self.path = path
-        self.failures = 0
-        """Lines lost."""
-        self._on_failure = on_failure
-        self._failing = False
+        self._trouble = Trouble(path, "lines", on_failure, on_recovery)
         self._fd: int | None = None
-        self._torn = False
+        self._closed = self._torn = False
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            size = os.fstat(self._fd).st_size
-            self._torn = size > 0 and os.pread(self._fd, 1, size - 1) != b"\n"
+            self._open()
         except OSError as error:
-            self._failed(error)
+            self._trouble.began(error)
+
+    @property
+    def failures(self) -> int:
+        """Lines lost."""
+        return self._trouble.lost
 
     def write(self, line: Mapping[str, Any]) -> bool:
         """Append one line; False if it was lost. Never raises."""
-        if self._fd is None:
-            self.failures += 1
+        if self._closed:
+            self._trouble.lost += 1
             return False
+        data = b""
         try:
+            fd = self._open() if self._fd is None else self._fd
             data = to_json(line).encode() + b"\n"
             if self._torn:
                 data = b"\n" + data
-            written = os.write(self._fd, data)
+            written = os.write(fd, data)
+            if written < len(data):  # no space for the rest
+                self._torn = True
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except Exception as error:  # whatever it is, training goes on
-            self._failed(error)
+            self._trouble.lost += 1
+            self._trouble.began(error, len(data))
             return False
-        if written < len(data):  # no space for the rest
-            self._torn = True
-            self._failed(OSError(28, "No space left on device"))
-            return False
-        self._torn = self._failing = False
+        self._torn = False
+        self._trouble.over()
         return True
+
+    def _open(self) -> int:
+        """Open the file, and see whether its last line is whole."""
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._fd = fd
+        size = os.fstat(fd).st_size
+        self._torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+        return fd
 
     def close(self) -> None:
         """Close the file. May be called twice. Never raises."""
+        self._closed = True
         fd, self._fd = self._fd, None
         if fd is not None:
             with suppress(OSError):  # some file systems tell only here what they have not written
                 os.close(fd)
 
-    def _failed(self, error: Exception) -> None:
-        self.failures += 1
-        told, self._failing = self._failing, True
-        if not told and self._on_failure is not None:
-            why = error.strerror if isinstance(error, OSError) else repr(error)
-            self._on_failure(f"cannot write {self.path}: {why}; training goes on")
+
+class Trouble:
+    """What goes wrong with a file: counted, told once, and told again when it is over.
+
+    Args:
+        what: is lost, e.g. "lines".
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        what: str,
+        on_failure: Callable[[str], None] | None,
+        on_recovery: Callable[[str], None] | None,
+    ) -> None:
+        self.lost = 0
+        self._path = path
+        self._what = what
+        self._on_failure = on_failure
+        self._on_recovery = on_recovery
+        self._lost_before: int | None = None  # while there is trouble, what was lost until then
+
+    def began(self, error: Exception, needed_bytes: int | None = None) -> None:
+        """Something could not be written; the caller has counted it."""
+        told = self._lost_before is not None
+        if told:
+            return
+        self._lost_before = max(0, self.lost - 1)
+        if self._on_failure is not None:
+            reason = repr(error)
+            if isinstance(error, OSError):
+                reason = why(error, self._path.parent, needed_bytes)
+            self._on_failure(f"cannot write {self._path}: {reason}; training goes on")
+
+    def over(self) -> None:
+        """Something has been written."""
+        before, self._lost_before = self._lost_before, None
+        if before is not None and self._on_recovery is not None:
+            lost = self.lost - before
+            self._on_recovery(f"{self._path} is written again: {lost:,} {self._what} are missing")
 
 
 class RecordHistory:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tuitrain.metrics.rewind import Rewind
+from tuitrain.metrics.sinks import Trouble
 
 _NO_CURVES = frozenset({"kind", "policy", "actor", "steps", "time_s", "wall_s"})
 
@@ -35,37 +36,41 @@ class TensorBoardSink:
         started_s: unix time, for the file's name.
         on_failure: called with an explanation at the first record that could not be written, and
             again only after writing has worked in between.
+        on_recovery: called when it works again, with how many records are missing.
     """
 
     def __init__(
-        self, folder: Path, started_s: float, on_failure: Callable[[str], None] | None = None
+        self,
+        folder: Path,
+        started_s: float,
+        on_failure: Callable[[str], None] | None = None,
+        on_recovery: Callable[[str], None] | None = None,
     ) -> None:
         # others look for these parts (W&B by host name and time)
         host = socket.gethostname()
         name = f"events.out.tfevents.{int(started_s):010d}.{host}.{os.getpid()}.0"
         self.path = folder / name
-        self.failures = 0
-        """Records lost."""
-        self._on_failure = on_failure
-        self._failing = False
+        self._trouble = Trouble(self.path, "records", on_failure, on_recovery)
         self._fd: int | None = None
         self._size = 0
-        self._torn = False
+        self._closed = self._torn = self._begun = False
         try:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._fd = os.open(self.path, flags, 0o600)
-            self._size = os.fstat(self._fd).st_size
+            self._open()
         except OSError as error:
-            self._failed(error)
-        self._begun = self._size > 0
+            self._trouble.began(error)
         self._version = version_event(started_s)
+
+    @property
+    def failures(self) -> int:
+        """Records lost."""
+        return self._trouble.lost
 
     def write(self, record: Mapping[str, Any]) -> bool:
         """Append one record; False if it was lost. Never raises."""
-        if self._fd is None:
-            self.failures += 1
+        if self._closed:
+            self._trouble.lost += 1
             return False
+        data = b""
         try:
             event = event_of(record)
             if event is None:
@@ -73,20 +78,30 @@ class TensorBoardSink:
             data = frame(event)
             if not self._begun:
                 data = frame(self._version) + data
-            self._append(self._fd, data)
+            self._append(self._open() if self._fd is None else self._fd, data)
         except Exception as error:  # whatever it is, training goes on
-            self._failed(error)
+            self._trouble.lost += 1
+            self._trouble.began(error, len(data))
             return False
         self._begun = True
-        self._failing = False
+        self._trouble.over()
         return True
 
     def close(self) -> None:
         """Close the file. May be called twice. Never raises."""
+        self._closed = True
         fd, self._fd = self._fd, None
         if fd is not None:
             with suppress(OSError):  # some file systems tell only here what they have not written
                 os.close(fd)
+
+    def _open(self) -> int:
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(self.path, flags, 0o600)
+        self._size = os.fstat(self._fd).st_size
+        self._begun = self._size > 0
+        return self._fd
 
     def _append(self, fd: int, data: bytes) -> None:
         """All of `data` or nothing. Raises ``OSError``."""
@@ -100,13 +115,6 @@ class TensorBoardSink:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._torn = False
         self._size += written
-
-    def _failed(self, error: Exception) -> None:
-        self.failures += 1
-        told, self._failing = self._failing, True
-        if not told and self._on_failure is not None:
-            why = error.strerror if isinstance(error, OSError) else repr(error)
-            self._on_failure(f"cannot write {self.path}: {why}; training goes on")
 
 
 def event_of(record: Mapping[str, Any]) -> bytes | None:

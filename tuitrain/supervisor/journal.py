@@ -61,12 +61,14 @@ class Journal:
                 self.earlier_records.append(record)
         self._seq = self.events[-1].seq if self.events else 0
         # A sink's failure is itself an event; while it is told, it may fail again, silently.
-        self._events_sink = JsonlSink(events_path, self._sink_failed)
-        self._metrics_sink = JsonlSink(metrics_path, self._sink_failed)
+        self._events_sink = JsonlSink(events_path, self._sink_failed, self._sink_recovered)
+        self._metrics_sink = JsonlSink(metrics_path, self._sink_failed, self._sink_recovered)
         self._record_sinks: list[JsonlSink | TensorBoardSink] = [self._metrics_sink]
         if tensorboard is not None:
             self._record_sinks.append(
-                TensorBoardSink(tensorboard, self._started_s, self._sink_failed)
+                TensorBoardSink(
+                    tensorboard, self._started_s, self._sink_failed, self._sink_recovered
+                )
             )
 
     def event(
@@ -139,6 +141,9 @@ class Journal:
         self._events_sink.close()
         for sink in self._record_sinks:
             sink.close()
+
+    def _sink_recovered(self, text: str) -> None:
+        self.event(text)
 
     def _sink_failed(self, text: str) -> None:
         if hasattr(self, "_metrics_sink"):

@@ -74,6 +74,10 @@ class Plan(Protocol):
         """Whether this session goes on as if the run had never been interrupted."""
         ...
 
+    def checkpoint_bytes(self, blueprint: Any) -> int:
+        """About how much one checkpoint takes on the disk."""
+        ...
+
     def create_stores(self, blueprint: Any) -> Held:
         """Reserve shared memory."""
         ...
@@ -154,6 +158,10 @@ class TrainingPlan:
     def exact(self, blueprint: Any) -> bool:
         """From its first step, or from a checkpoint that holds everything."""
         return blueprint.base.steps == 0 or bool(getattr(blueprint.base, "exact", False))
+
+    def checkpoint_bytes(self, blueprint: Any) -> int:
+        """Online and target network and two moments of the optimizer."""
+        return 4 * sum(int(layout.nbytes) for layout in blueprint.weights.values())
 
     def create_stores(self, blueprint: Any) -> Held:
         """Segments and lock file."""

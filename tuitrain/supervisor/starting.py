@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tuitrain.disk import free_bytes
 from tuitrain.replay import segment
 from tuitrain.supervisor.house import House
 from tuitrain.supervisor.judge import nowhere
@@ -17,7 +18,7 @@ from tuitrain.supervisor.plan import Held, Plan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.spawning import Kit
-from tuitrain.supervisor.surroundings import shm_warnings
+from tuitrain.supervisor.surroundings import disk_warnings, shm_warnings
 
 
 class WrongEnvironment(RuntimeError):
@@ -72,6 +73,9 @@ class Starting:
         self.held = plan.create_stores(blueprint)
         run.crew.judged_by.where = self.held.stay
         self._warn(shm_warnings(segment.total_bytes(), segment.free_bytes()))
+        folder, kept = run.folder.path, run.config.run.keep_checkpoints
+        one = plan.checkpoint_bytes(blueprint)
+        self._warn(disk_warnings(folder, free_bytes(folder), one, kept))
         self._ready.progress("starting workers")
         handles = self.held.handles()
         kit = Kit(target, run.config, blueprint, run.folder.path, handles)

@@ -175,9 +175,7 @@ class Supervisor(Run):
 
     async def _start(self) -> None:
         await self.server.start(self.house.socket_path)
-        self.folder.write_runtime(
-            run_id=self.run_id, pid=os.getpid(), socket_path=str(self.house.socket_path)
-        )
+        self._attempt("write runtime.json", self._write_runtime)
         self.keeper = Keeper(self, self.house)
         # The tracker must not carry the run's mark, or a clean-up by mark would kill it.
         resource_tracker.ensure_running()
@@ -200,11 +198,16 @@ class Supervisor(Run):
         self.recovery.watch(sources)
         self.unattended.running()
         self.session.up()
-        self.folder.store_config(self.config)  # now with what the probe has settled
+        # now with what the probe has settled
+        self._attempt("write config.toml", lambda: self.folder.store_config(self.config))
         self.view.state = "running"
         self.tell(f"running with {', '.join(self.crew.workers)}")
         self.publish_snapshot()
         self.ready.ready(self.run_id, str(self.house.socket_path))
+
+    def _write_runtime(self) -> None:
+        path = str(self.house.socket_path)
+        self.folder.write_runtime(run_id=self.run_id, pid=os.getpid(), socket_path=path)
 
     def _warn(self, texts: Iterable[str]) -> None:
         for text in texts:

@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuitrain.disk import size
+
 FIRST_USER = 1000
 """Users below are the system's (SYS_UID_MAX): logind removes nothing of theirs."""
 
@@ -88,6 +90,24 @@ def shm_warnings(total_bytes: int | None, free_bytes: int | None) -> list[str]:
         f"only {free_bytes / 2**20:.1f} of {total_bytes / 2**20:.0f} MiB are left in /dev/shm: an "
         "environment that needs shared memory would die of SIGBUS; enlarge it (containers: "
         "--shm-size)"
+    ]
+
+
+def disk_warnings(folder: Path, free: int | None, one_checkpoint: int, kept: int) -> list[str]:
+    """Whether the checkpoints to be expected fit on the disk of a run folder.
+
+    Args:
+        free: bytes there; None where that cannot be told.
+        one_checkpoint: bytes of one.
+        kept: how many stay; one more is there while it is written, and the best weights.
+    """
+    needed = (kept + 2) * one_checkpoint
+    if free is None or free >= needed:
+        return []
+    return [
+        f"only {size(free)} are free in {folder}, and {kept} checkpoints (run.keep_checkpoints) of "
+        f"about {size(one_checkpoint)} need {size(needed)} while one is written: make room, or "
+        "some will not be written"
     ]
 
 

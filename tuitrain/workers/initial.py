@@ -79,7 +79,10 @@ def read_initial(
                 f"run.init_from: the weights of {name} in {path} do not fit the network that "
                 f"learner.network, learner.dueling and [algorithm] give: {error}"
             ) from error
-    write(run_dir / WEIGHTS_NAME, {"policies": {name: held[name] for name in networks}})
+    try:
+        write(run_dir / WEIGHTS_NAME, {"policies": {name: held[name] for name in networks}})
+    except CheckpointError as error:
+        raise CannotBegin(f"run.init_from: its weights cannot be kept: {error}") from error
     unused = [name for name in held if name not in networks]
     more = f"; those of {', '.join(unused)} are not used" if unused else ""
     return [f"begins with the weights in {path}, of {payload['steps']:,} environment steps{more}"]

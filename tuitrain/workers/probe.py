@@ -22,6 +22,7 @@ import tuitrain
 from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.resolve import planned_updates
 from tuitrain.config.rules import check
+from tuitrain.config.runs import write_atomically
 from tuitrain.config.schema import Config, PoliciesConfig
 from tuitrain.envs.make import inspect
 from tuitrain.envs.spaces import EnvError
@@ -71,7 +72,10 @@ def run(args: ChildArgs, link: Link) -> None:
             "are cut"
         )
     # a file, because the table of a large network's weights does not fit a message
-    (Path(args.run_dir) / REPORT_NAME).write_text(json.dumps(report))
+    try:
+        write_atomically(Path(args.run_dir) / REPORT_NAME, json.dumps(report))
+    except OSError as error:
+        raise Refused from error
     link.ready(device=report["device"], data={"report": REPORT_NAME})
 
 

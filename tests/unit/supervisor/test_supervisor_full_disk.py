@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+
+import pytest
 
 from tests.unit.supervisor.running import Run, running
 
@@ -45,3 +48,53 @@ async def test_a_worker_that_prints_goes_on(tmp_path: Path) -> None:
         assert (await run.ask("stop")).ok
         assert await run.end() == 0
         assert run.summary["state"] == "stopped"
+
+
+@pytest.mark.parametrize("name", ["config.toml", "runtime.json", "summary.json"])
+async def test_a_file_of_the_run_that_cannot_be_written_ends_nothing(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told what is needed and free, and what was there before stays."""
+    workers = {"learner": {"do": "finish"}, "a0": {"do": "work"}}
+    really = os.replace
+
+    def replace(source: str, target: str | Path) -> None:
+        if Path(target).name == name and Path(source).exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        really(source, target)
+
+    async with running(tmp_path, workers) as run:
+        before = run.folder.config_toml.read_text()
+        monkeypatch.setattr(os, "replace", replace)
+        await run.up()
+        assert await run.end() == 0
+        monkeypatch.undo()
+        (text,) = [e["text"] for e in run.events if "No space left" in e["text"]]
+        assert "free in" in text
+        assert str(run.folder.path / name) in text
+        assert run.folder.summary_json.exists() == (name != "summary.json")
+        assert name != "config.toml" or run.folder.config_toml.read_text() == before
+        assert not list(run.folder.path.glob(".*"))
+
+
+async def test_when_there_is_room_again_lines_are_written_and_the_gap_is_told(
+    tmp_path: Path,
+) -> None:
+    workers = {"learner": {"do": "work"}, "a0": {"do": "work"}}
+    async with running(tmp_path, workers) as run:
+        await run.up()
+        sink = run.supervisor.journal._metrics_sink
+        assert sink._fd is not None
+        kept = os.dup(sink._fd)
+        fill(run)
+        for _ in range(3):
+            run.supervisor.watch.record_system()
+        lost = sink.failures
+        assert lost >= 3
+        os.dup2(kept, sink._fd)
+        os.close(kept)
+        run.supervisor.watch.record_system()
+        event = await run.event("is written again")
+        assert f"{lost} lines are missing" in event.text
+        assert (await run.ask("stop")).ok
+        assert await run.end() == 0

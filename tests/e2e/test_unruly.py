@@ -69,11 +69,11 @@ def test_an_environment_that_blocks_is_named_with_its_line(
     assert "in _watch_lifeline" in log  # of another thread
 
 
-@pytest.mark.parametrize("where", ["init", "reset"])
+@pytest.mark.parametrize("where", [long("init"), "reset"])
 def test_an_environment_that_never_starts_is_named_too(place: Place, where: str) -> None:
-    tables = unruly("sleep_for_ever", "probe", where, startup_deadline_s=8.0)
+    tables = unruly("sleep_for_ever", "probe", where, startup_deadline_s=25.0)
     _, event = failed(place, **tables)
-    assert "probe (probe) failed, not ready within 8 s of its start: unruly.py:" in event["text"]
+    assert "probe (probe) failed, not ready within 25 s of its start: unruly.py:" in event["text"]
 
 
 def test_who_has_taken_the_signal_for_stacks_is_killed_without(place: Place) -> None:
@@ -158,3 +158,12 @@ def test_a_run_goes_on_after_one_hang(place: Place, what: str) -> None:
     assert summary["state"] == "finished"
     assert summary["restarts"] == {"a0": 1}
     assert any('a0 (actor) failed, hung in "env step"' in e["text"] for e in run.events())
+
+
+def test_an_environment_that_ends_an_evaluation_by_hand_is_told_of(place: Place) -> None:
+    # no worker is called so, but a process that plays by hand is
+    tables = unruly("exit_quietly", "MainProcess", "reset")
+    place.tuitrain("launch", place.config(**tables), "--headless")
+    told = place.tuitrain("eval", "--episodes", "2", code=2)
+    assert told.stdout == ""
+    assert "playing the environment failed: its process ended: exit code 0" in told.stderr

@@ -32,7 +32,7 @@ def ask(
     module: str,
     request: str,
     answered: Callable[[dict[str, Any]], bool],
-    deadline_s: float,
+    deadline_s: float | None,
     environment: dict[str, str] | None = None,
 ) -> None:
     """Run `python -P -m module FD`, give it one line on stdin, and read JSON lines from FD.
@@ -41,6 +41,7 @@ def ask(
 
     Args:
         answered: given every other line; true ends the asking.
+        deadline_s: None is for as long as it takes.
         environment: variables laid over this process's own.
 
     Raises:
@@ -65,7 +66,7 @@ def ask(
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(request.encode() + b"\n")
                 process.stdin.flush()
-            for said in _lines(read_fd, time.monotonic() + deadline_s):
+            for said in _lines(read_fd, deadline_s):
                 if "error" in said:
                     raise AsideError(said["error"] + _indented(said.get("traceback", "")))
                 if "stage" in said:
@@ -94,12 +95,12 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> None:
     kill_marked(mark)
 
 
-def _lines(fd: int, deadline: float) -> Iterator[dict[str, Any]]:
+def _lines(fd: int, deadline_s: float | None) -> Iterator[dict[str, Any]]:
     """JSON lines until the end of the pipe. Raises ``TimeoutError`` at the deadline."""
-    data = b""
+    data, begun = b"", time.monotonic()
     while True:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([fd], [], [], left)[0]:
+        left = None if deadline_s is None else deadline_s - (time.monotonic() - begun)
+        if (left is not None and left <= 0) or not select.select([fd], [], [], left)[0]:
             raise TimeoutError
         part = os.read(fd, 65_536)
         if not part:

@@ -1,21 +1,17 @@
-"""`tuitrain eval`: play a run's checkpoint, in this process, whether the run lives or not."""
+"""`tuitrain eval`: play a run's checkpoint, whether the run lives or not."""
 
 from __future__ import annotations
 
 import json
-import traceback
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import SimpleNamespace
+from typing import Annotated, Any
 
 import typer
 
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import RunArgument, RunsDirOption, find, find_trained
-
-if TYPE_CHECKING:
-    from tuitrain.workers.evaluator import EvalResult
 
 
 @explained
@@ -68,68 +64,66 @@ def evaluate(
     found, told = (find(run, runs_dir), "") if checkpoint else find_trained(run, runs_dir)
     if told:
         typer.echo(printable(told), err=True)
-    from tuitrain.checkpoint import CheckpointError
-    from tuitrain.envs.spaces import EnvError
-    from tuitrain.learning.bodies import NetworkError
-    from tuitrain.loading import LoadError
-    from tuitrain.workers.build import SpecMismatch
-    from tuitrain.workers.filming import Film, film_run
-    from tuitrain.workers.trained import evaluate_run, load_trained, named
-
-    film: Film | None = None
-    try:
-        which = None if checkpoint is None else named(found.folder.path, checkpoint)
-        trained = load_trained(found.folder.path, which)
-        played = trained.checkpoint.name
-        for reason in trained.passed_over:
-            typer.echo(printable(f"{reason}; {played} is played instead"), err=True)
-        if video is None:
-            results = evaluate_run(trained, episodes or 20, number)
-        else:
-            film = film_run(trained, video, episodes or 3, number)
-            results = film.results
-    except (
-        FileNotFoundError,
-        CheckpointError,
-        EnvError,
-        LoadError,
-        NetworkError,
-        SpecMismatch,
-        VideoError,
-    ) as error:
-        raise Refused(str(error)) from error
-    except SystemExit as error:
-        # Not ours: let through, it would end this command as if it had been carried out. One that
-        # calls os._exit ends it all the same; only a process of its own would survive that.
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        raise Refused(
-            f"the environment wanted to end the process, by SystemExit({error.code!r}) in "
-            f"{last.filename}, line {last.lineno}: nothing was evaluated"
-        ) from error
+    told_of = _played(
+        {
+            "run_dir": str(found.folder.path),
+            "checkpoint": None if checkpoint is None else str(checkpoint),
+            "episodes": episodes,
+            "number": number,
+            "video": None if video is None else str(video),
+        }
+    )
+    played, updates, film = told_of["played"], told_of["updates"], told_of["film"]
     if as_json:
         from tuitrain.metrics.sinks import to_json
 
-        of = {name: {"checkpoint": played, "updates": n} for name, n in trained.updates.items()}
-        told_of = (to_json(asdict(result) | of[result.policy]) for result in results)
-        typer.echo(json.dumps([json.loads(text) for text in told_of]))
+        of = {name: {"checkpoint": played, "updates": n} for name, n in updates.items()}
+        lines = (to_json(result | of[result["policy"]]) for result in told_of["results"])
+        typer.echo(json.dumps([json.loads(line) for line in lines]))
         return
-    for result in results:
-        typer.echo(f"{found.folder.name} {result.policy}: {_in_words(result)}")
-    made = ", ".join(f"{name} {updates:,}" for name, updates in trained.updates.items())
+    for result in told_of["results"]:
+        typer.echo(f"{found.folder.name} {result['policy']}: {_in_words(result)}")
+    made = ", ".join(f"{name} {count:,}" for name, count in updates.items())
     typer.echo(f"played {played}; updates made: {made}")
     if film is not None:
+        pictures, fps = film["pictures"], film["fps"]
         typer.echo(
-            f"wrote {film.path}: {film.pictures:,} pictures at {film.fps:g} a second, "
-            f"{film.pictures / film.fps:,.0f} s"
+            f"wrote {film['path']}: {pictures:,} pictures at {fps:g} a second, "
+            f"{pictures / fps:,.0f} s"
         )
 
 
-def _in_words(result: EvalResult) -> str:
-    cut = f", {result.cut} cut by eval.max_episode_steps" if result.cut else ""
-    if result.episodes == 1:
-        return f"return {result.return_mean:.4g} (1 episode, length {result.length_mean:.4g}{cut})"
+def _played(question: dict[str, Any]) -> dict[str, Any]:
+    """What a process of its own tells: the environment may crash it, or end it.
+
+    Raises:
+        Refused: it could not be played to the end; says why.
+    """
+    from tuitrain.cli.aside import AsideError, ask
+    from tuitrain.supervisor.process import printable
+
+    told: dict[str, Any] = {}
+
+    def answered(said: dict[str, Any]) -> bool:
+        told.update(said)
+        for reason in said.get("passed_over", ()):
+            typer.echo(printable(f"{reason}; {said['played']} is played instead"), err=True)
+        return "results" in said
+
+    try:
+        ask("tuitrain.workers.play", json.dumps(question), answered, None)
+    except AsideError as error:
+        raise Refused(f"nothing was evaluated: {error}") from error
+    return told
+
+
+def _in_words(result: dict[str, Any]) -> str:
+    of = SimpleNamespace(**result)
+    cut = f", {of.cut} cut by eval.max_episode_steps" if of.cut else ""
+    if of.episodes == 1:
+        return f"return {of.return_mean:.4g} (1 episode, length {of.length_mean:.4g}{cut})"
     return (
-        f"return {result.return_mean:.4g} ± {result.return_ci95:.3g} (95 % CI, "
-        f"{result.episodes} episodes, min {result.return_min:.4g}, max {result.return_max:.4g}, "
-        f"mean length {result.length_mean:.4g}{cut})"
+        f"return {of.return_mean:.4g} ± {of.return_ci95:.3g} (95 % CI, "
+        f"{of.episodes} episodes, min {of.return_min:.4g}, max {of.return_max:.4g}, "
+        f"mean length {of.length_mean:.4g}{cut})"
     )

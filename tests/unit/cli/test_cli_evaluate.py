@@ -1,40 +1,77 @@
-"""`tuitrain eval`: an environment that ends the process is told of, not taken for success."""
+"""`tuitrain eval`: why nothing was evaluated is told, not taken for success."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from tests.fake_workers import fake_config, fake_folder
-from tuitrain import video
+from tuitrain.cli import aside
 from tuitrain.cli import main as cli
-from tuitrain.workers import filming, trained
+
+PLAYER = """
+import os, sys
+from tuitrain.workers import aside
+
+def play(question, tell):
+    tell(stage="reading the checkpoint")
+    tell(played="ckpt-7", passed_over=["ckpt-9 is damaged"], updates={"default": 7})
+    tell(stage="playing the environment")
+    print("printed by the environment")
+    {end}
+
+aside.serve(play)
+"""
 
 
-@pytest.mark.parametrize("options", [(), ("--video", "clip.mp4")])
-@pytest.mark.parametrize("code", [0, "bye"])
-def test_an_environment_that_ends_the_process_has_not_been_evaluated(
-    code: Any, options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def leave(*_: Any) -> NoReturn:
-        sys.exit(code)
+def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> Result:
+    """`eval` with a player that ends like this."""
+    (tmp_path / "player.py").write_text(PLAYER.replace("{end}", end))
+    real = aside.ask
 
-    monkeypatch.chdir(tmp_path)
-    loaded = SimpleNamespace(checkpoint=Path("any"), passed_over=())
-    monkeypatch.setattr(trained, "load_trained", lambda *_: loaded)
-    monkeypatch.setattr(trained, "evaluate_run", leave)
-    monkeypatch.setattr(filming, "film_run", leave)
-    monkeypatch.setattr(video, "ready", lambda _: None)
+    def ask(module: str, *rest: Any) -> None:
+        assert module == "tuitrain.workers.play"
+        path = os.pathsep.join([str(tmp_path), *sys.path])
+        real("player", *rest, environment={"PYTHONPATH": path})
+
+    monkeypatch.setattr(aside, "ask", ask)
     folder = fake_folder(tmp_path / "runs", fake_config({"learner": {"do": "work"}}))
-    result: Result = CliRunner().invoke(
-        cli.app, ["eval", str(folder.path), "--checkpoint", "./any", *options]
-    )
+    return CliRunner().invoke(cli.app, ["eval", str(folder.path), "--checkpoint", "./any"])
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("os._exit(0)", "playing the environment failed: its process ended: exit code 0"),
+        ("sys.exit('bye')", "SystemExit: bye"),
+        ("os.abort()", "killed by SIGABRT"),
+        ("raise ValueError('why')", "ValueError: why"),
+    ],
+)
+def test_an_environment_that_ends_the_process_has_not_been_evaluated(
+    end: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = evaluated(tmp_path, monkeypatch, end)
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert f"SystemExit({code!r}) in {__file__}, line " in result.stderr
+    assert "nothing was evaluated: " in result.stderr
+    assert told in result.stderr
+    assert "ckpt-9 is damaged; ckpt-7 is played instead" in result.stderr
+
+
+def test_what_was_played_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = {"policy": "default", "episodes": 3, "return_mean": 1.5, "return_ci95": 0.25, "cut": 1}
+    result |= {"return_min": 1.0, "return_max": 2.0, "length_mean": 8.0}
+    end = f"tell(results=[{result}], film=None)"
+    told = evaluated(tmp_path, monkeypatch, end)
+    assert told.exit_code == 0
+    assert "default: return 1.5 ± 0.25 (95 % CI, 3 episodes" in told.stdout
+    assert "1 cut by eval.max_episode_steps" in told.stdout
+    assert "played ckpt-7; updates made: default 7" in told.stdout
+    assert "printed by the environment" not in told.stdout

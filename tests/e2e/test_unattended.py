@@ -73,7 +73,7 @@ def test_the_guides_examples_are_configs_and_run(place: Place) -> None:
         if name.endswith(".toml"):
             load_config(place.root / name)
     assert {"stop.toml", "best.toml", "notify.toml"} <= set(files)
-    # one evaluation, the last: it is the best, and the last checkpoint comes after it
+    # one evaluation, the last: it is the best
     config = place.config(
         run={"total_steps": 1_000, "schedule": "sequential"}, eval={"every_steps": FOREVER}
     )
@@ -81,6 +81,7 @@ def test_the_guides_examples_are_configs_and_run(place: Place) -> None:
     place.tuitrain("launch", config, "--headless")
     (run,) = place.runs()
     assert [e for e in run.events() if e["level"] != "info"] == []
-    checkpoint = Path(run.summary()["last_checkpoint"])
-    assert (run.path / "best" / checkpoint.name).read_bytes() == checkpoint.read_bytes()
+    best = run.summary()["best"]
+    copied = run.path / f"best-{best['steps']}.pt"
+    assert copied.read_bytes() == Path(best["path"]).read_bytes()
     assert f"{run.name} finished at " in (run.path / "how-it-ended.txt").read_text()

@@ -128,6 +128,29 @@ def test_a_console_nobody_reads_blocks_nobody() -> None:
     os.close(write_fd)
 
 
+def test_the_end_names_the_best_weights_and_what_checks_warn_of() -> None:
+    check = {"id": "lag", "name": "policy lag", "value": "9", "limit": "8", "advice": "Fewer."}
+    summary = {
+        "state": "failed",
+        "reason": "a0 was killed",
+        "steps": 1500,
+        "total_steps": 2000,
+        "base_steps": 0,
+        "wall_s": 19.0,
+        "policies": {},
+        "checks": [check | {"state": "warn"}, check | {"state": "ok", "name": "another"}],
+        "last_checkpoint": "/r/ckpt-1.pt",
+        "best": {"path": "/r/best.pt", "score": 7.25, "steps": 1200, "policy": None},
+        "run_dir": "/r",
+    }
+    lines = summary_lines(summary)
+    assert "  last checkpoint /r/ckpt-1.pt" in lines
+    assert "  best weights /r/best.pt: mean return 7.25 at 1,200 steps" in lines
+    assert "  check warns: policy lag 9: Fewer." in lines
+    assert not any("another" in line for line in lines)
+    assert "  checkpoint /r/ckpt-1.pt" in summary_lines(summary | {"state": "stopped"})
+
+
 def test_durations() -> None:
     assert [duration(s) for s in (0, 61, 3600 * 25 + 1)] == ["0:00:00", "0:01:01", "25:00:01"]
 

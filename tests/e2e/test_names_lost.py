@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import psutil
@@ -63,6 +64,39 @@ def test_training_goes_on_and_the_end_is_in_order(place: Place, schedule: str) -
     summary = run.summary()
     assert summary["state"] == "stopped"
     assert (run.path / "checkpoints" / Path(summary["last_checkpoint"]).name).exists()
+    eventually(lambda: not list(place.processes()), "everybody's end")
+    assert mapped(names) == []
+
+
+@pytest.mark.parametrize("schedule", ["async", "lockstep"])
+def test_a_worker_killed_afterwards_has_a_successor(place: Place, schedule: str) -> None:
+    """In `async` it attaches by descriptor alone; in `lockstep` everything is made anew."""
+    run = place.launch_detached(
+        run={"schedule": schedule}, actors={"count": 2}, supervisor={"max_restarts": 5}
+    )
+    run.learned()
+    place.tuitrain("checkpoint", run.name)
+    names = take_names(place, run)
+    for victim in ("a0", "learner"):
+        restarts = sum(w["restarts"] for w in listens_again(run).workers().values())
+        before = run.workers()[victim]["pid"]
+        os.kill(before, signal.SIGKILL)
+        eventually(
+            lambda b=before, v=victim: run.workers().get(v, {}).get("pid") not in (None, b),
+            f"a new {victim}",
+        )
+        eventually(
+            lambda n=restarts: sum(w["restarts"] for w in run.workers().values()) > n,
+            "a count of it",
+        )
+        eventually(lambda: run.snapshot()["state"] == "running", "that all are up")
+        run.learned(run.snapshot()["policies"][0]["updates"] + 20)
+    if schedule == "async":
+        assert not run.segments()
+    place.tuitrain("stop", run.name)
+    summary = run.summary()
+    assert summary["state"] == "stopped"
+    assert summary["last_checkpoint"]
     eventually(lambda: not list(place.processes()), "everybody's end")
     assert mapped(names) == []
 

@@ -49,6 +49,13 @@ class Keeper:
         except OSError as error:
             self._tell_once(f"no guard can be started: {error}")
 
+    async def settle(self) -> None:
+        """Have a house before something is put into it, as far as one can be had."""
+        if self._moving is not None:
+            await asyncio.wait({self._moving})
+        if not self._house.stands():
+            await self._move()
+
     async def _move(self) -> None:
         run, house = self._run, self._house
         lost = house.path

@@ -70,6 +70,8 @@ class Starting:
         specs = plan.roles(run.config)
         self._allow_files(workers=len(specs))
         self._ready.progress("reserving shared memory")
+        if run.keeper is not None:
+            await run.keeper.settle()  # the lock file is made in the house
         self.held = plan.create_stores(blueprint)
         run.crew.judged_by.where = self.held.stay
         self._warn(shm_warnings(segment.total_bytes(), segment.free_bytes()))

@@ -7,7 +7,10 @@ ARGS   ?=
 # Tests that start processes of their own want a core each.
 JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$((n / 2)) || echo 2)
 
-.PHONY: help env run test learn parity stress check format bench bench-peers
+SEEDS  ?= 1 2 3
+MINUTES ?= 30
+
+.PHONY: help env run test learn parity stress faults soak check format bench bench-peers
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +37,13 @@ parity: env ## docs/parity.md's proof: async against sequential on four tasks, w
 
 stress: env ## replay, lock, weights and limiter for long and under fire (20 minutes)
 	$(BIN)/python -m pytest -m long tests --ignore tests/learning -v -n $(JOBS) --dist loadgroup $(ARGS)
+
+faults: env ## every role, at every moment, broken in every way: 1,000 cases for each of three seeds (SEEDS=..., goes on where it was stopped), and docs/reliability.md
+	$(BIN)/python -m tests.faults $(SEEDS:%=--seed %) --jobs $(JOBS) $(ARGS)
+	$(BIN)/python -m tests.faults --table
+
+soak: env ## `async` with an actor killed every few seconds, for MINUTES beside an undisturbed run
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
 
 check: env ## ruff, format, mypy --strict, import rules
 	$(BIN)/ruff check .

@@ -143,6 +143,8 @@ def behave(args: ChildArgs, link: Link) -> None:
     print(f"{args.name} will {do}", flush=True)
     if do == "never ready":
         link.wait(lambda: False, "nothing")
+    if do == "asleep at start":
+        _for_ever()
     if do == "raise at start":
         raise RuntimeError("cannot build")
     folder = Path(args.run_dir)

@@ -53,7 +53,7 @@ async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End
     if outcome is not None and outcome.unsaved:
         return End("failed", f"the run could not be saved: {outcome.unsaved}")
     unsaved = [w.name for w in late if w.spec.role in SAVERS]
-    if unsaved:
+    if unsaved and was_up:  # before that it had nothing to save
         return End("failed", f"{unsaved[0]} was killed before it had saved")
     return end
 

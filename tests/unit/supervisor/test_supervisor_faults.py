@@ -220,6 +220,14 @@ async def test_a_worker_that_never_gets_ready_is_late(tmp_path: Path) -> None:
         assert "a0 (actor) failed, not ready within 1 s" in run.summary["reason"]
 
 
+async def test_a_run_that_is_stopped_before_it_is_up_has_nothing_to_save(tmp_path: Path) -> None:
+    workers = {"learner": {"do": "asleep at start"}}
+    async with running(tmp_path, workers, stop_deadline_s=0.2) as run:
+        await run.event("starts")
+        run.supervisor._on_stop_signal("SIGTERM")
+        assert await run.end() == 0
+
+
 async def test_another_environment_in_one_worker_is_refused(tmp_path: Path) -> None:
     workers = {"learner": WORK, "a0": {"do": "work", "spec_hash": "another"}}
     async with running(tmp_path, workers) as run:

@@ -1,0 +1,1 @@
+"""The fault matrix: every role, at every moment, in every way. See docs/reliability.md."""

@@ -1,0 +1,355 @@
+"""The matrix: which fault strikes whom at which moment, and what has to come of it. Pure.
+
+A case has a stable name, `async/learner/publishing:7/SIGKILL`: schedule, role, moment, the so
+manieth line (or system call) of the moment, fault. A *moment* is a few functions of the program,
+named in ``MOMENTS``, and what makes the process come by them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Provoke = Literal[
+    "", "start", "restart", "gate", "pause", "checkpoint", "stop", "evaluate", "beside"
+]
+"""What the harness does: nothing; start the run; kill the worker so that its successor starts; hold
+the locks for a moment; pause; save; stop; ask for an evaluation; send the fault from outside."""
+
+Outcome = Literal["goes on", "ends", "dies"]
+"""The run goes on; it ends in order, with a summary; its supervisor is gone without a word."""
+
+SIGNALS = ("SIGKILL", "SIGSEGV", "SIGTERM", "SIGSTOP")
+FAULTS = (*SIGNALS, "exception", "exit 0")
+ERRORS = ("ENOSPC", "EIO", "ENOMEM")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Attributes:
+    places: functions, `module:Qualified.name`, below `tuitrain.`.
+    provoke: how the process is brought there.
+    lines: `at` of drawn cases is between 1 and this.
+    calls: system calls that may fail, with how many are tried of each; those made in `within`.
+    schedules: in which the moment exists.
+    """
+
+    places: tuple[str, ...] = ()
+    provoke: Provoke = ""
+    lines: int = 12
+    calls: tuple[tuple[str, int], ...] = ()
+    schedules: tuple[str, ...] = ("async", "lockstep")
+    faults: tuple[str, ...] = FAULTS
+    within: tuple[str, ...] = ()
+
+
+_SAVE = (("open", 3), ("write", 3), ("fsync", 3), ("rename", 2))
+_GATE = Moment(("replay.lock:RWLock._wait_for",), "gate", 4, schedules=("async",))
+_WRITE = Moment(("replay.limiter:Limiter._add",), "", 12)
+_PAUSED = Moment(("workers.link:Link._hold",), "pause", 6)
+
+MOMENTS: dict[str, dict[str, Moment]] = {
+    "actor": {
+        "booting": Moment(
+            ("workers.stores:_assemble", "workers.actor:Actor.__init__"), "start", 40
+        ),
+        "booting again": Moment(
+            ("workers.stores:_assemble", "workers.actor:Actor.__init__"),
+            "restart",
+            40,
+            schedules=("async",),
+        ),
+        "waiting for the gate": _GATE,
+        "passing the gate": Moment(("replay.lock:RWLock._acquire",), "", 30),
+        "holding a read lock": Moment(("learning.weights:WeightStore.pull",), "", 12),
+        "holding a write lock": _WRITE,
+        "reserving": Moment(
+            ("replay.limiter:Limiter.reserve", "replay.limiter:LimiterRule.may_insert"),
+            "",
+            40,
+            schedules=("async",),
+        ),
+        "reserving rows": Moment(
+            ("replay.shard:ShardWriter.begin", "replay.shard:ShardWriter._move_tail"), "", 24
+        ),
+        "writing rows": Moment(
+            ("replay.shard:ShardWriter.put_marks", "replay.shard:ShardWriter.put_outcome"), "", 30
+        ),
+        "committing": Moment(
+            (
+                "workers.actor:Actor.commit",
+                "replay.shard:ShardWriter.commit",
+                "replay.limiter:Limiter.commit",
+            ),
+            "",
+            40,
+        ),
+        "stepping": Moment(("envs.vector:GymLanes.step",), "", 20),
+        "paused": _PAUSED,
+        "stopping": Moment(("schedules.acting:ActorDesk._last_words",), "stop", 2),
+    },
+    "learner": {
+        "booting": Moment(
+            (
+                "workers.stores:_assemble",
+                "workers.learner:Learner.__init__",
+                "schedules.learning:LearnerDesk.start",
+            ),
+            "start",
+            40,
+        ),
+        "booting again": Moment(
+            ("workers.learner:Learner.__init__", "schedules.learning:LearnerDesk.start"),
+            "restart",
+            30,
+            schedules=("async",),
+        ),
+        "waiting for the gate": _GATE,
+        "passing the gate": Moment(("replay.lock:RWLock._acquire",), "", 30),
+        "holding a read lock": Moment(("replay.reader:ReplayReader._pin_all",), "", 20),
+        "holding a write lock": _WRITE,
+        "pinning": Moment(("replay.reader:ReplayReader.pin",), "", 24),
+        "sampling": Moment(("replay.reader:ReplayReader.sample",), "", 30),
+        "learning": Moment(
+            ("learning.dqn:DQN.update", "workers.policy_learner:PolicyLearner.update"), "", 30
+        ),
+        "publishing": Moment(
+            (
+                "learning.weights:WeightStore.publish",
+                "learning.weights:WeightStore._fill",
+                "learning.weights:WeightStore._record",
+                "learning.weights:WeightStore._move",
+            ),
+            "",
+            20,
+        ),
+        "checkpointing": Moment(
+            (
+                "workers.learner:Learner.save",
+                "checkpoint:save",
+                "checkpoint_files:write_durably",
+                "checkpoint_files:prune",
+            ),
+            "checkpoint",
+            30,
+            _SAVE,
+            within=("workers.learner:Learner.save",),
+        ),
+        "paused": _PAUSED,
+        "stopping": Moment(("schedules.learning:LearnerDesk._last_words",), "stop", 2),
+    },
+    "evaluator": {
+        "booting": Moment(
+            ("workers.stores:_assemble", "workers.evaluator:Evaluator.__init__"), "start", 30
+        ),
+        "booting again": Moment(
+            ("workers.stores:_assemble", "workers.evaluator:Evaluator.__init__"),
+            "restart",
+            30,
+            schedules=("async",),
+        ),
+        "waiting for the gate": _GATE,
+        "passing the gate": Moment(("replay.lock:RWLock._acquire",), "evaluate", 10),
+        "holding a read lock": Moment(("learning.weights:WeightStore.pull",), "evaluate", 10),
+        "evaluating": Moment(("workers.evaluator:Evaluator.evaluate",), "evaluate", 25),
+        "paused": _PAUSED,
+        "stopping": Moment(("workers.link:Link._obey",), "stop", 8),
+    },
+    "trainer": {
+        "booting": Moment(
+            ("workers.stores:_assemble", "schedules.sequential:Trainer.__init__"),
+            "start",
+            30,
+            schedules=("sequential",),
+        ),
+        "holding a write lock": Moment(
+            ("replay.limiter:Limiter._add",), "", 12, schedules=("sequential",)
+        ),
+        "committing": Moment(
+            ("workers.actor:Actor.commit", "replay.shard:ShardWriter.commit"),
+            "",
+            30,
+            schedules=("sequential",),
+        ),
+        "learning": Moment(("learning.dqn:DQN.update",), "", 20, schedules=("sequential",)),
+        "publishing": Moment(
+            ("learning.weights:WeightStore.publish", "learning.weights:WeightStore._move"),
+            "",
+            12,
+            schedules=("sequential",),
+        ),
+        "checkpointing": Moment(
+            ("workers.learner:Learner.save", "checkpoint_files:write_durably"),
+            "checkpoint",
+            20,
+            _SAVE,
+            ("sequential",),
+            within=("workers.learner:Learner.save",),
+        ),
+        "paused": Moment(("workers.link:Link._hold",), "pause", 6, schedules=("sequential",)),
+    },
+    "supervisor": {
+        "booting": Moment(
+            (
+                "supervisor.supervisor:Supervisor._start",
+                "supervisor.house:House.claim",
+                "workers.stores:create",
+                "replay.segment:create",
+            ),
+            "start",
+            60,
+            (
+                ("open", 24),
+                ("write", 12),
+                ("fsync", 4),
+                ("rename", 4),
+                ("fallocate", 5),
+                ("mmap", 5),
+            ),
+            ("async",),
+            within=(
+                "supervisor.supervisor:Supervisor.run",
+                "supervisor.supervisor:Supervisor._start",
+            ),
+        ),
+        "watching": Moment(
+            ("supervisor.watch:Watch.tick", "supervisor.snapshot:build_snapshot"), "", 60
+        ),
+        "listening": Moment(("supervisor.crew:Crew._on_message",), "", 20),
+        "writing metrics": Moment(
+            ("metrics.sinks:JsonlSink.write",),
+            "",
+            8,
+            (("write", 2),),
+            ("async",),
+            within=("metrics.sinks:JsonlSink.write",),
+        ),
+        "checkpointing": Moment(
+            ("supervisor.requests:Requests._checkpoint", "supervisor.saving:checkpoint_of"),
+            "checkpoint",
+            10,
+        ),
+        "paused": Moment(
+            ("supervisor.requests:Requests._pause", "supervisor.watch:Watch.tick"), "pause", 20
+        ),
+        "stopping": Moment(
+            (
+                "supervisor.stopping:stop_crew",
+                "supervisor.supervisor:Supervisor._clean_up",
+                "supervisor.house:House.release",
+            ),
+            "stop",
+            50,
+        ),
+        "summing up": Moment(
+            ("supervisor.summary:summarise", "supervisor.summary:write_summary"),
+            "stop",
+            4,
+            (("open", 2), ("write", 2), ("fsync", 2), ("rename", 2)),
+            ("async",),
+            within=("supervisor.summary:write_summary",),
+        ),
+    },
+    "client": {
+        "reading": Moment((), "beside", 1, schedules=("async",), faults=SIGNALS),
+        "waiting for an answer": Moment((), "beside", 1, schedules=("async",), faults=SIGNALS),
+    },
+    "child": {
+        "stepping": Moment((), "beside", 1, schedules=("child",), faults=SIGNALS),
+        "paused": Moment((), "beside", 1, schedules=("child",), faults=SIGNALS),
+        "stopping": Moment((), "beside", 1, schedules=("child",), faults=SIGNALS),
+    },
+}
+"""`child` as a schedule is `async` with environments that have a process of their own."""
+
+NAMES = {"actor": "a0", "learner": "learner", "evaluator": "eval", "trainer": "trainer"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cell of the matrix, and where in its moment the fault strikes."""
+
+    schedule: str
+    role: str
+    moment: str
+    at: int
+    fault: str
+    operation: str = ""
+
+    @property
+    def name(self) -> str:
+        """As ``parse`` reads it."""
+        at = f"{self.operation} {self.at}" if self.operation else str(self.at)
+        return f"{self.schedule}/{self.role}/{self.moment}:{at}/{self.fault}"
+
+    @classmethod
+    def parse(cls, name: str) -> Case:
+        """The case of a name.
+
+        Raises:
+            ValueError: there is no such cell.
+        """
+        try:
+            schedule, role, where, fault = name.split("/")
+            moment, at = where.split(":")
+            operation, _, number = at.rpartition(" ")
+            case = cls(schedule, role, moment, int(number), fault, operation)
+        except ValueError:
+            raise ValueError(f"{name!r} is not SCHEDULE/ROLE/MOMENT:AT/FAULT") from None
+        if case.cell not in {other.cell for other in cells()} and case.fault not in ERRORS:
+            raise ValueError(f"{name!r}: there is no such cell; see tests/faults/cases.py")
+        return case
+
+    @property
+    def cell(self) -> tuple[str, ...]:
+        """All but where in the moment."""
+        return self.schedule, self.role, self.moment, self.fault, self.operation
+
+    @property
+    def where(self) -> Moment:
+        """Its moment."""
+        return MOMENTS[self.role][self.moment]
+
+    @property
+    def worker(self) -> str:
+        """Name of the process that the fault strikes; "" if it is none of the run's own."""
+        return "supervisor" if self.role == "supervisor" else NAMES.get(self.role, "")
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Functions in which it strikes, in full."""
+        places = self.where.within if self.operation else self.where.places
+        return tuple(f"tuitrain.{place}" for place in places)
+
+
+def cells() -> Iterator[Case]:
+    """Every cell, at the first line; those of system calls at every call that is tried."""
+    for role, moments in MOMENTS.items():
+        for name, moment in moments.items():
+            for schedule in moment.schedules:
+                for fault in moment.faults:
+                    yield Case(schedule, role, name, 1, fault)
+                for operation, most in moment.calls:
+                    # a start is dear: there the seed chooses one of the errors for each call
+                    errors = ERRORS[:1] if moment.provoke == "start" else ERRORS
+                    for error, at in itertools.product(errors, range(1, most + 1)):
+                        yield Case(schedule, role, name, at, error, operation)
+
+
+def draw(seed: int, count: int) -> list[Case]:
+    """So many cases: every cell in turn, in an order and at lines that the seed decides."""
+    rng = random.Random(seed)
+    every = list(cells())
+    out: list[Case] = []
+    while len(out) < count:
+        rng.shuffle(every)
+        for case in every:
+            if not case.operation:
+                case = replace(case, at=rng.randint(1, case.where.lines))
+            elif case.where.provoke == "start":
+                case = replace(case, fault=rng.choice(ERRORS))
+            out.append(case)
+    return out[:count]

@@ -1,0 +1,42 @@
+"""The fault matrix in small: every role and every kind of fault once; `make faults` is all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.campaign import run_lot
+from tests.faults.cases import Case
+
+CASES = {
+    "workers": [
+        "async/actor/committing:22/SIGKILL",
+        "async/learner/publishing:14/SIGSEGV",
+        "async/evaluator/evaluating:20/exit 0",
+        "async/actor/waiting for the gate:2/SIGTERM",
+        "async/learner/checkpointing:12/exception",
+        "async/learner/checkpointing:write 1/ENOSPC",
+        "async/learner/checkpointing:rename 1/EIO",
+        "async/client/reading:1/SIGKILL",
+        "async/actor/stopping:1/SIGKILL",
+    ],
+    "supervisor": [
+        "async/supervisor/watching:9/SIGKILL",
+        "async/supervisor/writing metrics:write 1/ENOSPC",
+        "async/supervisor/checkpointing:3/SIGTERM",
+        "async/supervisor/booting:fallocate 2/ENOMEM",
+    ],
+    "stopped": ["async/actor/holding a write lock:3/SIGSTOP"],
+    "lockstep": ["lockstep/actor/committing:7/SIGKILL"],
+    "sequential": ["sequential/trainer/learning:5/SIGKILL"],
+    "child": ["child/child/stepping:1/SIGKILL"],
+}
+
+
+@pytest.mark.parametrize("lot", CASES)
+def test_faults(lot: str, tmp_path: Path) -> None:
+    cases = list(enumerate(map(Case.parse, CASES[lot])))
+    for _, result in run_lot(cases, 1, tmp_path):
+        assert result.problems == [], result.name
+        assert result.outcome != "passed"

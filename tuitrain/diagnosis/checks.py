@@ -40,11 +40,14 @@ def processes(snapshot: Snapshot) -> CheckView:
     failed = [p for p in views if p.state == "failed"]
     up = bool(views) and snapshot.state in ("starting", "running", "paused")
     state: CheckState = "fail" if failed else "ok" if up else "n/a"
-    running = sum(p.state in _LIVE for p in views)
+    restarts = sum(p.restarts for p in views)
+    up_now = f"{sum(p.state in _LIVE for p in views)} up"
+    if restarts:
+        up_now += f", {restarts} restarted"
     return CheckView(
         id="processes",
         name="processes",
-        value=f"{', '.join(p.name for p in failed)} failed" if failed else f"{running} up",
+        value=f"{', '.join(p.name for p in failed)} failed" if failed else up_now,
         limit=f"{len(views)} up",
         state=state,
         advice=f"{failed[0].name}: {failed[0].error or 'see its log'}" if failed else "",

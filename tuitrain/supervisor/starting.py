@@ -90,6 +90,9 @@ class Starting:
         if self.held is not None:
             self.held.close()
             self.held = None
+        probe = self._plan.probe()
+        if probe is not None and probe.name in self._run.crew.workers:
+            self._run.crew.dismiss(probe.name)  # it died before it had reported
         self._plan.unlink(self._run.run_id)
         self._house.lock_path.unlink(missing_ok=True)
 

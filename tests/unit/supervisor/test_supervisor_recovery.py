@@ -406,6 +406,18 @@ async def test_a_death_while_all_go_back_begins_the_return_anew(tmp_path: Path) 
         assert run.summary["restarts"] == dict.fromkeys(CREW, 2)
 
 
+async def test_a_probe_that_is_killed_while_all_go_back_is_made_again(tmp_path: Path) -> None:
+    workers = {"probe": {"do": "die at second start"}, **CREW}
+    async with running(tmp_path, workers, tables=together(workers), max_restarts=5) as run:
+        await run.up()
+        kill(run, "a0")
+        await run.event("all workers are back")
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert [d["worker"] for d in run.summary["deaths"]] == ["a0", "probe"]
+        assert run.summary["restarts"] == dict.fromkeys(CREW, 1)
+
+
 async def test_a_stop_while_all_go_back_ends_everything(tmp_path: Path) -> None:
     async with running(tmp_path, CREW, tables=together(CREW), max_restarts=3) as run:
         await run.up()

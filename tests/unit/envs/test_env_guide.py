@@ -13,7 +13,8 @@ from tests.guide import FOLDER, write_files
 from tuitrain.config.load import load_config
 from tuitrain.config.schema import EnvConfig
 from tuitrain.config.starter import SeenPolicy
-from tuitrain.envs.make import inspect
+from tuitrain.envs.make import build_env, inspect
+from tuitrain.envs.trial import why_not
 from tuitrain.workers.look import look
 
 PAGE = "environments.md"
@@ -21,10 +22,10 @@ PAGE = "environments.md"
 
 @pytest.fixture(autouse=True)
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    assert write_files(PAGE, tmp_path) == ["courier.py", "wolves.toml", "wolves.py"]
+    assert write_files(PAGE, tmp_path) == ["courier.py", "wolves.toml", "wolves.py", "tide.py"]
     monkeypatch.chdir(tmp_path)
     yield
-    for name in ("courier", "wolves"):
+    for name in ("courier", "wolves", "tide"):
         sys.modules.pop(name, None)
 
 
@@ -51,3 +52,9 @@ def test_the_wolves_share_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -
     assert 0 < wolf["return_mean"] < wolf["length_mean"]
     assert np.isfinite(sheep["return_mean"])
     assert (wolf["absent"], sheep["absent"]) == (False, True)
+
+
+def test_the_tide_goes_on_because_it_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert why_not(EnvConfig(id="tide.py:Tide")) == ""
+    monkeypatch.delattr(type(build_env(EnvConfig(id="tide.py:Tide"))), "state_dict")
+    assert why_not(EnvConfig(id="tide.py:Tide")) == "attribute env.water is a generator"

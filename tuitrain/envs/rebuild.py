@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from tuitrain.envs import leaves
-from tuitrain.envs.graph import (
+from tuitrain.envs.graph import Graph
+from tuitrain.envs.kinds import (
     INLINE,
     MAPPINGS,
     SEQUENCES,
     WITH_METHODS,
-    Graph,
     class_name,
     function_name,
     is_dunder,
@@ -30,6 +30,7 @@ from tuitrain.envs.graph import (
     slots_of,
 )
 from tuitrain.envs.leaves import CannotRestore, shape_from, type_name
+from tuitrain.envs.matching import alike, as_list, pairs, reference
 
 _STAY = ("object", "own", "space", "ale", "constant")
 """Kinds of nodes that are the objects already there."""
@@ -50,7 +51,7 @@ def put(root: Any, nodes: Any, called: str = "env") -> None:
     """
     _check_nodes(nodes, called)
     there = Graph(root, called, bare=True)
-    if not _alike(nodes[0], there.nodes[0]):
+    if not alike(nodes[0], there.nodes[0]):
         saved, now = (node.get("class", node.get("is")) for node in (nodes[0], there.nodes[0]))
         raise CannotRestore(f"{called}: the state is of a {saved!s:.80}, this one is a {now}")
     _rebuild(nodes, there, called)
@@ -89,7 +90,7 @@ class _Rebuilt:
     def __init__(self, nodes: list[dict[str, Any]], there: Graph) -> None:
         self._nodes = nodes
         self._there = there
-        self._pairs = _pairs(nodes, there.nodes)
+        self._pairs = pairs(nodes, there.nodes)
         self._made: dict[int, Any] = {}
         self._open: set[int] = set()
         self._classes: dict[str, type] = {}
@@ -130,10 +131,10 @@ class _Rebuilt:
     def _value(self, value: Any) -> Any:
         if type(value) in INLINE:
             return value
-        return self._object(_reference(value, len(self._nodes)))
+        return self._object(reference(value, len(self._nodes)))
 
     def _values(self, values: Any) -> list[Any]:
-        return [self._value(value) for value in _list(values)]
+        return [self._value(value) for value in as_list(values)]
 
     def _object(self, number: int) -> Any:
         if number not in self._made:
@@ -275,8 +276,8 @@ class _Rebuilt:
                     raise CannotRestore(f"a {type_name(made)} has no attribute {name!r:.80}")
                 self._value(value)
         elif kind in MAPPINGS:
-            for pair in _list(node["items"]):
-                key, value = _list(pair)
+            for pair in as_list(node["items"]):
+                key, value = as_list(pair)
                 self._value(key), self._value(value)
         elif kind in SEQUENCES or kind == "objects":
             items = self._values(node["items"])
@@ -326,65 +327,6 @@ class _Rebuilt:
             for name in [name for name in own if not is_dunder(name) and name not in values]:
                 del own[name]
         own.update(values)
-
-
-def _alike(saved: dict[str, Any], there: dict[str, Any]) -> bool:
-    """Whether two nodes can be the same thing."""
-    return all(saved.get(key) == there.get(key) for key in ("is", "class", "name"))
-
-
-def _pairs(saved: list[dict[str, Any]], there: list[dict[str, Any]]) -> dict[int, int]:
-    """Which saved nodes are which of those that are there, by the ways to them."""
-    pairs: dict[int, int] = {}
-    taken: set[int] = set()
-    todo = deque([(0, 0)])
-    while todo:
-        a, b = todo.popleft()
-        if a in pairs or b in taken or not _alike(saved[a], there[b]):
-            continue
-        pairs[a] = b
-        taken.add(b)
-        mine, theirs = _ways(saved[a]), _ways(there[b])
-        for way, value in mine.items():
-            other = theirs.get(way)
-            if type(value) is list and type(other) is list:
-                todo.append((_reference(value, len(saved)), other[0]))
-    return pairs
-
-
-def _ways(node: dict[str, Any]) -> dict[Any, Any]:
-    """What a node leads to."""
-    attributes = node.get("attributes", {})
-    if type(attributes) is not dict:
-        raise CannotRestore("attributes are no dict by name")
-    ways: dict[Any, Any] = dict(attributes)
-    items = node.get("items")
-    if node["is"] in MAPPINGS:
-        for pair in _list(items):
-            key, value = _list(pair)
-            if type(key) in INLINE:
-                ways[key] = value
-    elif items is not None:
-        ways |= dict(enumerate(_list(items)))
-    if "of" in node:
-        ways["of"] = node["of"]
-    return ways
-
-
-def _list(value: Any) -> list[Any]:
-    if type(value) is not list:
-        raise CannotRestore(f"{value!r:.80} is no list")
-    return value
-
-
-def _reference(value: Any, nodes: int) -> int:
-    """The number in a reference to a node."""
-    if type(value) is not list or len(value) != 1 or type(value[0]) is not int:
-        raise CannotRestore(f"{value!r:.80} is neither a value nor a reference")
-    number: int = value[0]
-    if not 0 <= number < nodes:
-        raise CannotRestore(f"there is no node {number}")
-    return number
 
 
 def _array(node: dict[str, Any]) -> Any:

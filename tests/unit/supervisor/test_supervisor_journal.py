@@ -151,6 +151,27 @@ def test_the_end_names_the_best_weights_and_what_checks_warn_of() -> None:
     assert "  checkpoint /r/ckpt-1.pt" in summary_lines(summary | {"state": "stopped"})
 
 
+def test_the_end_says_who_was_started_again_and_at_what_cost() -> None:
+    summary: dict[str, object] = {
+        "state": "finished",
+        "reason": "",
+        "steps": 2000,
+        "total_steps": 2000,
+        "base_steps": 0,
+        "wall_s": 19.0,
+        "policies": {},
+        "checks": [],
+        "last_checkpoint": None,
+        "run_dir": "/r",
+    }
+    died = {"restarts": {"a0": 2, "learner": 1}, "lost_updates": {"a": 1000, "b": 34}}
+    lines = summary_lines(summary | died | {"reproducible": False})
+    assert "  started again after a death: a0 2×, learner 1×; 1,034 updates were lost" in lines
+    assert any(line.startswith("  not reproducible") for line in lines)
+    quiet = summary_lines(summary | {"restarts": {}, "lost_updates": {}, "reproducible": True})
+    assert quiet == summary_lines(summary), "nor of a summary of before there were restarts"
+
+
 def test_durations() -> None:
     assert [duration(s) for s in (0, 61, 3600 * 25 + 1)] == ["0:00:00", "0:01:01", "25:00:01"]
 

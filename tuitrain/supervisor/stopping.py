@@ -7,14 +7,18 @@ from collections.abc import Awaitable
 from typing import Any
 
 from tuitrain.supervisor.commands import Outcome
-from tuitrain.supervisor.crew import SAVERS
+from tuitrain.supervisor.crew import SAVERS, Worker
 from tuitrain.supervisor.ending import End
+from tuitrain.supervisor.hang import Hang
 from tuitrain.supervisor.requests import Requests
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.watch import Watch
 
 TERMINATE_S = 2.0
 """Between SIGTERM and SIGKILL."""
+
+LOOK_S = 0.05
+"""Between two looks whether somebody's stacks have come."""
 
 
 async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End:
@@ -33,10 +37,8 @@ async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End
         outcome = await _ask(run, requests, watch, length_s, checkpoint=end.checkpoint and was_up)
     late = run.crew.alive()
     if late and not run.hard.is_set():
-        names = ", ".join(w.name for w in late)
-        run.journal.event(
-            f"{names} did not stop within {length_s:g} s (supervisor.stop_deadline_s): killed",
-            level="warning",
+        await _tell_of(
+            run, late, f"did not stop within {length_s:g} s (supervisor.stop_deadline_s)"
         )
         for worker in late:
             worker.killed = True
@@ -73,6 +75,21 @@ async def _ask(
     if outcome.unsaved:
         run.journal.event(f"on stopping: no checkpoint: {outcome.unsaved}", level="error")
     return outcome
+
+
+async def _tell_of(run: Run, late: list[Worker], how: str) -> None:
+    """Say where those stand that have not stopped. Who asks a second time does not wait for it."""
+    now = run.clock()
+    looks = [
+        (worker, Hang(worker.process.pid, worker.process.log_path, how, now))
+        for worker in late
+        if worker.process.pid is not None
+    ]
+    for worker, look in looks:
+        while not (look.over(run.clock()) or run.hard.is_set() or not worker.process.alive):
+            await asyncio.sleep(LOOK_S)
+        text = f"{worker.name} {look.how()}: killed"
+        run.journal.event(text, level="warning", data={"log": look.stack_lines()})
 
 
 async def _first_of(*waits: Awaitable[Any]) -> None:

@@ -51,7 +51,9 @@ async def test_the_deadline_of_a_command_names_who_has_not_answered(tmp_path: Pa
         assert run.supervisor.snapshot().state == "running"
         await run.ask("stop")
         assert await run.end() == 0  # an actor that must be killed does not spoil the run
-        assert any("a1 did not stop within 1 s" in e["text"] for e in run.events)
+        (late,) = [e for e in run.events if "a1 did not stop within 1 s" in e["text"]]
+        assert "s (supervisor.stop_deadline_s): fake_workers.py:" in late["text"]
+        assert late["text"].endswith(" in _for_ever: killed")
 
 
 async def test_resync_compares_what_workers_hold(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import DEADLINE_S, THINGS, Place, Run, eventually
+from tests.e2e.harness import DEADLINE_S, ENVS, THINGS, Place, Run, eventually
 
 RESTARTS = {"max_restarts": 5}
 SLOW = {"id": f"{THINGS}:Slow", "kwargs": {"step_s": 0.0005}}
@@ -94,6 +94,33 @@ def test_an_async_run_comes_to_its_end_after_a_death(place: Place, victim: str) 
     evaluated = [r for r in run.metrics() if r["kind"] == "eval"]
     assert evaluated[-1]["version"] == policy["version"]
     assert evaluated[-1]["steps"] == summary["steps"]
+
+
+def test_of_several_learners_the_dead_one_alone_is_replaced(place: Place) -> None:
+    """The conductor, and one that is not; checkpoints are of parts meanwhile."""
+    run = place.launch_detached(
+        run={"checkpoint_every_s": 0.5},
+        env={"id": f"{ENVS}:TwoPolicies"},
+        learner={"processes": 2, "publish_every_updates": 5},
+        supervisor=RESTARTS,
+    )
+    told(run, "checkpoint ")
+    for number, name in enumerate(("learner1", "learner0"), 1):
+        other = "learner0" if name == "learner1" else "learner1"
+        pid = run.workers()[other]["pid"]
+        kill(run, name)
+        text = told(run, f"{name} is back")
+        assert "ckpt-" in text
+        assert run.workers()[other]["pid"] == pid
+        run.learned(max(p["updates"] for p in run.snapshot()["policies"]) + 10)
+        assert sum("is back" in e["text"] for e in run.events()) == number
+    place.tuitrain("stop", "latest")
+    summary = run.summary()
+    assert (summary["state"], summary["restarts"]) == ("stopped", {"learner0": 1, "learner1": 1})
+    assert set(summary["lost_updates"]) == {"scout", "digger"}
+    assert Path(summary["last_checkpoint"]).suffix == ".json"
+    for policy in summary["policies"].values():
+        assert policy["ratio_achieved"] == pytest.approx(0.25, rel=0.01)
 
 
 def fingerprint(place: Place, schedule: str, victim: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="also cases that have been run")
     parser.add_argument("--table", action="store_true", help="write docs/reliability.md, run none")
     given = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     path = given.folder / "results.jsonl"
     if given.again:
         path.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ from tuitrain.protocol import Reply
 
 MARK = "TUITRAIN_TEST_PLACE"
 POLL_S = 0.02
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 WORK = {"actor": "commit", "learner": "updates", "trainer": "updates", "evaluator": "pull"}
 """The line in a ledger by which a role shows that it is at work."""
 
@@ -104,7 +104,7 @@ def config_for(schedule: str, root: Path) -> Config:
                 "eval": {"every_steps": 400, "episodes": 2},
                 "supervisor": {
                     "heartbeat_s": 0.1,
-                    "startup_deadline_s": 20.0,
+                    "startup_deadline_s": 30.0,
                     "progress_deadline_s": 4.0,
                     "lock_deadline_s": 3.0,
                     "stop_deadline_s": 6.0,

@@ -90,6 +90,8 @@ class Attack:
         fired = self._from_beside() if provoke == "beside" else self._wait_fired()
         if fired.get("passed"):
             self.result.outcome = "passed"
+            if provoke == "stop":
+                arena.eventually(lambda: not arena.alive, "the run's end")
         else:
             self._after(fired)
             self._judge(fired)

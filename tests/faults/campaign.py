@@ -86,22 +86,28 @@ def run_cases(
     for lot in deal(left):
         lots.put(lot)
     out: list[Result] = []
+    enough = threading.Event()
 
     def work() -> None:
-        while True:
+        while not enough.is_set():
             try:
                 lot = lots.get_nowait()
             except queue.Empty:
                 return
-            for number, result in run_lot(lot, seed, root, stops, told):
+            for number, result in run_lot(lot, seed, root, stops, told, enough):
                 results.add(number, seed, result)
                 out.append(result)
 
     threads = [threading.Thread(target=work) for _ in range(jobs)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    finally:
+        enough.set()  # interrupted: what has begun is brought to its end
+        for thread in threads:
+            thread.join()
     return out
 
 
@@ -111,13 +117,21 @@ def run_lot(
     root: Path,
     long_stops: Sequence[int] = (),
     told: Told = lambda _: None,
+    enough: threading.Event | None = None,
 ) -> list[tuple[int, Result]]:
-    """The cases of one run, and what its ledgers and files say when all are over."""
+    """The cases of one run, and what its ledgers and files say when all are over.
+
+    Args:
+        long_stops: numbers of those in which a process is stopped for 30 s.
+        enough: set when the cases that are left shall not be begun.
+    """
     first, case = lot[0]
     arena = Arena(case.schedule, root / f"{seed}-{first:04d}-{case.schedule}")
     out: list[tuple[int, Result]] = []
     try:
         for number, case in lot:
+            if out and enough is not None and enough.is_set():
+                break
             rng = random.Random(f"{seed} {number} {case.name}")
             attack = Attack(arena, case, number, rng, number in long_stops)
             result = attack.run()

@@ -35,6 +35,8 @@ from tuitrain.metrics.sinks import read_jsonl
 ROOT = Path(__file__).parents[2]
 SAMPLE_S = 5.0
 KILL_S = 5.0, 20.0
+SETTLED_S = 4.0
+"""A process younger than this is not measured: it still imports what it needs."""
 OVERRIDES = (
     "run.total_steps=1_000_000_000",
     "run.checkpoint_every_s=30.0",
@@ -100,6 +102,8 @@ class Subject:
         for name, pid in {"supervisor": self.process.pid, **pids}.items():
             with contextlib.suppress(psutil.Error):
                 process = psutil.Process(pid)
+                if time.time() - process.create_time() < SETTLED_S:
+                    continue
                 memory[name] = process.memory_full_info().uss / 2**20
                 descriptors[name] = process.num_fds()
         run_id = self.folder.read_run_id()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -82,7 +82,7 @@ def judge(
     calm_evaluations: Sequence[tuple[int, float]],
 ) -> list[Finding]:
     """Everything that has to hold of the attacked run."""
-    names = sorted(set.intersection(*(set(s.memory_mib) for s in (attacked[0], attacked[-1]))))
+    names = sorted({name for sample in attacked for name in sample.memory_mib})
     out = [_memory(attacked, name) for name in names]
     out += [_descriptors(attacked, name) for name in names]
     out.append(_shared(attacked))
@@ -147,9 +147,11 @@ def _speed(ours: Sequence[Sample], theirs: Sequence[Sample]) -> Finding:
     return Finding("steps per second", f"{a:,.0f}, undisturbed {b:,.0f}", "–", True)
 
 
-def table(findings: Sequence[Finding], minutes: float, kills: int, restarts: object) -> str:
+def table(
+    findings: Sequence[Finding], minutes: float, kills: int, restarts: Mapping[str, int] | None
+) -> str:
     """Markdown."""
-    told = "" if restarts is None else f", {restarts} restarts counted by the run"
+    told = "" if restarts is None else f"; the run counted {sum(restarts.values())} restarts"
     lines = [
         f"{minutes:g} minutes, {kills} actors killed{told}:",
         "",

@@ -28,6 +28,10 @@ HISTORY_FACTOR = 3.0
 SILENCE_S = 10.0
 """Who is at work but has not been heard for so long is told of, once."""
 
+SILENT_BEATS = 4
+SILENT_S = 1.0
+"""After so many heartbeats, and so many seconds, what a worker said last is not taken for true."""
+
 _HEALTHY_WAITS = ("waiting", "paused", "finished")
 
 
@@ -161,6 +165,15 @@ class Liveness:
     def progress_age(self, now: float) -> float | None:
         """Seconds since `progress` last grew."""
         return None if self.progress_at is None else max(0.0, now - self.progress_at)
+
+
+def still_says(state: str, beat_age_s: float | None, heartbeat_s: float) -> str:
+    """A worker's state, or `silent` if it has not been heard for several heartbeats.
+
+    Who was stopped while it waited would be taken for waiting still; it has hung.
+    """
+    late = beat_age_s is not None and beat_age_s > max(SILENT_S, SILENT_BEATS * heartbeat_s)
+    return "silent" if late else state
 
 
 @dataclass

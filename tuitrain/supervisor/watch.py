@@ -10,7 +10,7 @@ import asyncio
 
 from tuitrain.supervisor.checkpoint_clock import CheckpointClock
 from tuitrain.supervisor.ending import End
-from tuitrain.supervisor.liveness import Deadline, GapDetector, Standstill
+from tuitrain.supervisor.liveness import Deadline, GapDetector, Standstill, still_says
 from tuitrain.supervisor.requests import Requests
 from tuitrain.supervisor.run import Run
 
@@ -66,7 +66,9 @@ class Watch:
             self._standstill.judge(now, [])
             return
         workers = run.crew.workers.values()
-        if self._standstill.judge(now, [w.view.state for w in workers]):
+        beat_s = run.config.supervisor.heartbeat_s
+        states = [still_says(w.view.state, w.life.beat_age(now), beat_s) for w in workers]
+        if self._standstill.judge(now, states):
             self._on_standstill()
         if self._is_due("system", now, SYSTEM_RECORD_S):
             self.record_system()

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tuitrain.metrics.phases import Stay
-from tuitrain.supervisor.liveness import Deadline, GapDetector, Liveness, Standstill
+from tuitrain.supervisor.liveness import (
+    Deadline,
+    GapDetector,
+    Liveness,
+    Standstill,
+    still_says,
+)
 
 
 def ready(progress_deadline_s: float = 10.0) -> Liveness:
@@ -153,3 +159,14 @@ def test_a_gap_of_the_judge_is_no_silence() -> None:
     life.renew(500.0)
     life.on_stay(501.0, Stay("act", 1))
     assert not life.falls_silent()
+
+
+def test_a_worker_that_fell_silent_while_it_waited_does_not_wait() -> None:
+    assert still_says("waiting", 0.9, heartbeat_s=0.1) == "waiting"
+    assert still_says("waiting", 1.1, heartbeat_s=0.1) == "silent"
+    assert still_says("waiting", 7.9, heartbeat_s=2.0) == "waiting"
+    assert still_says("waiting", 8.1, heartbeat_s=2.0) == "silent"
+    assert still_says("starting", None, heartbeat_s=0.1) == "starting"
+    standstill = Standstill(10.0)
+    standstill.judge(0.0, ["waiting", "silent"])
+    assert not standstill.judge(20.0, ["waiting", "silent"])

@@ -88,7 +88,7 @@ class Watch:
         if self._checkpoints is None:  # training begins
             every = run.config.run
             self._checkpoints = CheckpointClock(
-                every.checkpoint_every_s, every.checkpoint_every_steps, now, steps
+                every.checkpoint_every_s, every.checkpoint_every_steps, now, run.view.base_steps
             )
         return self._checkpoints.due(now, steps)
 

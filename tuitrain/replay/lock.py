@@ -9,10 +9,9 @@ cannot starve it. The steps are listed in ``turnstile``, which the tests model-c
 What record locks do not do by themselves, and what is done about it here:
 
 - They belong to the process, not the thread: a thread lock stands before each resource.
-- Closing *any* descriptor of the file drops all of the process's locks: a process has one, made
-  here or taken over here from the process that started it; nothing else may open the file, not
-  even to read or hash it. Whoever is given the descriptor needs no name, and nobody makes the
-  file a second time: two files of one name would be two locks.
+- Closing *any* descriptor of the file drops all of the process's locks: a process has one, opened
+  here or taken over from its creator; nothing else may open the file, not even to read or hash it.
+  Nobody makes a lost file again: two files of one name would be two locks.
 - A forked child does not inherit them but believes it has: the objects are poisoned in it.
 - A blocking request cannot be given a deadline: requests do not block and are repeated. Time in
   which the waiting process did not run (it was stopped, or its container paused) does not count:
@@ -28,7 +27,6 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
 import threading
 import time
 from contextlib import suppress
@@ -38,13 +36,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn
 
+from tuitrain.replay import flock_layout
 from tuitrain.replay.turnstile import BLAME, BYTES, READ, WRITE, Place, Request, Want
+from tuitrain.replay.wait import LONGEST_LOOK_S, Wait
 
-_FLOCK = struct.Struct("hhqqi4x")  # type, whence, start, len, pid: Linux, 64 bit
+_FLOCK: Final = flock_layout.native()
 _KIND: Final = {Want.FREE: F_UNLCK, Want.SHARED: F_RDLCK, Want.EXCLUSIVE: F_WRLCK}
 _FIRST_SLEEP_S: Final = 20e-6
 _LONGEST_SLEEP_S: Final = 1e-3
-_LONGEST_LOOK_S: Final = 0.1
 _CLOSED, _FORKED = -1, -2
 
 _open_files: dict[tuple[int, int], LockFile] = {}
@@ -111,9 +110,6 @@ class LockFile:
     def adopt(cls, fd: int, path: str | Path) -> LockFile:
         """Take over a descriptor of the creator's, whatever has become of the file's name.
 
-        Record locks belong to the process and not to the descriptor: what is closed here drops
-        only the locks of this process.
-
         Args:
             fd: belongs to this function: it is closed if it is of no use.
             path: what the file is called in messages.
@@ -126,10 +122,8 @@ class LockFile:
             status = os.fstat(fd)
             if (status.st_dev, status.st_ino) in _open_files:
                 os.close(fd)  # the harm is done: two descriptors, of which one must close first
-                raise RuntimeError(
-                    f"the lock file {path} is open in this process already, and has just lost its "
-                    "locks; pass the LockFile on instead"
-                )
+                text = "is open in this process already, and has just lost its locks"
+                raise RuntimeError(f"the lock file {path} {text}; pass the LockFile on instead")
             return cls._register(path, fd)
 
     @classmethod
@@ -269,7 +263,7 @@ class RWLock:
         fd = self._fd
         if fd < 0:
             raise self._unusable()
-        wait: _Wait | None = None
+        wait: Wait | None = None
         if not self._thread.acquire(False):
             wait = self._wait_for_thread()
         try:
@@ -294,9 +288,9 @@ class RWLock:
         finally:
             self._thread.release()
 
-    def _wait_for_thread(self) -> _Wait:
-        wait = _Wait(self.deadline_s)
-        while not self._thread.acquire(timeout=min(self.deadline_s, _LONGEST_LOOK_S)):
+    def _wait_for_thread(self) -> Wait:
+        wait = Wait(self.deadline_s, time.monotonic)
+        while not self._thread.acquire(timeout=min(self.deadline_s, LONGEST_LOOK_S)):
             if self._fd < 0:
                 raise self._unusable()
             if wait.over():
@@ -309,9 +303,9 @@ class RWLock:
             raise self._unusable()
         return wait
 
-    def _wait_for(self, request: bytes, wait: _Wait | None) -> _Wait:
+    def _wait_for(self, request: bytes, wait: Wait | None) -> Wait:
         """Repeat a request that was refused until it is granted."""
-        wait = wait or _Wait(self.deadline_s)
+        wait = wait or Wait(self.deadline_s, time.monotonic)
         sleep_s = _FIRST_SLEEP_S
         self._waiting = True
         try:
@@ -337,7 +331,7 @@ class RWLock:
                 return pid
         return None
 
-    def _count(self, wait: _Wait) -> None:
+    def _count(self, wait: Wait) -> None:
         wait.over()
         self._waits += 1
         self._waited_s += wait.waited_s
@@ -356,25 +350,6 @@ class RWLock:
             "an RWLock cannot be pickled: send the lock file's path and resource number and call "
             "LockFile.open(path).rwlock(resource, name, deadline_s)"
         )
-
-
-class _Wait:
-    """How long an acquisition has waited, looked at every now and then."""
-
-    __slots__ = ("_deadline_s", "_looked_s", "waited_s")
-
-    def __init__(self, deadline_s: float) -> None:
-        self.waited_s = 0.0
-        self._deadline_s = deadline_s
-        self._looked_s = time.monotonic()
-
-    def over(self) -> bool:
-        """Look at the clock; whether the deadline has passed."""
-        now = time.monotonic()
-        # Between two looks at most a nap is taken: a longer gap means that nobody ran.
-        self.waited_s += min(now - self._looked_s, _LONGEST_LOOK_S)
-        self._looked_s = now
-        return self.waited_s >= self._deadline_s
 
 
 class _Held:

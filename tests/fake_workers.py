@@ -122,6 +122,9 @@ class FakePlan:
     def checkpoint_bytes(self, blueprint: Any) -> int:
         return 1000
 
+    def state_of(self, blueprint: Any) -> tuple[str, ...]:
+        return ()
+
     def create_stores(self, blueprint: Any) -> Held:
         return FakeHeld(segment.create(f"tuitrain-{blueprint.run_id}-fake", 4096, LAYOUT_HASH))
 

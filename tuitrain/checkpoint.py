@@ -24,12 +24,15 @@ from tuitrain.checkpoint_files import (
     SUFFIX,
     CheckpointError,
     Part,
+    check_name,
     checkpoints,
     parts_of,
     prune,
     read_regular,
+    states_of,
     write_durably,
 )
+from tuitrain.checkpoint_state import verify
 
 __all__ = ["CheckpointError", "load", "newest", "save", "save_part", "write"]
 
@@ -64,7 +67,7 @@ def save(folder: Path, payload: dict[str, Any], name: str, keep: int) -> Path:
     """
     if keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
-    _check_name(name)
+    check_name(name)
     path = folder / (name + SUFFIX)
     write_durably(path, _pack(payload))
     prune(folder, path, keep)
@@ -93,7 +96,7 @@ def save_part(
     Raises:
         CheckpointError: as ``save`` does.
     """
-    _check_name(name)
+    check_name(name)
     data = _pack(payload)
     path = folder / (name + PART_SUFFIX)
     write_durably(path, data)
@@ -121,8 +124,13 @@ def load(path: Path) -> dict[str, Any]:
     return whole
 
 
-def newest(folder: Path) -> tuple[Path, dict[str, Any], list[str]] | None:
+def newest(
+    folder: Path, *, with_state: bool = False
+) -> tuple[Path, dict[str, Any], list[str]] | None:
     """The newest sound checkpoint of a folder.
+
+    Args:
+        with_state: one whose state is damaged counts as damaged.
 
     Returns:
         Its path, its payload, and one line for each newer one that was passed over because it is
@@ -134,7 +142,10 @@ def newest(folder: Path) -> tuple[Path, dict[str, Any], list[str]] | None:
     skipped: list[str] = []
     for path in reversed(checkpoints(folder)):
         try:
-            return path, load(path), skipped
+            payload = load(path)
+            for state in states_of(path) if with_state else ():
+                verify(path.with_name(state.file), state.sha256)
+            return path, payload, skipped
         except CheckpointError as error:
             skipped.append(str(error))
     if skipped:
@@ -183,11 +194,6 @@ def _load_file(path: Path, sha256: str | None) -> dict[str, Any]:
     if sha256 is not None and _told_digest(data) != sha256:
         raise CheckpointError(f"checkpoint {path} is damaged: it is a part of another checkpoint")
     return _unpack(path, data)
-
-
-def _check_name(name: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise ValueError(f"{name!r} cannot be a checkpoint's name")
 
 
 def _told_digest(data: bytes) -> str:

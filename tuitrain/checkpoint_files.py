@@ -13,20 +13,25 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 from tuitrain.disk import why
+
+T = TypeVar("T")
 
 SUFFIX = ".pt"
 MANIFEST_SUFFIX = ".json"
 PART_SUFFIX = ".part"
+STATE_SUFFIX = ".state"
 
-MANIFEST_SCHEMA = 2
-"""Those of 1 have no checksum and do not name the run's policies; they are read as well."""
+MANIFEST_SCHEMA = 3
+"""Those of 1 have no checksum and do not name the run's policies, those of 2 no state; they are
+read as well."""
 
 BEST = "best.pt"
 """Weights of the best evaluation, beside the checkpoints: never pruned, nothing goes on from it."""
@@ -76,6 +81,36 @@ class Part:
         return asdict(self) | {"policies": list(self.policies)}
 
 
+@dataclass(frozen=True)
+class State:
+    """What one worker has written of its state (``checkpoint_state.py``).
+
+    Attributes:
+        file: its name, in the folder of the checkpoints.
+        sha256: of the file.
+        worker: whose it is, such as `a0`.
+    """
+
+    file: str
+    sha256: str
+    worker: str
+
+    @classmethod
+    def read(cls, fields: Any) -> State:
+        """From plain values. Raises ValueError if they are no state."""
+        try:
+            state = cls(str(fields["file"]), str(fields["sha256"]), str(fields["worker"]))
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not a state of a checkpoint: {fields!r}") from error
+        if Path(state.file).name != state.file or not state.file.endswith(STATE_SUFFIX):
+            raise ValueError(f"{state.file!r} cannot be the name of a state")
+        return state
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a message or a manifest."""
+        return asdict(self)
+
+
 def checkpoint_name(updates: int) -> str:
     """Name, without suffix, of a checkpoint in which the foremost policy has made `updates`."""
     return f"{CHECKPOINT}{updates:010d}"
@@ -93,7 +128,13 @@ def part_name(session: int, request: int | None, worker: str) -> str:
     return f"{session:04d}-{when}-{worker}"
 
 
-def join(folder: Path, parts: Sequence[Part], policies: Sequence[str], keep: int) -> Path:
+def join(
+    folder: Path,
+    parts: Sequence[Part],
+    policies: Sequence[str],
+    keep: int,
+    states: Sequence[State] = (),
+) -> Path:
     """Make one checkpoint of the parts, durably, then remove the oldest checkpoints.
 
     Args:
@@ -101,6 +142,7 @@ def join(folder: Path, parts: Sequence[Part], policies: Sequence[str], keep: int
         parts: one of each process, written for the same request.
         policies: all of the run's; each must be in one part.
         keep: how many checkpoints stay, at least 1.
+        states: of all actors, written for the same request; or none.
 
     Returns:
         Path of the manifest, which is read like any checkpoint.
@@ -114,13 +156,15 @@ def join(folder: Path, parts: Sequence[Part], policies: Sequence[str], keep: int
             f"parts of a checkpoint hold {', '.join(sorted(_held(parts))) or 'nothing'}, but the "
             f"run's policies are {', '.join(sorted(policies))}"
         )
-    if absent := [part.file for part in parts if not (folder / part.file).is_file()]:
+    files: list[Part | State] = [*parts, *states]
+    if absent := [part.file for part in files if not (folder / part.file).is_file()]:
         raise CheckpointError(f"parts of a checkpoint are missing: {', '.join(absent)}")
     name = checkpoint_name(max(part.updates for part in parts))
     content = {
         "schema": MANIFEST_SCHEMA,
         "policies": list(policies),
         "parts": [part.to_dict() for part in parts],
+        "states": [state.to_dict() for state in states],
     }
     content["sha256"] = _sha256_of(content)
     path = folder / (name + MANIFEST_SUFFIX)
@@ -130,7 +174,17 @@ def join(folder: Path, parts: Sequence[Part], policies: Sequence[str], keep: int
 
 
 def parts_of(manifest: Path) -> list[Part]:
-    """The parts of a checkpoint, by its manifest.
+    """The parts of a checkpoint, by its manifest. Raises as ``read_manifest`` does."""
+    return read_manifest(manifest)[0]
+
+
+def states_of(checkpoint: Path) -> list[State]:
+    """The states of a checkpoint; none if it is a whole file. Raises as ``read_manifest`` does."""
+    return read_manifest(checkpoint)[1] if checkpoint.suffix == MANIFEST_SUFFIX else []
+
+
+def read_manifest(manifest: Path) -> tuple[list[Part], list[State]]:
+    """Parts and states of a checkpoint.
 
     Raises:
         CheckpointError: it cannot be read or is not one, it has been changed, or a policy is in two
@@ -139,9 +193,10 @@ def parts_of(manifest: Path) -> list[Part]:
     data = read_regular(manifest)
     try:
         content = json.loads(data)
-        if content["schema"] not in (1, MANIFEST_SCHEMA):
+        if content["schema"] not in (1, 2, MANIFEST_SCHEMA):
             raise ValueError(f"schema {content['schema']}, not {MANIFEST_SCHEMA}")
         parts = [Part.read(fields) for fields in content["parts"]]
+        states = [State.read(fields) for fields in content.get("states", ())]
         held = sorted(_held(parts))
         policies = sorted(set(held))
         if content["schema"] > 1:
@@ -159,7 +214,7 @@ def parts_of(manifest: Path) -> list[Part]:
             f"checkpoint {manifest} is damaged: its parts hold {', '.join(held)}, which is not "
             f"{', '.join(policies)}, each once"
         )
-    return parts
+    return parts, states
 
 
 def _held(parts: Sequence[Part]) -> list[str]:
@@ -214,7 +269,7 @@ def prune(folder: Path, written: Path, keep: int) -> None:
     for path in [*again, *others[: max(0, len(others) - (keep - 1))]]:
         _remove(path)
     wanted, _ = _wanted(folder)  # of a damaged one the parts are nobody's
-    own = [part.file for part in parts_of(written)] if written.suffix == MANIFEST_SUFFIX else []
+    own = _files_of(written) if written.suffix == MANIFEST_SUFFIX else []
     for part in _parts_and_temporaries(folder):
         name = part.name.removeprefix(".")
         # of a later request, and perhaps being written right now
@@ -223,8 +278,8 @@ def prune(folder: Path, written: Path, keep: int) -> None:
             _remove(part)
 
 
-def discard(folder: Path, parts: Sequence[Part]) -> None:
-    """Remove parts that have not become a checkpoint, so that they take no room from the next."""
+def discard(folder: Path, parts: Sequence[Part | State]) -> None:
+    """Remove what has not become a checkpoint, so that it takes no room from the next one."""
     wanted, _ = _wanted(folder)
     for part in parts:
         if part.file not in wanted:
@@ -251,21 +306,33 @@ def _wanted(folder: Path) -> tuple[set[str], bool]:
     all_sound = True
     for path in folder.glob(f"*{MANIFEST_SUFFIX}"):
         try:
-            wanted.update(part.file for part in parts_of(path))
+            wanted.update(_files_of(path))
         except CheckpointError:
             all_sound = False
     return wanted, all_sound
 
 
+def _files_of(manifest: Path) -> list[str]:
+    parts, states = read_manifest(manifest)
+    return [part.file for part in parts] + [state.file for state in states]
+
+
 def _parts_and_temporaries(folder: Path) -> list[Path]:
     best = f".{Path(BEST).stem}."  # of another process, which may be writing right now
-    temporaries = [path for path in folder.glob(".*.tmp") if not path.name.startswith(best)]
-    return [*folder.glob(f"*{PART_SUFFIX}"), *temporaries]
+    patterns = (f"*{PART_SUFFIX}", f"*{STATE_SUFFIX}", ".*.tmp")
+    found = (path for pattern in patterns for path in folder.glob(pattern))
+    return [path for path in found if not path.name.startswith(best)]
 
 
 def _remove(path: Path) -> None:
     with contextlib.suppress(IsADirectoryError):  # not of tuitrain's making
         path.unlink(missing_ok=True)
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError if no file of a checkpoint can be called so."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(f"{name!r} cannot be a checkpoint's name")
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -274,22 +341,40 @@ def write_durably(path: Path, data: bytes) -> None:
     Raises:
         CheckpointError: the disk is full or not writable (the cause says which).
     """
+    put_durably(path, lambda file: file.write(data), len(data))
+
+
+def put_durably(path: Path, write: Callable[[IO[bytes]], T], nbytes: int) -> T:
+    """Put what `write` writes on the disk under this name, whole or not at all.
+
+    Args:
+        nbytes: as much as it can be at most, for the message if there is no room.
+
+    Returns:
+        What `write` returned.
+
+    Raises:
+        CheckpointError: the disk is full or not writable (the cause says which).
+    """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
-            file.write(data)
+            result = write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
+        return result
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise CheckpointError(
-            f"checkpoint {path} ({len(data):,} bytes) could not be written: "
-            f"{why(error, path.parent, len(data))}; "
+            f"checkpoint {path} ({nbytes:,} bytes) could not be written: "
+            f"{why(error, path.parent, nbytes)}; "
             "earlier checkpoints are untouched"
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -103,6 +104,35 @@ class GlobalRandom:
         self._torch: Any = None
         self._outer: tuple[Any, Any, Any] | None = None
         self._depth = 0
+
+    def state(self) -> dict[str, Any]:
+        """The private state as plain values and arrays, inside ``with`` or outside."""
+        python, numpy, torch_state = self._python, self._numpy, self._torch
+        torch = sys.modules.get("torch")
+        if self._depth:
+            python, numpy = random.getstate(), np.random.get_state()
+            torch_state = torch.get_rng_state() if torch else None
+        version, words, gauss = python
+        kind, key, *rest = numpy
+        return {
+            "python": [version, np.array(words, np.uint32), gauss],
+            "numpy": [str(kind), key, *rest],
+            "torch": None if torch_state is None else torch_state.numpy().copy(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state`` was taken, inside ``with`` or outside."""
+        version, words, gauss = state["python"]
+        self._python = version, tuple(words.tolist()), gauss
+        self._numpy = tuple(state["numpy"])
+        torch = sys.modules.get("torch")
+        if torch and state["torch"] is not None:
+            self._torch = torch.from_numpy(state["torch"].copy())
+        if self._depth:
+            random.setstate(self._python)
+            np.random.set_state(self._numpy)
+            if torch and self._torch is not None:
+                torch.set_rng_state(self._torch)
 
     def __enter__(self) -> GlobalRandom:
         self._depth += 1

@@ -61,6 +61,14 @@ class RunConfig(Table):
         description="Environment steps between checkpoints, besides `checkpoint_every_s`: the one "
         "that comes first. Looked at four times a second.",
     )
+    checkpoint_replay: bool | Literal["auto"] = Field(
+        "auto",
+        description=(
+            "Checkpoints hold the replay, the random streams and, where they can be saved, the "
+            'environments, so that a resumed run goes on and does not warm up again. "auto": if '
+            "the replay takes at most 256 MiB of memory."
+        ),
+    )
     keep_checkpoints: int = Field(
         3,
         ge=1,

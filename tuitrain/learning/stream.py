@@ -7,6 +7,7 @@ left them, or what it draws depends on which others learn beside it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 
 import torch
@@ -25,13 +26,18 @@ class TorchStream:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._generators = [torch.default_generator]
-        if device.type == "cuda":
-            torch.cuda.init()  # type: ignore[no-untyped-call]
-            index = torch.cuda.current_device() if device.index is None else device.index
-            self._generators.append(torch.cuda.default_generators[index])
+        self._generators = _generators_of(device)
         self._states = [generator.get_state() for generator in self._generators]
         self._outer: list[torch.Tensor] = []
+
+    def states(self) -> list[torch.Tensor]:
+        """The private state, outside ``with``: one tensor per generator."""
+        return [state.clone() for state in self._states]
+
+    def restore(self, states: Sequence[torch.Tensor]) -> None:
+        """Go on where ``states`` were taken; of a device that was not there then, as it is."""
+        for place, state in enumerate(states[: len(self._states)]):
+            self._states[place] = state.clone()
 
     def __enter__(self) -> TorchStream:
         self._outer = [generator.get_state() for generator in self._generators]
@@ -48,3 +54,44 @@ class TorchStream:
         self._states = [generator.get_state() for generator in self._generators]
         for generator, state in zip(self._generators, self._outer, strict=True):
             generator.set_state(state)
+
+
+class GlobalStream:
+    """Torch's global generators themselves, for who has them alone: as cheap as nothing.
+
+    Args:
+        device: as in ``TorchStream``.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._generators = _generators_of(device)
+
+    def states(self) -> list[torch.Tensor]:
+        """See ``TorchStream.states``."""
+        return [generator.get_state() for generator in self._generators]
+
+    def restore(self, states: Sequence[torch.Tensor]) -> None:
+        """See ``TorchStream.restore``."""
+        for generator, state in zip(self._generators, states, strict=False):
+            generator.set_state(state)
+
+    def __enter__(self) -> GlobalStream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Nothing to put back."""
+
+
+def _generators_of(device: torch.device) -> list[torch.Generator]:
+    """Torch's global generators of the CPU and of this device."""
+    found = [torch.default_generator]
+    if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+        index = torch.cuda.current_device() if device.index is None else device.index
+        found.append(torch.cuda.default_generators[index])
+    return found

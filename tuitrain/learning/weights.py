@@ -340,6 +340,22 @@ class WeightStore:
         """Unix times of publication in ns, int64[B], for policy lag in seconds; -1 if unknown."""
         return self._remembered(1, versions)
 
+    def history(self) -> tuple[int, Int64]:
+        """First version remembered, and the update counts of it and all that came after it."""
+        first = self._oldest()
+        versions = np.arange(first, self.version() + 1)
+        return first, self._history[0].take(versions % HISTORY_VERSIONS)
+
+    def restore_history(self, first: int, updates: Int64) -> None:
+        """Remember the update counts of versions before this store; by the publisher.
+
+        What they were published at is not known any more.
+        """
+        last = first + len(updates)
+        kept = updates[max(0, len(updates) - HISTORY_VERSIONS) :]
+        self._history[0, np.arange(last - len(kept), last) % HISTORY_VERSIONS] = kept
+        self._header[_BASE] = last - len(kept) - 1
+
     def close(self) -> None:
         """Let go of the memory, so that its segment can be closed."""
         empty = np.empty(0, np.int64)
@@ -374,9 +390,11 @@ class WeightStore:
         newest = self.version()
         found = self._history[row].take(versions % HISTORY_VERSIONS)
         # and the place of the version it is at now was that of the one HISTORY_VERSIONS before.
-        oldest = max(int(self._header[_BASE]), self.version() + 1 - HISTORY_VERSIONS) + 1
-        result: Int64 = np.where((versions >= oldest) & (versions <= newest), found, -1)
+        result: Int64 = np.where((versions >= self._oldest()) & (versions <= newest), found, -1)
         return result
+
+    def _oldest(self) -> int:
+        return max(int(self._header[_BASE]), self.version() + 1 - HISTORY_VERSIONS) + 1
 
     def _check(self, flat: Bytes) -> None:
         if flat.dtype != np.uint8 or flat.shape != (self.layout.nbytes,):

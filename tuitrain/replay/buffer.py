@@ -13,12 +13,12 @@ from typing import NoReturn, Protocol
 
 import numpy as np
 
-from tuitrain.replay.index import pieces
 from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL, Columns, ReplayLayout
 from tuitrain.replay.lock import RWLock
 from tuitrain.replay.priority import PriorityRule
 from tuitrain.replay.reader import Batch, DrawStats, NothingToSample, Origin, ReplayReader, Window
 from tuitrain.replay.shard import ShardWriter
+from tuitrain.replay.window import pieces
 
 __all__ = [
     "Batch",

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tuitrain.replay.layout import Columns, ReplayLayout
-from tuitrain.replay.window import Int, Ring, cells, n_step, stack_rows
+from tuitrain.replay.window import Int, Ring, cells, n_step, pieces, stack_rows
 
 _AT_ONCE_CELLS = 1 << 15
 """Cells looked at together, to bound the memory it takes when a whole ring is new."""
@@ -201,15 +201,3 @@ def _blocks(start: Int, stop: Int, at_once: int) -> Iterator[tuple[Int, Int]]:
         block, spans = spans[:count], spans[count:]
         shards = np.repeat([s for s, _, _ in block], [end - first for _, first, end in block])
         yield shards, np.concatenate([np.arange(first, end) for _, first, end in block])
-
-
-def pieces(low: int, high: int, rows: int) -> list[tuple[int, int]]:
-    """Slots of rows [low, high) as at most two contiguous ranges, in row order."""
-    if low >= high:
-        return []
-    start, count = low % rows, high - low
-    first = min(count, rows - start)
-    pieces = [(start, start + first)]
-    if count > first:
-        pieces.append((0, count - first))
-    return pieces

@@ -191,13 +191,28 @@ class Limiter:
     def set_base(self, steps: int, inserts: Sequence[int], updates: Sequence[int]) -> None:
         """Counts of earlier sessions; by the creator of a resumed run, before anybody starts.
 
-        They are part of every total, ticket and of ``total_steps``; the rules look at this
-        session alone, whose replay begins empty.
+        They are part of every total, ticket and of ``total_steps``; the rules do not look at them,
+        but at what the present replay has seen.
         """
         self._check(inserts)
         self._check(updates)
         with self._lock.write():
             _store(self._base, [steps, *inserts, *updates])
+
+    def set_counts(self, steps: int, inserts: Sequence[int], updates: Sequence[int]) -> None:
+        """Counts that a replay taken over has seen already; by the creator, after ``set_base``."""
+        self._check(inserts)
+        self._check(updates)
+        with self._lock.write():
+            _store(self._counts[self._current[0]], [steps, *inserts, *updates])
+
+    def counts(self) -> Totals:
+        """What the present replay has seen: all counts without those of ``set_base``."""
+        with self._lock.read():
+            now = self._counts[self._current[0]].tolist()
+            reserved_steps = sum(self._held[0])
+        steps, *counts = now
+        return Totals(steps, tuple(counts[: self._n]), tuple(counts[self._n :]), reserved_steps)
 
     def reserve(self, actor: int, inserts: Sequence[int], steps: int) -> Ticket | None:
         """Reserve for a chunk; all policies at once, and only if every rule allows it.

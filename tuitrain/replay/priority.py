@@ -8,6 +8,7 @@ one owner, no lock. Knows cells and rows, not what is in them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +77,11 @@ class SumTree:
         """Sum of all values."""
         self._add_up()
         return float(self._sums[-1][0, -1])
+
+    @property
+    def leaves(self) -> Float:
+        """All values, where they lie."""
+        return self._leaves
 
     def get(self, leaves: Int) -> Float:
         """Values of leaves."""
@@ -152,6 +158,24 @@ class Priorities:
         for start, stop in moved.left:
             self._tree.clear(start, stop)
         self._tree.set(moved.entered, self.greatest)
+
+    def state(self) -> dict[str, Any]:
+        """The priorities of all that can be drawn: which rows, in which cells, what."""
+        leaves = self._tree.leaves
+        drawable = np.flatnonzero(leaves)
+        return {
+            "greatest": self.greatest,
+            "cells": drawable,
+            "rows": self._row.take(drawable),
+            "values": leaves.take(drawable),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Give the transitions that are here as they were then the priorities they had then."""
+        self.greatest = state["greatest"]
+        cells, values = state["cells"], state["values"]
+        here = (self._row.take(cells) == state["rows"]) & (self._tree.get(cells) > 0.0)
+        self._tree.set(cells[here], values[here])
 
     def draw(self, batch_size: int, batches: int, rng: np.random.Generator) -> Int:
         """Cells of ``batches`` batches, one after the other: int64 [batches * batch_size].

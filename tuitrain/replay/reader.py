@@ -7,18 +7,18 @@ Rows newer or older than the window are never looked at. Knows nothing of tensor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from tuitrain.replay.index import TransitionIndex, overlap, pieces
+from tuitrain.replay.index import Moved, TransitionIndex, overlap
 from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL, Columns, ReplayLayout, check_header
 from tuitrain.replay.lock import RWLock
 from tuitrain.replay.priority import Priorities, PriorityRule
-from tuitrain.replay.window import Int
+from tuitrain.replay.window import Int, pieces
 
 
 class NothingToSample(Exception):
@@ -116,6 +116,7 @@ class ReplayReader:
         self._low = np.zeros(layout.n_actors, np.int64)
         self._window: Window | None = None
         self._pinned_last: tuple[Window, int, Int] | None = None
+        self._restoring: Mapping[str, Any] | None = None
         self.unpin()  # a predecessor that died may have left its pins
 
     def pin(self, min_stamp: int = 0) -> Window:
@@ -153,7 +154,7 @@ class ReplayReader:
         self._low = low
         moved = self._index.advance(low, head)
         if self._priorities is not None:
-            self._priorities.move(moved)
+            self._move_priorities(moved)
         self._window = Window(low, head, self._index.sampleable)
         self._pinned_last = self._window, min_stamp, self._pins.copy()
         return self._window
@@ -225,6 +226,23 @@ class ReplayReader:
         """
         if self._priorities is not None:
             self._priorities.write(cells, rows, td_error)
+
+    def priorities(self) -> dict[str, Any] | None:
+        """All priorities as plain values and arrays; None if draws are uniform."""
+        return None if self._priorities is None else self._priorities.state()
+
+    def restore_priorities(self, state: Mapping[str, Any]) -> None:
+        """With the first ``pin``, rows that had a priority then get it back."""
+        self._restoring = state
+
+    def _move_priorities(self, moved: Moved) -> None:
+        assert self._priorities is not None
+        state, self._restoring = self._restoring, None
+        if state is not None:
+            self._priorities.greatest = state["greatest"]
+        self._priorities.move(moved)
+        if state is not None:
+            self._priorities.restore(state)
 
     def origin(self, batch: Batch) -> Origin:
         """Shard, lane, weights version and stamp of a batch's rows, before the next ``pin``."""

@@ -26,7 +26,7 @@ from tuitrain.replay.layout import (
     check_header,
 )
 from tuitrain.replay.lock import RWLock
-from tuitrain.replay.window import Ring
+from tuitrain.replay.window import Ring, pieces
 
 Wait = Callable[[Callable[[], bool], str], None]
 """``wait(predicate, reason)`` returns when ``predicate()`` is true; ``reason`` is for users."""
@@ -105,6 +105,11 @@ class ShardWriter:
         # Rows are here already, so another writer made them and is dead. The first row of this
         # one continues no episode of the other's, and is marked whether or not the caller does.
         self._cut_at = self._head if self._head else -1
+
+    @property
+    def first(self) -> bool:
+        """Whether no writer has been made for the shard before."""
+        return self._incarnation == 1
 
     @property
     def head(self) -> int:
@@ -317,6 +322,45 @@ class ShardWriter:
             self._refuse_a_second()
             self._header[HEADER_HEAD] = head
         self._head = head
+
+    def held(self) -> dict[str, list[npt.NDArray[Any]]]:
+        """Rows [tail, head] of every column, the pending one included, where they lie.
+
+        Each is in at most two contiguous pieces, which nobody changes until the next ``begin``.
+        """
+        return self._pieces(self.tail)
+
+    def take_over(
+        self, tail: int, head: int, fill: Callable[[dict[str, list[npt.NDArray[Any]]]], None]
+    ) -> None:
+        """Fill an empty shard with rows that another writer once held.
+
+        The next row continues no episode of theirs, unless ``continue_rows`` is called.
+
+        Args:
+            tail, head: theirs.
+            fill: called with the memory that ``held`` describes, to be filled.
+
+        Raises:
+            ReplayDamaged: no writer has had such rows.
+        """
+        check_header(self.shard, tail, head, self._rows)
+        self._head = self._reserved_to = head
+        fill(self._pieces(tail))
+        with self._lock.write():
+            self._header[HEADER_TAIL], self._header[HEADER_HEAD] = tail, head
+        self._cut_at = head if head else -1
+
+    def _pieces(self, tail: int) -> dict[str, list[npt.NDArray[Any]]]:
+        slots = pieces(tail, self._head + 1, self._rows)
+        return {
+            name: [column[self.shard, start:stop] for start, stop in slots]
+            for name, column in self.columns.data()
+        }
+
+    def continue_rows(self) -> None:
+        """The pending row goes on where it stopped: whoever wrote it writes on."""
+        self._cut_at = -1
 
     def _move_tail(self, tail: int) -> bool:
         if tail <= self._header[HEADER_TAIL]:

@@ -161,3 +161,15 @@ def n_step(
     discount = powers.take(steps)
     discount[terminated] = 0.0
     return NStep(valid, returns.astype(np.float32), discount.astype(np.float32), next_rows)
+
+
+def pieces(low: int, high: int, rows: int) -> list[tuple[int, int]]:
+    """Slots of rows [low, high) as at most two contiguous ranges, in row order."""
+    if low >= high:
+        return []
+    start, count = low % rows, high - low
+    first = min(count, rows - start)
+    pieces = [(start, start + first)]
+    if count > first:
+        pieces.append((0, count - first))
+    return pieces

@@ -6,18 +6,26 @@ import time
 from typing import Any, NoReturn
 
 from tuitrain.schedules.rounds import Reporter
+from tuitrain.schedules.saving import Saves
 from tuitrain.workers.actor import Actor
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import checked_lanes, policies_for
 from tuitrain.workers.link import Link
 from tuitrain.workers.messages import Stop
+from tuitrain.workers.state_files import restore_actor, save_actor
 from tuitrain.workers.stores import Stores
 
 
 def build_actor(blueprint: Blueprint, stores: Stores, index: int, incarnation: int = 0) -> Actor:
-    """Actor `index` with environments and networks of its own; see ``Actor``."""
+    """Actor `index` with environments and networks of its own; see ``Actor``.
+
+    It goes on from what the run's checkpoint holds of it.
+
+    Raises:
+        CheckpointError, CannotRestore: see ``state_files.restore_actor``.
+    """
     config = blueprint.config
-    return Actor(
+    actor = Actor(
         blueprint,
         stores,
         index,
@@ -25,6 +33,9 @@ def build_actor(blueprint: Blueprint, stores: Stores, index: int, incarnation: i
         policies_for(config, blueprint.spec, config.actors.device, with_noise=True),
         incarnation,
     )
+    restore_actor(blueprint, actor)
+    stores.board.actor_here[index] = 1
+    return actor
 
 
 class ActorDesk:
@@ -37,6 +48,7 @@ class ActorDesk:
         self.reporter = Reporter(
             link, time.monotonic, actors=[actor], reductions=blueprint.config.env.metrics
         )
+        self.saves = Saves(link, blueprint.base.session, self._save)
         link.on("stop", self._last_words)
 
     def start(self) -> None:
@@ -54,9 +66,14 @@ class ActorDesk:
         }
 
     def finish(self) -> NoReturn:
-        """All rows are written: report what is left and wait for `Stop`."""
+        """All rows are written: report what is left, save, and wait for `Stop`."""
         self.reporter.last()
-        self._link.finish()
+        self.saves.end()
+        self._link.finish(**(self._save(None, None) if self._blueprint.saves_state else {}))
+
+    def _save(self, request: int | None, moment: str | None) -> dict[str, Any]:
+        tick = self._link.advance
+        return {"states": [save_actor(self._blueprint, self._actor, request, moment, tick)]}
 
     def _last_words(self, _: Stop) -> dict[str, Any]:
         self.reporter.last()

@@ -109,6 +109,7 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
     ]
     desk = ActorDesk(blueprint, actor, link)
     link.on("resync", lambda _: desk.pull_and_report())
+    saves = desk.saves
     desk.start()
     ticket: Ticket | None = None
 
@@ -125,14 +126,20 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
         ticket = limiter.reserve(actor.index, inserts, steps)
         return ticket is not None
 
+    def room_or_asked() -> bool:
+        return saves.asked is not None or reserved()
+
     # Weights are published before the learner is ready, but the learner may start after us.
     wait(lambda: all(s.published() for s in stores.weights.values()), "the first weights")
     try:
         with actor.random:  # nobody else works here, and entering at every chunk would cost
             while True:
+                if saves.asked is not None:
+                    saves.make(saves.asked, moment=False)
                 if not reserved():
-                    wait(reserved, "the learner: replay ratio reached", WAITS_FOR_ROOM)
-                assert ticket is not None
+                    wait(room_or_asked, "the learner: replay ratio reached", WAITS_FOR_ROOM)
+                if ticket is None:
+                    continue
                 actor.pull()
                 actor.begin(ticket, rows, wait)
                 actor.rollout(rows, link.advance, link.counters.phases)

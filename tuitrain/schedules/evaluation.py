@@ -67,7 +67,7 @@ def build_evaluator(blueprint: Blueprint, incarnation: int = 0) -> Evaluator:
         blueprint.spec,
         policies_for(blueprint.config, blueprint.spec, "cpu"),
         lambda n: checked_lanes(blueprint.config, blueprint.spec, n, for_evaluation=True),
-        blueprint.base.session,
+        blueprint.base.stream,
         incarnation,
     )
 
@@ -142,4 +142,6 @@ def serve(blueprint: Blueprint, stores: Stores, evaluator: Evaluator, link: Link
         link.counters.values["updates_held"] = max(h.updates for h in evaluator.held.values())
         run_evaluation(evaluator, best, link, number, steps)
         if by_schedule:
+            link.deliver()  # before anybody saves what came after it
             board.eval_done = requested
+            link.ring([conductor])

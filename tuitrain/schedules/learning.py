@@ -13,6 +13,7 @@ from typing import Any
 from tuitrain.schedules import evaluation, learner_names
 from tuitrain.schedules.evaluation import EVALUATOR, EvaluationClock
 from tuitrain.schedules.rounds import Reporter
+from tuitrain.schedules.saving import Saves
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import WAITS, WAITS_FOR_ROOM
 from tuitrain.workers.learner import Learner
@@ -52,7 +53,10 @@ class LearnerDesk:
         self.actor_names = [f"a{i}" for i in range(blueprint.n_actors)]
         self._chunk = [blueprint.chunk_inserts(name) for name in blueprint.policies]
         self._turn = 0
-        link.on("checkpoint", self._checkpoint)
+        if one_version:  # `lockstep`: with state all save together, between two rounds
+            self.saves = Saves(link, blueprint.base.session, self._save, self._checkpoint)
+        else:
+            link.on("checkpoint", self._checkpoint)
         link.on("stop", self._last_words)
         link.on("resync", lambda _: learner.holdings())
         link.on("conclude", self._conclude)
@@ -68,6 +72,10 @@ class LearnerDesk:
             data=asdict(self._learner.taken_over) if self._learner.taken_over else {},
         )
         self._link.notice(self._learner.description())
+        if not self._learner.index:
+            self._link.notice(self._blueprint.about_saving())
+        if self._blueprint.base.states:
+            self._link.wait(self._board.all_here, "the actors to take over their rows")
 
     def publish(self) -> None:
         """Hand the weights of this learner's policies to whoever acts."""
@@ -111,7 +119,27 @@ class LearnerDesk:
         self._link.ring(self.actor_names[i] for i in names)
 
     def _checkpoint(self, command: Checkpoint) -> dict[str, Any]:
-        return self._learner.save(command.command_id)
+        return self._learner.save(command.command_id, state=command.state)
+
+    def _save(self, request: int | None, moment: str | None) -> dict[str, Any]:
+        return self._learner.save(request, state=True, moment=moment)
+
+    def save_together(self) -> None:
+        """Carry out a checkpoint of all, if one has been asked for: nobody moves meanwhile.
+
+        The conductor calls it between two rounds. What has been measured until now is told before.
+        """
+        request = self.saves.asked
+        if request is None:
+            return
+        board, link = self._board, self._link
+        if self._evaluates:
+            link.wait(lambda: board.eval_done >= board.eval_request, "the evaluation to end")
+        board.round_steps = self._limiter.totals().steps
+        board.save_request = request
+        link.ring([*self.other_learners, *self.actor_names])
+        self.saves.make(request, moment=True)
+        link.wait(board.all_saved, "all to save")
 
     def _last_words(self, stop: Stop) -> dict[str, Any]:
         self.reporter.last()
@@ -138,6 +166,8 @@ class LearnerDesk:
     def finish(self) -> None:
         """Report, save, and wait for `Stop`, which comes once all have finished."""
         self.reporter.last()
-        saved = self._learner.save()
+        if self._one_version:
+            self.saves.end()
+        saved = self._learner.save(state=self._blueprint.saves_state)
         wanted = self._blueprint.config.run.fingerprint
         self._link.finish(**saved, fingerprint=self._learner.fingerprint() if wanted else None)

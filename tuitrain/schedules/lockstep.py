@@ -57,6 +57,7 @@ def conduct(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) 
         _all_ready(board, number + 1, link)
         desk.evaluate()
         desk.reporter.updates()
+        desk.save_together()
         link.tick()
     board.ended = 1
     link.ring([*desk.other_learners, *desk.actor_names])
@@ -77,8 +78,13 @@ def accompany(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link
     desk.start()
     number = 0
 
+    saved = board.learner_saved
+
     def begun() -> bool:
         return bool(board.round >= number or board.ended)
+
+    def asked() -> bool:
+        return bool(board.save_request > saved[learner.index])
 
     while True:
         opened = open_round(learner)
@@ -87,7 +93,12 @@ def accompany(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link
         link.ring([desk.conductor])
         if opened is None:
             break
-        link.wait(begun, "the next round")
+        link.wait(lambda: begun() or asked(), "the next round")
+        if asked():
+            desk.saves.make(board.save_request, moment=True)
+            saved[learner.index] = board.save_request
+            link.ring([desk.conductor])
+            link.wait(begun, "the next round")
         if board.round < number:  # concluded
             learner.close_windows()
             break
@@ -119,14 +130,25 @@ def follow(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> No
     link.on("resync", lambda _: desk.holdings())
     desk.start()
     learners = learner_names(blueprint.n_learners)
-    done = board.actor_done
+    done, saved = board.actor_done, board.actor_saved
 
     def opened() -> bool:
         return board.round > done[actor.index] or bool(board.ended)
 
+    def asked() -> bool:
+        return bool(board.save_request > saved[actor.index])
+
     with actor.random:  # nobody else works here
         while True:
-            link.wait(opened, "the next round")
+            link.wait(lambda: opened() or asked(), "the next round")
+            # Told of at the count at which all rounds before have ended: on either side of a
+            # checkpoint it is the same.
+            desk.reporter.episodes(board.round_steps)
+            if asked():
+                desk.saves.make(board.save_request, moment=True)
+                saved[actor.index] = board.save_request
+                link.ring(learners)
+                continue
             number = board.round
             if number <= done[actor.index]:
                 desk.finish()
@@ -134,5 +156,4 @@ def follow(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> No
             act_half(actor, stores, ticket, blueprint.config.actors.chunk_steps, link)
             done[actor.index] = number
             link.ring(learners)
-            desk.reporter.episodes(ticket.step_base)
             link.tick()

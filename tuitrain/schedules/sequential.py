@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from typing import Any
 
 from tuitrain.schedules.acting import build_actor
 from tuitrain.schedules.attaching import attached
@@ -19,6 +20,7 @@ from tuitrain.schedules.evaluation import (
     tell,
 )
 from tuitrain.schedules.rounds import Reporter, act_half, drain, learn_half, open_round
+from tuitrain.schedules.saving import Saves
 from tuitrain.workers.best import Best
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.child import ChildArgs
@@ -26,6 +28,7 @@ from tuitrain.workers.evaluator import Evaluator
 from tuitrain.workers.learner import Learner
 from tuitrain.workers.link import Link
 from tuitrain.workers.messages import Conclude, Evaluate, Stop
+from tuitrain.workers.state_files import save_actor
 from tuitrain.workers.stores import Stores
 
 
@@ -42,7 +45,7 @@ class Trainer:
         )
         self._clock = EvaluationClock(blueprint.config.eval.every_steps, blueprint.base.steps)
         self.best = Best(blueprint)
-        self._evaluations = 0
+        self._evaluations = blueprint.base.evaluations
 
     def round(self, link: Link) -> bool:
         """One round: actors, learner, publication, evaluation if due. False when there is none."""
@@ -69,7 +72,17 @@ class Trainer:
 
     def _scheduled_evaluation(self, link: Link, steps: int) -> None:
         self._evaluations += 1
+        self.stores.board.eval_request = self._evaluations
         self.evaluate(link, self._evaluations, steps)
+
+    def save(self, request: int | None, moment: str | None, link: Link) -> dict[str, Any]:
+        """Save all that training goes on from, between two rounds; see ``Learner.save``."""
+        saved = self.learner.save(request, state=True, moment=moment)
+        states = [
+            save_actor(self.blueprint, actor, request, moment, link.advance)
+            for actor in self.actors
+        ]
+        return saved | {"states": states}
 
     def evaluate(self, link: Link, number: int, steps: int) -> None:
         """Evaluate the weights published last; does not touch training."""
@@ -120,7 +133,12 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
         learner=learner,
         reductions=blueprint.config.env.metrics,
     )
-    link.on("checkpoint", lambda _: learner.save())
+    saves = Saves(
+        link,
+        blueprint.base.session,
+        lambda request, moment: trainer.save(request, moment, link),
+        lambda _: learner.save(),
+    )
     link.on("stop", last_words)
     link.on("resync", lambda _: learner.holdings())
     link.on("evaluate", evaluate_soon)
@@ -129,6 +147,7 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
     tell(link, trainer.best.found)
     link.ready(spec_hash=blueprint.spec.spec_hash(), device=blueprint.config.learner.device)
     link.notice(learner.description())
+    link.notice(blueprint.about_saving())
     going = True
     while going and not concluded:
         going = trainer.round(link)
@@ -137,9 +156,12 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
         reporter.updates()
         if by_hand:
             trainer.evaluate(link, BY_HAND + by_hand.pop(), steps)
+        if saves.asked is not None:
+            saves.make(saves.asked, moment=True)
         link.tick()
     trainer.finish(link)
     reporter.last()
-    saved = learner.save()
+    saves.end()
+    saved = trainer.save(None, None, link) if blueprint.saves_state else learner.save()
     fingerprint = learner.fingerprint() if blueprint.config.run.fingerprint else None
     link.finish(**saved, fingerprint=fingerprint)

@@ -110,12 +110,14 @@ class Commands:
         *,
         deadline_s: float | None = None,
         checkpoint: bool = True,
+        state: bool = False,
     ) -> asyncio.Future[Outcome]:
         """Send a command to these workers; the future holds the outcome, never an exception.
 
         Args:
             senders: by worker name, what sends it a message and says whether that worked.
             checkpoint: for `stop`: whether the learner saves first.
+            state: for `checkpoint`: whether it holds replay and state.
         """
         number = next(self._ids)
         length_s = DEADLINES_S[kind] if deadline_s is None else deadline_s
@@ -123,7 +125,7 @@ class Commands:
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         pending = _Pending(outcome, set(), Deadline(now, length_s), future)
         self._pending[number] = pending
-        message = _message(kind, number, checkpoint)
+        message = _message(kind, number, checkpoint, state)
         for name, send in senders.items():
             if send(message):
                 pending.waiting.add(name)
@@ -169,14 +171,15 @@ class Commands:
                 pending.done.set_result(pending.outcome)
 
 
-def _message(kind: Kind, number: int, checkpoint: bool) -> ToWorker:
+def _message(kind: Kind, number: int, checkpoint: bool, state: bool) -> ToWorker:
     if kind == "stop":
         return messages.Stop(command_id=number, checkpoint=checkpoint)
+    if kind == "checkpoint":
+        return messages.Checkpoint(command_id=number, state=state)
     simple: dict[str, Callable[..., ToWorker]] = {
         "pause": messages.Pause,
         "unpause": messages.Unpause,
         "resync": messages.Resync,
-        "checkpoint": messages.Checkpoint,
         "evaluate": messages.Evaluate,
         "conclude": messages.Conclude,
     }

@@ -281,6 +281,7 @@ class Crew:
         *,
         deadline_s: float | None = None,
         checkpoint: bool = True,
+        state: bool = False,
     ) -> asyncio.Future[Outcome]:
         """Send a command; the future is done when all have carried it out or failed to."""
         return self._commands.issue(
@@ -289,6 +290,7 @@ class Crew:
             self._clock(),
             deadline_s=deadline_s,
             checkpoint=checkpoint,
+            state=state,
         )
 
     def judge(self, now: float) -> None:
@@ -323,9 +325,18 @@ class Crew:
                 worker.gauge = None
         self.judged_by.weigh(self.alive(), self._clock())
 
-    def all_finished(self) -> bool:
-        """Whether everyone whose work ends a run has finished it."""
-        closers = [w for w in self.workers.values() if w.spec.role in CLOSERS]
+    def all_finished(self, too: Iterable[str] = ()) -> bool:
+        """Whether everyone whose work ends a run has finished it.
+
+        Args:
+            too: workers that are waited for besides, as long as they live.
+        """
+        awaited = {*too}
+        closers = [
+            w
+            for w in self.workers.values()
+            if w.spec.role in CLOSERS or (w.name in awaited and w.process.alive)
+        ]
         return bool(closers) and all(w.finished is not None for w in closers)
 
     def results(self) -> dict[str, dict[str, Any]]:

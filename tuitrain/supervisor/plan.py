@@ -78,6 +78,10 @@ class Plan(Protocol):
         """About how much one checkpoint takes on the disk."""
         ...
 
+    def state_of(self, blueprint: Any) -> tuple[str, ...]:
+        """Actors whose state belongs into every checkpoint; none if none is saved."""
+        ...
+
     def create_stores(self, blueprint: Any) -> Held:
         """Reserve shared memory."""
         ...
@@ -140,6 +144,8 @@ class TrainingPlan:
                 band_updates=float(blueprint.limiter_rule(name).max_lead_updates),
                 base_transitions=blueprint.base.inserts.get(name, 0),
                 base_updates=blueprint.base.updates.get(name, 0),
+                replay_transitions=blueprint.base.since_inserts.get(name, 0),
+                replay_updates=blueprint.base.since_updates.get(name, 0),
                 target_every_updates=None
                 if learner.tau is not None
                 else learner.target_update_every_updates,
@@ -157,11 +163,20 @@ class TrainingPlan:
 
     def exact(self, blueprint: Any) -> bool:
         """From its first step, or from a checkpoint that holds everything."""
-        return blueprint.base.steps == 0 or bool(getattr(blueprint.base, "exact", False))
+        return blueprint.base.steps == 0 or bool(blueprint.base.exact)
+
+    def state_of(self, blueprint: Any) -> tuple[str, ...]:
+        """All actors, or nobody, as `run.checkpoint_replay` has it."""
+        names = tuple(f"a{i}" for i in range(blueprint.n_actors))
+        return names if blueprint.saves_state else ()
 
     def checkpoint_bytes(self, blueprint: Any) -> int:
-        """Online and target network and two moments of the optimizer."""
-        return 4 * sum(int(layout.nbytes) for layout in blueprint.weights.values())
+        """Online and target network, two moments of the optimizer, and the replay if it is saved.
+
+        Compressed, which takes at least a little off it.
+        """
+        learned = 4 * sum(int(layout.nbytes) for layout in blueprint.weights.values())
+        return learned + (int(blueprint.replay_bytes) if blueprint.saves_state else 0)
 
     def create_stores(self, blueprint: Any) -> Held:
         """Segments and lock file."""

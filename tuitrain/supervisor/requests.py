@@ -84,16 +84,20 @@ class Requests:
         if self._checkpointing:
             return
         self._checkpointing = True
-        self._save(None).add_done_callback(self._periodic_done)
+        self.save(None).add_done_callback(self._periodic_done)
 
-    def _save(self, deadline_s: float | None) -> asyncio.Future[Outcome]:
-        """Tell the learners to save. Nothing that an earlier save has left takes their room."""
+    def save(self, deadline_s: float | None) -> asyncio.Future[Outcome]:
+        """Tell the learners to save, and the actors if there is state.
+
+        Nothing that an earlier save has left takes their room.
+        """
         if self._saves == 0:
             with contextlib.suppress(OSError):  # learners will say what is wrong with the disk
                 sweep(self._run.folder.checkpoints)
         self._saves += 1
-        savers = self._run.crew.alive(SAVERS)
-        done = self._run.crew.command("checkpoint", savers, deadline_s=deadline_s)
+        state = bool(self._run.state_of)
+        savers = self._run.crew.alive((*SAVERS, "actor") if state else SAVERS)
+        done = self._run.crew.command("checkpoint", savers, deadline_s=deadline_s, state=state)
         done.add_done_callback(self._save_done)
         return done
 
@@ -129,7 +133,14 @@ class Requests:
         return outcome.ok, _with(text, outcome), outcome.result()
 
     async def _checkpoint(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
-        outcome = await self._save(_deadline(request))
+        # State is saved between two chunks or rounds, and who is paused comes to no such place.
+        held = self._run.view.state == "paused" and bool(self._run.state_of)
+        if held:
+            self._run.tell("goes on for a moment, to the next place where it can be saved")
+            await self._run.crew.command("unpause", self._run.crew.alive())
+        outcome = await self.save(_deadline(request))
+        if held:
+            await self._run.crew.command("pause", self._run.crew.alive())
         path = self.note_checkpoint(outcome)
         if path is None:
             return False, f"no checkpoint: {outcome.trouble()}", outcome.result()

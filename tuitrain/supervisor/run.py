@@ -76,6 +76,8 @@ class Run:
         self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self.keeper: Keeper | None = None
         self.deaths: list[dict[str, Any]] = []
+        self.state_of: tuple[str, ...] = ()
+        """Actors whose state makes a checkpoint complete; none if it holds no state."""
         self._seq = 0
 
     def request_end(self, end: End) -> None:

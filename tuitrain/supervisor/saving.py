@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tuitrain.checkpoint_files import CheckpointError, Part, discard, join
+from tuitrain.checkpoint_files import CheckpointError, Part, State, discard, join
 from tuitrain.supervisor.run import Run
 
 __all__ = ["CheckpointError", "checkpoint_of"]
@@ -20,7 +20,7 @@ def checkpoint_of(run: Run, answers: Iterable[Mapping[str, Any]]) -> str | None:
 
     Args:
         answers: what each worker said, with `path` if it has written a whole checkpoint, with
-            `part` if it has written its part of one.
+            `part` if it has written its part of one, `states` if states that belong to it.
 
     Returns:
         None if nobody has written anything.
@@ -28,22 +28,28 @@ def checkpoint_of(run: Run, answers: Iterable[Mapping[str, Any]]) -> str | None:
     Raises:
         CheckpointError: there are parts, but they could not be joined; the message says why.
     """
-    told = []
+    told, saved = [], []
     for answer in answers:
         if isinstance(path := answer.get("path"), str):
             run.note_checkpoint(path)
             return path
         if "part" in answer:
             told.append(answer["part"])
-    if not told:
+        saved += answer.get("states", ())
+    if not told and not saved:
         return None
-    folder, parts = run.folder.checkpoints, []
+    folder = run.folder.checkpoints
+    parts: list[Part] = []
+    states: list[State] = []
     try:
         parts = [Part.read(fields) for fields in told]
+        states = [State.read(fields) for fields in saved]
+        if states and (absent := set(run.state_of) - {state.worker for state in states}):
+            raise CheckpointError(f"the state of {', '.join(sorted(absent))} has not been saved")
         policies = [policy.name for policy in run.view.policies]
-        joined = join(folder, parts, policies, run.config.run.keep_checkpoints)
+        joined = join(folder, parts, policies, run.config.run.keep_checkpoints, states)
     except (ValueError, CheckpointError) as error:
-        discard(folder, parts)
+        discard(folder, [*parts, *states])
         raise CheckpointError(str(error)) from error
     run.note_checkpoint(str(joined))
     return str(joined)

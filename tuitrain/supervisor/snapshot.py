@@ -42,6 +42,7 @@ class PolicyPlan:
         ratio: updates per transition asked for.
         band_updates: width of the rate limiter's band: how far updates may be off at any moment.
         base_transitions, base_updates: counts at the start of this session (a resumed run).
+        replay_transitions, replay_updates: of these, what the replay it has taken over had seen.
         target_every_updates: period of hard target copies; None for a soft update every update.
     """
 
@@ -52,7 +53,17 @@ class PolicyPlan:
     band_updates: float
     base_transitions: int = 0
     base_updates: int = 0
+    replay_transitions: int = 0
+    replay_updates: int = 0
     target_every_updates: int | None = None
+
+    @property
+    def before_replay(self) -> tuple[int, int]:
+        """Transitions and updates made before the present replay was begun."""
+        return (
+            self.base_transitions - self.replay_transitions,
+            self.base_updates - self.replay_updates,
+        )
 
 
 @dataclass
@@ -166,12 +177,13 @@ def build_snapshot(
 
 
 def achieved_ratio(plan: PolicyPlan, transitions: int, updates: int) -> float | None:
-    """Updates per transition since warm-up ended, in this session; None during warm-up.
+    """Updates per transition since warm-up ended, on the present replay; None during warm-up.
 
-    The limiter counts a session's own transitions and updates, so a resumed run warms up anew.
+    The limiter counts what the replay has seen, so a run resumed without it warms up anew.
     """
-    counted = transitions - plan.base_transitions - plan.learning_starts
-    return None if counted <= 0 else (updates - plan.base_updates) / counted
+    before, made_before = plan.before_replay
+    counted = transitions - before - plan.learning_starts
+    return None if counted <= 0 else (updates - made_before) / counted
 
 
 def _policy(
@@ -205,9 +217,9 @@ def _policy(
         ratio_target=plan.ratio,
         ratio_achieved=achieved_ratio(plan, transitions, made),
         ratio_band_updates=plan.band_updates,
-        ratio_updates=made - plan.base_updates,
+        ratio_updates=made - plan.before_replay[1],
         lost_updates=run.lost_updates.get(plan.name, 0),
-        warm_up_transitions=max(0, transitions - plan.base_transitions),
+        warm_up_transitions=max(0, transitions - plan.before_replay[0]),
         version=int(version or 0),
         published_age_s=_age(run.published.get(plan.name, (0, None))[1], now),
         lag_updates_p50=_number(learner.get("lag_updates_p50")),

@@ -67,6 +67,7 @@ class Starting:
         view.base_steps = plan.base_steps(blueprint)
         self.exact = plan.exact(blueprint)
         run.session.number = plan.session(blueprint)
+        run.state_of = plan.state_of(blueprint)
         specs = plan.roles(run.config)
         self._allow_files(workers=len(specs))
         self._ready.progress("reserving shared memory")

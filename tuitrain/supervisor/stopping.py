@@ -14,6 +14,9 @@ from tuitrain.supervisor.requests import Requests
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.watch import Watch
 
+SAVING_SHARE = 0.6
+"""Of `supervisor.stop_deadline_s`, for a checkpoint with state; the rest is for stopping."""
+
 TERMINATE_S = 2.0
 """Between SIGTERM and SIGKILL."""
 
@@ -23,18 +26,24 @@ LOOK_S = 0.05
 
 async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End:
     """End every worker. Returns the end, made worse if a worker failed or could not save."""
-    was_up = run.view.state in ("running", "paused")
-    run.view.state = "stopping"
-    run.crew.stopping = True
     if run.crew.alive():
         run.tell(f"stopping: {end.brief or end.reason}")
+    was_up = run.view.state in ("running", "paused")
+    save = end.checkpoint and was_up
+    length_s = run.config.supervisor.stop_deadline_s
+    whole = end.state in ("stopped", "interrupted") and run.failure is None
+    if save and whole and run.state_of and not run.hard.is_set():
+        began_s = run.clock()
+        save = not await _save_all(run, requests, length_s * SAVING_SHARE)
+        length_s = max(length_s - (run.clock() - began_s), length_s * (1 - SAVING_SHARE))
+    run.view.state = "stopping"
+    run.crew.stopping = True
     run.publish_snapshot()
     if end.hard:
         run.hard.set()
-    length_s = run.config.supervisor.stop_deadline_s
     outcome = None
     if not run.hard.is_set():
-        outcome = await _ask(run, requests, watch, length_s, checkpoint=end.checkpoint and was_up)
+        outcome = await _ask(run, requests, watch, length_s, checkpoint=save)
     late = run.crew.alive()
     if late and not run.hard.is_set():
         await _tell_of(
@@ -58,6 +67,31 @@ async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End
     if unsaved and was_up:  # before that it had nothing to save
         return End("failed", f"{unsaved[0]} was killed before it had saved")
     return end
+
+
+async def _save_all(run: Run, requests: Requests, within_s: float) -> bool:
+    """Save with replay and state before anybody is told to stop; whether that went well.
+
+    It takes the end of a chunk or a round. Where that does not come, learners save as they stop,
+    without state, as they do where none is saved.
+    """
+    run.view.state = "stopping"
+    run.publish_snapshot()
+    if any(w.view.state == "paused" for w in run.crew.alive()):
+        run.crew.command("unpause", run.crew.alive(), deadline_s=within_s)
+    answers = requests.save(within_s)
+    await _first_of(asyncio.shield(answers), run.crew.gone(), run.hard.wait())
+    if not answers.done():
+        return False
+    outcome = answers.result()
+    if requests.note_checkpoint(outcome) is not None:
+        return True
+    run.journal.event(
+        f"the replay could not be saved: {outcome.trouble() or 'nobody to save it'}; networks and "
+        "counters are saved without it",
+        level="warning",
+    )
+    return False
 
 
 async def _ask(

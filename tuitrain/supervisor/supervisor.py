@@ -248,7 +248,8 @@ class Supervisor(Run):
         self.unattended.on_record(full)
 
     def _on_finished(self) -> None:
-        if not self.crew.all_finished():
+        # what actors save as they finish belongs to the last checkpoint
+        if not self.crew.all_finished(self.state_of):
             return
         self.session.up()  # it may be over before the last worker was ready
         saved = None

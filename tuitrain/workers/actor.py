@@ -7,9 +7,9 @@ it wrote, with the function the learner uses, so there is no second memory that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tuitrain import seeding
 from tuitrain.envs.cycles import CycleLanes
 from tuitrain.envs.metrics import EnvMetrics
+from tuitrain.envs.state import CannotRestore, SavesState
 from tuitrain.envs.turns import AnyLanes, TurnLanes
 from tuitrain.envs.vector import Lanes
 from tuitrain.learning.exploration import actor_epsilon, epsilon_at
@@ -65,6 +66,7 @@ class Actor:
         incarnation: int = 0,
     ) -> None:
         self.index = index
+        self.stores = stores
         self.epsilon = float("nan")
         self.steps = 0
         self._exploration = blueprint.config.exploration
@@ -74,9 +76,9 @@ class Actor:
             blueprint.config.run.seed,
             "actor",
             index,
-            seeding.incarnation(blueprint.base.session, incarnation),
+            seeding.incarnation(blueprint.base.stream, incarnation),
         ).spawn(3)
-        self.random: AbstractContextManager[Any] = GlobalRandom(globals_seed)
+        self.random = GlobalRandom(globals_seed)
         """This actor's global random state; who runs nothing else in the process stays inside."""
         with self.random:
             self._lanes: AnyLanes = make()
@@ -230,6 +232,67 @@ class Actor:
         done = self._ticket.step_base + self._in_chunk * self._envs_total
         epsilon = epsilon_at(done, self._exploration)
         return actor_epsilon(epsilon, self.index, self._n_actors, self._exploration.ladder_alpha)
+
+    # ---- to be saved and go on -------------------------------------------------------------------
+
+    def state(self, *, environments: bool) -> dict[str, Any]:
+        """All that this actor holds between two chunks but its rows: plain values and arrays.
+
+        Args:
+            environments: whether theirs can be saved too, and with it everything that makes no
+                sense without: how far episodes are, what has been drawn.
+
+        Raises:
+            whatever an environment raises that cannot be saved in the state it is in.
+        """
+        state: dict[str, Any] = {
+            "policies": {name: part.state() for name, part in self.parts.items()},
+            "environments": None,
+        }
+        if environments and self._started and isinstance(self._lanes, SavesState):
+            with self.random:
+                state["environments"] = self._lanes.state()
+            state["random"] = self.random.state()
+            state["epsilon"] = self.epsilon
+        return state
+
+    @property
+    def first(self) -> bool:
+        """Whether none has been in its place before, so that its shards are empty."""
+        return all(part.writer.first for part in self.parts.values())
+
+    def rows(self) -> dict[str, dict[str, list[NDArray[Any]]]]:
+        """Per policy the columns of its shard, where they lie; nobody writes between two chunks."""
+        return {name: part.writer.held() for name, part in self.parts.items()}
+
+    def take_rows(
+        self,
+        state: Mapping[str, Any],
+        fill: Callable[[str, dict[str, list[NDArray[Any]]]], None],
+    ) -> None:
+        """Fill the empty shards with saved rows; new episodes begin behind them.
+
+        Args:
+            fill: called with a policy and the memory that ``rows`` describes, to be filled.
+        """
+        for name, part in self.parts.items():
+            part.take_rows(state["policies"][name], partial(fill, name))
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state`` was taken, in the midst of the episodes; the rows are here.
+
+        Raises:
+            CannotRestore: an environment does not take its state back.
+        """
+        if not isinstance(self._lanes, SavesState):
+            raise CannotRestore("these environments have no state that could be put back")
+        with self.random:
+            self._lanes.restore(state["environments"])
+        self.random.restore(state["random"])
+        self.epsilon = state["epsilon"]
+        for name, part in self.parts.items():
+            part.restore(state["policies"][name])
+        self._started = True
 
     def close(self) -> None:
         """Close the environments, which may write their last files then."""

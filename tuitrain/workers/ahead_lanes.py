@@ -9,6 +9,7 @@ from, as a final observation does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,17 @@ class AheadLanes(PolicyLanes):
         """See ``PolicyLanes.begin``."""
         super().begin(rows, stamp)
         self._action[0], self._version[0] = self._pending
+
+    def state(self) -> dict[str, Any]:
+        """See ``PolicyLanes.state``."""
+        action, version = self._pending
+        return super().state() | {"pending": [action.copy(), version]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See ``PolicyLanes.restore``."""
+        super().restore(state)
+        action, version = state["pending"]
+        self._pending = action, version
 
     def cycle(self, row: int) -> CycleStep:
         """Where the cycle of `row` is to be written: its outcome, the next row."""

@@ -22,6 +22,10 @@ REPORT_NAME = "probe.json"
 """File of the run folder in which the probe leaves its report."""
 
 
+AUTO_REPLAY_BYTES = 256 << 20
+"""Up to so much replay is saved where `run.checkpoint_replay` is "auto": a few seconds of work."""
+
+
 @dataclass(frozen=True)
 class Base:
     """Where a run goes on: zeros for a new one, a checkpoint's counters for a resumed one.
@@ -33,6 +37,12 @@ class Base:
         steps: environment steps done before.
         inserts, updates, versions: per policy: transitions, updates, publications done before.
         checkpoint: path of the checkpoint to load, if any.
+        states: per actor, path of the state part to take over; empty: the replay begins empty.
+        exact: the checkpoint holds full state: training goes on as if never interrupted.
+        stream: the session that random streams count from; not this one if it goes on exactly.
+        since_steps, since_inserts, since_updates: of the counts above, what the replay that is
+            taken over has seen.
+        evaluations: made before, if it goes on exactly.
     """
 
     session: int = 0
@@ -41,11 +51,22 @@ class Base:
     updates: dict[str, int] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     checkpoint: str | None = None
+    states: dict[str, str] = field(default_factory=dict)
+    exact: bool = False
+    stream: int = 0
+    since_steps: int = 0
+    since_inserts: dict[str, int] = field(default_factory=dict)
+    since_updates: dict[str, int] = field(default_factory=dict)
+    evaluations: int = 0
 
 
 @dataclass(frozen=True)
 class Blueprint:
-    """Config, environment spec, weight tables and starting point of one run."""
+    """Config, environment spec, weight tables and starting point of one run.
+
+    Attributes:
+        unsaved_environment: why the state of the environment cannot be saved; empty if it can.
+    """
 
     run_id: str
     run_dir: str
@@ -54,6 +75,7 @@ class Blueprint:
     spec: EnvSpec
     weights: dict[str, WeightsLayout]
     base: Base = field(default_factory=Base)
+    unsaved_environment: str = ""
 
     @classmethod
     def from_probe(
@@ -80,6 +102,7 @@ class Blueprint:
             spec=spec,
             weights=weights,
             base=Base(**report["base"]),
+            unsaved_environment=report.get("unsaved_environment", ""),
         )
 
     @property
@@ -114,6 +137,35 @@ class Blueprint:
         """The same policies, those together that are updated together."""
         own = self.learned_by(learner)
         return [names for names in dealing.bundles(self.config, self.spec) if names[0] in own]
+
+    @property
+    def saves_state(self) -> bool:
+        """Whether checkpoints hold replay and state (`run.checkpoint_replay`)."""
+        wanted = self.config.run.checkpoint_replay
+        return self.replay_bytes <= AUTO_REPLAY_BYTES if wanted == "auto" else bool(wanted)
+
+    @property
+    def replay_bytes(self) -> int:
+        """Memory of all replay, which a checkpoint with state holds compressed."""
+        return sum(self.replay_layout(name).nbytes for name in self.policies)
+
+    def about_saving(self) -> str:
+        """What checkpoints hold and what not, and so how a resumed run will go on."""
+        size = f"{self.replay_bytes / 2**20:,.1f} MiB of memory"
+        if not self.saves_state:
+            why = "is false" if self.config.run.checkpoint_replay is False else f'is "auto": {size}'
+            return (
+                f"checkpoints do not hold the replay (run.checkpoint_replay {why}): a resumed run "
+                "warms up again"
+            )
+        if self.config.run.schedule == "async":
+            return f"checkpoints hold the replay ({size}): a resumed run goes on with it"
+        if self.unsaved_environment:
+            return (
+                f"checkpoints hold the replay ({size}), but not the environment: "
+                f"{self.unsaved_environment}; a resumed run begins new episodes"
+            )
+        return f"checkpoints hold the replay ({size}) and all else: a resumed run goes on exactly"
 
     @property
     def envs_total(self) -> int:

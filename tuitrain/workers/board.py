@@ -20,7 +20,10 @@ _FIXED = (
     "eval_final",
     "eval_taken",
     "eval_done",
+    "save_request",
 )
+
+_PER_ACTOR, _PER_LEARNER = 4, 4
 
 AWAKE, WAITS, WAITS_FOR_ROOM = 0, 1, 2
 """Of an actor: at work; asleep; asleep until the limiter lets it reserve a chunk."""
@@ -44,6 +47,10 @@ class Board:
         learner_ended: per learner, 1 once it has published its last weights (that learner).
         learner_waits: per learner, 1 while it sleeps, so that others ring only then.
         actor_waits: per actor `AWAKE`, or what it sleeps for.
+        actor_here: per actor, 1 once its shards hold what it has taken over (that actor).
+        save_request: number of the command for which all save at the boundary between two rounds
+            (first learner).
+        actor_saved, learner_saved: the newest of these each has saved for (that worker).
         phases: per worker the word that its ``metrics.phases.Phases`` shows: learners (or the
             trainer), actors, the evaluator (that worker).
     """
@@ -55,13 +62,12 @@ class Board:
         at = len(_FIXED)
         self.round_inserts = table[at : at + n_policies]
         at += n_policies
-        self.actor_done = table[at : at + n_actors]
-        at += n_actors
-        self.actor_waits = table[at : at + n_actors]
-        at += n_actors
-        per_learner = table[at : at + 3 * n_learners].reshape(3, n_learners)
-        self.learner_ready, self.learner_ended, self.learner_waits = per_learner
-        at += 3 * n_learners
+        per_actor = table[at : at + _PER_ACTOR * n_actors].reshape(_PER_ACTOR, n_actors)
+        self.actor_done, self.actor_waits, self.actor_here, self.actor_saved = per_actor
+        at += _PER_ACTOR * n_actors
+        per_learner = table[at : at + _PER_LEARNER * n_learners].reshape(_PER_LEARNER, n_learners)
+        self.learner_ready, self.learner_ended, self.learner_waits, self.learner_saved = per_learner
+        at += _PER_LEARNER * n_learners
         self.phases = table[at : at + n_learners + n_actors + 1]
         self._first_of = {"learner": 0, "trainer": 0, "actor": n_learners}
         self._first_of["evaluator"] = n_learners + n_actors
@@ -69,7 +75,7 @@ class Board:
     @staticmethod
     def size(n_policies: int, n_actors: int, n_learners: int = 1) -> int:
         """Number of int64 the board needs."""
-        own = 2 * n_actors + 3 * n_learners
+        own = _PER_ACTOR * n_actors + _PER_LEARNER * n_learners
         return len(_FIXED) + n_policies + own + n_learners + n_actors + 1
 
     def phase_word(self, role: str, index: int) -> memoryview:
@@ -80,6 +86,17 @@ class Board:
     def all_done(self) -> bool:
         """Whether every actor has committed the round that is open."""
         return bool((self.actor_done >= self.round).all())
+
+    def all_here(self) -> bool:
+        """Whether every actor has taken over what there was to take over."""
+        return bool(self.actor_here.all())
+
+    def all_saved(self) -> bool:
+        """Whether all but the first learner have saved for the newest request."""
+        request = self.save_request
+        return bool((self.actor_saved >= request).all()) and bool(
+            (self.learner_saved[1:] >= request).all()
+        )
 
     def others_ready(self, number: int) -> bool:
         """Whether all learners but the first are ready for that round."""

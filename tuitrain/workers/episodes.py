@@ -6,7 +6,9 @@ arrays, no shard: [k, n] below is k consecutive rows of n lanes.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +51,21 @@ class Episodes:
         """Say who is absent in the first row, bool [n]; None is nobody."""
         if absent is not None:
             self._idle = absent.copy()
+
+    def state(self) -> dict[str, Any]:
+        """Where every lane is, and what has not been reported yet, as plain values and arrays."""
+        return {
+            "age": self._age.copy(),
+            "idle": self._idle.copy(),
+            "return": self._return.copy(),
+            "stats": asdict(self.stats),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state`` was taken. ``stats`` stays the same object."""
+        self._age, self._idle, self._return = (state[k].copy() for k in ("age", "idle", "return"))
+        for name, value in state["stats"].items():
+            setattr(self.stats, name, value)
 
     def next_age(self) -> NDArray[np.int64]:
         """int64 [n], age of the row after the next outcome, which does not depend on it."""

@@ -221,20 +221,27 @@ class Learner:
             for name, learner in self.policies.items()
         }
 
-    def save(self, request: int | None = None) -> dict[str, Any]:
+    def save(
+        self, request: int | None = None, *, state: bool = False, moment: str | None = None
+    ) -> dict[str, Any]:
         """Write a checkpoint of weights, target, optimizer and counters, or this learner's part.
 
         Args:
             request: number of the command that asks for it; None at the end of training.
+            state: with all else that the learner goes on from; the actors save theirs.
+            moment: see ``state_files.save_actor``.
 
         Returns:
-            Where learners share the work, `part`, see ``checkpoint_files.Part``; else `path`.
+            `part`, see ``checkpoint_files.Part``, where there is state or learners share the work;
+            else `path`.
 
         Raises:
             CheckpointError: it could not be written; earlier checkpoints are untouched.
         """
         payload, updates = self._payload(), max(p.dqn.updates for p in self.policies.values())
-        if self.blueprint.n_learners == 1:
+        if state:
+            payload |= self._state(moment)
+        elif self.blueprint.n_learners == 1:
             keep = self.blueprint.config.run.keep_checkpoints
             return {"path": str(save(self._folder, payload, checkpoint_name(updates), keep))}
         name = part_name(self.blueprint.base.session, request, f"learner{self.index}")
@@ -256,6 +263,18 @@ class Learner:
             "made": {n: totals.updates[p.place] for n, p in self.policies.items()},
             "versions": {n: p.store.version() for n, p in self.policies.items()},
             "policies": {n: {"dqn": p.dqn.state_dict()} for n, p in self.policies.items()},
+        }
+
+    def _state(self, moment: str | None) -> dict[str, Any]:
+        counts, evaluations = self.stores.limiter.counts(), self.stores.board.eval_request
+        return {
+            "moment": moment,
+            "stream": self.blueprint.base.stream,
+            "evaluations": evaluations,
+            "since_steps": counts.steps,
+            "since_inserts": {n: counts.inserts[p.place] for n, p in self.policies.items()},
+            "since_updates": {n: counts.updates[p.place] for n, p in self.policies.items()},
+            "learners": {n: p.state() for n, p in self.policies.items()},
         }
 
     def _begin(self) -> None:
@@ -284,7 +303,9 @@ class Learner:
             self._begin()
             counted = {name: base.updates.get(name, 0) for name in self.policies}
             # the first publication of a session is of the weights it begins with
-            versions = {name: base.versions.get(name, 0) + 1 for name in self.policies}
+            versions = {
+                name: base.versions.get(name, 0) + (not base.exact) for name in self.policies
+            }
         lost = {}
         for name, learner in self.policies.items():
             lost[name] = made[learner.place] - counted[name]
@@ -293,5 +314,8 @@ class Learner:
 
     def _restore(self, payload: dict[str, Any]) -> None:
         """Take over what a checkpoint holds. The probe has seen that it fits."""
+        base = self.blueprint.base
         for name, learner in self.policies.items():
             learner.dqn.load_state_dict(payload["policies"][name]["dqn"])
+            if base.states and not learner.store.published():  # else another one was here before
+                learner.restore(payload["learners"][name], exact=base.exact)

@@ -35,6 +35,9 @@ from tuitrain.workers.messages import (
 
 State = Literal["running", "waiting", "paused", "finished"]
 
+DEFERRED: dict[str, Any] = {}
+"""What a handler returns of a command that it will acknowledge, or refuse, later."""
+
 MAX_PENDING = 1000
 """Records and notices kept while the supervisor does not read; older ones are dropped, counted."""
 
@@ -102,6 +105,23 @@ class Link:
     def on(self, kind: str, handler: Callable[[Any], dict[str, Any]]) -> None:
         """Answer commands of `kind` with `handler`; its result goes into the acknowledgement."""
         self._handlers[kind] = handler
+
+    def acknowledge(self, command_id: int, result: dict[str, Any]) -> None:
+        """A command whose handler returned ``DEFERRED`` has been carried out.
+
+        What has been recorded until now is told first.
+        """
+        self._flush()
+        self._send(Ack(command_id=command_id, result=result))
+
+    def refuse(self, command_id: int, error: str) -> None:
+        """A command whose handler returned ``DEFERRED`` has not been, or cannot be, carried out."""
+        self._flush()
+        self._send(Ack(command_id=command_id, ok=False, result={"error": error}))
+
+    def deliver(self) -> None:
+        """Tell what has been recorded now, as far as the pipe has room; not with the next beat."""
+        self._flush()
 
     def ready(self, **fields: Any) -> None:
         """Tell the supervisor that this worker can start."""
@@ -216,7 +236,8 @@ class Link:
             if isinstance(command, Pause | Stop):
                 # Who is told that this worker holds may look at its counters next.
                 self._beat(time.monotonic(), self._state(), None)
-            self._send(Ack(command_id=command.command_id, ok=ok, result=result))
+            if result is not DEFERRED:
+                self._send(Ack(command_id=command.command_id, ok=ok, result=result))
             if isinstance(command, Stop):
                 raise StopRequested
         if self._paused and not self._finished:

@@ -126,10 +126,16 @@ class Resync(_Message):
 
 
 class Checkpoint(_Message):
-    """The learner writes a checkpoint and acknowledges with its path."""
+    """Learners write a checkpoint, or their parts of one, and acknowledge with what they wrote.
+
+    Attributes:
+        state: actors write their state too, and in schedules with rounds all wait with it for the
+            end of the round: what is written then is of one moment.
+    """
 
     kind: Literal["checkpoint"] = "checkpoint"
     command_id: int
+    state: bool = False
 
 
 class Evaluate(_Message):

@@ -6,6 +6,9 @@ from there, with the function the learner uses. Knows neither environments nor p
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,6 +67,7 @@ class PolicyLanes:
         )
         self._episodes = Episodes(lanes)
         self.stats = self._episodes.stats
+        self._least_stamp = 0
         self._reserve(0)
 
     def pull(self) -> None:
@@ -104,9 +108,36 @@ class PolicyLanes:
         row = self.writer.head
         self._settled = row
         self._first = row
-        self._stamp = stamp
+        self._stamp = max(stamp, self._least_stamp)
         self._observations = self.writer.observations(row, rows + 1)
         self._legal = self.writer.legal(row, rows + 1)
+
+    def state(self) -> dict[str, Any]:
+        """All but the rows, between two chunks, as plain values and arrays."""
+        return {
+            "tail": self.writer.tail,
+            "head": self.writer.head,
+            "generator": self._rng.bit_generator.state,
+            "updates_held": self.updates_held,
+            "episodes": self._episodes.state(),
+        }
+
+    def take_rows(
+        self, state: Mapping[str, Any], fill: Callable[[dict[str, list[NDArray[Any]]]], None]
+    ) -> None:
+        """Fill the empty shard with the rows of a saved one; see ``ShardWriter.take_over``."""
+        self.writer.take_over(state["tail"], state["head"], fill)
+        if state["head"] > state["tail"]:
+            # Stamps never fall in a shard. In `async` a row can be younger than the counts saved.
+            newest = (state["head"] - 1) % self.writer.ring.rows
+            self._least_stamp = int(self.writer.columns.stamp[self.writer.shard, newest])
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state`` was taken, in the midst of the episodes; the rows are here."""
+        self.writer.continue_rows()
+        self._rng.bit_generator.state = state["generator"]
+        self.updates_held = state["updates_held"]
+        self._episodes.restore(state["episodes"])
 
     def row(self, k: int) -> int:
         """Number, in this policy's shard, of the k-th row since ``begin``."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from tuitrain.learning.batch import TensorBatch, split, to_device
 from tuitrain.learning.dqn import DQN
 from tuitrain.learning.flatten import FlatModule
 from tuitrain.learning.stack_memory import Row
-from tuitrain.learning.stream import TorchStream
+from tuitrain.learning.stream import GlobalStream, TorchStream
 from tuitrain.learning.weights import WeightStore, sha256
 from tuitrain.metrics.phases import UNTIMED, Phases
 from tuitrain.replay.buffer import Origin, PolicyReplay, PriorityRule, Window
@@ -58,8 +58,8 @@ class PolicyLearner:
         incarnation: int = 0,
     ) -> None:
         config = blueprint.config.learner
-        seed, session = blueprint.config.run.seed, blueprint.base.session
-        number = seeding.incarnation(session, incarnation)
+        seed = blueprint.config.run.seed
+        number = seeding.incarnation(blueprint.base.stream, incarnation)
         index = blueprint.policies.index(name)
         network = network_for(blueprint.config, blueprint.spec, name)
         target = network_for(blueprint.config, blueprint.spec, name)
@@ -84,9 +84,7 @@ class PolicyLearner:
             row,
         )
         self._planned_updates = planned
-        self._stream: AbstractContextManager[object] = (
-            nullcontext() if alone else TorchStream(self.dqn.device)
-        )
+        self._stream = (GlobalStream if alone else TorchStream)(self.dqn.device)
         how = blueprint.config.replay
         self._priority: PriorityRule | None = None
         if how.prioritized:
@@ -112,6 +110,35 @@ class PolicyLearner:
         """Why the first of them could not be made."""
         self.measured_updates = 0
         """`dqn.updates` when ``measure`` was called last."""
+
+    def state(self) -> dict[str, Any]:
+        """What goes on beside networks and optimizer: tensors and plain values."""
+        priorities = self.reader.priorities()
+        first, updates = self.store.history()
+        return {
+            "generator": self.rng.bit_generator.state,
+            "torch": self._stream.states(),
+            "forgone": self.forgone,
+            "priorities": None if priorities is None else _as_tensors(priorities),
+            "history": {"first": first, "updates": torch.from_numpy(updates)},
+        }
+
+    def restore(self, state: Mapping[str, Any], *, exact: bool) -> None:
+        """Go on where ``state`` was taken; the networks have been restored.
+
+        Args:
+            exact: as if never interrupted; else with random numbers of its own, on the old replay.
+        """
+        history = state["history"]
+        self.store.restore_history(history["first"], history["updates"].numpy())
+        if state["priorities"] is not None and self._priority is not None:
+            self.reader.restore_priorities(_as_arrays(state["priorities"]))
+        if not exact:
+            return
+        self.rng.bit_generator.state = state["generator"]
+        self._stream.restore(state["torch"])
+        self.forgone = state["forgone"]
+        self.measured_updates = self.dqn.updates
 
     def pin(self, inserts: int) -> Window:
         """Pin what may be sampled: all but rows older than the capacity by this count."""
@@ -210,3 +237,11 @@ class PolicyLearner:
                 out["lag_updates_p95"] = float(np.percentile(lag, 95))
             out["sample_age_p95"] = float(np.percentile(age, 95))
         return out
+
+
+def _as_tensors(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in values.items()}
+
+
+def _as_arrays(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in values.items()}

@@ -29,13 +29,14 @@ from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.learning.bodies import NetworkError
 from tuitrain.learning.flatten import layout_of
-from tuitrain.workers.blueprint import REPORT_NAME
+from tuitrain.workers.blueprint import REPORT_NAME, Blueprint
 from tuitrain.workers.build import network_for
 from tuitrain.workers.child import ChildArgs, Refused
 from tuitrain.workers.initial import CannotBegin, read_initial
 from tuitrain.workers.link import Link
 from tuitrain.workers.resuming import CannotResume, check_environment, check_network, read_base
 from tuitrain.workers.savable import why_unsaved
+from tuitrain.workers.taking_over import with_state
 
 
 def run(args: ChildArgs, link: Link) -> None:
@@ -51,6 +52,8 @@ def run(args: ChildArgs, link: Link) -> None:
         if says_all(error):
             raise Refused from error
         raise
+    if "resumes" in report:
+        link.notice(report["resumes"])
     for reason in report.pop("skipped"):
         link.notice(f"a checkpoint was not used: {reason}", "warning")
     for text in report.pop("init_from"):
@@ -100,7 +103,7 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
     told: list[str] = []
     if config.run.init_from is not None and base.checkpoint is None:
         told = read_initial(run_dir, Path(config.run.init_from), spec, networks)
-    return {
+    report = {
         "spec": spec.to_dict(),
         "weights": weights,
         "device": resolve_device(config.learner.device),
@@ -108,6 +111,13 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
         "skipped": skipped,
         "init_from": told,
     }
+    if base.checkpoint is not None:
+        blueprint = Blueprint.from_probe(
+            run_id="", run_dir=str(run_dir), lock_path="", config=config, report=report
+        )
+        base, report["resumes"] = with_state(base, checkpoint, blueprint)
+        report["base"] = asdict(base)
+    return report
 
 
 def says_all(error: BaseException) -> bool:

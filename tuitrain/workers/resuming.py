@@ -35,7 +35,7 @@ def read_base(folder: Path) -> tuple[Base, dict[str, Any], list[str]]:
         CheckpointError: there are checkpoints, but all are damaged.
         CannotResume: it was written in another form.
     """
-    found = newest(folder) if folder.is_dir() else None
+    found = newest(folder, with_state=True) if folder.is_dir() else None
     if found is None:
         return Base(), {}, []
     path, payload, skipped = found
@@ -46,6 +46,7 @@ def read_base(folder: Path) -> tuple[Base, dict[str, Any], list[str]]:
         )
     base = Base(
         session=payload["session"] + 1,
+        stream=payload["session"] + 1,
         steps=payload["steps"],
         inserts=payload["inserts"],
         updates=payload["updates"],

@@ -79,14 +79,22 @@ def create(blueprint: Blueprint) -> Stores:
     stores = _assemble(blueprint, locks, segment.create)
     names = blueprint.policies
     base = blueprint.base
-    stores.limiter.set_base(
-        base.steps,
-        [base.inserts.get(p, 0) for p in names],
-        [base.updates.get(p, 0) for p in names],
+    seen = (
+        [base.since_inserts.get(p, 0) for p in names],
+        [base.since_updates.get(p, 0) for p in names],
     )
+    before = (
+        [base.inserts.get(p, 0) - n for p, n in zip(names, seen[0], strict=True)],
+        [base.updates.get(p, 0) - n for p, n in zip(names, seen[1], strict=True)],
+    )
+    stores.limiter.set_base(base.steps - base.since_steps, *before)
+    stores.limiter.set_counts(base.since_steps, *seen)
+    board = stores.board
+    board.eval_request = board.eval_taken = board.eval_done = base.evaluations
     for name in names:
         stores.replays[name].initialise()
-        stores.weights[name].initialise(base.versions.get(name, 0))
+        # who goes on exactly publishes the weights of then once more, as the version they were
+        stores.weights[name].initialise(base.versions.get(name, 0) - base.exact)
     return stores
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tuitrain.checkpoint_files import Part, State, join
 from tuitrain.config.resolve import resolve
@@ -109,6 +110,7 @@ def session(config: Config, folder: Path) -> Iterator[Session]:
     """Start in a run folder, where its newest checkpoint says, if there is one."""
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     config = resolve(config, cores=2)
+    torch.set_num_threads(1)
     run_id = f"resume-{os.getpid():x}-{next(_ids)}"
     report = probe(config, folder)
     blueprint = Blueprint.from_probe(

@@ -16,11 +16,10 @@ import pytest
 from tests.parity.cases import config
 from tests.parity.resumption import Left, every_record, session
 from tuitrain.config.schema import Config
-from tuitrain.learning.stream import GlobalStream, TorchStream
+from tuitrain.learning.stream import GlobalStream
+from tuitrain.replay.limiter import Limiter
 from tuitrain.replay.reader import ReplayReader
-from tuitrain.replay.shard import ShardWriter
 from tuitrain.seeding import GlobalRandom
-from tuitrain.workers import stores
 from tuitrain.workers.episodes import Episodes
 from tuitrain.workers.policy_lanes import PolicyLanes
 from tuitrain.workers.policy_learner import PolicyLearner
@@ -123,12 +122,9 @@ MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "the actor's global random numbers": lambda m: m.setattr(GlobalRandom, "restore", nothing),
     "returns so far": lambda m: m.setattr(Episodes, "restore", _without("_return")),
     "ages": lambda m: m.setattr(Episodes, "restore", _without("_age")),
-    "that the pending row continues": lambda m: m.setattr(ShardWriter, "continue_rows", nothing),
     "the pending row": lambda m: m.setattr(PolicyLanes, "take_rows", _forgetting_pending()),
     "the learner's generator": lambda m: m.setattr(PolicyLearner, "restore", _learner("rng")),
-    "torch's generators": lambda m: (
-        [m.setattr(kind, "restore", nothing) for kind in (GlobalStream, TorchStream)] and None
-    ),
+    "torch's generators": lambda m: m.setattr(GlobalStream, "restore", nothing),
     "priorities": lambda m: m.setattr(ReplayReader, "restore_priorities", nothing),
     "the greatest priority": lambda m: m.setattr(
         ReplayReader,
@@ -138,7 +134,7 @@ MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "which updates versions had": lambda m: m.setattr(
         "tuitrain.learning.weights.WeightStore.restore_history", nothing
     ),
-    "counts of the limiter": lambda m: m.setattr(stores.Limiter, "set_counts", nothing),
+    "counts of the limiter": lambda m: m.setattr(Limiter, "set_counts", nothing),
     "the optimizer": lambda m: m.setattr("tuitrain.learning.adam.Adam.load_state", nothing),
     "the target network": lambda m: m.setattr(
         "tuitrain.learning.dqn.DQN.load_state_dict", _without_target()

@@ -335,7 +335,8 @@ class ShardWriter:
     ) -> None:
         """Fill an empty shard with rows that another writer once held.
 
-        The next row continues no episode of theirs, unless ``continue_rows`` is called.
+        Whoever goes on in the midst of their episodes writes on behind the pending row. Whoever
+        does not writes the pending row anew, and it is marked as a cut.
 
         Args:
             tail, head: theirs.
@@ -357,10 +358,6 @@ class ShardWriter:
             name: [column[self.shard, start:stop] for start, stop in slots]
             for name, column in self.columns.data()
         }
-
-    def continue_rows(self) -> None:
-        """The pending row goes on where it stopped: whoever wrote it writes on."""
-        self._cut_at = -1
 
     def _move_tail(self, tail: int) -> bool:
         if tail <= self._header[HEADER_TAIL]:

@@ -134,7 +134,6 @@ class PolicyLanes:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state`` was taken, in the midst of the episodes; the rows are here."""
-        self.writer.continue_rows()
         self._rng.bit_generator.state = state["generator"]
         self.updates_held = state["updates_held"]
         self._episodes.restore(state["episodes"])

@@ -77,7 +77,7 @@ def logout(login: Login) -> Finding:
             name,
             "warn",
             "removes sockets and names of shared memory (RemoveIPC=yes)",
-            "Training goes on, but cannot be attached to any more. Keep them:",
+            "Training goes on and is found again at a new socket. To keep the old:",
             fix,
         )
     why = "you linger" if login.linger else "KillUserProcesses=no"

@@ -220,6 +220,11 @@ def list_names(prefix: str) -> list[str]:
         return []
 
 
+def are_listed() -> bool:
+    """Whether ``list_names`` finds names here. Where not (macOS) none should be left."""
+    return _FOLDER.is_dir()
+
+
 def free_bytes() -> int | None:
     """Bytes free in /dev/shm, None if it does not exist."""
     try:

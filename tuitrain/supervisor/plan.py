@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from tuitrain.config.schema import Config
 from tuitrain.metrics.phases import Stay
+from tuitrain.replay import segment
 from tuitrain.schedules import RoleSpec
 from tuitrain.supervisor.snapshot import PolicyPlan
 
@@ -182,7 +183,10 @@ class TrainingPlan:
         """Segments and lock file."""
         from tuitrain.workers import stores
 
-        return stores.create(blueprint)
+        held = stores.create(blueprint)
+        if not segment.are_listed():  # nobody could find them later
+            held.unlink()
+        return held
 
     def unlink(self, run_id: str) -> None:
         """Every segment named after the run."""

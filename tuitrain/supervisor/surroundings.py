@@ -2,8 +2,8 @@
 
 systemd-logind may kill a user's processes when a session ends (`KillUserProcesses`), and removes
 the names of a user's shared memory, and the runtime directory, when the last session does
-(`RemoveIPC`); both leave alone whoever lingers (`loginctl enable-linger`). See logind.conf(5).
-Judging is pure; looking reads a few small files and never fails.
+(`RemoveIPC`), which a run survives (`keeper.py`); both leave alone whoever lingers (`loginctl
+enable-linger`). See logind.conf(5). Judging is pure; looking reads a few small files and never fails.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def logout_warnings(login: Login) -> list[str]:
     if removes_names_at_logout(login):
         return [
             "your last logout will remove this run's socket and the names of its shared memory "
-            f"(RemoveIPC=yes of logind): it cannot be attached to after that; {fix}"
+            "(RemoveIPC=yes of logind): it trains on, and commands find it again at a new socket "
+            f"in /tmp/tuitrain-{login.uid}; {fix}"
         ]
     return []
 

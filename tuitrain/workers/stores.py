@@ -48,6 +48,11 @@ class Stores:
         """What a worker says in shared memory that it is doing."""
         return stay(self.board.phase_word(role, index)[0])
 
+    def unlink(self) -> None:
+        """Remove the names; whoever has a handle can attach all the same."""
+        for item in self._segments:
+            segment.unlink(item.name)
+
     def close(self) -> None:
         """Detach. What was created stays until ``unlink_all``."""
         self.replays.clear()

@@ -17,9 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.unit.workers.one_actor import one_actor
 from tuitrain.replay import segment
 from tuitrain.replay.lock import LockFile, LockTimeout, LockUnusable
+from tuitrain.supervisor.plan import TrainingPlan
 from tuitrain.workers.handles import Handle, StoreHandles
+from tuitrain.workers.stores import segment_prefix
 
 HASH = bytes(range(32))
 NBYTES = 800
@@ -169,3 +172,20 @@ def test_adopting_verifies_as_attaching_does(made: Made, nbytes: int, layout: by
         segment.adopt(fd, made.name, nbytes, layout)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)  # it was taken over, and not left open
+
+
+def test_where_names_cannot_be_listed_none_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS: workers attach by descriptor, and nobody could find the names later."""
+    with one_actor(tmp_path) as (blueprint, _):
+        pass
+    monkeypatch.setattr(segment, "are_listed", lambda: False)
+    Path(blueprint.lock_path).unlink()
+    held = TrainingPlan().create_stores(blueprint)
+    try:
+        assert segment.list_names(segment_prefix(blueprint.run_id)) == []
+        passed: StoreHandles = held.handles()
+        assert [os.fstat(handle.fd).st_nlink for handle in passed.segments] == [0, 0, 0]
+    finally:
+        held.close()

@@ -3,7 +3,8 @@
 systemd-logind may kill a user's processes when a session ends (`KillUserProcesses`), and removes
 the names of a user's shared memory, and the runtime directory, when the last session does
 (`RemoveIPC`), which a run survives (`keeper.py`); both leave alone whoever lingers (`loginctl
-enable-linger`). See logind.conf(5). Judging is pure; looking reads a few small files and never fails.
+enable-linger`). See logind.conf(5). Judging is pure; looking reads a few small files and never
+fails.
 """
 
 from __future__ import annotations

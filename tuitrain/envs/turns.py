@@ -363,7 +363,7 @@ class ManyWorlds(Protocol):
     def make_lanes(
         self, n_envs: int, env_id: str, n_frames: int, policy_map: PolicyMap
     ) -> AnyLanes:
-        """`n_envs` copies. If they are ``state.SavesState`` too, a resumed run can go on exactly."""
+        """`n_envs` copies; a run goes on exactly only with those that are ``state.SavesState``."""
         ...
 
 

@@ -67,13 +67,8 @@ def run(args: ChildArgs, link: Link) -> None:
             f"= {args.config.env.eval_kwargs}"
         )
     report["unsaved_environment"] = ""
-    if args.config.run.schedule != "async":  # there a resumed run begins new episodes anyhow
+    if _wants_environments(args.config, report):
         report["unsaved_environment"] = why_unsaved(args.config, spec)
-    if reason := report["unsaved_environment"]:
-        link.notice(
-            f"the environment's state cannot be saved ({reason}): after a resume running episodes "
-            "are cut"
-        )
     # a file, because the table of a large network's weights does not fit a message
     try:
         write_atomically(Path(args.run_dir) / REPORT_NAME, json.dumps(report))
@@ -118,6 +113,19 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
         base, report["resumes"] = with_state(base, checkpoint, blueprint)
         report["base"] = asdict(base)
     return report
+
+
+def _wants_environments(config: Config, report: dict[str, Any]) -> bool:
+    """Whether checkpoints of this run hold its environments, if they can be saved."""
+    if config.run.schedule == "async":
+        return False
+    try:
+        blueprint = Blueprint.from_probe(
+            run_id="", run_dir="", lock_path="", config=config, report=report
+        )
+    except ConfigError:
+        return False  # the run is refused, in a moment and by whoever makes its blueprint
+    return blueprint.saves_state
 
 
 def says_all(error: BaseException) -> bool:

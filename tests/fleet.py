@@ -56,6 +56,7 @@ class Outcome:
         totals: the limiter's counts at the end.
         tails: oldest readable row of every shard; more than 0 means that its ring has wrapped.
         counters: the last heartbeat's, by worker name.
+        saved: what learners and actors answered to the checkpoint that was asked for.
     """
 
     fingerprint: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class Outcome:
     totals: Any = None
     tails: list[int] = field(default_factory=list)
     counters: dict[str, dict[str, float]] = field(default_factory=dict)
+    saved: list[dict[str, Any]] = field(default_factory=list)
 
     def evaluations(self) -> list[tuple[Any, ...]]:
         """Evaluations without clocks."""
@@ -207,10 +209,14 @@ class Fleet:
         timeout_s: float = 120.0,
         check: bool = True,
         look: Callable[[Stores], None] | None = None,
+        folder: Path | None = None,
+        save: bool = False,
     ) -> Outcome:
         """Train `config` in its schedule.
 
         Args:
+            folder: of the run, from whose newest checkpoint it goes on; a new one if not given.
+            save: ask for a checkpoint with state as soon as there is somebody to hear it.
             look: called with the run's shared memory when everybody has finished.
             entries: role -> `module:function` to use instead of the schedule's own.
             check: raise ``RunFailed`` if a worker failed.
@@ -219,18 +225,18 @@ class Fleet:
 
         config = resolve(config, cores=4)
         run_id = f"{os.getpid():x}-{next(self._ids)}"
-        folder = Path(self._folder) / run_id
-        (folder / "checkpoints").mkdir(parents=True)
+        folder = folder or Path(self._folder) / run_id
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         blueprint = Blueprint.from_probe(
             run_id=run_id,
             run_dir=str(folder),
-            lock_path=str(folder / "lock"),
+            lock_path=f"{self._folder}/{run_id}.lock",
             config=config,
             report=probe(config, folder),
         )
         shared = stores.create(blueprint)
         try:
-            outcome = self._drive(blueprint, entries or {}, str(folder), timeout_s)
+            outcome = self._drive(blueprint, entries or {}, str(folder), timeout_s, save)
             outcome.totals = shared.limiter.totals()
             if look is not None:
                 look(shared)
@@ -244,7 +250,12 @@ class Fleet:
         return outcome
 
     def _drive(
-        self, blueprint: Blueprint, entries: Mapping[str, str], folder: str, timeout_s: float
+        self,
+        blueprint: Blueprint,
+        entries: Mapping[str, str],
+        folder: str,
+        timeout_s: float,
+        save: bool,
     ) -> Outcome:
         outcome = Outcome()
         slots: dict[str, str] = {}
@@ -255,6 +266,10 @@ class Fleet:
             slots[slot] = spec.name
             entry = entries.get(spec.role, spec.entry)
             self._jobs[slot].send(Job(entry, spec.name, spec.role, spec.index, blueprint, folder))
+        for slot in slots if save else ():
+            if slot != "eval":
+                wanted = messages.Checkpoint(command_id=1, state=True)
+                self._control[slot].send_bytes(messages.encode(wanted))
         waiting = set(slots)
         deadline = time.monotonic() + timeout_s
         by_connection = {self._control[slot]: slot for slot in slots}
@@ -274,6 +289,9 @@ class Fleet:
                 elif isinstance(message, messages.Failed):
                     outcome.failures[slots[slot]] = message.traceback
                     waiting.clear()
+                elif isinstance(message, messages.Ack) and save:
+                    assert message.ok, message.result
+                    outcome.saved.append(message.result)
                 elif isinstance(message, messages.Finished):
                     waiting.discard(slot)
                     outcome.fingerprint |= message.result.get("fingerprint") or {}

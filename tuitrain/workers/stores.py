@@ -96,6 +96,7 @@ def create(blueprint: Blueprint) -> Stores:
     stores.limiter.set_counts(base.since_steps, *seen)
     board = stores.board
     board.eval_request = board.eval_taken = board.eval_done = base.evaluations
+    board.eval_steps = base.steps  # none of these is due any more
     for name in names:
         stores.replays[name].initialise()
         # who goes on exactly publishes the weights of then once more, as the version they were

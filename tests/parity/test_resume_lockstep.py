@@ -1,0 +1,62 @@
+"""▣ A `lockstep` run that went on from a checkpoint is the one that was never interrupted.
+
+Through real processes: all save at one boundary between two rounds, while nobody moves, and go on
+from there, the evaluator too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fleet import Fleet, Outcome
+from tests.parity.cases import config
+from tests.parity.savers import ROUND
+from tuitrain.checkpoint_files import Part, State, join
+from tuitrain.config.schema import Config
+
+pytestmark = pytest.mark.xdist_group("fleet")
+
+SAVER = {"learner": "tests.parity.savers:run_learner"}
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "prioritized, noisy, stacked frames": (
+        "cartpole",
+        {
+            "n_frames": 3,
+            "n_step": 3,
+            "replay": {"prioritized": True},
+            "algorithm": {"noisy": True},
+        },
+    ),
+    "two policies, two learners": ("two-policies", {"learner": {"processes": 2}}),
+}
+
+
+def evaluations(outcome: Outcome, after: int = 0) -> list[Any]:
+    """In order; of those after so many steps."""
+    return sorted(found for found in outcome.evaluations() if found[1] > after)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_ends_with_the_same_bytes(fleet: Fleet, name: str, tmp_path: Path) -> None:
+    environment, tables = CASES[name]
+    case: Config = config(environment, "lockstep", **tables)
+    straight = fleet.run(case)
+    saved = fleet.run(case, folder=tmp_path, save=True, entries=SAVER)
+    assert saved.fingerprint == straight.fingerprint, "saving has changed what was trained"
+    parts = [Part.read(answer["part"]) for answer in saved.saved if "part" in answer]
+    states = [State.read(fields) for answer in saved.saved for fields in answer.get("states", ())]
+    policies = sorted(straight.fingerprint)
+    join(tmp_path / "checkpoints", parts, policies, keep=3, states=states)
+
+    resumed = fleet.run(case, folder=tmp_path)
+
+    assert resumed.fingerprint == straight.fingerprint
+    assert resumed.totals == straight.totals
+    first = min(found[1] for found in evaluations(resumed))
+    later = [found for found in evaluations(straight) if found[1] >= first]
+    assert evaluations(resumed) == later
+    assert 0 < len(later) < len(evaluations(straight)), f"not saved after round {ROUND}"

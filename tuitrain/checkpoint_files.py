@@ -360,6 +360,8 @@ def put_durably(path: Path, write: Callable[[IO[bytes]], T], nbytes: int) -> T:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
+            # An environment may have set a umask under which not even its owner could read it.
+            os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode | 0o600)
             result = write(file)
             file.flush()
             os.fsync(file.fileno())

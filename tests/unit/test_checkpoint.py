@@ -43,6 +43,15 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_its_owner_can_read_it_whatever_umask_an_environment_has_set(tmp_path: Path) -> None:
+    before = os.umask(0o777)
+    try:
+        path = save(tmp_path, PAYLOAD, name(1), 3)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_it_is_an_ordinary_torch_file_and_zip(tmp_path: Path) -> None:
     path = save(tmp_path, PAYLOAD, name(1), 3)
     assert torch.load(path, weights_only=True)["plain"] == PAYLOAD["plain"]

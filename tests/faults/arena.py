@@ -143,15 +143,14 @@ class Arena:
 
     def start(self) -> None:
         """Start it, or resume it; does not wait."""
-        if self.process is not None and self.process.returncode is None:
-            raise RuntimeError("it runs")
+        self._forget()
         self.started_s = time.time()
         with open(self.root / "output.log", "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.processes", str(self.folder.path)],
                 cwd=Path(__file__).parents[2],
                 env=self.environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # its end ends the run
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -230,9 +229,12 @@ class Arena:
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
+        self._forget()
+
+    def _forget(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait()
+            self.process.communicate()
 
     # ---- asking and ordering -----------------------------------------------------------------
 
@@ -246,6 +248,13 @@ class Arena:
         """The run's state."""
         value: dict[str, Any] = self.ask("status", 10.0).result["snapshot"]
         return value
+
+    def state(self) -> str:
+        """What the run says it is; "" if it says nothing."""
+        try:
+            return str(self.snapshot()["state"])
+        except Exception:
+            return ""
 
     def pid(self, worker: str) -> int:
         """Of a worker, or of the supervisor."""

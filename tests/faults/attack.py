@@ -209,9 +209,10 @@ class Attack:
         def clear() -> bool:
             if not arena.alive:
                 return True
-            if case.where.provoke == "stop" or case.moment == "stopping":
-                return False  # it ends
-            return all(arena.worked_since(name, since, killed) for name in names)
+            if "goes on" not in self.expected.outcomes:
+                return False
+            at_work = all(arena.worked_since(name, since, killed) for name in names)
+            return at_work and arena.state() == "running"
 
         arena.eventually(clear, "the run going on, or its end")
         if arena.alive:

@@ -16,6 +16,7 @@ counts may go back then, to what a checkpoint holds.
 from __future__ import annotations
 
 import json
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -65,11 +66,17 @@ class Audit:
     deaths: int = 0
 
 
+def row_sum(row: list[Any]) -> int:
+    """Checksum of a row of a ledger, as in its line ``restored``."""
+    return zlib.crc32(json.dumps(row).encode())
+
+
 @dataclass
 class _Shard:
     head: int | None = 0  # None: whatever the next writer finds
     end: int | None = None  # of a commit that is under way
     rows: dict[int, list[Any]] = field(default_factory=dict)
+    earlier: dict[int, list[Any]] = field(default_factory=dict)  # of the life before
 
 
 def read(folder: Path) -> list[Line]:
@@ -140,9 +147,22 @@ class _Auditor:
                 f"shard {line['s']}: a new writer finds its head at {head}, but {shard.head} rows "
                 f"were committed" + (f", or {shard.end}" if shard.end is not None else ""),
             )
+        if shard.head is None:
+            shard.earlier = dict(shard.rows)
         for row in [row for row in shard.rows if row >= head]:
             del shard.rows[row]
         shard.head, shard.end = head, None
+
+    def _restored(self, line: Line) -> None:
+        """Rows come out of a checkpoint: they must be those that were committed."""
+        shard = self.shards[line["p"], line["s"]]
+        first, sums = line["first"], line["sums"]
+        shard.rows = {r: shard.earlier[r] for r in range(first + len(sums)) if r in shard.earlier}
+        shard.head = first + len(sums)
+        for row, told in enumerate(sums, first):
+            if row not in shard.rows or row_sum(shard.rows[row]) != told:
+                self._fault(line, f"shard {line['s']}: row {row} is restored as another one")
+                break
 
     def _intent(self, line: Line) -> None:
         shard = self.shards[line["p"], line["s"]]

@@ -46,7 +46,8 @@ class Moment:
     within: tuple[str, ...] = ()
 
 
-_SAVE = (("open", 3), ("write", 3), ("fsync", 3), ("rename", 2))
+_SAVE = (("open", 3), ("write", 4), ("fsync", 3), ("rename", 2))
+_MAKE = ("schedules.saving:Saves.make",)
 _GATE = Moment(("replay.lock:RWLock._wait_for",), "gate", 4, schedules=("async",))
 _WRITE = Moment(("replay.limiter:Limiter._add",), "", 12)
 _PAUSED = Moment(("workers.link:Link._hold",), "pause", 6)
@@ -88,6 +89,18 @@ MOMENTS: dict[str, dict[str, Moment]] = {
             40,
         ),
         "stepping": Moment(("envs.vector:GymLanes.step",), "", 20),
+        "checkpointing": Moment(
+            (
+                "workers.state_files:save_actor",
+                "checkpoint_state:save_state",
+                "checkpoint_files:put_durably",
+                "schedules.saving:Saves.make",
+            ),
+            "checkpoint",
+            40,
+            _SAVE,
+            within=_MAKE,
+        ),
         "paused": _PAUSED,
         "stopping": Moment(("schedules.acting:ActorDesk._last_words",), "stop", 2),
     },
@@ -129,14 +142,14 @@ MOMENTS: dict[str, dict[str, Moment]] = {
         "checkpointing": Moment(
             (
                 "workers.learner:Learner.save",
-                "checkpoint:save",
-                "checkpoint_files:write_durably",
-                "checkpoint_files:prune",
+                "checkpoint:save_part",
+                "checkpoint_files:put_durably",
+                "schedules.saving:Saves.make",
             ),
             "checkpoint",
             30,
             _SAVE,
-            within=("workers.learner:Learner.save",),
+            within=_MAKE,
         ),
         "paused": _PAUSED,
         "stopping": Moment(("schedules.learning:LearnerDesk._last_words",), "stop", 2),
@@ -182,12 +195,16 @@ MOMENTS: dict[str, dict[str, Moment]] = {
             schedules=("sequential",),
         ),
         "checkpointing": Moment(
-            ("workers.learner:Learner.save", "checkpoint_files:write_durably"),
+            (
+                "workers.learner:Learner.save",
+                "workers.state_files:save_actor",
+                "checkpoint_files:put_durably",
+            ),
             "checkpoint",
-            20,
-            _SAVE,
+            40,
+            (("open", 5), ("write", 7), ("fsync", 5), ("rename", 3)),
             ("sequential",),
-            within=("workers.learner:Learner.save",),
+            within=_MAKE,
         ),
         "paused": Moment(("workers.link:Link._hold",), "pause", 6, schedules=("sequential",)),
     },
@@ -228,9 +245,16 @@ MOMENTS: dict[str, dict[str, Moment]] = {
             within=("metrics.sinks:JsonlSink.write",),
         ),
         "checkpointing": Moment(
-            ("supervisor.requests:Requests._checkpoint", "supervisor.saving:checkpoint_of"),
+            (
+                "supervisor.requests:Requests._checkpoint",
+                "supervisor.saving:checkpoint_of",
+                "checkpoint_files:join",
+                "checkpoint_files:prune",
+            ),
             "checkpoint",
-            10,
+            50,
+            _SAVE,
+            within=("supervisor.saving:checkpoint_of",),
         ),
         "paused": Moment(
             ("supervisor.requests:Requests._pause", "supervisor.watch:Watch.tick"), "pause", 20

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tests.faults import orders, triggers
+from tests.faults.audit import row_sum
 from tuitrain.learning.weights import WeightStore
 from tuitrain.replay.limiter import Limiter
 from tuitrain.replay.reader import ReplayReader
@@ -83,7 +84,17 @@ def _keep_commits(ledger: Ledger) -> None:
 
         return commit
 
+    def restored(honest: Callable[..., Any]) -> Callable[..., Any]:
+        def take_over(self: ShardWriter, *args: Any, **kwargs: Any) -> None:
+            honest(self, *args, **kwargs)
+            key = {"p": policy_of(self.columns), "s": self.shard}
+            sums = [row_sum(row) for row in rows_of(self, self.tail, self.head)]
+            ledger.write("restored", **key, first=self.tail, sums=sums)
+
+        return take_over
+
     _wrap(ShardWriter, "__init__", opened)
+    _wrap(ShardWriter, "take_over", restored)
     _wrap(ShardWriter, "commit", committed)
 
 

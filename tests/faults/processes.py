@@ -6,7 +6,10 @@ Workers get theirs through the plan's ``child_main``, the supervisor in ``superv
 from __future__ import annotations
 
 import functools
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +65,13 @@ def supervise(run_dir: str) -> int:
         tick(self, now)
 
     Watch.tick = ticking  # type: ignore[method-assign]
+    threading.Thread(target=_end_with_harness, daemon=True).start()
     return supervise(run_dir, plan=FaultPlan())
+
+
+def _end_with_harness() -> None:
+    os.read(0, 1)  # nothing is ever written
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

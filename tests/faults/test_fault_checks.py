@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.audit import Audit, Line, Rules, audit
+from tests.faults.audit import Audit, Line, Rules, audit, row_sum
 from tests.faults.campaign import deal
 from tests.faults.cases import Case, cells, draw
 from tests.faults.expected import expected
@@ -71,7 +71,7 @@ print("still here", sys.gettrace() is not None)
 
 def strike(folder: Path, **order: Any) -> tuple[int, str, list[dict[str, Any]]]:
     """Exit code, output, and what has fired, of a process that writes a file."""
-    place = "tuitrain.checkpoint_files:write_durably"
+    place = "tuitrain.checkpoint_files:put_durably"
     Order(**{"id": "1", "worker": "p", "places": (place,), "at": 1, **order}).write(folder)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder)],
@@ -210,6 +210,27 @@ def test_a_ledger_with_one_thing_wrong(says: str, change: Callable[[list[Line]],
             drawn(lines, 5, 0)
 
     assert [text for _, text in audited(change_and_fit).faults if says in text]
+
+
+def test_rows_out_of_a_checkpoint_are_those_that_were_committed() -> None:
+    def resumed(lines: list[Line]) -> list[Line]:
+        key = {"p": "5", "s": 0}
+        told = [row_sum(row) for row in written(0, 4)]
+        return lines + [
+            {"t": 100.0, "of": "another life", **line}
+            for line in (
+                {"k": "created"},
+                {"k": "opened", **key, "head": 0, "tail": 0},
+                {"k": "restored", **key, "first": 0, "sums": told},
+                {"k": "sample", "p": "5", "drawn": [draws(1, reward=2.0, discount=0.25, after=3)]},
+                {"k": "intent", **key, "first": 4, "rows": written(4, 2)},
+            )
+        ]
+
+    assert audit(resumed(honest()), RULES).faults == []
+    lines = resumed(honest())
+    last(lines, "restored")["sums"][2] += 1
+    assert "row 2 is restored as another one" in audit(lines, RULES).faults[0][1]
 
 
 def test_a_boundary_row_that_was_drawn_is_a_fault() -> None:

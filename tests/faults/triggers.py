@@ -32,12 +32,15 @@ class Injected(Exception):
     """The fault `exception`."""
 
 
-def strike(fault: str) -> None:
-    """Do it. Returns only after SIGSTOP and SIGCONT, or if the signal is handled."""
+def strike(fault: str, why: str) -> None:
+    """Do it; `why` are an exception's words.
+
+    Returns only after SIGSTOP and SIGCONT, or if the signal is handled.
+    """
     if fault in ERRNOS:
         raise OSError(ERRNOS[fault], os.strerror(ERRNOS[fault]))
     if fault == "exception":
-        raise Injected("injected by the fault matrix")
+        raise Injected(why)
     if fault == "exit 0":
         os._exit(0)
     if fault == "SIGSEGV":
@@ -117,7 +120,7 @@ class Trigger:
     def _fire(self, order: Order, where: str) -> None:
         self._order = None
         append(self._folder / "fired.jsonl", self._line(order) | {"where": where})
-        strike(order.fault)
+        strike(order.fault, f"injected for {order.id}")
 
 
 _trigger: Trigger | None = None

@@ -133,6 +133,8 @@ def test_a_run_begins_with_the_weights_of_another(place: Place) -> None:
     # by steps: the clock asks for one only after three minutes
     eventually(lambda: checkpoints(run.path / "checkpoints"), "a checkpoint by steps")
     place.tuitrain("stop")
+    again = ("resume", run.name, "-d", "--set", f"run.init_from={source}")
+    assert "run.init_from is for new runs" in place.tuitrain(*again, code=2).stderr
 
     done = place.tuitrain(
         "launch",

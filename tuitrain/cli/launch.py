@@ -124,6 +124,8 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
             f"{folder.name} has no checkpoint to go on from; "
             f"`tuitrain launch {folder.config_toml}` starts a new run with its config"
         )
+    if any(text.partition("=")[0].strip() == "run.init_from" for text in overrides):
+        raise Refused("run.init_from is for new runs: what is resumed has weights of its own")
     config = folder.load_config()
     if overrides:
         config = changed(config, overrides)

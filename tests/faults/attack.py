@@ -236,15 +236,12 @@ class Attack:
         return (worked or time.monotonic()) - since
 
     def _unpause(self) -> None:
+        """Until the case is over: who comes up meanwhile is paused like the others."""
         time.sleep(0.5)
-        end = time.monotonic() + PATIENCE_S / 2
-        while time.monotonic() < end and self.arena.alive:
-            with contextlib.suppress(Exception):
-                snapshot = self.arena.snapshot()
-                held = [p for p in snapshot["processes"] if p["state"] == "paused"]
-                if snapshot["state"] != "paused" and not held:
-                    return
-                self.arena.ask("unpause", timeout_s=5.0)
+        while not self.result.outcome and self.arena.alive:
+            if self.arena.state() == "paused":
+                with contextlib.suppress(Exception):
+                    self.arena.ask("unpause", timeout_s=5.0)
             time.sleep(0.3)
 
     def _deadline_s(self) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.harness import DEADLINE_S, ENVS, THINGS, Place, Run, eventually
+from tuitrain.metrics.rewind import surviving
 
 RESTARTS = {"max_restarts": 5}
 SLOW = {"id": f"{THINGS}:Slow", "kwargs": {"step_s": 0.0005}}
@@ -123,26 +124,37 @@ def test_of_several_learners_the_dead_one_alone_is_replaced(place: Place) -> Non
         assert policy["ratio_achieved"] == pytest.approx(0.25, rel=0.01)
 
 
-def fingerprint(place: Place, schedule: str, victim: str) -> Any:
-    """Of a run that is killed once on its way, or of one that is left alone."""
+def fingerprint(place: Place, schedule: str, victim: str, where: str, **run: Any) -> Any:
+    """Of a run that is killed once on its way, or of one that is left alone.
+
+    Args:
+        where: to which all must have gone back.
+        run: further keys of `[run]`.
+    """
     config = place.config(
-        run={"total_steps": 6_000, "fingerprint": True, "schedule": schedule, "seed": 5},
+        run={"total_steps": 6_000, "fingerprint": True, "schedule": schedule, "seed": 5, **run},
         env=SLOW,
         actors={"count": 2},
         supervisor=RESTARTS,
     )
     place.tuitrain("launch", config, "-d")
-    run = place.runs()[-1]
+    last = place.runs()[-1]
     if victim:
-        run.learned(40)
-        kill(run, victim)
-        told(run, "all workers are back, at the start")
-    eventually(lambda: (run.path / "summary.json").exists(), "the end", 2 * DEADLINE_S)
-    summary = run.summary()
+        last.learned(40)
+        if where != "the start":
+            told(last, "checkpoint ")
+        kill(last, victim)
+        told(last, f"all workers are back, at {where}")
+    eventually(lambda: (last.path / "summary.json").exists(), "the end", 2 * DEADLINE_S)
+    summary = last.summary()
     assert summary["state"] == "finished", summary["reason"]
     assert summary["reproducible"] is True
-    steps = [r["steps"] for r in run.metrics() if r["kind"] == "eval"]
-    return summary["fingerprint"], summary["policies"]["default"]["updates"], sorted(set(steps))
+    evaluated = [
+        (r["steps"], r["updates"], r["version"], r["return_mean"])
+        for r in surviving(last.metrics())
+        if r["kind"] == "eval"
+    ]
+    return summary["fingerprint"], summary["policies"]["default"]["updates"], evaluated
 
 
 @pytest.mark.parametrize(
@@ -152,7 +164,16 @@ def fingerprint(place: Place, schedule: str, victim: str) -> Any:
 def test_a_run_in_rounds_goes_back_and_ends_as_if_nothing_had_been(
     place: Place, schedule: str, victim: str
 ) -> None:
-    assert fingerprint(place, schedule, victim) == fingerprint(place, schedule, "")
+    alone = fingerprint(place, schedule, "", "")
+    assert fingerprint(place, schedule, victim, "the start") == alone
+    eventually(lambda: not place.left(), "the runs' end")
+
+
+@pytest.mark.parametrize(("schedule", "victim"), [("lockstep", "a1"), ("sequential", "trainer")])
+def test_and_so_it_does_from_a_checkpoint(place: Place, schedule: str, victim: str) -> None:
+    often = {"checkpoint_every_steps": 1_500}
+    alone = fingerprint(place, schedule, "", "", **often)
+    assert fingerprint(place, schedule, victim, "the checkpoint at step", **often) == alone
     eventually(lambda: not place.left(), "the runs' end")
 
 

@@ -24,7 +24,7 @@ ROLES = {"sequential": "trainer", "lockstep": "learner", "async": "learner"}
 
 def concluding(module: Any, name: str, args: ChildArgs, link: Link) -> None:
     """The schedule's own function, told to conclude as soon as `AFTER` steps are committed."""
-    on, tick, attach = link.on, link.tick, module.attach
+    on, tick, attached = link.on, link.tick, module.attached
     handlers: dict[str, Any] = {}
     seen: list[Stores] = []
 
@@ -37,15 +37,16 @@ def concluding(module: Any, name: str, args: ChildArgs, link: Link) -> None:
         if seen[0].limiter.totals().steps >= AFTER:
             handlers["conclude"](Conclude(command_id=1))
 
-    def attached(blueprint: Blueprint) -> Stores:
-        seen.append(attach(blueprint))
-        return seen[0]
+    def watched(args: ChildArgs, link: Link) -> tuple[Blueprint, Stores]:
+        blueprint, stores = attached(args, link)
+        seen.append(stores)
+        return blueprint, stores
 
-    link.on, link.tick, module.attach = note, look, attached  # type: ignore[method-assign]
+    link.on, link.tick, module.attached = note, look, watched  # type: ignore[method-assign]
     try:
         getattr(module, name)(args, link)
     finally:
-        module.attach = attach  # this process goes on with other tests
+        module.attached = attached  # this process goes on with other tests
         seen.clear()
 
 

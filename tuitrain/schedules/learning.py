@@ -45,7 +45,8 @@ class LearnerDesk:
         self._learner = learner
         self._link = link
         self._one_version = one_version
-        asked = stores.board.eval_steps if stores.board.eval_request else blueprint.base.steps
+        # of a successor: what its predecessor has asked for last
+        asked = stores.board.eval_steps
         self._clock = EvaluationClock(blueprint.config.eval.every_steps, asked)
         self._evaluates = blueprint.config.eval.enabled and not learner.index
         self.reporter = Reporter(link, time.monotonic, learner=learner)

@@ -43,6 +43,9 @@ class Link:
     def ring(self, names: Any) -> None:
         pass
 
+    def deliver(self) -> None:
+        pass
+
     def finish(self) -> None:
         raise Finished
 
@@ -58,8 +61,11 @@ def serve(
     """Numbers of the evaluations made, and how the loop came to rest."""
     made: list[int] = []
     monkeypatch.setattr(
-        evaluation, "run_evaluation", lambda evaluator, link, number, steps: made.append(number)
+        evaluation,
+        "run_evaluation",
+        lambda evaluator, best, link, number, steps: made.append(number),
     )
+    monkeypatch.setattr(evaluation, "Best", lambda _: SimpleNamespace(found=None))
     blueprint: Any = SimpleNamespace(
         n_learners=1, evaluator_reader=1, spec=SimpleNamespace(spec_hash=lambda: "")
     )

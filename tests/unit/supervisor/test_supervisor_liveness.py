@@ -90,7 +90,17 @@ def test_all_waiting_for_each_other_is_a_standstill() -> None:
     assert standstill.judge(10.1, ["waiting", "waiting"])
 
 
-@pytest.mark.parametrize("states", [["waiting", "running"], ["finished"], ["paused"], []])
+@pytest.mark.parametrize(
+    "states",
+    [
+        ["waiting", "running"],
+        ["waiting", "starting"],
+        ["waiting", "failed"],
+        ["finished"],
+        ["paused"],
+        [],
+    ],
+)
 def test_no_standstill_while_somebody_works_or_nobody_waits(states: list[str]) -> None:
     standstill = Standstill(10.0)
     standstill.judge(0.0, ["waiting"])

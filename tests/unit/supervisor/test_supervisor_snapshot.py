@@ -222,3 +222,38 @@ def test_each_policy_is_counted_by_the_learner_that_has_it() -> None:
     assert [p.updates_per_s for p in shown.policies] == [5.0, 7.0, None]
     assert (shown.steps, shown.steps_per_s) == (95, 95.0)
     assert [(p.name, p.rate) for p in shown.processes] == [("learner0", 5.0), ("learner1", 7.0)]
+
+
+def test_a_successor_goes_on_where_its_predecessor_had_counted_to() -> None:
+    view = WorkerView("a0", "actor")
+    view.on_heartbeat(0.0, {"steps": 100, "episodes": 4, "epsilon": 0.5}, {"act": 3.0})
+    view.on_heartbeat(1.0, {"steps": 200, "episodes": 9, "epsilon": 0.4}, {"act": 4.0})
+    view.progress = 25
+    view.begin_again()
+    assert (view.restarts, view.state, view.phase_share) == (1, "starting", {})
+    view.on_heartbeat(2.0, {"steps": 0, "epsilon": 0.3}, {"act": 0.0})
+    assert view.counters == {"steps": 200, "episodes": 9, "epsilon": 0.3}
+    assert view.rate("steps", 2.0) == 50.0
+    view.on_heartbeat(3.0, {"steps": 30, "episodes": 1, "epsilon": 0.2}, {"act": 1.0})
+    assert view.counters == {"steps": 230, "episodes": 10, "epsilon": 0.2}
+    assert view.phase_share == {"act": 1.0}
+    view.begin_again()
+    view.on_heartbeat(4.0, {"steps": 5}, {})
+    assert view.counters["steps"] == 235
+    assert (view.earlier_progress, view.restarts) == (25, 2)
+
+
+def test_what_a_dead_learner_has_made_still_counts_for_ratio_and_rate() -> None:
+    """The network's own count goes back to the checkpoint; ratio and rate must not."""
+    counters = {"inserts/default": 400.0, "updates/default": 150.0, "updates_made/default": 150.0}
+    view = WorkerView("learner", "learner")
+    view.on_heartbeat(0.0, counters, {})
+    view.begin_again()
+    counters |= {"updates/default": 110.0, "updates_made/default": 160.0}
+    view.on_heartbeat(1.0, counters, {})
+    state = run()
+    state.lost_updates = {"default": 50}
+    policy = build(state, view).policies[0]
+    assert (policy.updates, policy.lost_updates) == (110, 50)
+    assert policy.ratio_achieved == (160 / 300)
+    assert policy.updates_per_s == 10.0

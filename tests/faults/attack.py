@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.faults.arena import PATIENCE_S, Arena, Result, Stuck, cont
+from tests.faults.arena import Arena, Result, Stuck, cont
 from tests.faults.cases import Case, Outcome
 from tests.faults.expected import Expected, expected
 from tests.faults.orders import Order

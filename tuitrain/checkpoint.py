@@ -34,7 +34,7 @@ from tuitrain.checkpoint_files import (
 )
 from tuitrain.checkpoint_state import verify
 
-__all__ = ["CheckpointError", "load", "newest", "save", "save_part", "write"]
+__all__ = ["CheckpointError", "load", "load_whole", "newest", "save", "save_part", "write"]
 
 _COMMENT = b"sha256="
 _DIGEST_CHARS = 64
@@ -124,6 +124,18 @@ def load(path: Path) -> dict[str, Any]:
     return whole
 
 
+def load_whole(path: Path) -> dict[str, Any]:
+    """As ``load``, of a checkpoint whose state is sound too: what a run can go on from.
+
+    Raises:
+        CheckpointError: as ``load`` does, or the file of a state is damaged.
+    """
+    payload = load(path)
+    for state in states_of(path):
+        verify(path.with_name(state.file), state.sha256)
+    return payload
+
+
 def newest(
     folder: Path, *, with_state: bool = False
 ) -> tuple[Path, dict[str, Any], list[str]] | None:
@@ -142,9 +154,7 @@ def newest(
     skipped: list[str] = []
     for path in reversed(checkpoints(folder)):
         try:
-            payload = load(path)
-            for state in states_of(path) if with_state else ():
-                verify(path.with_name(state.file), state.sha256)
+            payload = load_whole(path) if with_state else load(path)
             return path, payload, skipped
         except CheckpointError as error:
             skipped.append(str(error))

@@ -69,7 +69,8 @@ def set_aside(folder: Path, chosen: Path) -> list[Path]:
     pending = folder / _PENDING
     pending.mkdir(mode=0o700)
     for path in newer:
-        for name in [*(n for n in _named_by(path) if n not in kept), path.name]:
+        own = [name for name in _named_by(path) if name not in kept]
+        for name in [path.name, *own]:  # the manifest first: what is there is whole
             with contextlib.suppress(FileNotFoundError):
                 os.rename(folder / name, pending / name)
     sync_folder(pending)

@@ -10,6 +10,7 @@ from tuitrain.checkpoint_choice import NoSuchCheckpoint, choose, keep_aside, put
 from tuitrain.checkpoint_files import (
     BEST,
     Part,
+    State,
     checkpoint_name,
     checkpoints,
     join,
@@ -28,13 +29,15 @@ def whole(folder: Path, updates: int) -> Path:
 
 
 def joined(folder: Path, updates: int, keep: int = 9) -> Path:
-    """A checkpoint of two parts and its manifest."""
+    """A checkpoint of two parts and a state, and its manifest."""
     parts = []
     for place, policy in enumerate(POLICIES):
         name = f"0000-{updates:08d}-learner{place}.part"
         (folder / name).write_bytes(b"weights")
         parts.append(Part(name, "0" * 64, (policy,), updates))
-    return join(folder, parts, POLICIES, keep)
+    state = State(f"0000-{updates:08d}-a0.state", "0" * 64, "a0")
+    (folder / state.file).write_bytes(b"rows")
+    return join(folder, parts, POLICIES, keep, [state])
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -108,7 +111,7 @@ def test_the_newest_needs_no_room_made(tmp_path: Path) -> None:
     assert everything(tmp_path) == {path.name: b"weights"}
 
 
-@pytest.mark.parametrize("calls", range(4))
+@pytest.mark.parametrize("calls", range(8))
 def test_a_move_that_was_cut_off_anywhere_is_put_back(
     tmp_path: Path, calls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,12 +153,12 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
 
 def _sound_checkpoint(folder: RunFolder, text: str) -> Path:
     """The checkpoint that is meant; read once, since a damaged one would be passed over later."""
-    from tuitrain.checkpoint import CheckpointError, load
+    from tuitrain.checkpoint import CheckpointError, load_whole
     from tuitrain.checkpoint_choice import NoSuchCheckpoint, choose
 
     try:
         chosen = choose(folder.checkpoints, text)
-        load(chosen)
+        load_whole(chosen)
     except (NoSuchCheckpoint, CheckpointError) as error:
         raise Refused(str(error)) from error
     return chosen

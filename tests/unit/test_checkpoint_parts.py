@@ -270,7 +270,7 @@ def test_a_disk_that_is_full_loses_no_checkpoint(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
-        CheckpointError, match="No space left on device .*; earlier checkpoints are"
+        CheckpointError, match=r"No space left on device .*; earlier checkpoints are"
     ):
         join(tmp_path, written, POLICIES, keep=1)
     assert load(earlier)["updates"]["c"] == 5

@@ -63,9 +63,10 @@ class Attack:
         began = time.monotonic()
         try:
             self._run()
-        except Stuck as stuck:
+        except Exception as error:  # not only what was waited for: also a run that does not answer
             self.result.outcome = self.result.outcome or "stuck"
-            self.result.problems.append(f"{stuck}; {self._state()}")
+            kind = "" if isinstance(error, Stuck) else f"{type(error).__name__}: "
+            self.result.problems.append(f"{kind}{error}; {self._state()}")
             self.arena.kill()  # the next case begins anew
         for thread in self._threads:
             thread.join(5.0)

@@ -77,7 +77,7 @@ def save_state(
             with archive.open(_TREE, "w") as entry:
                 entry.write(text.encode())
             for number, array in enumerate(arrays):
-                _write_array(archive, f"{number}.npy", [np.ascontiguousarray(array)], tick)
+                _write_array(archive, f"{number}.npy", [np.asarray(array, order="C")], tick)
             for column, pieces in columns.items():
                 _write_array(archive, f"{column}.npy", pieces, tick)
         return hashing.sha256.hexdigest()

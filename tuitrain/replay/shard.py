@@ -26,7 +26,7 @@ from tuitrain.replay.layout import (
     check_header,
 )
 from tuitrain.replay.lock import RWLock
-from tuitrain.replay.window import Ring, pieces
+from tuitrain.replay.window import Ring
 
 Wait = Callable[[Callable[[], bool], str], None]
 """``wait(predicate, reason)`` returns when ``predicate()`` is true; ``reason`` is for users."""
@@ -323,41 +323,16 @@ class ShardWriter:
             self._header[HEADER_HEAD] = head
         self._head = head
 
-    def held(self) -> dict[str, list[npt.NDArray[Any]]]:
-        """Rows [tail, head] of every column, the pending one included, where they lie.
-
-        Each is in at most two contiguous pieces, which nobody changes until the next ``begin``.
-        """
-        return self._pieces(self.tail)
-
-    def take_over(
-        self, tail: int, head: int, fill: Callable[[dict[str, list[npt.NDArray[Any]]]], None]
-    ) -> None:
-        """Fill an empty shard with rows that another writer once held.
+    def begin_at(self, tail: int, head: int) -> None:
+        """The empty shard has been filled with saved rows, which can be read from now on.
 
         Whoever goes on in the midst of their episodes writes on behind the pending row. Whoever
         does not writes the pending row anew, and it is marked as a cut.
-
-        Args:
-            tail, head: theirs.
-            fill: called with the memory that ``held`` describes, to be filled.
-
-        Raises:
-            ReplayDamaged: no writer has had such rows.
         """
-        check_header(self.shard, tail, head, self._rows)
-        self._head = self._reserved_to = head
-        fill(self._pieces(tail))
         with self._lock.write():
             self._header[HEADER_TAIL], self._header[HEADER_HEAD] = tail, head
+        self._head = self._reserved_to = head
         self._cut_at = head if head else -1
-
-    def _pieces(self, tail: int) -> dict[str, list[npt.NDArray[Any]]]:
-        slots = pieces(tail, self._head + 1, self._rows)
-        return {
-            name: [column[self.shard, start:stop] for start, stop in slots]
-            for name, column in self.columns.data()
-        }
 
     def _move_tail(self, tail: int) -> bool:
         if tail <= self._header[HEADER_TAIL]:

@@ -25,6 +25,7 @@ from tuitrain.learning.exploration import actor_epsilon, epsilon_at
 from tuitrain.learning.policy import Policy
 from tuitrain.metrics.phases import UNTIMED, Phases
 from tuitrain.replay.limiter import Ticket
+from tuitrain.replay.saved_rows import Held, held
 from tuitrain.seeding import GlobalRandom, stream
 from tuitrain.workers.ahead_lanes import AheadLanes
 from tuitrain.workers.blueprint import Blueprint
@@ -261,14 +262,14 @@ class Actor:
         """Whether none has been in its place before, so that its shards are empty."""
         return all(part.writer.first for part in self.parts.values())
 
-    def rows(self) -> dict[str, dict[str, list[NDArray[Any]]]]:
+    def rows(self) -> dict[str, Held]:
         """Per policy the columns of its shard, where they lie; nobody writes between two chunks."""
-        return {name: part.writer.held() for name, part in self.parts.items()}
+        return {name: held(part.writer) for name, part in self.parts.items()}
 
     def take_rows(
         self,
         state: Mapping[str, Any],
-        fill: Callable[[str, dict[str, list[NDArray[Any]]]], None],
+        fill: Callable[[str, Held], None],
     ) -> None:
         """Fill the empty shards with saved rows; new episodes begin behind them.
 

@@ -19,6 +19,7 @@ from tuitrain.envs.vector import LaneStep
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import WeightStore, sha256
 from tuitrain.replay.layout import ABSENT
+from tuitrain.replay.saved_rows import Held, take_over
 from tuitrain.replay.shard import ShardWriter
 from tuitrain.replay.window import gather_stack
 from tuitrain.workers.episodes import Episodes
@@ -122,11 +123,9 @@ class PolicyLanes:
             "episodes": self._episodes.state(),
         }
 
-    def take_rows(
-        self, state: Mapping[str, Any], fill: Callable[[dict[str, list[NDArray[Any]]]], None]
-    ) -> None:
-        """Fill the empty shard with the rows of a saved one; see ``ShardWriter.take_over``."""
-        self.writer.take_over(state["tail"], state["head"], fill)
+    def take_rows(self, state: Mapping[str, Any], fill: Callable[[Held], None]) -> None:
+        """Fill the empty shard with the rows of a saved one; see ``saved_rows.take_over``."""
+        take_over(self.writer, state["tail"], state["head"], fill)
         if state["head"] > state["tail"]:
             # Stamps never fall in a shard. In `async` a row can be younger than the counts saved.
             newest = (state["head"] - 1) % self.writer.ring.rows

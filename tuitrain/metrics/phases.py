@@ -31,9 +31,9 @@ WORKING_PHASES: Final = tuple(p for p in PHASES if p not in ("start", "wait", "p
 """Those that can take too long. To start has a deadline of its own; to wait is healthy."""
 
 _CODES: Final = {phase: code for code, phase in enumerate(PHASES)}
-_LAST_CODE: Final = 15
+_ENTRY: Final = 16
 """A word is the number of changes × 16 + the code of the phase."""
-assert len(PHASES) <= _LAST_CODE + 1
+assert len(PHASES) <= _ENTRY
 _now: Final = time.perf_counter
 
 
@@ -51,11 +51,12 @@ class Phases:
     written for as few look-ups as can be.
     """
 
-    __slots__ = ("_code", "_seconds", "_since", "_word")
+    __slots__ = ("_code", "_entries", "_seconds", "_since", "_word")
 
     def __init__(self) -> None:
         self._seconds = [0.0] * len(PHASES)
         self._code = _CODES["start"]
+        self._entries = 0
         self._since = _now()
         self._word = memoryview(bytearray(8)).cast("q")
 
@@ -71,8 +72,8 @@ class Phases:
         self._seconds[before] += now - self._since
         self._since = now
         self._code = code = _CODES[phase]
-        word = self._word
-        word[0] = (word[0] | _LAST_CODE) + 1 + code
+        self._entries = entries = self._entries + _ENTRY
+        self._word[0] = entries + code
         return PHASES[before]
 
     def read(self) -> dict[str, float]:
@@ -85,7 +86,7 @@ class Phases:
 
 def stay(word: int) -> Stay:
     """What a worker's word says."""
-    return Stay(PHASES[word & _LAST_CODE], word >> 4)
+    return Stay(PHASES[word % _ENTRY], word // _ENTRY)
 
 
 UNTIMED = Phases()

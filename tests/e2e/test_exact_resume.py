@@ -1,0 +1,64 @@
+"""A run that is killed with its supervisor and resumed ends as the one that was left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import Place, Run, eventually
+from tuitrain.checkpoint import newest
+from tuitrain.metrics.rewind import surviving
+
+STEPS = 60_000
+
+
+def learned(run: Run) -> tuple[Any, ...]:
+    """Of the last checkpoint: what learns, and how far everything has come."""
+    found = newest(run.path / "checkpoints", with_state=True)
+    assert found is not None
+    payload = found[1]
+    digests = {name: held["dqn"]["digest"] for name, held in payload["policies"].items()}
+    return digests, payload["steps"], payload["inserts"], payload["versions"]
+
+
+def evaluations(run: Run) -> list[dict[str, Any]]:
+    """Without clocks."""
+    clocks = {"time_s", "wall_s", "duration_s"}
+    return [
+        {k: v for k, v in record.items() if k not in clocks}
+        for record in surviving(run.metrics())
+        if record["kind"] == "eval"
+    ]
+
+
+@pytest.mark.parametrize("schedule", ["sequential", "lockstep"])
+def test_killed_and_resumed_is_left_alone(place: Place, schedule: str) -> None:
+    settings = {"schedule": schedule, "total_steps": STEPS, "checkpoint_every_s": 1000.0}
+    actors = {"count": 2}
+    rich = {"prioritized": True}
+    tables: dict[str, Any] = {"actors": actors, "replay": rich, "env": {"id": "CartPole-v1"}}
+    killed = place.launch_detached(run={**settings, "name": "killed"}, **tables)
+    killed.learned(200)
+    assert killed.ask("pause").ok
+    saved = killed.ask("checkpoint")
+    assert saved.ok, saved.message
+    assert any("goes on for a moment" in event["text"] for event in killed.events())
+    assert killed.snapshot()["state"] == "paused"
+    assert killed.ask("unpause").ok
+    steps = killed.snapshot()["steps"]
+    eventually(lambda: killed.snapshot()["steps"] > steps, "steps that are made again")
+    os.kill(killed.pid, signal.SIGKILL)
+    eventually(lambda: not list(place.processes()), "everybody's end", 20.0)
+
+    place.tuitrain("resume", killed.name, "--headless")
+
+    told = [event["text"] for event in killed.events()]
+    assert any(text.startswith("goes on exactly where it was saved") for text in told)
+    config = place.config(run={**settings, "name": "alone"}, **tables)
+    place.tuitrain("launch", config, "--headless")
+    (alone,) = (run for run in place.runs() if run.name.startswith("alone"))
+    assert learned(killed) == learned(alone)
+    assert evaluations(killed) == evaluations(alone)

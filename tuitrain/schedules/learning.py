@@ -72,9 +72,10 @@ class LearnerDesk:
             device=self._blueprint.config.learner.device,
             data=asdict(self._learner.taken_over) if self._learner.taken_over else {},
         )
-        self._link.notice(self._learner.description())
-        if not self._learner.index:
-            self._link.notice(self._blueprint.about_saving())
+        if self._learner.taken_over is None:  # a predecessor has told these things
+            self._link.notice(self._learner.description())
+            if not self._learner.index:
+                self._link.notice(self._blueprint.about_saving())
         if self._blueprint.base.states:
             self._link.wait(self._board.all_here, "the actors to take over their rows")
 

@@ -286,18 +286,27 @@ def discard(folder: Path, parts: Sequence[Part | State]) -> None:
             _remove(folder / part.file)
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, *, training: bool = False) -> None:
     """Remove all that is no checkpoint's: parts left over, and files of writers that were killed.
 
     Only for when nobody writes. Does nothing where a manifest is damaged: whose parts lie there is
     not known then, and somebody may still want to look.
+
+    Args:
+        training: the run has not ended, so parts that are written at its end may already lie there,
+            of workers that wait for others to come to theirs; they stay.
     """
     wanted, all_sound = _wanted(folder)
     if not all_sound:
         return
     for path in _parts_and_temporaries(folder):
-        if path.name not in wanted:
+        if path.name not in wanted and not (training and _is_of_the_end(path.name)):
             _remove(path)
+
+
+def _is_of_the_end(name: str) -> bool:
+    """Whether a file is a part written at the end of training, or becomes one: see `part_name`."""
+    return name.lstrip(".").split("-")[1:2] == ["end"]
 
 
 def _wanted(folder: Path) -> tuple[set[str], bool]:

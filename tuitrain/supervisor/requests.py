@@ -93,7 +93,7 @@ class Requests:
         """
         if self._saves == 0:
             with contextlib.suppress(OSError):  # learners will say what is wrong with the disk
-                sweep(self._run.folder.checkpoints)
+                sweep(self._run.folder.checkpoints, training=True)
         self._saves += 1
         state = bool(self._run.state_of)
         savers = self._run.crew.alive((*SAVERS, "actor") if state else SAVERS)

@@ -246,6 +246,23 @@ async def test_what_is_no_checkpoint_takes_no_room_from_the_next(tmp_path: Path)
         assert not list(folder.iterdir())
 
 
+async def test_a_save_spares_what_is_written_at_the_end(tmp_path: Path) -> None:
+    """Learners and actors have saved and wait, say for the last evaluation; then a save is due."""
+    async with running(tmp_path, sharing([])) as run:
+        await run.up()
+        saved = run.folder.checkpoints / "0000-end-learner9.part"
+        half = run.folder.checkpoints / ".0000-end-a9.state.123.tmp"
+        for path in (saved, half):
+            path.touch()
+        assert (await run.ask("checkpoint")).ok
+        assert saved.exists()
+        assert half.exists()
+        await run.ask("kill")
+        assert await run.end() == 0
+        assert not saved.exists()
+        assert not half.exists()
+
+
 async def test_a_sweep_waits_until_nobody_writes(tmp_path: Path) -> None:
     async with running(tmp_path, sharing([])) as run:
         await run.up()

@@ -1,0 +1,104 @@
+"""Where a run cannot go on exactly it goes on with its replay; where that does not fit, anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.parity.cases import config
+from tests.parity.resumption import Session, every_record, session
+from tuitrain.config.resolve import resolve
+from tuitrain.replay.layout import CUT
+from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.probe import probe
+
+__all__ = ["every_record"]
+
+pytestmark = pytest.mark.usefixtures("every_record")
+
+CASE = config("cartpole", "sequential", replay={"prioritized": True})
+N = 8
+
+
+def saved(folder: Path) -> Session:
+    """A run that was saved after N rounds."""
+    with session(CASE, folder) as run:
+        run.go(N)
+        run.save()
+    return run
+
+
+def told(folder: Path, **tables: Any) -> str:
+    """What the probe says of going on with another config."""
+    case = resolve(config("cartpole", "sequential", **tables), cores=2)
+    return str(probe(case, folder)["resumes"])
+
+
+def test_an_environment_that_cannot_be_saved_begins_anew_behind_a_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Any) -> Any:
+        raise RuntimeError("it has a window")
+
+    monkeypatch.setattr("tuitrain.envs.vector.env_state", refuse)
+    before = saved(tmp_path)
+    with session(CASE, tmp_path) as run:
+        base = run.blueprint.base
+        assert (base.exact, base.session, base.stream) == (False, 1, 1)
+        assert "RuntimeError: it has a window" in told(tmp_path, replay={"prioritized": True})
+        replay = run.trainer.stores.replays["default"]
+        heads = [actor.parts["default"].writer.head for actor in run.trainer.actors]
+        rows = [int(head) for head in heads]
+        assert all(rows)
+        updates = run.trainer.learner.policies["default"].dqn.updates
+        assert updates > 0
+        run.go(1)
+        # no warm-up: what is due is learned in the first round
+        assert run.trainer.learner.policies["default"].dqn.updates > updates
+        for shard, head in enumerate(rows):
+            flags = replay.columns.flags[shard, head % replay.layout.ring_rows]
+            assert (flags & CUT).all()
+            stamps = replay.columns.stamp[shard]
+            slots = np.arange(replay.columns.header[shard, 0], head + 5) % len(stamps)
+            assert (np.diff(stamps[slots]) >= 0).all()
+    assert before.link.records != run.link.records
+
+
+def test_rows_of_another_form_are_not_taken_over(tmp_path: Path) -> None:
+    saved(tmp_path)
+    text = told(tmp_path, replay={"prioritized": True, "capacity": 500})
+    assert text.startswith("the replay is not taken over: capacity of default was")
+    assert "it is filled anew" in text
+    other = config("cartpole", "sequential", replay={"prioritized": True, "capacity": 500})
+    with session(other, tmp_path) as run:
+        assert run.blueprint.base.states == {}
+        assert all(actor.parts["default"].writer.head == 0 for actor in run.trainer.actors)
+        counts = run.trainer.stores.limiter.counts()
+        assert (counts.steps, counts.inserts, counts.updates) == (0, (0,), (0,))
+        assert run.trainer.stores.limiter.totals().steps == run.blueprint.base.steps > 0
+
+
+def test_only_one_moment_is_gone_on_from_exactly(tmp_path: Path) -> None:
+    saved(tmp_path)
+    assert told(tmp_path, replay={"prioritized": True}).startswith("goes on exactly")
+    case = resolve(config("cartpole", "async", replay={"prioritized": True}), cores=2)
+    report = probe(case, tmp_path)
+    assert "in async nothing is repeatable" in report["resumes"]
+    assert report["base"]["states"].keys() == {"a0", "a1"}
+
+
+@pytest.mark.parametrize(("wanted", "saves"), [("auto", True), (True, True), (False, False)])
+def test_large_replay_is_saved_only_if_asked_for(
+    wanted: object, saves: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = config("cartpole", "sequential", run={"checkpoint_replay": wanted})
+    with session(case, tmp_path) as run:
+        blueprint: Blueprint = run.blueprint
+    assert blueprint.saves_state is saves
+    monkeypatch.setattr("tuitrain.workers.blueprint.AUTO_REPLAY_BYTES", 1000)
+    assert blueprint.saves_state is (wanted is True)
+    if wanted is not True:
+        assert "a resumed run warms up again" in blueprint.about_saving()

@@ -40,6 +40,13 @@ def evaluations(outcome: Outcome, after: int = 0) -> list[Any]:
     return sorted(found for found in outcome.evaluations() if found[1] > after)
 
 
+def join_saved(outcome: Outcome, folder: Path) -> None:
+    """What its workers have saved becomes one checkpoint."""
+    parts = [Part.read(answer["part"]) for answer in outcome.saved if "part" in answer]
+    states = [State.read(fields) for answer in outcome.saved for fields in answer.get("states", ())]
+    join(folder / "checkpoints", parts, sorted(outcome.fingerprint), keep=3, states=states)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_it_ends_with_the_same_bytes(fleet: Fleet, name: str, tmp_path: Path) -> None:
     environment, tables = CASES[name]
@@ -47,10 +54,7 @@ def test_it_ends_with_the_same_bytes(fleet: Fleet, name: str, tmp_path: Path) ->
     straight = fleet.run(case)
     saved = fleet.run(case, folder=tmp_path, save=True, entries=SAVER)
     assert saved.fingerprint == straight.fingerprint, "saving has changed what was trained"
-    parts = [Part.read(answer["part"]) for answer in saved.saved if "part" in answer]
-    states = [State.read(fields) for answer in saved.saved for fields in answer.get("states", ())]
-    policies = sorted(straight.fingerprint)
-    join(tmp_path / "checkpoints", parts, policies, keep=3, states=states)
+    join_saved(saved, tmp_path)
 
     resumed = fleet.run(case, folder=tmp_path)
 
@@ -60,3 +64,18 @@ def test_it_ends_with_the_same_bytes(fleet: Fleet, name: str, tmp_path: Path) ->
     later = [found for found in evaluations(straight) if found[1] >= first]
     assert evaluations(resumed) == later
     assert 0 < len(later) < len(evaluations(straight)), f"not saved after round {ROUND}"
+
+
+def test_all_can_save_after_the_last_round(fleet: Fleet, tmp_path: Path) -> None:
+    """Nobody has left for the end by then, and what is owed is made by who goes on."""
+    environment, tables = CASES["two policies, two learners"]
+    case: Config = config(environment, "lockstep", **tables)
+    last = {"learner": "tests.parity.savers:run_learner_to_the_end"}
+    saved = fleet.run(case, folder=tmp_path, save=True, entries=last)
+    join_saved(saved, tmp_path)
+
+    resumed = fleet.run(case, folder=tmp_path)
+
+    assert resumed.fingerprint == saved.fingerprint
+    assert resumed.totals == saved.totals
+    assert saved.totals.steps >= case.run.total_steps

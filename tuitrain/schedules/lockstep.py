@@ -12,6 +12,7 @@ made them, so all see the same counts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 
 from tuitrain.replay.limiter import Ticket
@@ -86,6 +87,15 @@ def accompany(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link
     def asked() -> bool:
         return bool(board.save_request > saved[learner.index])
 
+    def wait(ready: Callable[[], bool], reason: str) -> None:
+        """For the conductor, who may have all save before it goes on, after the last round too."""
+        link.wait(lambda: ready() or asked(), reason)
+        if asked():
+            desk.saves.make(board.save_request, moment=True)
+            saved[learner.index] = board.save_request
+            link.ring([desk.conductor])
+            link.wait(ready, reason)
+
     while True:
         opened = open_round(learner)
         number += 1
@@ -93,12 +103,7 @@ def accompany(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link
         link.ring([desk.conductor])
         if opened is None:
             break
-        link.wait(lambda: begun() or asked(), "the next round")
-        if asked():
-            desk.saves.make(board.save_request, moment=True)
-            saved[learner.index] = board.save_request
-            link.ring([desk.conductor])
-            link.wait(begun, "the next round")
+        wait(begun, "the next round")
         if board.round < number:  # concluded
             learner.close_windows()
             break
@@ -109,7 +114,7 @@ def accompany(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link
         desk.reporter.updates()
         link.tick()
     # an evaluation of the last round's weights may not have taken them yet
-    link.wait(lambda: bool(board.ended), "the conductor to end the rounds")
+    wait(lambda: bool(board.ended), "the conductor to end the rounds")
     drain(learner, link)
     desk.publish_last()
     desk.finish()

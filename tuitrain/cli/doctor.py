@@ -194,6 +194,7 @@ def _judge_build(
         },
         weights_bytes=sum(layout.nbytes for layout in blueprint.weights.values()),
         shm_bytes=stores.needed_bytes(blueprint),
+        saved_bytes=blueprint.replay_bytes if blueprint.saves_state else 0,
         process_bytes=report["process_bytes"],
         global_random=tuple(report["global_random"]),
     )

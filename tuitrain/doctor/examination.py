@@ -106,7 +106,8 @@ def _disk_bytes(subject: Subject | None) -> int:
         return 0
     one = 0 if subject.built is None else needs.checkpoint_bytes(subject.built)
     if subject.smoke is not None:
-        one = subject.smoke.checkpoint_bytes or one
+        # a smoke run's replay is short: its checkpoint may be smaller than those to come
+        one = max(one, subject.smoke.checkpoint_bytes or 0)
     return needs.disk_needed(subject.wants, one) if one else 0
 
 

@@ -126,6 +126,7 @@ class Built:
         policies: by name, what is observed and how many actions there are, in words.
         weights_bytes: of all policies, one copy of each.
         shm_bytes: shared memory the run will reserve.
+        saved_bytes: of the replay, as far as checkpoints hold it.
         process_bytes: memory of that process that nothing else shares.
         global_random: the global random states the environment draws from.
     """
@@ -134,6 +135,7 @@ class Built:
     policies: dict[str, str] = field(default_factory=dict)
     weights_bytes: int = 0
     shm_bytes: int = 0
+    saved_bytes: int = 0
     process_bytes: int = 0
     global_random: tuple[str, ...] = ()
 

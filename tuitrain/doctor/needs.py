@@ -48,8 +48,11 @@ def memory_needed(wants: Wants, built: Built) -> int:
 
 
 def checkpoint_bytes(built: Built) -> int:
-    """Bytes of one checkpoint: all that an optimizer keeps."""
-    return _OPTIMIZER_COPIES * built.weights_bytes
+    """Bytes of one checkpoint: all that an optimizer keeps, and the replay that is saved.
+
+    That is compressed; how well is not known before there is any.
+    """
+    return _OPTIMIZER_COPIES * built.weights_bytes + built.saved_bytes
 
 
 def disk_needed(wants: Wants, one_checkpoint_bytes: int) -> int:

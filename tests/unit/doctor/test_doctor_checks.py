@@ -89,6 +89,11 @@ def test_the_runtime_directory() -> None:
     assert "chmod" in places.runtime_dir(shared).found
 
 
+def test_the_disk_must_hold_the_replay_that_is_saved() -> None:
+    without = needs.checkpoint_bytes(BUILT)
+    assert needs.checkpoint_bytes(replace(BUILT, saved_bytes=GIB)) == without + GIB
+
+
 def test_the_disk() -> None:
     assert places.disk(PLACE, GIB).state == "ok"
     assert places.disk(PLACE, 0).state == "ok"

@@ -44,9 +44,10 @@ def read_base(folder: Path) -> tuple[Base, dict[str, Any], list[str]]:
             f"{path} has checkpoint schema {payload['schema']}; this version of tuitrain reads "
             f"{CHECKPOINT_SCHEMA}"
         )
+    session = _last_session(folder, payload) + 1 if skipped else payload["session"] + 1
     base = Base(
-        session=payload["session"] + 1,
-        stream=payload["session"] + 1,
+        session=session,
+        stream=session,
         steps=payload["steps"],
         inserts=payload["inserts"],
         updates=payload["updates"],
@@ -59,16 +60,28 @@ def read_base(folder: Path) -> tuple[Base, dict[str, Any], list[str]]:
 def of_this_session(folder: Path, session: int) -> tuple[Path, dict[str, Any]] | None:
     """The newest sound checkpoint that this session has written, and its content; None if none.
 
-    Older ones are a predecessor's start at best, which the run's base names already; and where a
-    run was resumed from an older checkpoint, later ones of another past may lie beside it.
+    Others are a predecessor's start at best, which the run's base names already. They may be later
+    ones, of another past: a checkpoint that was passed over because its state is damaged stays
+    where it is, and its networks can be read.
     """
     for path in reversed(checkpoints(folder)):
         try:
             payload = load(path)
         except CheckpointError:
             continue
-        return (path, payload) if payload["session"] == session else None
+        if payload["session"] == session:
+            return path, payload
     return None
+
+
+def _last_session(folder: Path, payload: dict[str, Any]) -> int:
+    """The last one that has left a checkpoint that can be read, though perhaps not gone on from.
+
+    Args:
+        payload: of the checkpoint that is gone on from.
+    """
+    readable = newest(folder)
+    return int(max(payload["session"], readable[1]["session"] if readable else 0))
 
 
 def check_environment(payload: dict[str, Any], spec: EnvSpec) -> None:

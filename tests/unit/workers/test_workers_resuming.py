@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from tests.unit.workers.one_actor import one_actor
-from tuitrain.checkpoint import load, save
+from tuitrain.checkpoint import load, save, save_part
+from tuitrain.checkpoint_files import join
+from tuitrain.checkpoint_state import save_state
 from tuitrain.config.load import config_from
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.resolve import resolve
@@ -16,7 +18,12 @@ from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.workers.learner import Learner
 from tuitrain.workers.probe import probe
-from tuitrain.workers.resuming import CannotResume, check_environment, read_base
+from tuitrain.workers.resuming import (
+    CannotResume,
+    check_environment,
+    of_this_session,
+    read_base,
+)
 
 
 @pytest.fixture
@@ -85,6 +92,46 @@ def test_a_checkpoint_of_another_form_is_refused(stopped: tuple[Config, Path]) -
     save(path.parent, load(path) | {"schema": 2}, path.stem, 1)
     with pytest.raises(CannotResume, match="checkpoint schema 2; this version of tuitrain reads 1"):
         read_base(path.parent)
+
+
+def checkpoint(folder: Path, session: int, updates: int) -> tuple[Path, Path]:
+    """One with state, in which nothing is learned; its state is the second."""
+    payload = {
+        "schema": 1,
+        "session": session,
+        "steps": 10 * updates,
+        "inserts": {"a": 0},
+        "updates": {"a": updates},
+        "versions": {"a": 1},
+    }
+    name = f"{session:04d}-{updates:08d}"
+    part = save_part(folder, payload, f"{name}-learner0", ["a"], updates)
+    state = save_state(folder, f"{name}-a0", "a0", {}, {})
+    return join(folder, [part], ["a"], 3, [state]), folder / state.file
+
+
+@pytest.mark.parametrize("its_session", [0, 1])
+def test_what_was_passed_over_is_never_taken_for_this_session_s(
+    tmp_path: Path, its_session: int
+) -> None:
+    """Not at the start and not later, by a learner that has to go back."""
+    start, _ = checkpoint(tmp_path, 0, 100)
+    _, state = checkpoint(tmp_path, its_session, 200)
+    state.write_bytes(b"damaged")
+    base, _, (reason,) = read_base(tmp_path)
+    assert "damaged" in reason
+    assert (base.checkpoint, base.session, base.stream) == (
+        str(start),
+        its_session + 1,
+        its_session + 1,
+    )
+    assert of_this_session(tmp_path, base.session) is None
+    for updates in (110, 120, 130):  # and by then the start has been pruned
+        own, _ = checkpoint(tmp_path, base.session, updates)
+        found = of_this_session(tmp_path, base.session)
+        assert found is not None
+        assert found[0] == own
+    assert not start.exists()
 
 
 def test_rules_about_a_policy_that_there_is_not_are_refused_by_the_probe(tmp_path: Path) -> None:

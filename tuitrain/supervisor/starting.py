@@ -73,6 +73,7 @@ class Starting:
         self._ready.progress("reserving shared memory")
         if run.keeper is not None:
             await run.keeper.settle()  # the lock file is made in the house
+        plan.unlink(run.run_id)  # of a session whose end itself failed: the run folder is ours
         self.held = plan.create_stores(blueprint)
         run.crew.judged_by.where = self.held.stay
         self._warn(shm_warnings(segment.total_bytes(), segment.free_bytes()))

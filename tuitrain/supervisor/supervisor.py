@@ -15,7 +15,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -105,6 +105,9 @@ class Supervisor(Run):
             try:
                 return await self._run_in_house(loop)
             finally:
+                # Again, for an error in the cleaning itself: without its house nobody looks for it.
+                with suppress(Exception):
+                    self.plan.unlink(self.run_id)
                 self.house.release()
 
     async def _run_in_house(self, loop: asyncio.AbstractEventLoop) -> int:
@@ -386,13 +389,9 @@ class Supervisor(Run):
         return end
 
     def _kill_marked(self) -> None:
-        killed = kill_marked(self.run_id)
-        if killed:
-            self.journal.event(
-                f"killed {len(killed)} processes that workers had left behind",
-                level="warning",
-                data={"pids": killed},
-            )
+        if killed := kill_marked(self.run_id):
+            text = f"killed {len(killed)} processes that workers had left behind"
+            self.journal.event(text, level="warning", data={"pids": killed})
 
     def _attempt(self, what: str, step: Callable[[], object]) -> None:
         try:

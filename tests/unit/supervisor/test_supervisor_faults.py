@@ -15,8 +15,10 @@ import pytest
 
 from tests.fake_workers import FakePlan
 from tests.unit.supervisor.running import Run, gone, running
+from tuitrain.replay import segment
 from tuitrain.supervisor import log_size
 from tuitrain.supervisor.console import summary_lines
+from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.liveness import Liveness
 from tuitrain.supervisor.memory import Kills
 
@@ -245,6 +247,35 @@ async def test_memory_that_cannot_be_reserved_fails_the_start(tmp_path: Path) ->
         assert await run.end() == 3
         assert "--shm-size" in (run.told.problem or "")
         assert "--shm-size" in run.summary["reason"]
+
+
+async def test_an_error_in_the_cleaning_itself_leaves_no_shared_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("the cleaning is broken")
+
+    async with running(tmp_path, {"learner": WORK}) as run:
+        await run.up()
+        monkeypatch.setattr(run.supervisor.crew, "close", broken)
+        run.supervisor.request_end(End("stopped", "killed by its user", hard=True))
+        with pytest.raises(RuntimeError, match="the cleaning is broken"):
+            await run.end()
+        run.assert_nothing_left()
+        monkeypatch.undo()  # what a process's end would close
+        run.supervisor.crew.close()
+        await run.supervisor.server.close()
+
+
+async def test_what_an_earlier_session_left_in_shared_memory_is_in_nobodys_way(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, {"learner": WORK}) as run:
+        left = segment.create(f"tuitrain-{run.supervisor.run_id}-fake", 64, bytes(32))
+        await run.up()
+        left.close()
+        await run.ask("stop")
+        assert await run.end() == 0
 
 
 @pytest.mark.parametrize("own_session", [False, True])

@@ -21,7 +21,7 @@ from tuitrain.envs.spec import EnvSpec
 from tuitrain.envs.trial import why_not
 
 LIMIT_S = 10.0
-"""A trial takes half a second; what an environment takes to build is added twice."""
+"""A trial takes half a second; what an environment takes to build is added four times."""
 
 MAX_REASON_BYTES = 2_000
 """It must fit a pipe that nobody reads yet, and an event."""

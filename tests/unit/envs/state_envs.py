@@ -215,6 +215,17 @@ class InModule(Digest):
         return float(TOTAL[0])
 
 
+class Sharing(Digest):
+    """Draws from one stream with all its copies, the default of an argument."""
+
+    def __init__(self, rng: np.random.Generator = np.random.default_rng(0)) -> None:  # noqa: B008
+        super().__init__()
+        self.rng = rng
+
+    def digest(self) -> float:
+        return float(self.rng.random())
+
+
 class Counting(Digest):
     """Holds something that only C looks into."""
 

@@ -49,6 +49,7 @@ def test_what_can_be_saved_has_no_reason(env_id: str) -> None:
     [
         ("Closure", "after restoring it behaved differently (step 1: default: observation"),
         ("InModule", "after restoring it behaved differently (step 1: default: observation"),
+        ("Sharing", "after restoring it behaved differently (step 1: default: observation"),
         ("Counting", "attribute env.tools['numbers'] is a itertools.count"),
         ("Locked", "attribute env.gate is a _thread.lock"),
         ("Failing", "trying it failed: ValueError: no third step"),
@@ -91,7 +92,7 @@ def test_what_takes_long_to_build_is_not_built_twice() -> None:
 
     def clock() -> float:
         built.append(1)
-        return len(built) * 1.5 * trial.MAX_BUILD_S
+        return len(built) * 1.5 * trial.COPIES * trial.MAX_BUILD_S
 
     assert reason("CartPole-v1", clock) == (
         "building it takes 3.0 s, too long to try it out at every start"
@@ -108,7 +109,7 @@ def test_a_slow_environment_takes_few_steps(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(steps) <= 2 + 2 * trial.MIN_COMPARISONS * trial.MIN_STEPS
 
 
-def test_both_copies_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_pairs_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[object] = []
     monkeypatch.setattr(GymLanes, "close", lambda lanes: closed.append(lanes))
     assert "ValueError" in reason(f"{ENVS}:Failing")

@@ -88,7 +88,7 @@ class Run:
         """SIGKILL to the supervisor while nobody guards it."""
         os.kill(self.pid, signal.SIGSTOP)  # or it would start another guard
         for child in psutil.Process(self.pid).children():
-            if "tuitrain.supervisor.guard" in child.cmdline():
+            if "tuitrain.supervisor.house.guard" in child.cmdline():
                 child.kill()
         os.kill(self.pid, signal.SIGKILL)
 

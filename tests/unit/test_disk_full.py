@@ -21,7 +21,7 @@ from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import RunFolder, RunFolderError, create_run, write_atomically
 from tuitrain.metrics.sinks import JsonlSink, read_jsonl
 from tuitrain.metrics.tensorboard import TensorBoardSink
-from tuitrain.supervisor.surroundings import disk_warnings
+from tuitrain.supervisor.house.surroundings import disk_warnings
 
 CALLS = ("open", "write", "fsync", "replace", "mkdir")
 

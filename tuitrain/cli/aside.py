@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tuitrain.supervisor.marks import RUN_ID_VARIABLE, kill_marked
-from tuitrain.supervisor.process import Exit, printable
+from tuitrain.supervisor.crew.process import Exit, printable
+from tuitrain.supervisor.house.marks import RUN_ID_VARIABLE, kill_marked
 
 _TAIL_LINES = 20
 

@@ -113,7 +113,7 @@ def _print(found: Found, ok: bool, message: str, whole: object, as_json: bool) -
 
 def _wait_until_gone(found: Found) -> None:
     """The supervisor removes its folder as its very last act, and then only has to exit."""
-    from tuitrain.supervisor.house import tenants
+    from tuitrain.supervisor.house.house import tenants
 
     assert found.tenant is not None
     deadline = time.monotonic() + GONE_DEADLINE_S

@@ -158,7 +158,7 @@ def _run(
     from tuitrain.experiments.plan import PlanError, check_scales, grown, make_plan, unshared
     from tuitrain.experiments.running import Told, run_cells
     from tuitrain.experiments.store import Store
-    from tuitrain.supervisor.runtime import check_socket_path, root
+    from tuitrain.supervisor.house.runtime import check_socket_path, root
 
     plan = make_plan(config, overrides, schedules, grid, seeds, margin, alpha)
     check_scales(scales, plan.tasks)
@@ -219,7 +219,7 @@ def _conclude(store: Store, late_margin: float | None, scales: Scales, as_json: 
     from tuitrain.experiments.plot_plain import plain
     from tuitrain.experiments.table import lines_of
     from tuitrain.metrics.sinks import to_json
-    from tuitrain.supervisor.process import printable
+    from tuitrain.supervisor.crew.process import printable
 
     plan = store.read_plan()
     assert plan is not None
@@ -252,8 +252,8 @@ class _Line:
     def ended(self, result: Result) -> None:
         """Say how a run ended."""
         from tuitrain.experiments.curves import mean_over_agents
-        from tuitrain.supervisor.console import duration
-        from tuitrain.supervisor.process import printable
+        from tuitrain.supervisor.clients.console import duration
+        from tuitrain.supervisor.crew.process import printable
 
         self.clear()
         text = f"{result.cell}: {result.state}"
@@ -284,7 +284,7 @@ class _Line:
 
 def progress_text(progress: Progress, columns: int) -> str:
     """A bar and where things stand, in at most `columns` characters: it must stay on one line."""
-    from tuitrain.supervisor.console import duration
+    from tuitrain.supervisor.clients.console import duration
 
     eta = "" if progress.eta_s is None else f"  ETA {duration(progress.eta_s)}"
     failed = f", {progress.failed} failed" if progress.failed else ""

@@ -26,7 +26,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         from tuitrain.config.problems import ConfigError
         from tuitrain.config.runs import RunFolderError
-        from tuitrain.supervisor.runtime import HouseError
+        from tuitrain.supervisor.house.runtime import HouseError
 
         try:
             return command(*args, **kwargs)

@@ -53,7 +53,7 @@ def evaluate(
 
     A video needs `pip install 'tuitrain[video]'` and an environment that can be rendered.
     """
-    from tuitrain.supervisor.process import printable
+    from tuitrain.supervisor.crew.process import printable
     from tuitrain.video import VideoError, ready
 
     if video is not None:
@@ -100,7 +100,7 @@ def _played(question: dict[str, Any]) -> dict[str, Any]:
         Refused: it could not be played to the end; says why.
     """
     from tuitrain.cli.aside import AsideError, ask
-    from tuitrain.supervisor.process import printable
+    from tuitrain.supervisor.crew.process import printable
 
     told: dict[str, Any] = {}
 

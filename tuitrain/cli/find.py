@@ -10,7 +10,7 @@ import typer
 
 from tuitrain.cli.errors import Refused
 from tuitrain.config.runs import RunFolder, RunFolderError, find_run, list_runs
-from tuitrain.supervisor.house import Tenant, tenants
+from tuitrain.supervisor.house.house import Tenant, tenants
 
 RUNS_DIR_VARIABLE = "TUITRAIN_RUNS_DIR"
 RunArgument = Annotated[

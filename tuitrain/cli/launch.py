@@ -60,7 +60,7 @@ def launch(
     from tuitrain.config.load import load_config
     from tuitrain.config.resolve import resolve
     from tuitrain.config.runs import create_run
-    from tuitrain.supervisor.runtime import check_socket_path, root
+    from tuitrain.supervisor.house.runtime import check_socket_path, root
 
     given = list(overrides or [])
     if schedule is not None:
@@ -98,7 +98,7 @@ def resume(
         tuitrain resume cartpole-0003 --from 3000 --set learner.lr=1e-4
     """
     from tuitrain.checkpoint_choice import put_back
-    from tuitrain.supervisor.folder_lock import hold_folder
+    from tuitrain.supervisor.house.folder_lock import hold_folder
 
     found = find(run, runs_dir)
     if found.tenant is not None:

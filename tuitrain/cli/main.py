@@ -104,8 +104,8 @@ def before_every_command(
 
 
 def _sweep() -> None:
-    from tuitrain.supervisor.leftovers import sweep
-    from tuitrain.supervisor.runtime import HouseError
+    from tuitrain.supervisor.house.leftovers import sweep
+    from tuitrain.supervisor.house.runtime import HouseError
 
     # A runtime folder that cannot be used is reported by the commands that need it.
     with contextlib.suppress(HouseError):

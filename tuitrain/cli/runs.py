@@ -135,7 +135,7 @@ def clean(
     Every command does this for runs it knows to be dead. `clean` also removes segments of this
     user that belong to no run folder here and that no process has mapped. Run folders are kept.
     """
-    from tuitrain.supervisor.leftovers import orphans, sweep
+    from tuitrain.supervisor.house.leftovers import orphans, sweep
 
     swept = sweep(dry_run=dry_run)
     lost = orphans(dry_run=dry_run)
@@ -226,7 +226,7 @@ def _best(bests: dict[str, float | None]) -> str:
 
 def _print_snapshot(name: str, data: dict[str, Any]) -> None:
     from tuitrain.protocol import Snapshot
-    from tuitrain.supervisor.console import best_line, progress_line
+    from tuitrain.supervisor.clients.console import best_line, progress_line
 
     snapshot = Snapshot.model_validate(data)
     typer.echo(f"{name}  {snapshot.schedule}  {snapshot.run_dir}")
@@ -269,7 +269,7 @@ def _print_learning(snapshot: Snapshot) -> None:
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
-    from tuitrain.supervisor.console import summary_lines
+    from tuitrain.supervisor.clients.console import summary_lines
 
     for line in summary_lines(summary):
         typer.echo(line)

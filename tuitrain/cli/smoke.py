@@ -27,7 +27,7 @@ from tuitrain.config.schema import Config
 from tuitrain.doctor.facts import Smoke
 from tuitrain.doctor.smoke import shortened
 from tuitrain.experiments.running import stop_with_parent
-from tuitrain.supervisor.process import printable
+from tuitrain.supervisor.crew.process import printable
 from tuitrain.supervisor.ready import command_line
 from tuitrain.supervisor.stop_signals import held_back
 
@@ -174,7 +174,7 @@ def _end(process: subprocess.Popen[bytes], folder: RunFolder) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        from tuitrain.supervisor.leftovers import sweep
+        from tuitrain.supervisor.house.leftovers import sweep
 
         sweep()
 

@@ -17,7 +17,7 @@ import typer
 
 from tuitrain.cli.errors import EXIT_USAGE
 from tuitrain.config.runs import RunFolder
-from tuitrain.supervisor.process import printable
+from tuitrain.supervisor.crew.process import printable
 from tuitrain.supervisor.ready import command_line
 from tuitrain.supervisor.stop_signals import held_back
 
@@ -29,7 +29,8 @@ def start_detached(
 
     Args:
         tell: shown what is being done meanwhile.
-        folder_fd: by which this process holds the folder, see `supervisor/folder_lock.py`; closed.
+        folder_fd: by which this process holds the folder, see
+            `supervisor/house/folder_lock.py`; closed.
 
     Raises:
         typer.Exit: the run did not come up (the reason has been printed), with the supervisor's

@@ -17,7 +17,7 @@ from tuitrain.doctor.facts import (
     Wants,
 )
 from tuitrain.doctor.finding import Finding, Group
-from tuitrain.supervisor.surroundings import Login
+from tuitrain.supervisor.house.surroundings import Login
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tuitrain.supervisor.cgroup import Cgroup
+from tuitrain.supervisor.crew.cgroup import Cgroup
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from tuitrain.config.resolve import available_cores
 from tuitrain.config.schema import Config
 from tuitrain.doctor.facts import Clock, Machine, Package, Place, Space, Terminal
 from tuitrain.replay import segment
-from tuitrain.supervisor.cgroup import read_cgroup
-from tuitrain.supervisor.runtime import HouseError, check_socket_path, root
-from tuitrain.supervisor.surroundings import Login, look_at_login
+from tuitrain.supervisor.crew.cgroup import read_cgroup
+from tuitrain.supervisor.house.runtime import HouseError, check_socket_path, root
+from tuitrain.supervisor.house.surroundings import Login, look_at_login
 
 _ASKING_S = 2.0
 _THREAD_PREFIXES = ("OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "VECLIB_")

@@ -8,7 +8,7 @@ from tuitrain.doctor.facts import Built, Clock, Machine, Wants
 from tuitrain.doctor.finding import Finding, size
 from tuitrain.doctor.needs import memory_needed
 from tuitrain.protocol import CheckState
-from tuitrain.supervisor.open_files import enough_for, files_needed
+from tuitrain.supervisor.house.open_files import enough_for, files_needed
 
 SHM_LITTLE_BYTES = 64 * 2**20
 """What docker gives a container that did not ask."""

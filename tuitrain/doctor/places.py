@@ -6,7 +6,7 @@ import os
 
 from tuitrain.doctor.facts import Place
 from tuitrain.doctor.finding import Finding, size
-from tuitrain.supervisor.surroundings import (
+from tuitrain.supervisor.house.surroundings import (
     Login,
     enable_linger,
     kills_at_logout,

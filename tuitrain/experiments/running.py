@@ -210,7 +210,7 @@ class _Crew:
             run.process.wait()
         self._running.clear()
         if alive:  # what a killed supervisor leaves
-            from tuitrain.supervisor.leftovers import sweep
+            from tuitrain.supervisor.house.leftovers import sweep
 
             sweep()
 

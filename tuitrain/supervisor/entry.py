@@ -12,12 +12,12 @@ import uvloop
 
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.runs import RunFolder, RunFolderError
-from tuitrain.supervisor.console import Console
+from tuitrain.supervisor.clients.console import Console
 from tuitrain.supervisor.ending import EXIT_CONFIG, EXIT_FAILED
-from tuitrain.supervisor.leftovers import sweep
+from tuitrain.supervisor.house.leftovers import sweep
+from tuitrain.supervisor.house.runtime import HouseError
 from tuitrain.supervisor.plan import Plan
 from tuitrain.supervisor.ready import ReadyPipe
-from tuitrain.supervisor.runtime import HouseError
 from tuitrain.supervisor.stop_signals import held_back
 from tuitrain.supervisor.supervisor import Supervisor
 

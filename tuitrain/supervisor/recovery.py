@@ -14,8 +14,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from tuitrain.supervisor.crew import SAVERS, Worker
-from tuitrain.supervisor.failure import Failure
+from tuitrain.supervisor.crew.crew import SAVERS, Worker
+from tuitrain.supervisor.crew.failure import Failure
 from tuitrain.supervisor.restart import Death, GiveUp, RestartRule, decide
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.sources import Sources

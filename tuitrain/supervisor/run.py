@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from tuitrain.config.runs import RunFolder, new_run_id
 from tuitrain.config.schema import Config
 from tuitrain.protocol import Snapshot
-from tuitrain.supervisor.commands import Commands
-from tuitrain.supervisor.console import Console
-from tuitrain.supervisor.control import ControlServer
-from tuitrain.supervisor.crew import Crew
+from tuitrain.supervisor.clients.commands import Commands
+from tuitrain.supervisor.clients.console import Console
+from tuitrain.supervisor.clients.control import ControlServer
+from tuitrain.supervisor.crew.crew import Crew
+from tuitrain.supervisor.crew.failure import Failure
 from tuitrain.supervisor.ending import End
-from tuitrain.supervisor.failure import Failure
+from tuitrain.supervisor.house.keeper import Keeper
 from tuitrain.supervisor.journal import Journal
-from tuitrain.supervisor.keeper import Keeper
 from tuitrain.supervisor.snapshot import RunView, build_snapshot
 from tuitrain.supervisor.unattended import Unattended
 

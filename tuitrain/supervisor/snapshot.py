@@ -24,7 +24,7 @@ from tuitrain.protocol import (
     RunState,
     Snapshot,
 )
-from tuitrain.supervisor.worker_view import WorkerView
+from tuitrain.supervisor.crew.worker_view import WorkerView
 
 _RATES = {
     "actor": ("steps", "st/s"),

@@ -11,14 +11,14 @@ from typing import Any
 
 from tuitrain.disk import free_bytes
 from tuitrain.replay import segment
-from tuitrain.supervisor.house import House
-from tuitrain.supervisor.judge import nowhere
-from tuitrain.supervisor.open_files import allow_files, files_needed
+from tuitrain.supervisor.crew.judge import nowhere
+from tuitrain.supervisor.crew.spawning import Kit
+from tuitrain.supervisor.house.house import House
+from tuitrain.supervisor.house.open_files import allow_files, files_needed
+from tuitrain.supervisor.house.surroundings import disk_warnings, shm_warnings
 from tuitrain.supervisor.plan import Held, Plan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.run import Run
-from tuitrain.supervisor.spawning import Kit
-from tuitrain.supervisor.surroundings import disk_warnings, shm_warnings
 
 
 class WrongEnvironment(RuntimeError):

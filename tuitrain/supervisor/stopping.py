@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
-from tuitrain.supervisor.commands import Outcome
-from tuitrain.supervisor.crew import SAVERS, Worker
+from tuitrain.supervisor.clients.commands import Outcome
+from tuitrain.supervisor.clients.requests import Requests
+from tuitrain.supervisor.crew.crew import SAVERS, Worker
+from tuitrain.supervisor.crew.hang import Hang
 from tuitrain.supervisor.ending import End
-from tuitrain.supervisor.hang import Hang
-from tuitrain.supervisor.requests import Requests
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.watch import Watch
 

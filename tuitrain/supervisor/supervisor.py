@@ -26,20 +26,21 @@ from tuitrain.config.presets import departures
 from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
 from tuitrain.protocol import Hello, RecordLine, Reply, Request
-from tuitrain.supervisor.console import Console
-from tuitrain.supervisor.control import ControlServer
-from tuitrain.supervisor.crew import SAVERS, Crew
+from tuitrain.supervisor.clients.console import Console
+from tuitrain.supervisor.clients.control import ControlServer
+from tuitrain.supervisor.clients.requests import Requests
+from tuitrain.supervisor.crew.crew import SAVERS, Crew
+from tuitrain.supervisor.crew.failure import Failure
 from tuitrain.supervisor.ending import EXIT_CODES, End
-from tuitrain.supervisor.failure import Failure
-from tuitrain.supervisor.folder_lock import sole_supervisor
-from tuitrain.supervisor.house import House
+from tuitrain.supervisor.house.folder_lock import sole_supervisor
+from tuitrain.supervisor.house.house import House
+from tuitrain.supervisor.house.keeper import Keeper
+from tuitrain.supervisor.house.marks import kill_marked, marks
+from tuitrain.supervisor.house.surroundings import logout_warnings, look_at_login
 from tuitrain.supervisor.journal import Journal
-from tuitrain.supervisor.keeper import Keeper
-from tuitrain.supervisor.marks import kill_marked, marks
 from tuitrain.supervisor.plan import Plan, TrainingPlan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.recovery import Recovery
-from tuitrain.supervisor.requests import Requests
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.saving import CheckpointError, checkpoint_of
 from tuitrain.supervisor.session import Session
@@ -48,7 +49,6 @@ from tuitrain.supervisor.starting import Starting
 from tuitrain.supervisor.stop_signals import deliver
 from tuitrain.supervisor.stopping import stop_crew
 from tuitrain.supervisor.summary import summarise, write_summary
-from tuitrain.supervisor.surroundings import logout_warnings, look_at_login
 from tuitrain.supervisor.unattended import Unattended
 from tuitrain.supervisor.watch import Watch
 

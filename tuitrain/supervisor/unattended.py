@@ -16,11 +16,11 @@ from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.metrics.rewind import Rewind
 from tuitrain.protocol import Snapshot
 from tuitrain.supervisor.ending import End
-from tuitrain.supervisor.hooks import Hooks, facts_of
+from tuitrain.supervisor.hooks.hooks import Hooks, facts_of
 from tuitrain.supervisor.stop_rules import Evaluations, judge, reason
 
 if TYPE_CHECKING:
-    from tuitrain.supervisor.commands import Outcome
+    from tuitrain.supervisor.clients.commands import Outcome
     from tuitrain.supervisor.run import Run
 
 SAVERS = ("learner", "trainer")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 
 from tuitrain.supervisor.checkpoint_clock import CheckpointClock
+from tuitrain.supervisor.clients.requests import Requests
+from tuitrain.supervisor.crew.liveness import Deadline, GapDetector, Standstill, still_says
 from tuitrain.supervisor.ending import End
-from tuitrain.supervisor.liveness import Deadline, GapDetector, Standstill, still_says
-from tuitrain.supervisor.requests import Requests
 from tuitrain.supervisor.run import Run
 
 TICK_S = 0.25

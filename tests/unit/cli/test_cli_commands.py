@@ -22,7 +22,7 @@ from tuitrain.cli import main as cli
 from tuitrain.cli.runs import _print_snapshot, how_to_return
 from tuitrain.config.runs import SUMMARY_KEYS, RunFolder
 from tuitrain.replay import segment
-from tuitrain.supervisor import house as houses
+from tuitrain.supervisor.house import house as houses
 
 WORK = {"do": "work"}
 

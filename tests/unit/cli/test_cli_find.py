@@ -13,7 +13,7 @@ from tuitrain.cli.find import find_trained
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import SUMMARY_KEYS, RunFolder, create_run
 from tuitrain.config.schema import Config
-from tuitrain.supervisor.house import Tenant
+from tuitrain.supervisor.house.house import Tenant
 
 
 def run(out_dir: Path, name: str, state: str | None, steps: int = 0, saved: int = 0) -> RunFolder:

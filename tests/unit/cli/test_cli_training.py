@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tuitrain.replay import segment
-from tuitrain.supervisor import house as houses
+from tuitrain.supervisor.house import house as houses
 
 CONFIG = """
 [run]

@@ -13,8 +13,8 @@ from tuitrain.doctor.facts import (
     Torch,
     Wants,
 )
-from tuitrain.supervisor.cgroup import Cgroup
-from tuitrain.supervisor.surroundings import Login
+from tuitrain.supervisor.crew.cgroup import Cgroup
+from tuitrain.supervisor.house.surroundings import Login
 
 MIB = 2**20
 GIB = 2**30

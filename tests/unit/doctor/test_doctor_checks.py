@@ -26,7 +26,7 @@ from tuitrain.doctor import needs, places, report, setup, smoke, terminal
 from tuitrain.doctor.examination import Facts, Subject, blockers, groups
 from tuitrain.doctor.facts import Package, Place, Space, Terminal
 from tuitrain.doctor.finding import Finding, Group, worst
-from tuitrain.supervisor.cgroup import Cgroup
+from tuitrain.supervisor.crew.cgroup import Cgroup
 
 ALL = [terminal.size, terminal.colours, terminal.unicode, terminal.tmux]
 

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.doctor.literal import BUILT, CLOCK, GIB, MACHINE, MIB, WANTS
 from tuitrain.doctor import machine
 from tuitrain.doctor.facts import Built, Space
-from tuitrain.supervisor.cgroup import Cgroup, read_cgroup
+from tuitrain.supervisor.crew.cgroup import Cgroup, read_cgroup
 
 
 def test_a_core_for_every_busy_process() -> None:

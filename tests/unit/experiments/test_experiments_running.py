@@ -341,7 +341,7 @@ def test_what_does_not_stop_is_killed(
 
     monkeypatch.setattr(running.time, "sleep", sleep)
     monkeypatch.setattr(running.time, "monotonic", lambda: now)
-    monkeypatch.setattr("tuitrain.supervisor.leftovers.sweep", lambda: None)
+    monkeypatch.setattr("tuitrain.supervisor.house.leftovers.sweep", lambda: None)
     with pytest.raises(KeyboardInterrupt):
         run(plan_of("sequential", seeds=1), store, world)
     assert world.started[0].killed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tuitrain.supervisor import runtime
+from tuitrain.supervisor.house import runtime
 
 
 @pytest.fixture(autouse=True)

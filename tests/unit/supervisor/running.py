@@ -22,8 +22,8 @@ from tests.fake_workers import FakePlan, fake_config, fake_folder
 from tuitrain.config.runs import RunFolder
 from tuitrain.protocol import EventLine, Reply, Request
 from tuitrain.replay import segment
-from tuitrain.supervisor import house as houses
-from tuitrain.supervisor import marks, runtime
+from tuitrain.supervisor.house import house as houses
+from tuitrain.supervisor.house import marks, runtime
 from tuitrain.supervisor.plan import Plan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.supervisor import Supervisor
@@ -179,7 +179,7 @@ def guard_of(supervisor_pid: int) -> int:
     (guard,) = [
         child.pid
         for child in psutil.Process(supervisor_pid).children()
-        if "tuitrain.supervisor.guard" in child.cmdline()
+        if "tuitrain.supervisor.house.guard" in child.cmdline()
     ]
     return guard
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from tuitrain.supervisor.commands import Commands, Outcome, resync_report
+from tuitrain.supervisor.clients.commands import Commands, Outcome, resync_report
 from tuitrain.workers.messages import Ack, ToWorker
 
 

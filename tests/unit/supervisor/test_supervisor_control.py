@@ -27,8 +27,8 @@ from tuitrain.protocol import (
     decode_to_client,
     encode,
 )
-from tuitrain.supervisor import control
-from tuitrain.supervisor.control import ControlServer
+from tuitrain.supervisor.clients import control
+from tuitrain.supervisor.clients.control import ControlServer
 
 
 def event(seq: int, text: str = "something") -> EventLine:

@@ -16,8 +16,8 @@ import pytest
 from tests.fake_workers import fake_config, fake_folder
 from tests.unit.supervisor.running import Started, gone
 from tuitrain.replay import segment
-from tuitrain.supervisor import house as houses
-from tuitrain.supervisor import leftovers, marks, runtime
+from tuitrain.supervisor.house import house as houses
+from tuitrain.supervisor.house import leftovers, marks, runtime
 
 WORK = {"do": "work"}
 Start = Callable[..., "Started"]

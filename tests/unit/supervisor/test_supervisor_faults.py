@@ -16,11 +16,11 @@ import pytest
 from tests.fake_workers import FakePlan
 from tests.unit.supervisor.running import Run, gone, running
 from tuitrain.replay import segment
-from tuitrain.supervisor import log_size
-from tuitrain.supervisor.console import summary_lines
+from tuitrain.supervisor.clients.console import summary_lines
+from tuitrain.supervisor.crew import log_size
+from tuitrain.supervisor.crew.liveness import Liveness
+from tuitrain.supervisor.crew.memory import Kills
 from tuitrain.supervisor.ending import End
-from tuitrain.supervisor.liveness import Liveness
-from tuitrain.supervisor.memory import Kills
 
 WORK = {"do": "work"}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tuitrain.supervisor.hang import ANSWER_S, Hang, catches, process_state
+from tuitrain.supervisor.crew.hang import ANSWER_S, Hang, catches, process_state
 from tuitrain.workers import stacks
 
 ASLEEP = """

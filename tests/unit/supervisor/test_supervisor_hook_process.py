@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from tests.unit.supervisor.running import gone
-from tuitrain.supervisor import hook_guard
-from tuitrain.supervisor.hook_guard import KEPT_BYTES, LOG_BYTES, Task
-from tuitrain.supervisor.hook_process import HookProcess, trouble
+from tuitrain.supervisor.hooks import hook_guard
+from tuitrain.supervisor.hooks.hook_guard import KEPT_BYTES, LOG_BYTES, Task
+from tuitrain.supervisor.hooks.hook_process import HookProcess, trouble
 
 WAIT_S = 60.0
 
@@ -220,7 +220,7 @@ async def test_what_a_command_has_started_ends_although_its_guard_was_killed(
 async def test_a_guard_that_does_not_answer_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuitrain.supervisor.hook_process.LATEST_S", 0.0)
+    monkeypatch.setattr("tuitrain.supervisor.hooks.hook_process.LATEST_S", 0.0)
     async with started(a_task(tmp_path, "kill -STOP $PPID; sleep 600", timeout_s=1.0)) as (_, told):
         assert await asyncio.wait_for(told, WAIT_S) == "its guard did not answer"
 

@@ -13,9 +13,9 @@ import pytest
 
 from tuitrain.config.unattended import HooksConfig
 from tuitrain.protocol import PolicyView, Snapshot
-from tuitrain.supervisor.hook_guard import Task
-from tuitrain.supervisor.hook_process import HookProcess
-from tuitrain.supervisor.hooks import Hooks, facts_of, variables
+from tuitrain.supervisor.hooks.hook_guard import Task
+from tuitrain.supervisor.hooks.hook_process import HookProcess
+from tuitrain.supervisor.hooks.hooks import Hooks, facts_of, variables
 from tuitrain.supervisor.journal import Journal
 
 

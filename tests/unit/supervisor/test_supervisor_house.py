@@ -19,10 +19,10 @@ from tests.fake_workers import FakePlan
 from tests.unit.supervisor.running import running
 from tuitrain.config.runs import new_run_id
 from tuitrain.replay import segment
-from tuitrain.supervisor import house as houses
-from tuitrain.supervisor import leftovers, marks, runtime
-from tuitrain.supervisor.house import AlreadyRunning, House
-from tuitrain.supervisor.runtime import HouseError
+from tuitrain.supervisor.house import house as houses
+from tuitrain.supervisor.house import leftovers, marks, runtime
+from tuitrain.supervisor.house.house import AlreadyRunning, House
+from tuitrain.supervisor.house.runtime import HouseError
 from tuitrain.supervisor.supervisor import Supervisor
 
 PLACES = runtime._places
@@ -33,7 +33,7 @@ OWNER = """
 import os, signal, subprocess, sys
 from pathlib import Path
 from tuitrain.replay import segment
-from tuitrain.supervisor.house import House
+from tuitrain.supervisor.house.house import House
 house = House.claim(sys.argv[1], Path("/tmp"), "run-0001")
 house.socket_path.touch()
 house.lock_path.touch()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tuitrain.protocol import EventLine, RecordLine, Snapshot
-from tuitrain.supervisor.console import Console, duration, summary_lines
+from tuitrain.supervisor.clients.console import Console, duration, summary_lines
 from tuitrain.supervisor.journal import Journal
 
 

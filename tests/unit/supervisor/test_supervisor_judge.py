@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tuitrain.metrics.phases import Stay
-from tuitrain.supervisor import judge as judge_module
-from tuitrain.supervisor.judge import Judge
-from tuitrain.supervisor.liveness import SILENCE_S, Liveness
-from tuitrain.supervisor.memory import MIB, Left
+from tuitrain.supervisor.crew import judge as judge_module
+from tuitrain.supervisor.crew.judge import Judge
+from tuitrain.supervisor.crew.liveness import SILENCE_S, Liveness
+from tuitrain.supervisor.crew.memory import MIB, Left
 
 
 class Process:

@@ -14,8 +14,9 @@ from tests.fake_workers import FakePlan
 from tests.unit.supervisor.running import Run, guard_of, running
 from tuitrain.protocol import Request, encode
 from tuitrain.replay import segment
-from tuitrain.supervisor import house as houses
-from tuitrain.supervisor import leftovers, runtime, watch
+from tuitrain.supervisor import watch
+from tuitrain.supervisor.house import house as houses
+from tuitrain.supervisor.house import leftovers, runtime
 
 WORK = {"do": "work"}
 LISTENS = "the run listens on"
@@ -145,7 +146,7 @@ async def test_a_guard_that_cannot_be_started_stops_the_start(
     def refuse(*args: object, **kwargs: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("tuitrain.supervisor.guard.subprocess.Popen", refuse)
+    monkeypatch.setattr("tuitrain.supervisor.house.guard.subprocess.Popen", refuse)
     async with running(tmp_path, {"learner": WORK}, FakePlan()) as run:
         assert await run.end() == 3
         assert "temporarily unavailable" in run.summary["reason"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tuitrain.metrics.phases import Stay
-from tuitrain.supervisor.liveness import (
+from tuitrain.supervisor.crew.liveness import (
     Deadline,
     GapDetector,
     Liveness,

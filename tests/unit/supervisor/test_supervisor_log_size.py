@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tuitrain.supervisor.log_size import cut
+from tuitrain.supervisor.crew.log_size import cut
 
 
 def test_a_small_log_is_left_alone(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tuitrain.supervisor.memory import FRESH_S, MIB, Kills, Left, Scarcity, left
+from tuitrain.supervisor.crew.memory import FRESH_S, MIB, Kills, Left, Scarcity, left
 
 SIZES = {"learner": 900 * MIB, "a0": 100 * MIB, "a1": 2_000 * MIB, "eval": 50 * MIB}
 

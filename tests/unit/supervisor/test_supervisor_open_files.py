@@ -10,8 +10,8 @@ import pytest
 
 from tests.fake_workers import FakePlan
 from tests.unit.supervisor.running import running
-from tuitrain.supervisor import open_files
-from tuitrain.supervisor.open_files import TooFewFiles, allow_files, files_needed
+from tuitrain.supervisor.house import open_files
+from tuitrain.supervisor.house.open_files import TooFewFiles, allow_files, files_needed
 
 
 class Limits:

@@ -14,7 +14,7 @@ from tests.fake_workers import FakePlan, fake_config
 from tests.unit.supervisor.running import Run, gone, running
 from tuitrain.config.schema import EnvConfig
 from tuitrain.config.unattended import StopConfig
-from tuitrain.supervisor.crew import Worker
+from tuitrain.supervisor.crew.crew import Worker
 
 WORK = {"do": "work"}
 CREW: dict[str, Any] = {"learner": WORK, "a0": WORK, "eval": WORK}

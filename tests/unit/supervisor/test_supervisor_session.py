@@ -16,8 +16,8 @@ from tuitrain.checkpoint_files import checkpoints
 from tuitrain.config.runs import RunFolder
 from tuitrain.metrics.rewind import surviving
 from tuitrain.metrics.sinks import JsonLines
-from tuitrain.supervisor.folder_lock import hold_folder, sole_supervisor
-from tuitrain.supervisor.house import AlreadyRunning
+from tuitrain.supervisor.house.folder_lock import hold_folder, sole_supervisor
+from tuitrain.supervisor.house.house import AlreadyRunning
 from tuitrain.supervisor.snapshot import PolicyPlan
 
 WORK = {"learner": {"do": "work"}, "a0": {"do": "work"}}

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from tuitrain.config.schema import Config
-from tuitrain.supervisor.console import progress_line
+from tuitrain.supervisor.clients.console import progress_line
+from tuitrain.supervisor.crew.worker_view import RateMeter, WorkerView
 from tuitrain.supervisor.snapshot import (
     PolicyPlan,
     RunView,
     achieved_ratio,
     build_snapshot,
 )
-from tuitrain.supervisor.worker_view import RateMeter, WorkerView
 
 PLAN = PolicyPlan(
     name="default",

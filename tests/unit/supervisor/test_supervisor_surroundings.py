@@ -11,7 +11,7 @@ import pytest
 from tests.unit.supervisor.running import running
 from tuitrain.supervisor import starting
 from tuitrain.supervisor import supervisor as supervisors
-from tuitrain.supervisor.surroundings import (
+from tuitrain.supervisor.house.surroundings import (
     Login,
     kills_at_logout,
     login_settings,

@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tuitrain.supervisor.house import AlreadyRunning
+from tuitrain.supervisor.house.house import AlreadyRunning
 
 
 def hold_folder(run_dir: Path, name: str) -> int:

@@ -20,8 +20,8 @@ from pathlib import Path
 import psutil
 
 from tuitrain.replay import segment
-from tuitrain.supervisor.marks import is_supervised, kill_marked
-from tuitrain.supervisor.runtime import is_alive, root_lock, roots, run_folders
+from tuitrain.supervisor.house.marks import is_supervised, kill_marked
+from tuitrain.supervisor.house.runtime import is_alive, root_lock, roots, run_folders
 
 
 @dataclass

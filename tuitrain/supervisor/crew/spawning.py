@@ -19,7 +19,7 @@ from typing import Any
 
 from tuitrain.config.schema import Config
 from tuitrain.schedules import RoleSpec
-from tuitrain.supervisor.process import WorkerProcess
+from tuitrain.supervisor.crew.process import WorkerProcess
 from tuitrain.workers.child import ChildArgs
 
 

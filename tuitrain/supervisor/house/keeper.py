@@ -10,10 +10,10 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-from tuitrain.supervisor.guard import Guard
-from tuitrain.supervisor.house import House
-from tuitrain.supervisor.marks import supervisor_mark
-from tuitrain.supervisor.runtime import HouseError
+from tuitrain.supervisor.house.guard import Guard
+from tuitrain.supervisor.house.house import House
+from tuitrain.supervisor.house.marks import supervisor_mark
+from tuitrain.supervisor.house.runtime import HouseError
 
 if TYPE_CHECKING:
     from tuitrain.supervisor.run import Run

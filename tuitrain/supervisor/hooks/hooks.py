@@ -21,11 +21,11 @@ from typing import Any, Literal
 
 from tuitrain.config.unattended import Command, HooksConfig
 from tuitrain.protocol import PolicyView, Snapshot
-from tuitrain.supervisor.hook_guard import Task
-from tuitrain.supervisor.hook_process import LATEST_S, HookProcess
+from tuitrain.supervisor.crew.process import printable
+from tuitrain.supervisor.hooks.hook_guard import Task
+from tuitrain.supervisor.hooks.hook_process import LATEST_S, HookProcess
+from tuitrain.supervisor.house.marks import unmarked
 from tuitrain.supervisor.journal import Journal
-from tuitrain.supervisor.marks import unmarked
-from tuitrain.supervisor.process import printable
 
 Kind = Literal["eval", "checkpoint", "end"]
 Facts = dict[str, Any]

@@ -12,8 +12,8 @@ from typing import Any
 
 from tuitrain.checkpoint_files import sweep
 from tuitrain.protocol import Reply, Request
-from tuitrain.supervisor.commands import Outcome, resync_report
-from tuitrain.supervisor.crew import SAVERS, Worker
+from tuitrain.supervisor.clients.commands import Outcome, resync_report
+from tuitrain.supervisor.crew.crew import SAVERS, Worker
 from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.saving import CheckpointError, checkpoint_of

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from tuitrain.supervisor.process import printable
+from tuitrain.supervisor.crew.process import printable
 from tuitrain.workers import stacks
 
 ANSWER_S = 2.0

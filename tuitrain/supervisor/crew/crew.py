@@ -18,16 +18,16 @@ import psutil
 
 from tuitrain.config.schema import Config
 from tuitrain.schedules import RoleSpec
-from tuitrain.supervisor import log_size
-from tuitrain.supervisor.commands import Commands, Kind, Outcome, weights_held
-from tuitrain.supervisor.failure import Failure
-from tuitrain.supervisor.hang import Hang
+from tuitrain.supervisor.clients.commands import Commands, Kind, Outcome, weights_held
+from tuitrain.supervisor.crew import log_size
+from tuitrain.supervisor.crew.failure import Failure
+from tuitrain.supervisor.crew.hang import Hang
+from tuitrain.supervisor.crew.judge import Judge
+from tuitrain.supervisor.crew.liveness import Liveness
+from tuitrain.supervisor.crew.process import Exit, WorkerProcess
+from tuitrain.supervisor.crew.spawning import Kit, Spawner, mark_log
+from tuitrain.supervisor.crew.worker_view import WorkerView
 from tuitrain.supervisor.journal import Journal
-from tuitrain.supervisor.judge import Judge
-from tuitrain.supervisor.liveness import Liveness
-from tuitrain.supervisor.process import Exit, WorkerProcess
-from tuitrain.supervisor.spawning import Kit, Spawner, mark_log
-from tuitrain.supervisor.worker_view import WorkerView
 from tuitrain.workers import messages
 from tuitrain.workers.messages import FromWorker
 

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuitrain.supervisor.leftovers import Swept, remove_dead
-from tuitrain.supervisor.runtime import (
+from tuitrain.supervisor.house.leftovers import Swept, remove_dead
+from tuitrain.supervisor.house.runtime import (
     RUN_ID,
     HouseError,
     check_socket_path,

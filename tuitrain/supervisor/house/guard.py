@@ -17,9 +17,9 @@ import signal
 import subprocess
 import sys
 
-from tuitrain.supervisor.leftovers import sweep
-from tuitrain.supervisor.marks import kill_of, unmarked
-from tuitrain.supervisor.runtime import HouseError
+from tuitrain.supervisor.house.leftovers import sweep
+from tuitrain.supervisor.house.marks import kill_of, unmarked
+from tuitrain.supervisor.house.runtime import HouseError
 
 
 class Guard:
@@ -61,7 +61,7 @@ class Guard:
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "tuitrain.supervisor.guard", self._mark],
+            [sys.executable, "-P", "-m", "tuitrain.supervisor.house.guard", self._mark],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

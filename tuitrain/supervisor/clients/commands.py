@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tuitrain.protocol import WeightsHeld
-from tuitrain.supervisor.liveness import Deadline
+from tuitrain.supervisor.crew.liveness import Deadline
 from tuitrain.workers import messages
 from tuitrain.workers.messages import Ack, ToWorker
 

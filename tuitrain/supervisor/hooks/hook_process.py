@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tuitrain.supervisor import hook_guard
-from tuitrain.supervisor.hook_guard import Task
-from tuitrain.supervisor.process import Exit
+from tuitrain.supervisor.crew.process import Exit
+from tuitrain.supervisor.hooks import hook_guard
+from tuitrain.supervisor.hooks.hook_guard import Task
 
 LATEST_S = hook_guard.TERMINATE_S + 5.0
 """A guard that is so much later than its command's timeout is itself ended."""

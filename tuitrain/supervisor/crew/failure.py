@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tuitrain.supervisor.crew.process import printable
 from tuitrain.supervisor.ending import End
-from tuitrain.supervisor.process import printable
 
 
 @dataclass

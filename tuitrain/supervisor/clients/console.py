@@ -18,7 +18,7 @@ from typing import Any
 
 from tuitrain.metrics.sinks import to_json
 from tuitrain.protocol import EventLine, PolicyView, Snapshot
-from tuitrain.supervisor.process import printable
+from tuitrain.supervisor.crew.process import printable
 
 MAX_LINES = 1_000
 MAX_POLICIES = 3

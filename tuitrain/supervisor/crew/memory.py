@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tuitrain.supervisor.cgroup import own_folder, read_cgroup
+from tuitrain.supervisor.crew.cgroup import own_folder, read_cgroup
 
 SCARCE = 0.05
 """Warned of below this share of what there is, and again only after it has been twice that."""

@@ -1,0 +1,1 @@
+"""The workers as processes: started, listened to, judged and ended."""

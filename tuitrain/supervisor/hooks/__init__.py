@@ -1,0 +1,1 @@
+"""A user's commands, run beside training."""

@@ -85,16 +85,16 @@ def _keep_commits(ledger: Ledger) -> None:
         return commit
 
     def restored(honest: Callable[..., Any]) -> Callable[..., Any]:
-        def take_over(self: ShardWriter, *args: Any, **kwargs: Any) -> None:
+        def begin_at(self: ShardWriter, *args: Any, **kwargs: Any) -> None:
             honest(self, *args, **kwargs)
             key = {"p": policy_of(self.columns), "s": self.shard}
             sums = [row_sum(row) for row in rows_of(self, self.tail, self.head)]
             ledger.write("restored", **key, first=self.tail, sums=sums)
 
-        return take_over
+        return begin_at
 
     _wrap(ShardWriter, "__init__", opened)
-    _wrap(ShardWriter, "take_over", restored)
+    _wrap(ShardWriter, "begin_at", restored)
     _wrap(ShardWriter, "commit", committed)
 
 

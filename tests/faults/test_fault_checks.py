@@ -238,3 +238,13 @@ def test_a_boundary_row_that_was_drawn_is_a_fault() -> None:
         last(lines, "intent")["rows"][1][2][0][5] = 1
 
     assert "a boundary row" in audited(end).faults[0][1]
+
+
+def test_a_worker_can_keep_a_ledger(tmp_path: Path) -> None:
+    """Whatever it wraps is still there."""
+    program = "import sys; from pathlib import Path; from tests.faults.ledger import Ledger, keep; "
+    program += "keep(Ledger(Path(sys.argv[1]), 'a0'))"
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
+    (path,) = tmp_path.iterdir()
+    assert json.loads(path.read_text())["k"] == "born"

@@ -20,6 +20,7 @@ from tuitrain.learning.stream import GlobalStream
 from tuitrain.replay.limiter import Limiter
 from tuitrain.replay.reader import ReplayReader
 from tuitrain.seeding import GlobalRandom
+from tuitrain.workers.ahead_lanes import AheadLanes
 from tuitrain.workers.episodes import Episodes
 from tuitrain.workers.policy_lanes import PolicyLanes
 from tuitrain.workers.policy_learner import PolicyLearner
@@ -45,6 +46,20 @@ CASES: dict[str, Config] = {
     "prioritized, noisy, three steps": config("cartpole", "sequential", **RICH),
     "global random numbers": config("global-random", "sequential"),
     "two policies": config("two-policies", "sequential"),
+    "agents in turns, three frames": config(
+        "cartpole",
+        "sequential",
+        n_step=3,
+        env={"id": "tests.envs:TurnTags", "n_frames": 3},
+        policies={"map": {"a": "team", "c": "team"}},
+        replay={"capacity": 480},
+    ),
+    "one agent at a time": config(
+        "cartpole",
+        "sequential",
+        env={"id": "tests.aec_envs:TicTacToe"},
+        learner={"replay_ratio": 0.2},
+    ),
 }
 
 
@@ -131,6 +146,7 @@ MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         "restore_priorities",
         _fewer(ReplayReader, "restore_priorities", "greatest", 1.0),
     ),
+    "actions chosen ahead": lambda m: m.setattr(AheadLanes, "restore", PolicyLanes.restore),
     "which updates versions had": lambda m: m.setattr(
         "tuitrain.learning.weights.WeightStore.restore_history", nothing
     ),
@@ -201,8 +217,8 @@ def test_whatever_is_forgotten_shows(
 ) -> None:
     name = "prioritized, noisy, three steps"
     whole = rich
-    if "global" in forgotten:
-        name = "global random numbers"
-        whole = straight(CASES[name], tmp_path)
+    for word, other in (("global", "global random numbers"), ("ahead", "one agent at a time")):
+        if word in forgotten:
+            name, whole = other, straight(CASES[other], tmp_path)
     MUTANTS[forgotten](monkeypatch)
     assert interrupted(CASES[name], tmp_path) != whole

@@ -31,9 +31,9 @@ class Base:
     """Where a run goes on: zeros for a new one, a checkpoint's counters for a resumed one.
 
     Attributes:
-        session: 0 for the first start of a run folder, one more with each resume. It is part of
-            every random stream (``seeding.incarnation``), so a resumed run does not repeat its
-            past.
+        session: 0 for the first start of a run folder, else one more than that of the checkpoint
+            it goes on from (and of later ones that were passed over). It is part of every random
+            stream (``seeding.incarnation``), so a resumed run does not repeat its past.
         steps: environment steps done before.
         inserts, updates, versions: per policy: transitions, updates, publications done before.
         checkpoint: path of the checkpoint to load, if any.

@@ -136,6 +136,7 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
             while True:
                 if saves.asked is not None:
                     saves.make(saves.asked, moment=False)
+                    link.tick()  # it may be all that is wanted any more
                 if not reserved():
                     wait(room_or_asked, "the learner: replay ratio reached", WAITS_FOR_ROOM)
                 if ticket is None:

@@ -121,7 +121,10 @@ class LearnerDesk:
         self._link.ring(self.actor_names[i] for i in names)
 
     def _checkpoint(self, command: Checkpoint) -> dict[str, Any]:
-        return self._learner.save(command.command_id, state=command.state)
+        saved = self._learner.save(command.command_id, state=command.state)
+        if command.hold:
+            self._link.hold()
+        return saved
 
     def _save(self, request: int | None, moment: str | None) -> dict[str, Any]:
         return self._learner.save(request, state=True, moment=moment)

@@ -41,6 +41,7 @@ class Saves:
         self._write = write
         self._at_once = at_once
         self._asked: int | None = None
+        self._hold = False
         self._made: int | None = None
         self._answer: Callable[[int], None] | None = None
         self._ended = False
@@ -84,7 +85,7 @@ class Saves:
             raise CheckpointError(_ENDED)
         if self._asked is not None:  # given up by whoever asked: this one is later
             self._link.refuse(self._asked, "another checkpoint was asked for meanwhile")
-        self._asked = command.command_id
+        self._asked, self._hold = command.command_id, command.hold
         if self._made == command.command_id:
             self._tell(command.command_id)
         return DEFERRED
@@ -93,6 +94,8 @@ class Saves:
         assert self._answer is not None
         self._asked = None
         self._answer(request)
+        if self._hold:
+            self._link.hold()
 
 
 _ENDED = "training has ended, and is saved as it ends"

@@ -72,16 +72,18 @@ async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End
 async def _save_all(run: Run, requests: Requests, within_s: float) -> bool:
     """Save with replay and state before anybody is told to stop; whether that went well.
 
-    It takes the end of a chunk or a round. Where that does not come, learners save as they stop,
+    Whoever has saved holds, so that what is saved is where training ends. It takes the end of a
+    chunk or a round. Where that does not come, learners save as they stop,
     without state, as they do where none is saved.
     """
     run.view.state = "stopping"
     run.publish_snapshot()
     if any(w.view.state == "paused" for w in run.crew.alive()):
         run.crew.command("unpause", run.crew.alive(), deadline_s=within_s)
-    answers = requests.save(within_s)
+    answers = asyncio.ensure_future(requests.save_and_hold(within_s))
     await _first_of(asyncio.shield(answers), run.crew.gone(), run.hard.wait())
     if not answers.done():
+        answers.cancel()
         return False
     outcome = answers.result()
     if requests.note_checkpoint(outcome) is not None:

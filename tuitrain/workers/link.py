@@ -119,6 +119,10 @@ class Link:
         self._flush()
         self._send(Ack(command_id=command_id, ok=False, result={"error": error}))
 
+    def hold(self) -> None:
+        """Pause at the next ``tick``, as if told to."""
+        self._paused = True
+
     def deliver(self) -> None:
         """Tell what has been recorded now, as far as the pipe has room; not with the next beat."""
         self._flush()
@@ -137,6 +141,8 @@ class Link:
         """
         if self._commands.poll(0):
             self._obey()
+        elif self._paused and not self._finished:
+            self._hold()
         now = time.monotonic()
         if now >= self._beat_due:
             self._beat(now, "running", None)

@@ -131,11 +131,13 @@ class Checkpoint(_Message):
     Attributes:
         state: actors write their state too, and in schedules with rounds all wait with it for the
             end of the round: what is written then is of one moment.
+        hold: who has saved does nothing more, as if paused: the run is about to stop.
     """
 
     kind: Literal["checkpoint"] = "checkpoint"
     command_id: int
     state: bool = False
+    hold: bool = False
 
 
 class Evaluate(_Message):

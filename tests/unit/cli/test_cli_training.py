@@ -68,7 +68,7 @@ def test_without_a_terminal_launch_prints_plain_lines_to_the_end() -> None:
     assert json.loads(done.stdout)[0]["episodes"] == 2
     done = tuitrain("eval", "--checkpoint", "cp.toml")
     assert done.returncode == 2
-    assert done.stderr.startswith(b"tuitrain: checkpoint cp.toml")
+    assert done.stderr.startswith(b"tuitrain: nothing was evaluated: checkpoint cp.toml")
 
 
 def test_files_of_the_working_folder_shadow_nothing() -> None:

@@ -62,6 +62,13 @@ class Outcome:
         """Everybody did it."""
         return not (self.missing or self.ended or self.unreachable or self.refused or self.unsaved)
 
+    def add(self, other: Outcome) -> None:
+        """Count what became of another command as this one's: the two were one thing to do."""
+        self.acks |= other.acks
+        self.missing += other.missing
+        self.ended += other.ended
+        self.unreachable += other.unreachable
+
     def trouble(self) -> str:
         """Who did not do it and why, in words; empty if all did."""
         parts = []
@@ -111,6 +118,7 @@ class Commands:
         deadline_s: float | None = None,
         checkpoint: bool = True,
         state: bool = False,
+        hold: bool = False,
     ) -> asyncio.Future[Outcome]:
         """Send a command to these workers; the future holds the outcome, never an exception.
 
@@ -118,6 +126,7 @@ class Commands:
             senders: by worker name, what sends it a message and says whether that worked.
             checkpoint: for `stop`: whether the learner saves first.
             state: for `checkpoint`: whether it holds replay and state.
+            hold: for `checkpoint`: whether who has saved does nothing more.
         """
         number = next(self._ids)
         length_s = DEADLINES_S[kind] if deadline_s is None else deadline_s
@@ -125,7 +134,7 @@ class Commands:
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         pending = _Pending(outcome, set(), Deadline(now, length_s), future)
         self._pending[number] = pending
-        message = _message(kind, number, checkpoint, state)
+        message = _message(kind, number, checkpoint, state, hold)
         for name, send in senders.items():
             if send(message):
                 pending.waiting.add(name)
@@ -171,11 +180,11 @@ class Commands:
                 pending.done.set_result(pending.outcome)
 
 
-def _message(kind: Kind, number: int, checkpoint: bool, state: bool) -> ToWorker:
+def _message(kind: Kind, number: int, checkpoint: bool, state: bool, hold: bool) -> ToWorker:
     if kind == "stop":
         return messages.Stop(command_id=number, checkpoint=checkpoint)
     if kind == "checkpoint":
-        return messages.Checkpoint(command_id=number, state=state)
+        return messages.Checkpoint(command_id=number, state=state, hold=hold)
     simple: dict[str, Callable[..., ToWorker]] = {
         "pause": messages.Pause,
         "unpause": messages.Unpause,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 from tuitrain.checkpoint_files import sweep
@@ -91,13 +92,46 @@ class Requests:
 
         Nothing that an earlier save has left takes their room.
         """
+        self._sweep()
+        state = bool(self._run.state_of)
+        return self._tell_to_save(
+            (*SAVERS, "actor") if state else SAVERS, deadline_s=deadline_s, state=state
+        )
+
+    async def save_and_hold(self, deadline_s: float) -> Outcome:
+        """Save with state, after which nobody does anything more: what is saved is all there is.
+
+        Where nobody waits for the others, actors come first: what they still commit is counted in
+        what the learners save.
+        """
+        self._sweep()
+        free = self._run.config.run.schedule == "async"
+        outcome = None
+        for roles in (("actor",), SAVERS) if free else ((*SAVERS, "actor"),):
+            made = await self._tell_to_save(roles, deadline_s=deadline_s, state=True, hold=True)
+            if outcome is None:
+                outcome = made
+            else:
+                outcome.add(made)
+        assert outcome is not None
+        return outcome
+
+    def _sweep(self) -> None:
         if self._saves == 0:
             with contextlib.suppress(OSError):  # learners will say what is wrong with the disk
                 sweep(self._run.folder.checkpoints, training=True)
+
+    def _tell_to_save(
+        self, roles: Iterable[str], *, deadline_s: float | None, state: bool, hold: bool = False
+    ) -> asyncio.Future[Outcome]:
         self._saves += 1
-        state = bool(self._run.state_of)
-        savers = self._run.crew.alive((*SAVERS, "actor") if state else SAVERS)
-        done = self._run.crew.command("checkpoint", savers, deadline_s=deadline_s, state=state)
+        done = self._run.crew.command(
+            "checkpoint",
+            self._run.crew.alive(roles),
+            deadline_s=deadline_s,
+            state=state,
+            hold=hold,
+        )
         done.add_done_callback(self._save_done)
         return done
 

@@ -282,6 +282,7 @@ class Crew:
         deadline_s: float | None = None,
         checkpoint: bool = True,
         state: bool = False,
+        hold: bool = False,
     ) -> asyncio.Future[Outcome]:
         """Send a command; the future is done when all have carried it out or failed to."""
         return self._commands.issue(
@@ -291,6 +292,7 @@ class Crew:
             deadline_s=deadline_s,
             checkpoint=checkpoint,
             state=state,
+            hold=hold,
         )
 
     def judge(self, now: float) -> None:

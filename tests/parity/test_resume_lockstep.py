@@ -6,6 +6,7 @@ from there, the evaluator too.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ import pytest
 from tests.fleet import Fleet, Outcome
 from tests.parity.cases import config
 from tests.parity.savers import ROUND
+from tuitrain.checkpoint import load
 from tuitrain.checkpoint_files import Part, State, join
 from tuitrain.config.schema import Config
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
-SAVER = {"learner": "tests.parity.savers:run_learner"}
+SAVER = {
+    "learner": "tests.parity.savers:run_learner",
+    "actor": "tests.parity.savers:run_actor",
+}
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "prioritized, noisy, stacked frames": (
@@ -40,11 +45,17 @@ def evaluations(outcome: Outcome, after: int = 0) -> list[Any]:
     return sorted(found for found in outcome.evaluations() if found[1] > after)
 
 
-def join_saved(outcome: Outcome, folder: Path) -> None:
+def episodes(outcome: Outcome, until: float = math.inf) -> int:
+    """How many its `train` records tell of, up to so many steps."""
+    told = [r for r in outcome.records if r["kind"] == "train" and r["steps"] <= until]
+    return sum(r["episodes"] for r in told)
+
+
+def join_saved(outcome: Outcome, folder: Path) -> Path:
     """What its workers have saved becomes one checkpoint."""
     parts = [Part.read(answer["part"]) for answer in outcome.saved if "part" in answer]
     states = [State.read(fields) for answer in outcome.saved for fields in answer.get("states", ())]
-    join(folder / "checkpoints", parts, sorted(outcome.fingerprint), keep=3, states=states)
+    return join(folder / "checkpoints", parts, sorted(outcome.fingerprint), keep=3, states=states)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -54,7 +65,7 @@ def test_it_ends_with_the_same_bytes(fleet: Fleet, name: str, tmp_path: Path) ->
     straight = fleet.run(case)
     saved = fleet.run(case, folder=tmp_path, save=True, entries=SAVER)
     assert saved.fingerprint == straight.fingerprint, "saving has changed what was trained"
-    join_saved(saved, tmp_path)
+    checkpoint = join_saved(saved, tmp_path)
 
     resumed = fleet.run(case, folder=tmp_path)
 
@@ -63,6 +74,8 @@ def test_it_ends_with_the_same_bytes(fleet: Fleet, name: str, tmp_path: Path) ->
     first = min(found[1] for found in evaluations(resumed))
     later = [found for found in evaluations(straight) if found[1] >= first]
     assert evaluations(resumed) == later
+    before = episodes(saved, until=load(checkpoint)["steps"])
+    assert before + episodes(resumed) == episodes(straight), "episodes told of twice, or never"
     assert 0 < len(later) < len(evaluations(straight)), f"not saved after round {ROUND}"
 
 

@@ -150,6 +150,9 @@ def follow(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> No
             # checkpoint it is the same.
             desk.reporter.episodes(board.round_steps)
             if asked():
+                # Here and not when the next round opens, which is at the same count: what is told
+                # then would be told again by who goes on from here.
+                desk.reporter.last()
                 desk.saves.make(board.save_request, moment=True)
                 saved[actor.index] = board.save_request
                 link.ring(learners)

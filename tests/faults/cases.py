@@ -149,7 +149,7 @@ MOMENTS: dict[str, dict[str, Moment]] = {
             "checkpoint",
             30,
             _SAVE,
-            within=_MAKE,
+            within=("workers.learner:Learner.save",),
         ),
         "paused": _PAUSED,
         "stopping": Moment(("schedules.learning:LearnerDesk._last_words",), "stop", 2),
@@ -212,7 +212,7 @@ MOMENTS: dict[str, dict[str, Moment]] = {
         "booting": Moment(
             (
                 "supervisor.supervisor:Supervisor._start",
-                "supervisor.house:House.claim",
+                "supervisor.house.house:House.claim",
                 "workers.stores:create",
                 "replay.segment:create",
             ),
@@ -263,7 +263,7 @@ MOMENTS: dict[str, dict[str, Moment]] = {
             (
                 "supervisor.stopping:stop_crew",
                 "supervisor.supervisor:Supervisor._clean_up",
-                "supervisor.house:House.release",
+                "supervisor.house.house:House.release",
             ),
             "stop",
             50,

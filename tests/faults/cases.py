@@ -235,7 +235,7 @@ MOMENTS: dict[str, dict[str, Moment]] = {
         "watching": Moment(
             ("supervisor.watch:Watch.tick", "supervisor.snapshot:build_snapshot"), "", 60
         ),
-        "listening": Moment(("supervisor.crew:Crew._on_message",), "", 20),
+        "listening": Moment(("supervisor.crew.crew:Crew._on_message",), "", 20),
         "writing metrics": Moment(
             ("metrics.sinks:JsonlSink.write",),
             "",
@@ -246,7 +246,7 @@ MOMENTS: dict[str, dict[str, Moment]] = {
         ),
         "checkpointing": Moment(
             (
-                "supervisor.requests:Requests._checkpoint",
+                "supervisor.clients.requests:Requests._checkpoint",
                 "supervisor.saving:checkpoint_of",
                 "checkpoint_files:join",
                 "checkpoint_files:prune",
@@ -257,7 +257,9 @@ MOMENTS: dict[str, dict[str, Moment]] = {
             within=("supervisor.saving:checkpoint_of",),
         ),
         "paused": Moment(
-            ("supervisor.requests:Requests._pause", "supervisor.watch:Watch.tick"), "pause", 20
+            ("supervisor.clients.requests:Requests._pause", "supervisor.watch:Watch.tick"),
+            "pause",
+            20,
         ),
         "stopping": Moment(
             (

@@ -59,7 +59,7 @@ def code_of(place: str) -> CodeType:
     """The code of `module:Qualified.name`.
 
     Raises:
-        AttributeError: there is no such function any more.
+        AttributeError, ImportError: there is no such function any more.
     """
     module, _, name = place.partition(":")
     found: Any = importlib.import_module(module)

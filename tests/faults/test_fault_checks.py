@@ -22,8 +22,13 @@ RULES = Rules(n_step=2, gamma=0.5, ratio=0.5, slack_updates=1.0, loss_updates=2.
 
 
 def test_every_moment_is_still_there() -> None:
-    for place in {place for case in cells() for place in case.places}:
-        assert code_of(place).co_firstlineno > 0
+    gone = []
+    for place in sorted({place for case in cells() for place in case.places}):
+        try:
+            code_of(place)
+        except (AttributeError, ImportError):
+            gone.append(place)
+    assert gone == []
 
 
 def test_a_case_is_found_by_its_name() -> None:

@@ -24,7 +24,7 @@ from tests.faults.cases import Case
 from tuitrain.checkpoint import newest
 from tuitrain.config.schema import Config
 
-PER_RUN = 25
+PER_RUN = 15
 LONG_STOPS = 10
 """So many of the SIGSTOPs last 30 s."""
 
@@ -63,11 +63,12 @@ def deal(cases: Sequence[tuple[int, Case]], per_run: int = PER_RUN) -> list[list
     by_schedule: dict[str, list[tuple[int, Case]]] = {}
     for number, case in sorted(cases, key=lambda one: one[1].where.provoke == "start"):
         by_schedule.setdefault(case.schedule, []).append((number, case))
-    return [
-        listed[at : at + per_run]
+    lots = [
+        (at / len(listed), listed[at : at + per_run])
         for listed in by_schedule.values()
         for at in range(0, len(listed), per_run)
     ]
+    return [lot for _, lot in sorted(lots, key=lambda one: one[0])]  # of all schedules in turn
 
 
 def run_cases(

@@ -69,11 +69,11 @@ def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) ->
                 for made in range(burst):
                     # all that is due will be made, in this burst or a later one
                     learner.step_together(some, link.counters.phases, sure=sure - made)
-                    link.advance()
-                if burst:
                     for name in some:
-                        limiter.add_updates(policies[name], burst)
-                        unpublished[name] += burst
+                        learner.uncounted[name] += 1
+                        unpublished[name] += 1
+                    link.advance()  # it may save
+                learner.count_updates()  # at once: each time takes a lock
         if max(unpublished.values()) == every:
             desk.publish()
             desk.evaluate()

@@ -48,6 +48,7 @@ class Learner:
     Attributes:
         policies: by name, in the run's order.
         bundles: their names, those together that can be updated together (``step_together``).
+        uncounted: per policy, updates made that the limiter has not been told of.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Learner:
             if memory is not None:
                 self._stacks[bundle] = StackedLearner([found[name] for name in bundle], memory)
         self.policies = {name: found[name] for name in names}
+        self.uncounted = dict.fromkeys(names, 0)
         self._folder = Path(blueprint.run_dir) / "checkpoints"
         self._last_measure_s = time.monotonic()
         self.taken_over: TakenOver | None = None
@@ -130,6 +132,13 @@ class Learner:
             return
         for name in bundle:  # somebody has nothing to draw: the others go on alone
             self.step(name, phases)
+
+    def count_updates(self) -> None:
+        """Tell the limiter of the updates that are uncounted."""
+        for name, made in self.uncounted.items():
+            if made:
+                self.stores.limiter.add_updates(self.policies[name].place, made)
+                self.uncounted[name] = 0
 
     def _draw(self, learner: PolicyLearner, updates: int, phases: Phases) -> bool:
         window = learner.window
@@ -238,6 +247,7 @@ class Learner:
         Raises:
             CheckpointError: it could not be written; earlier checkpoints are untouched.
         """
+        self.count_updates()  # what the networks hold has been made
         payload, updates = self._payload(), max(p.dqn.updates for p in self.policies.values())
         if state:
             payload |= self._state(moment)

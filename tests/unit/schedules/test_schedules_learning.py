@@ -45,8 +45,11 @@ class Run:
             policies=places,
             bundles=[(name,) for name in places],
             step_together=self.step_together,
+            count_updates=self.count_updates,
+            uncounted=dict.fromkeys(self.made, 0),
             index=0,
         )
+        self.saves_between = False
         self.counters = SimpleNamespace(phases=None)
         self.published = [dict(self.made)]
         self.finished = False
@@ -56,8 +59,17 @@ class Run:
             assert 1 <= sure <= self.limiter.updates_due("abc".index(policy))
             self.made[policy] += 1
 
+    def count_updates(self) -> None:
+        """As a learner's."""
+        for place, (name, made) in enumerate(self.learner.uncounted.items()):
+            self.limiter.add_updates(place, made)
+            self.learner.uncounted[name] = 0
+
     def advance(self) -> None:
-        """As a link's."""
+        """As a link's, which may bring the wish for a checkpoint."""
+        if self.saves_between:
+            self.count_updates()
+            assert self.limiter.totals().updates == tuple(self.made.values())
 
     def wait(self, ready: Callable[[], bool], reason: str) -> None:
         """As a link's: the actor goes on for as long as it may."""
@@ -124,6 +136,16 @@ def test_weights_are_published_every_so_many_updates_whoever_is_absent(
     assert set(regular) == {EVERY}
     assert last <= EVERY
     assert run.published[-1] == run.made
+
+
+def test_a_checkpoint_within_a_burst_counts_all_that_was_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Run((4, 1), 200)
+    run.saves_between = True
+    run.learn(monkeypatch)
+    totals = run.limiter.totals()
+    assert list(run.made.values()) == list(totals.updates) == [earned(n) for n in totals.inserts]
 
 
 def test_a_learner_that_waits_for_all_policies_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,20 @@ def lags(learner: Learner) -> Any:
     return part.dqn.updates - acted[acted >= 0]
 
 
+def test_saved_within_a_burst_it_has_lost_nothing(run: Run, actor: Actor) -> None:
+    first = Learner(*run)
+    act(run, actor, 6)
+    for _ in range(3):
+        first.step("default")
+        first.uncounted["default"] += 1
+    first.save()
+    assert run[1].limiter.totals().updates == (3,)
+    second = Learner(*run, 0, 1)
+    assert second.taken_over is not None
+    assert second.taken_over.lost_updates == {"default": 0}
+    assert second.policies["default"].dqn.updates == 3
+
+
 def test_it_goes_on_at_the_newest_checkpoint_of_the_session(run: Run, actor: Actor) -> None:
     first = Learner(*run)
     act(run, actor, 6)

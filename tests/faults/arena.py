@@ -34,7 +34,10 @@ from tuitrain.protocol import Reply
 
 MARK = "TUITRAIN_TEST_PLACE"
 POLL_S = 0.02
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
+STARTUP_S = 120.0
+SHORT_STARTUP_S = 10.0
+"""Of a start in which a process is stopped until long after its deadline."""
 WORK = {"actor": "commit", "learner": "updates", "trainer": "updates", "evaluator": "pull"}
 """The line in a ledger by which a role shows that it is at work."""
 
@@ -104,7 +107,7 @@ def config_for(schedule: str, root: Path) -> Config:
                 "eval": {"every_steps": 400, "episodes": 2},
                 "supervisor": {
                     "heartbeat_s": 0.1,
-                    "startup_deadline_s": 30.0,
+                    "startup_deadline_s": STARTUP_S,
                     "progress_deadline_s": 4.0,
                     "lock_deadline_s": 3.0,
                     "stop_deadline_s": 6.0,
@@ -141,9 +144,15 @@ class Arena:
 
     # ---- its life ----------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, startup_deadline_s: float = STARTUP_S) -> None:
         """Start it, or resume it; does not wait."""
         self._forget()
+        limits = self.config.supervisor.model_copy(
+            update={"startup_deadline_s": startup_deadline_s}
+        )
+        if limits != self.config.supervisor:
+            self.config = self.config.model_copy(update={"supervisor": limits})
+            self.folder.store_config(self.config)
         self.started_s = time.time()
         with open(self.root / "output.log", "ab") as log:
             self.process = subprocess.Popen(

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.faults.arena import Arena, Result, Stuck, cont
+from tests.faults.arena import SHORT_STARTUP_S, STARTUP_S, Arena, Result, Stuck, cont
 from tests.faults.cases import Case, Outcome
 from tests.faults.expected import Expected, expected
 from tests.faults.orders import Order
@@ -83,7 +83,8 @@ class Attack:
         if provoke == "start":
             arena.stop()
             arena.order(self.order)
-            arena.start()
+            stopped = self.case.fault == "SIGSTOP" and self.case.role != "supervisor"
+            arena.start(SHORT_STARTUP_S if stopped else STARTUP_S)
         else:
             arena.up()
             if provoke != "beside":
@@ -247,7 +248,7 @@ class Attack:
 
     def _deadline_s(self) -> float:
         limits, moment = self.arena.config.supervisor, self.case.moment
-        if moment == "booting":
+        if moment == "booting" and self.case.role != "supervisor":
             return limits.startup_deadline_s
         if self.case.where.provoke == "stop" or moment == "stopping":
             return limits.stop_deadline_s

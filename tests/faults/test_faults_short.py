@@ -34,6 +34,7 @@ CASES = {
 }
 
 
+@pytest.mark.timeout(900)  # on a machine that does much else besides
 @pytest.mark.parametrize("lot", CASES)
 def test_faults(lot: str, tmp_path: Path) -> None:
     cases = list(enumerate(map(Case.parse, CASES[lot])))

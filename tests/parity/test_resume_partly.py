@@ -90,6 +90,26 @@ def test_only_one_moment_is_gone_on_from_exactly(tmp_path: Path) -> None:
     assert report["base"]["states"].keys() == {"a0", "a1"}
 
 
+def test_a_changed_config_is_named_and_the_run_not_called_reproducible(tmp_path: Path) -> None:
+    saved(tmp_path)
+    same = config("cartpole", "lockstep", replay={"prioritized": True}, run={"name": "other"})
+    with session(same, tmp_path) as run:
+        assert (run.blueprint.base.exact, run.blueprint.base.reproducible) == (True, True)
+    assert "as if it had not been interrupted" in told(tmp_path, replay={"prioritized": True})
+    other: dict[str, Any] = {"replay": {"prioritized": True}, "learner": {"batch_size": 16}}
+    assert told(tmp_path, **other) == (
+        "goes on exactly where it was saved, but for what has been changed since: "
+        "learner.batch_size = 16 (was 8)"
+    )
+    with session(config("cartpole", "sequential", **other), tmp_path) as run:
+        assert (run.blueprint.base.exact, run.blueprint.base.reproducible) == (True, False)
+        run.go(1)
+        run.save()
+    # it has been changed on its way, and stays so however often it is resumed unchanged
+    with session(config("cartpole", "sequential", **other), tmp_path) as run:
+        assert (run.blueprint.base.exact, run.blueprint.base.reproducible) == (True, False)
+
+
 @pytest.mark.parametrize(("wanted", "saves"), [("auto", True), (True, True), (False, False)])
 def test_large_replay_is_saved_only_if_asked_for(
     wanted: object, saves: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

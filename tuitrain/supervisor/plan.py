@@ -163,8 +163,8 @@ class TrainingPlan:
         return int(blueprint.base.session)
 
     def exact(self, blueprint: Any) -> bool:
-        """From its first step, or from a checkpoint that holds everything."""
-        return blueprint.base.steps == 0 or bool(blueprint.base.exact)
+        """From its first step, or only ever from checkpoints that hold everything, unchanged."""
+        return bool(blueprint.base.reproducible)
 
     def state_of(self, blueprint: Any) -> tuple[str, ...]:
         """All actors, or nobody, as `run.checkpoint_replay` has it."""

@@ -39,6 +39,7 @@ class Base:
         checkpoint: path of the checkpoint to load, if any.
         states: per actor, path of the state part to take over; empty: the replay begins empty.
         exact: the checkpoint holds full state: training goes on as if never interrupted.
+        reproducible: what is trained follows from config and seed alone, also before this session.
         stream: the session that random streams count from; not this one if it goes on exactly.
         since_steps, since_inserts, since_updates: of the counts above, what the replay that is
             taken over has seen.
@@ -53,6 +54,7 @@ class Base:
     checkpoint: str | None = None
     states: dict[str, str] = field(default_factory=dict)
     exact: bool = False
+    reproducible: bool = True
     stream: int = 0
     since_steps: int = 0
     since_inserts: dict[str, int] = field(default_factory=dict)

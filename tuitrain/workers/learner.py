@@ -279,6 +279,8 @@ class Learner:
         counts, evaluations = self.stores.limiter.counts(), self.stores.board.eval_request
         return {
             "moment": moment,
+            "config": self.blueprint.config.model_dump_json(),
+            "reproducible": self.blueprint.base.reproducible,
             "stream": self.blueprint.base.stream,
             "evaluations": evaluations,
             "since_steps": counts.steps,

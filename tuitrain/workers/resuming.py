@@ -53,6 +53,7 @@ def read_base(folder: Path) -> tuple[Base, dict[str, Any], list[str]]:
         updates=payload["updates"],
         versions=payload["versions"],
         checkpoint=str(path),
+        reproducible=payload["steps"] == 0,
     )
     return base, payload, skipped
 

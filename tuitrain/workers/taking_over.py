@@ -13,6 +13,7 @@ from typing import Any
 
 from tuitrain.checkpoint_files import states_of
 from tuitrain.checkpoint_state import StateFile
+from tuitrain.config.differences import differences
 from tuitrain.workers.blueprint import Base, Blueprint
 from tuitrain.workers.state_files import SCHEMA, layouts
 
@@ -58,8 +59,20 @@ def with_state(base: Base, payload: dict[str, Any], blueprint: Blueprint) -> tup
     )
     if why := _not_exact(trees, payload, blueprint):
         return base, f"goes on with the replay it had; episodes begin anew: {why}"
-    exact = replace(base, exact=True, stream=payload["stream"], evaluations=payload["evaluations"])
-    return exact, "goes on exactly where it was saved, as if it had not been interrupted"
+    changes = _changes(payload, blueprint)
+    exact = replace(
+        base,
+        exact=True,
+        reproducible=not changes and payload.get("reproducible", False),
+        stream=payload["stream"],
+        evaluations=payload["evaluations"],
+    )
+    how = "as if it had not been interrupted"
+    if changes:
+        how = f"but for what has been changed since: {'; '.join(changes)}"
+    elif blueprint.config.eval.enabled:
+        how += " (evaluations too, if environments obey reset(seed))"
+    return exact, f"goes on exactly where it was saved, {how}"
 
 
 def _not_usable(
@@ -96,3 +109,10 @@ def _not_exact(
         if tree["actor"]["environments"] is None:
             return f"the environments of {worker} were not saved ({tree['unsaved']})"
     return ""
+
+
+def _changes(payload: dict[str, Any], blueprint: Blueprint) -> list[str]:
+    """What is not as it was when the checkpoint was made, and decides how training goes on."""
+    if "config" not in payload:
+        return ["the config, perhaps: the checkpoint does not say what it was"]
+    return differences(payload["config"], blueprint.config)

@@ -197,7 +197,9 @@ def _restart_lines(summary: dict[str, Any]) -> list[str]:
         cost = f"; {lost:,} updates were lost" if lost else ""
         lines.append(f"  started again after a death: {who}{cost}")
     if summary.get("reproducible") is False:
-        lines.append("  not reproducible: it went on from less than the whole state of training")
+        lines.append(
+            "  not reproducible: it went on with another config, or from less than all of its state"
+        )
     return lines
 
 

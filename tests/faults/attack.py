@@ -131,9 +131,11 @@ class Attack:
     def _hold_locks(self) -> None:
         end = time.monotonic() + FIRE_S
         while time.monotonic() < end and self.arena.fired(self.order) is None:
+            if self.case.role == "evaluator":  # who seldom wants a lock
+                self._beside(lambda: self.arena.ask("evaluate", timeout_s=2.0))
             with self.arena.locks_held():
-                time.sleep(0.2)
-            time.sleep(0.05)
+                time.sleep(0.3)
+            time.sleep(0.2)
 
     def _wait_fired(self) -> dict[str, Any]:
         arena, since = self.arena, time.monotonic()

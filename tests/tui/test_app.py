@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 
 from tests.tui.fixtures import (
     actor,
@@ -417,6 +418,16 @@ async def test_help_lists_every_key() -> None:
             assert words in shown
         await seat.press("x")
         assert not isinstance(seat.app.screen, HelpDialog)
+
+
+async def test_of_two_keys_that_come_together_the_first_closes_a_dialog() -> None:
+    async with seated() as seat:
+        await seat.press("question_mark")
+        for _ in range(2):
+            seat.app.screen.post_message(events.Key("z", "z"))
+        await seat.press("1")
+        assert not isinstance(seat.app.screen, HelpDialog)
+        assert seat.app.is_running
 
 
 async def test_help_scrolls_where_it_does_not_fit() -> None:

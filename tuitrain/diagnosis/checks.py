@@ -25,7 +25,7 @@ RATIO_TOLERANCE = 0.01
 LAG_WARN_PUBLICATIONS = 20
 """Acting on weights this many limiter bands behind is called stale."""
 
-_LIVE = ("running", "waiting", "paused", "finished", "starting")
+_LIVE = ("running", "waiting", "paused", "finished")
 
 
 def all_checks(snapshot: Snapshot) -> list[CheckView]:
@@ -35,11 +35,17 @@ def all_checks(snapshot: Snapshot) -> list[CheckView]:
 
 
 def processes(snapshot: Snapshot) -> CheckView:
-    """Every worker that should run does."""
+    """Every worker that should run does; one that is started again does not yet."""
     views = snapshot.processes
     failed = [p for p in views if p.state == "failed"]
+    again = [p for p in views if p.state == "starting" and p.restarts]
     up = bool(views) and snapshot.state in ("starting", "running", "paused")
-    state: CheckState = "fail" if failed else "ok" if up else "n/a"
+    state: CheckState = "fail" if failed else "n/a" if not up else "warn" if again else "ok"
+    advice = ""
+    if failed:
+        advice = f"{failed[0].name}: {failed[0].error or 'see its log'}"
+    elif up and again:
+        advice = f"{again[0].name} has ended and is started again: an event and its log say why"
     restarts = sum(p.restarts for p in views)
     up_now = f"{sum(p.state in _LIVE for p in views)} up"
     if restarts:
@@ -50,7 +56,7 @@ def processes(snapshot: Snapshot) -> CheckView:
         value=f"{', '.join(p.name for p in failed)} failed" if failed else up_now,
         limit=f"{len(views)} up",
         state=state,
-        advice=f"{failed[0].name}: {failed[0].error or 'see its log'}" if failed else "",
+        advice=advice,
         catalogue_id="12.2",
     )
 

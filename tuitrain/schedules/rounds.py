@@ -133,10 +133,13 @@ class Reporter:
         if len(self._actors) > 1:
             return  # the gauges of several actors are nobody's
         (actor,) = self._actors
-        values["epsilon"] = actor.epsilon
-        values["epsilon_planned"] = actor.planned_epsilon()
-        values["version"] = max(p.policy.version for p in actor.parts.values())
-        values["updates_held"] = max(p.updates_held for p in actor.parts.values())
+        version = max(p.policy.version for p in actor.parts.values())
+        if version >= 0:  # before it has weights there is nothing to say of what it acts with
+            values["version"] = version
+            values["updates_held"] = max(p.updates_held for p in actor.parts.values())
+        if actor.steps:
+            values["epsilon"] = actor.epsilon
+            values["epsilon_planned"] = actor.planned_epsilon()
         values["transitions"] = sum(p.inserts for p in actor.parts.values())
 
     def episodes(self, total_steps: int) -> None:

@@ -58,9 +58,14 @@ class Dialog(ModalScreen[Any]):
         """Show `text` again."""
         self.query_one("#dialog-text", Static).update(self.drawn())
 
+    def leave(self, answer: Leave | None) -> None:
+        """Close with this answer. Of keys that come together the first one counts."""
+        if self.is_current:
+            self.dismiss(answer)
+
     def action_dismiss_none(self) -> None:
         """Close without an answer."""
-        self.dismiss(None)
+        self.leave(None)
 
 
 class LeaveDialog(Dialog):
@@ -101,11 +106,11 @@ class LeaveDialog(Dialog):
 
     def action_choose(self) -> None:
         """Answer with the marked choice."""
-        self.dismiss(self.CHOICES[self.chosen][0])
+        self.leave(self.CHOICES[self.chosen][0])
 
     def action_answer(self, answer: Leave) -> None:
         """Answer by letter."""
-        self.dismiss(answer)
+        self.leave(answer)
 
 
 class CheckDialog(Dialog):
@@ -174,6 +179,6 @@ class HelpDialog(Dialog):
             "pagedown": box.scroll_page_down,
         }.get(event.key)
         if scroll is None:
-            self.dismiss(None)
+            self.leave(None)
         else:
             scroll(animate=False)

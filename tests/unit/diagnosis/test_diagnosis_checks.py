@@ -213,6 +213,15 @@ def test_where_nobody_has_learned_only_the_end_of_the_plan_is_too_late(
     assert states(out)["left_behind"] == judged
 
 
+def test_a_worker_that_is_started_again_is_no_good_sign() -> None:
+    out = change("processes.1.restarts", 2)
+    assert states(out)["processes"] == "ok"
+    out.processes[1].state = "starting"
+    found = {row.id: row for row in all_checks(out)}["processes"]
+    assert (found.state, found.value) == ("warn", "1 up, 2 restarted")
+    assert "a0" in found.advice
+
+
 def test_waiting_without_progress_is_healthy() -> None:
     out = change("processes.1.progress_age_s", 5000.0)
     out.processes[1].state = "waiting"

@@ -61,7 +61,7 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
         name = safe(Path(snapshot.last_checkpoint).name)
         parts.append(part(f"last checkpoint {name}{ago}", palette.dim, 1))
     elif snapshot is not None:
-        parts.append(part("no checkpoint yet", palette.dim, 1))
+        parts.append(part("no checkpoint yet in this session", palette.dim, 1))
     if view.bad_lines:
         parts.append(part(f"{view.bad_lines} lines not understood", palette.warn, 1))
     parts.append(part(safe(str(view.run_dir)), palette.dim, 2))

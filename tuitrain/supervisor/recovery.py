@@ -52,7 +52,6 @@ class Recovery:
         self._histories: dict[str, list[Death]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._going_back: asyncio.Task[None] | None = None
-        self._was_paused = False
 
     def watch(self, sources: Sources) -> None:
         """The run is up, made with these sources: from now on the dead may have successors."""
@@ -111,7 +110,7 @@ class Recovery:
         if not worker.ready.is_set():
             return  # its own failure is being dealt with
         self._starting.check_specs()
-        if run.view.state == "paused":
+        if run.held:
             run.crew.command("pause", [worker])
         if worker.spec.role in SAVERS:
             run.unattended.again()
@@ -140,8 +139,6 @@ class Recovery:
         if await self._edited(failure):
             return  # before anybody else is killed: who lives can still save
         run, view = self._run, self._run.view
-        if view.state != "starting":
-            self._was_paused = view.state == "paused"
         steps, view.state = run.snapshot().steps, "starting"
         run.crew.kill_all()
         if not await run.crew.gone(REAP_S):
@@ -155,7 +152,7 @@ class Recovery:
         view.published.clear()
         self._note_place(steps)
         view.state = "running"
-        if self._was_paused:
+        if run.held:
             view.state = "paused"
             run.crew.command("pause", run.crew.alive())
         run.unattended.again()

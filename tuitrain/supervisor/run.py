@@ -41,6 +41,7 @@ class Run:
         keeper: looks after guard and house, from when they are there.
         hard: set when workers are to be killed without being asked.
         hurried: whether a person has asked twice for the end.
+        held: whether workers shall hold: a pause has been asked for, and to go on has not since.
         over: set once the run has ended and its summary is written.
         reason: why it has ended, by then.
         deaths: of workers that should have worked, the newest `MAX_DEATHS`, oldest first.
@@ -71,6 +72,7 @@ class Run:
         self.failure: Failure | None = None
         self.hard = asyncio.Event()
         self.hurried = False
+        self.held = False
         self.over = asyncio.Event()
         self.reason = ""
         self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()

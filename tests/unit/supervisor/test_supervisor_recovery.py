@@ -175,6 +175,21 @@ async def test_a_successor_that_is_late_is_one_death_more(tmp_path: Path) -> Non
         assert "not ready within" in run.summary["reason"]
 
 
+async def test_a_successor_that_gets_ready_while_the_run_goes_on_again_goes_on_too(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, {**CREW, "a0": {"do": "begin late"}}, max_restarts=3) as run:
+        await run.up()
+        assert (await run.ask("pause")).ok
+        pid = kill(run, "a0")
+        await until(run, lambda: run.pid("a0") != pid)
+        assert (await run.ask("unpause")).ok  # once the successor has obeyed it too
+        await run.event("a0 is back after")
+        progress = worker(run, "a0").view.progress
+        await until(run, lambda: worker(run, "a0").view.progress > progress + 20)
+        assert worker(run, "a0").view.state == "running"
+
+
 async def test_while_the_run_is_paused_a_successor_is_too(tmp_path: Path) -> None:
     async with running(tmp_path, CREW, max_restarts=3) as run:
         await run.up()

@@ -151,7 +151,7 @@ class Requests:
             )
 
     async def _pause(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
-        workers = self._run.crew.alive()
+        workers, self._run.held = self._run.crew.alive(), True
         outcome = await self._run.crew.command("pause", workers, deadline_s=_deadline(request))
         if outcome.ok and self._run.view.state == "running":
             self._run.view.state = "paused"
@@ -159,7 +159,8 @@ class Requests:
         return outcome.ok, _with(text, outcome), outcome.result()
 
     async def _unpause(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
-        workers = self._run.crew.alive()
+        # From now on, and not when all have answered: who gets ready meanwhile shall not hold.
+        workers, self._run.held = self._run.crew.alive(), False
         outcome = await self._run.crew.command("unpause", workers, deadline_s=_deadline(request))
         if self._run.view.state == "paused" and outcome.acks:
             self._run.view.state = "running"

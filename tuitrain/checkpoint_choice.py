@@ -67,7 +67,7 @@ def set_aside(folder: Path, chosen: Path) -> list[Path]:
         return []
     kept = {name for path in there if path not in newer for name in _named_by(path)}
     pending = folder / _PENDING
-    pending.mkdir(mode=0o700)
+    pending.mkdir(mode=0o700, exist_ok=True)  # some may lie there: a start may pass over more
     for path in newer:
         own = [name for name in _named_by(path) if name not in kept]
         for name in [path.name, *own]:  # the manifest first: what is there is whole

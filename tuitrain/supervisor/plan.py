@@ -79,6 +79,10 @@ class Plan(Protocol):
         """About how much one checkpoint takes on the disk."""
         ...
 
+    def start_of(self, blueprint: Any) -> str | None:
+        """Path of the checkpoint that all go on from; newer ones were passed over."""
+        ...
+
     def state_of(self, blueprint: Any) -> tuple[str, ...]:
         """Actors whose state belongs into every checkpoint; none if none is saved."""
         ...
@@ -165,6 +169,11 @@ class TrainingPlan:
     def exact(self, blueprint: Any) -> bool:
         """From its first step, or only ever from checkpoints that hold everything, unchanged."""
         return bool(blueprint.base.reproducible)
+
+    def start_of(self, blueprint: Any) -> str | None:
+        """As the probe has chosen it."""
+        path: str | None = blueprint.base.checkpoint
+        return path
 
     def state_of(self, blueprint: Any) -> tuple[str, ...]:
         """All actors, or nobody, as `run.checkpoint_replay` has it."""

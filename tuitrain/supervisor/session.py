@@ -65,6 +65,7 @@ class Session:
         if not self._was_up:
             self._was_up, self.began_at = True, view.base_steps
             self._leave_behind()
+        self._keep_aside()
         updates = {policy.name: policy.base_updates for policy in view.policies}
         run.journal.rewind(view.base_steps, updates, why, self.number)
         early, self._early = self._early, None
@@ -76,7 +77,10 @@ class Session:
         folder = self._run.folder
         folder.summary_json.unlink(missing_ok=True)
         folder.keep_config()
-        if (aside := keep_aside(folder.checkpoints)) is not None:
+
+    def _keep_aside(self) -> None:
+        """Checkpoints that it does not go on from are out of its way for good."""
+        if (aside := keep_aside(self._run.folder.checkpoints)) is not None:
             names = ", ".join(path.name for path in checkpoints(aside))
             self._run.tell(
                 f"went back to an earlier checkpoint; newer ones are kept in {aside}: {names}"
@@ -94,9 +98,9 @@ class Session:
         return self._was_up or not self._resumed
 
     def close(self) -> None:
-        """The run is over. If it never was up, its folder is again what it was before."""
+        """The run is over. If it has not come up (again), its folder is what it was before."""
         run = self._run
-        back = put_back(run.folder.checkpoints) if not self._was_up else []
+        back = put_back(run.folder.checkpoints)
         if back:
             names = ", ".join(path.name for path in back)
             run.tell(f"not started: newer checkpoints are back: {names}")

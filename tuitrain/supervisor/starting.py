@@ -7,8 +7,10 @@ been brought up before must be dead by then.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from tuitrain.checkpoint_choice import set_aside
 from tuitrain.disk import free_bytes
 from tuitrain.replay import segment
 from tuitrain.supervisor.crew.judge import nowhere
@@ -68,6 +70,7 @@ class Starting:
         self.exact = plan.exact(blueprint)
         run.session.number = plan.session(blueprint)
         run.state_of = plan.state_of(blueprint)
+        self._put_aside(plan.start_of(blueprint))
         specs = plan.roles(run.config)
         self._allow_files(workers=len(specs))
         self._ready.progress("reserving shared memory")
@@ -124,6 +127,20 @@ class Starting:
         await worker.process.ended.wait()
         crew.dismiss(spec.name)
         return worker.finished or {}
+
+    def _put_aside(self, start: str | None) -> None:
+        """What was passed over is not to be the newest by name: it would be kept for a good one,
+        and be gone on from should it be readable again."""
+        if start is None:
+            return
+        folder, view = self._run.folder.checkpoints, self._run.view
+        try:
+            moved = set_aside(folder, Path(start))
+        except OSError as error:
+            self._warn([f"checkpoints newer than {start} cannot be put aside: {error}"])
+            return
+        if str(view.last_checkpoint) in map(str, moved):
+            view.last_checkpoint = start
 
     def _allow_files(self, workers: int) -> None:
         policies = max(1, len(self._run.view.policies))  # unknown before the probe has told

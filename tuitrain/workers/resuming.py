@@ -63,7 +63,7 @@ def of_this_session(folder: Path, session: int) -> tuple[Path, dict[str, Any]] |
 
     Others are a predecessor's start at best, which the run's base names already. They may be later
     ones, of another past: a checkpoint that was passed over because its state is damaged stays
-    where it is, and its networks can be read.
+    where it is if it cannot be put aside, and its networks can be read.
     """
     for path in reversed(checkpoints(folder)):
         try:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.fake_workers import FakePlan, fake_config
 from tests.unit.supervisor.running import Run, gone, running
+from tuitrain.checkpoint_files import checkpoints
 from tuitrain.config.schema import EnvConfig
 from tuitrain.config.unattended import StopConfig
 from tuitrain.supervisor.crew.crew import Worker
@@ -390,6 +391,32 @@ async def test_a_return_to_less_than_everything_is_told(tmp_path: Path) -> None:
         await run.ask("stop")
         assert await run.end() == 0
         assert run.summary["reproducible"] is False
+
+
+async def test_what_is_passed_over_on_the_way_back_is_put_aside(tmp_path: Path) -> None:
+    class PassesOver(FakePlan):
+        start: str | None = None
+
+        def start_of(self, blueprint: Any) -> str | None:
+            return self.start
+
+    plan = PassesOver()
+    async with running(tmp_path, CREW, plan, together(CREW), max_restarts=3) as run:
+        await run.up()
+        folder = run.folder.checkpoints
+        sound, damaged = [folder / f"ckpt-{n:010d}.pt" for n in (10, 20)]
+        sound.touch()
+        damaged.touch()
+        run.supervisor.note_checkpoint(str(damaged))
+        plan.start = str(sound)
+        kill(run, "a0")
+        await run.event("newer ones are kept in")
+        await until(run, lambda: run.supervisor.view.state == "running")
+        assert checkpoints(folder) == [sound]
+        assert checkpoints(folder / "set-aside-1") == [folder / "set-aside-1" / damaged.name]
+        assert run.supervisor.snapshot().last_checkpoint == str(sound)
+        await run.ask("stop")
+        assert await run.end() == 0
 
 
 async def test_deaths_of_all_count_where_all_go_back(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fake_workers import FakePlan, fake_config, fake_folder
 from tests.unit.supervisor.running import running
-from tuitrain.checkpoint_choice import set_aside
+from tuitrain.checkpoint_choice import put_back, set_aside
 from tuitrain.checkpoint_files import checkpoints
 from tuitrain.config.runs import RunFolder
 from tuitrain.metrics.rewind import surviving
@@ -99,6 +99,44 @@ async def test_a_session_that_does_not_come_up_changes_nothing(tmp_path: Path) -
     assert "rewind" not in found
     names = [p.name for p in checkpoints(path / "checkpoints")]
     assert names == ["ckpt-0000000060.pt", "ckpt-0000000090.pt"]
+
+
+class PassesOver(GoesOn):
+    """The newest checkpoint turns out to be damaged."""
+
+    def __init__(self, start: Path) -> None:
+        super().__init__()
+        self.start = start
+
+    def start_of(self, blueprint: Any) -> str | None:
+        return str(self.start)
+
+
+def damaged_newest(folder: Path) -> PassesOver:
+    put_back(folder)
+    return PassesOver(checkpoints(folder)[0])
+
+
+@pytest.mark.usefixtures("made")
+async def test_what_is_passed_over_at_the_start_is_put_aside(tmp_path: Path) -> None:
+    folder = used_folder(tmp_path, WORK) / "checkpoints"
+    plan = damaged_newest(folder)
+    async with running(tmp_path, WORK, plan) as run:
+        await run.up()
+        assert checkpoints(folder) == [plan.start]
+        event = await run.event("newer ones are kept in")
+        assert event.text.endswith("set-aside-1: ckpt-0000000090.pt")
+        await run.ask("stop")
+        await run.end()
+
+
+@pytest.mark.usefixtures("made")
+async def test_what_was_passed_over_is_back_if_the_run_does_not_come_up(tmp_path: Path) -> None:
+    workers = {**WORK, "a0": {"do": "raise at start"}}
+    folder = used_folder(tmp_path, workers) / "checkpoints"
+    async with running(tmp_path, workers, damaged_newest(folder)) as run:
+        assert await run.end() == 3
+    assert [p.name for p in checkpoints(folder)] == ["ckpt-0000000060.pt", "ckpt-0000000090.pt"]
 
 
 async def test_a_first_session_that_does_not_come_up_says_so_in_its_summary(tmp_path: Path) -> None:

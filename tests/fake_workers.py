@@ -209,7 +209,8 @@ def behave(args: ChildArgs, link: Link) -> None:
         return {}
 
     link.on("conclude", conclude)
-    link.ready(spec_hash=told.get("spec_hash", SPEC_HASH), device="cpu")
+    data = {"start": str(folder / told["start"])} if "start" in told and args.incarnation else {}
+    link.ready(spec_hash=told.get("spec_hash", SPEC_HASH), device="cpu", data=data)
     if args.role == "probe":
         return
     if do == "begin late":

@@ -114,8 +114,16 @@ class Recovery:
             run.crew.command("pause", [worker])
         if worker.spec.role in SAVERS:
             run.unattended.again()
+        self._leave_behind(worker, began)
         text = f"{name} is back after {run.clock() - began:.1f} s (restart {worker.view.restarts})"
         run.journal.event(f"{text}: {self._what_it_took_over(worker)}", source=name)
+
+    def _leave_behind(self, worker: Worker, began: float) -> None:
+        """Put aside what a learner's successor, started at `began`, has passed over."""
+        saved_at, start = self._run.view.last_checkpoint_at, worker.told.get("start")
+        if start and (saved_at is None or saved_at < began):  # else a newer one may be sound
+            self._starting.put_aside(str(start))
+            self._run.session.settle_aside()
 
     def _what_it_took_over(self, worker: Worker) -> str:
         """In words, and lost updates added to the run's."""

@@ -65,7 +65,7 @@ class Session:
         if not self._was_up:
             self._was_up, self.began_at = True, view.base_steps
             self._leave_behind()
-        self._keep_aside()
+        self.settle_aside()
         updates = {policy.name: policy.base_updates for policy in view.policies}
         run.journal.rewind(view.base_steps, updates, why, self.number)
         early, self._early = self._early, None
@@ -78,7 +78,7 @@ class Session:
         folder.summary_json.unlink(missing_ok=True)
         folder.keep_config()
 
-    def _keep_aside(self) -> None:
+    def settle_aside(self) -> None:
         """Checkpoints that it does not go on from are out of its way for good."""
         if (aside := keep_aside(self._run.folder.checkpoints)) is not None:
             names = ", ".join(path.name for path in checkpoints(aside))

@@ -70,7 +70,7 @@ class Starting:
         self.exact = plan.exact(blueprint)
         run.session.number = plan.session(blueprint)
         run.state_of = plan.state_of(blueprint)
-        self._put_aside(plan.start_of(blueprint))
+        self.put_aside(plan.start_of(blueprint))
         specs = plan.roles(run.config)
         self._allow_files(workers=len(specs))
         self._ready.progress("reserving shared memory")
@@ -128,9 +128,12 @@ class Starting:
         crew.dismiss(spec.name)
         return worker.finished or {}
 
-    def _put_aside(self, start: str | None) -> None:
-        """What was passed over is not to be the newest by name: it would be kept for a good one,
-        and be gone on from should it be readable again."""
+    def put_aside(self, start: str | None) -> None:
+        """Move what was passed over for `start`, until the session settles it.
+
+        It is not to be the newest by name: it would be kept for a good one, and be gone on from
+        should it be readable again.
+        """
         if start is None:
             return
         folder, view = self._run.folder.checkpoints, self._run.view

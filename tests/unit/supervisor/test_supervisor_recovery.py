@@ -353,6 +353,30 @@ async def test_what_was_edited_before_a_session_is_told_and_used(tmp_path: Path)
         assert await run.end() == 0
 
 
+@pytest.mark.parametrize("saved_meanwhile", [False, True])
+async def test_what_a_learner_s_successor_passes_over_is_put_aside(
+    tmp_path: Path, saved_meanwhile: bool
+) -> None:
+    start = "checkpoints/ckpt-0000000010.pt"
+    workers = {**CREW, "learner": {**CREW["learner"], "start": start}}
+    async with running(tmp_path, workers, max_restarts=3) as run:
+        await run.up()
+        folder = run.folder.checkpoints
+        sound, newer = [folder / f"ckpt-{n:010d}.pt" for n in (10, 20)]
+        sound.touch()
+        newer.touch()
+        if saved_meanwhile:  # as late as can be: it is sound, and the successor has not seen it
+            run.supervisor.note_checkpoint(str(newer))
+            run.supervisor.view.last_checkpoint_at = run.supervisor.clock() + 1000.0
+        kill(run, "learner")
+        event = await run.event("learner is back after")
+        assert f"it goes on from {sound}" in event.text
+        assert checkpoints(folder) == [sound, newer][: 1 + saved_meanwhile]
+        assert (folder / "set-aside-1" / newer.name).exists() is not saved_meanwhile
+        await run.ask("stop")
+        await run.end()
+
+
 # ---- all together ------------------------------------------------------------------------------
 
 

@@ -98,7 +98,7 @@ class Requests:
             (*SAVERS, "actor") if state else SAVERS, deadline_s=deadline_s, state=state
         )
 
-    async def save_and_hold(self, deadline_s: float) -> Outcome:
+    async def save_and_hold(self, deadline_s: float | None) -> Outcome:
         """Save with state, after which nobody does anything more: what is saved is all there is.
 
         Where nobody waits for the others, actors come first: what they still commit is counted in
@@ -173,9 +173,10 @@ class Requests:
         if held:
             self._run.tell("goes on for a moment, to the next place where it can be saved")
             await self._run.crew.command("unpause", self._run.crew.alive())
-        outcome = await self.save(_deadline(request))
-        if held:
-            await self._run.crew.command("pause", self._run.crew.alive())
+            outcome = await self.save_and_hold(_deadline(request))
+            await self._run.crew.command("pause", self._run.crew.alive())  # who has saved is so
+        else:
+            outcome = await self.save(_deadline(request))
         path = self.note_checkpoint(outcome)
         if path is None:
             return False, f"no checkpoint: {outcome.trouble()}", outcome.result()

@@ -177,6 +177,7 @@ class RunFolder:
         data = {
             "schema_version": RUN_SCHEMA_VERSION,
             "run_id": run_id,
+            "run_dir": os.path.realpath(self.path),
             "pid": pid,
             "socket_path": socket_path,
             **more,
@@ -188,11 +189,17 @@ class RunFolder:
         return self.read_json(self.runtime_json)
 
     def read_run_id(self) -> str | None:
-        """The run's id, or None before the first session and where the file is damaged."""
+        """The run's id, or None before the first session and where the file is damaged.
+
+        Also None in a folder that was copied or moved: the id, by which processes and memory are
+        known, belongs to a run that may be living where this one comes from.
+        """
         try:
-            run_id = (self.read_runtime() or {}).get("run_id")
+            runtime = self.read_runtime() or {}
         except RunFolderError:
             return None
+        here = os.path.realpath(self.path)
+        run_id = runtime.get("run_id") if runtime.get("run_dir", here) == here else None
         return run_id if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) else None
 
 

@@ -35,7 +35,7 @@ from tuitrain.supervisor.ending import EXIT_CODES, End
 from tuitrain.supervisor.house.folder_lock import sole_supervisor
 from tuitrain.supervisor.house.house import House
 from tuitrain.supervisor.house.keeper import Keeper
-from tuitrain.supervisor.house.marks import kill_marked, marks
+from tuitrain.supervisor.house.marks import kill_of, marks, supervisor_mark
 from tuitrain.supervisor.house.surroundings import logout_warnings, look_at_login
 from tuitrain.supervisor.journal import Journal
 from tuitrain.supervisor.plan import Plan, TrainingPlan
@@ -389,7 +389,7 @@ class Supervisor(Run):
         return end
 
     def _kill_marked(self) -> None:
-        if killed := kill_marked(self.run_id):
+        if killed := kill_of(supervisor_mark(self.run_id)):
             text = f"killed {len(killed)} processes that workers had left behind"
             self.journal.event(text, level="warning", data={"pids": killed})
 

@@ -20,6 +20,7 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, NoReturn
 
 from tuitrain.config.schema import Config
@@ -84,7 +85,7 @@ def main(args: ChildArgs) -> None:
     for mine in (args.control, args.lifeline, args.doorbell, *args.peers.values()):
         os.set_inheritable(mine.fileno(), False)  # nor are they for what an environment starts
     _die_with_parent(args)
-    logs, stacks_fd = _redirect_output(args.log_path)
+    logs, stacks_fd, no_log = _redirect_output(args.log_path)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if args.nice:
         with suppress(OSError):
@@ -95,6 +96,8 @@ def main(args: ChildArgs) -> None:
     link.before_ready = functools.partial(stacks.answer, stacks_fd)
     for log in logs:
         log.on_loss = functools.partial(link.notice, level="warning")
+    if no_log:
+        link.notice(no_log, level="warning")
     try:
         module_name, _, function_name = args.entry.partition(":")
         module = importlib.import_module(module_name)
@@ -157,13 +160,14 @@ def _watch_lifeline(fd: int) -> None:
     os.killpg(os.getpid(), signal.SIGKILL)
 
 
-def _redirect_output(log_path: str) -> tuple[list[LogFile], int]:
+def _redirect_output(log_path: str) -> tuple[list[LogFile], int, str]:
     """stdin from /dev/null; stdout and stderr, also of C code, into the worker's log.
 
     Returns:
-        The two streams, and a descriptor for stacks: of crashes, and of a worker that hangs.
+        The two streams; a descriptor for stacks, of crashes and of a worker that hangs; and why
+        there is no log, or "".
     """
-    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log, no_log = _open_log(Path(log_path))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(log, 1)
@@ -176,7 +180,22 @@ def _redirect_output(log_path: str) -> tuple[list[LogFile], int]:
     sys.stderr, err = text_stream(2)
     faulthandler.enable(file=stacks_fd)
     stacks.answer(stacks_fd)
-    return [out, err], stacks_fd
+    return [out, err], stacks_fd, no_log
+
+
+def _open_log(path: Path) -> tuple[int, str]:
+    """A descriptor of the log, or of /dev/null and why: a worker can do its work without one.
+
+    Its folder may have been removed, logs being large; the run's is never made anew.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    try:
+        with suppress(FileExistsError):
+            path.parent.mkdir(mode=0o700)
+        return os.open(path, flags, 0o600), ""
+    except OSError as error:
+        why = f"what it prints is lost: {path} cannot be written: {error.strerror}"
+        return os.open(os.devnull, os.O_WRONLY), why
 
 
 def _report_failure(control: Connection, error: BaseException) -> bool:

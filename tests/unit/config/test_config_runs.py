@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -127,10 +128,22 @@ def test_runtime_is_written_and_read(tmp_path: Path) -> None:
     assert run.read_runtime() == {
         "schema_version": 1,
         "run_id": run_id,
+        "run_dir": str(run.path),
         "pid": 1,
         "socket_path": "/tmp/s",
         "session": 2,
     }
+
+
+def test_a_copy_of_a_run_folder_has_an_id_of_its_own(tmp_path: Path) -> None:
+    """What carries the id may be the original's, and the original may be living."""
+    run = create_run(config(tmp_path))
+    run.write_runtime(run_id="0123abcd", pid=1, socket_path="/s")
+    copy = RunFolder(tmp_path / "copy")
+    shutil.copytree(run.path, copy.path)
+    assert (run.read_run_id(), copy.read_run_id()) == ("0123abcd", None)
+    (tmp_path / "link").symlink_to(run.path)
+    assert RunFolder(tmp_path / "link").read_run_id() == "0123abcd"
 
 
 @pytest.mark.parametrize("text", ["{", "3", "\xff"])

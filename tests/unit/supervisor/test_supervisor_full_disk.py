@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,27 @@ async def test_a_worker_that_prints_goes_on(tmp_path: Path) -> None:
         assert (await run.ask("stop")).ok
         assert await run.end() == 0
         assert run.summary["state"] == "stopped"
+
+
+@pytest.mark.parametrize("in_its_place", ["nothing", "a file"])
+async def test_a_worker_starts_again_though_the_logs_were_removed(
+    tmp_path: Path, in_its_place: str
+) -> None:
+    workers = {"learner": {"do": "work"}, "a0": {"do": "work"}}
+    async with running(tmp_path, workers, max_restarts=1) as run:
+        await run.up()
+        shutil.rmtree(run.folder.logs)
+        if in_its_place == "a file":
+            run.folder.logs.write_text("")
+        pid = run.supervisor.crew.workers["a0"].process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await run.event("is back")
+        lost = [event for event in run.events if "what it prints is lost" in event["text"]]
+        assert bool(lost) == (in_its_place == "a file")
+        assert run.folder.logs.is_dir() == (in_its_place == "nothing")
+        assert (await run.ask("stop")).ok
+        assert await run.end() == 0
 
 
 @pytest.mark.parametrize("name", ["config.toml", "runtime.json", "summary.json"])

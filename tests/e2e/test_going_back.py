@@ -69,6 +69,22 @@ def test_a_killed_run_goes_back_to_an_earlier_checkpoint_and_has_one_curve(place
     assert list(curve.steps) == sorted(curve.steps)
 
 
+def test_a_damaged_checkpoint_is_passed_over_and_put_aside(place: Place) -> None:
+    run = place.launch_detached()
+    run.learned(50)
+    first = saved(place, run)
+    run.learned(300)
+    second = saved(place, run)
+    killed(run)
+    second.write_bytes(b"damaged")
+
+    place.tuitrain("resume", "-d")
+    assert second not in checkpoints(first.parent)
+    assert (first.parent / "set-aside-1" / second.name).read_bytes() == b"damaged"
+    place.tuitrain("stop")
+    assert any("a checkpoint was not used" in e["text"] for e in run.events())
+
+
 def test_a_resume_that_does_not_come_up_leaves_all_as_it_was(place: Place) -> None:
     run = place.launch_detached()
     run.learned(20)

@@ -213,6 +213,9 @@ def _module_files(module: str, search: list[str]) -> list[Path]:
         prefix = f"{prefix}.{part}" if prefix else part
         try:
             spec = PathFinder.find_spec(prefix, where) if where is not None else None
+        except KeyError:  # a folder without __init__.py, in a package that is not imported here
+            where = [str(Path(f) / part) for f in where or () if (Path(f) / part).is_dir()] or None
+            continue
         except (ImportError, ValueError):
             spec = None
         if spec is None:

@@ -81,6 +81,17 @@ def test_nothing_is_imported_to_find_sources(code: Path, monkeypatch: pytest.Mon
     assert "package" not in sys.modules
 
 
+def test_a_folder_without_init_is_a_package_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "outer" / "no_init" / "inner"
+    deep.mkdir(parents=True)
+    (tmp_path / "outer" / "__init__.py").touch()
+    (deep / "thing.py").touch()
+    monkeypatch.chdir(tmp_path)
+    assert source_of("outer.no_init.inner.thing:make") == deep / "thing.py"
+
+
 def test_references_without_a_file(tmp_path: Path) -> None:
     assert source_of("CartPole-v1") is None
     assert source_of("mlp") is None

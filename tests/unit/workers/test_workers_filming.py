@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.unit.test_video import frames
+from tuitrain import checkpoint
 from tuitrain.cli import main as cli
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
@@ -21,7 +22,8 @@ from tuitrain.envs.make import inspect
 from tuitrain.envs.spaces import EnvError
 from tuitrain.video import VideoError
 from tuitrain.workers import filming, trained
-from tuitrain.workers.build import SpecMismatch, policies_for
+from tuitrain.workers.build import SpecMismatch, network_for, policies_for
+from tuitrain.workers.resuming import CHECKPOINT_SCHEMA
 
 FILE = Path(__file__).parents[1] / "envs" / "film_envs.py"
 
@@ -149,8 +151,19 @@ def test_an_environment_that_has_changed_is_refused(
 
 
 def test_the_command_records_and_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = create_run(run_of(monkeypatch, tmp_path / "runs", "Lit"))
-    (run.checkpoints / "ckpt-0000000001.pt").touch()  # which `run_of` reads itself
+    config = run_of(monkeypatch, tmp_path / "runs", "Lit")
+    run, spec = create_run(config), inspect(config.env, config.policies.map)
+    payload = {  # a real one: `eval` plays in a process of its own
+        "schema": CHECKPOINT_SCHEMA,
+        "spec": spec.to_dict(),
+        "steps": 0,
+        "updates": dict.fromkeys(spec.policies, 5),
+        "policies": {
+            name: {"dqn": {"online": network_for(config, spec, name).state_dict()}}
+            for name in spec.policies
+        },
+    }
+    checkpoint.save(run.checkpoints, payload, "ckpt-0000000005", keep=1)
     film = tmp_path / "film.gif"
     result = CliRunner().invoke(cli.app, ["eval", str(run.path), "--video", str(film)])
     assert result.exit_code == 0, result.output

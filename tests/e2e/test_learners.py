@@ -47,8 +47,12 @@ def test_commands_reach_every_learner_and_a_run_resumes_with_another_number(
     assert [len(answers[name]) for name in sorted(LEARNERS)] == [1, 1]
     said = json.loads(place.tuitrain("checkpoint", "--json").stdout)
     saved = checkpoint.load(Path(said["result"]["path"]))
-    assert saved["updates"] == {p["name"]: p["updates"] for p in held["policies"]}
-    assert saved["inserts"] == {p["name"]: p["transitions"] for p in held["policies"]}
+    # it went on to the next place where it can be saved, and not further
+    after = run.snapshot()
+    assert after["state"] == "paused"
+    assert saved["steps"] == after["steps"] >= held["steps"]
+    assert saved["updates"] == {p["name"]: p["updates"] for p in after["policies"]}
+    assert saved["inserts"] == {p["name"]: p["transitions"] for p in after["policies"]}
     place.tuitrain("unpause")
     assert "stopped, checkpoint" in place.tuitrain("stop").stdout
     before = checkpoint.load(run.path / run.summary()["last_checkpoint"])
@@ -65,7 +69,8 @@ def test_commands_reach_every_learner_and_a_run_resumes_with_another_number(
     assert "learner" in {p["name"] for p in more["processes"]}
     assert more["steps"] > before["steps"]
     place.tuitrain("stop")
-    assert run.summary()["last_checkpoint"].endswith(".pt")
+    last = checkpoint.load(run.path / run.summary()["last_checkpoint"])
+    assert last["steps"] >= more["steps"]
     assert not place.left()
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
+from tuitrain.learning.stream import GlobalStream
 from tuitrain.schedules import lockstep
 from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.learner import Learner
@@ -26,7 +26,7 @@ class SharedStream(Learner):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         for part in self.policies.values():
-            part._stream = nullcontext()
+            part._stream = GlobalStream(part.dqn.device)
 
 
 def shared_stream(args: ChildArgs, link: Link) -> None:

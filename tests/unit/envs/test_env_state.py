@@ -73,6 +73,8 @@ def also(name: str) -> tuple[str, dict[str, Any]]:
     }
     package, env_id, kwargs = games[name]
     pytest.importorskip(package)
+    if "pettingzoo.classic" in f"{env_id} {kwargs}":
+        pytest.importorskip("pygame")  # which they draw with
     return env_id, kwargs
 
 

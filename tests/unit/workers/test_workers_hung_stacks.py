@@ -63,9 +63,12 @@ stacks.answer(fd)
 signal.signal(stacks.SIGNAL, lambda *_: None)  # an environment takes it while it is built
 signal.pthread_sigmask(signal.SIG_BLOCK, {stacks.SIGNAL})
 stacks.answer(fd)
+before = signal.pthread_sigmask(signal.SIG_BLOCK, {stacks.SIGNAL})
+assert stacks.SIGNAL not in before, "it is blocked still"
+nothing = ctypes.create_string_buffer(1024)  # an empty sigset_t
 def in_c():
     print("ready", flush=True)
-    ctypes.PyDLL(None).sleep(60)
+    ctypes.PyDLL(None).sigsuspend(nothing)  # lets the signal in, holding the interpreter
 in_c()
 """
 
@@ -79,7 +82,7 @@ def test_stacks_come_from_who_holds_the_interpreter_in_c(tmp_path: Path) -> None
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         os.kill(process.pid, stacks.SIGNAL)
-        # Its sleep ends by the signal, and so does the process: all has been written then.
+        # It waits for the signal and then ends: all has been written then.
         process.wait(60)
     finally:
         process.kill()

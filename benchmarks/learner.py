@@ -57,7 +57,7 @@ def run_learner(args: ChildArgs, link: Link) -> None:
     from tuitrain.learning.dqn import DQN, to_device
     from tuitrain.schedules import asynchronous, evaluation
     from tuitrain.workers.build import network_for
-    from tuitrain.workers.learner import Learner
+    from tuitrain.workers.learners.learner import Learner
     from tuitrain.workers.stores import attach
 
     blueprint = args.blueprint

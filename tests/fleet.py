@@ -221,7 +221,7 @@ class Fleet:
             entries: role -> `module:function` to use instead of the schedule's own.
             check: raise ``RunFailed`` if a worker failed.
         """
-        from tuitrain.workers.probe import probe
+        from tuitrain.workers.asides.probe import probe
 
         config = resolve(config, cores=4)
         run_id = f"{os.getpid():x}-{next(self._ids)}"

@@ -101,7 +101,7 @@ class ActState:
     """The frames a policy remembers between two calls of ``act``."""
 
     def __init__(self, spec: PolicySpec, n_frames: int, n_envs: int) -> None:
-        from tuitrain.workers.history import FrameHistory
+        from tuitrain.workers.evaluating.history import FrameHistory
 
         self.n_envs = n_envs
         self.history = FrameHistory(spec, n_frames, n_envs)
@@ -219,7 +219,7 @@ def load_policy(
         UserWarning: a newer checkpoint is damaged, and an older one is used.
     """
     from tuitrain.config.runs import find_run
-    from tuitrain.workers.trained import load_trained, named
+    from tuitrain.workers.asides.trained import load_trained, named
 
     path = find_run(str(run)).path
     which = None if checkpoint is None else named(path, str(checkpoint))

@@ -17,7 +17,7 @@ from tests.e2e.harness import DEADLINE_S, ENVS, FOREVER, THINGS, Place
 from tests.envs import Catch
 from tuitrain.config.load import load_config
 from tuitrain.seeding import stream
-from tuitrain.workers.trained import evaluate_run, load_trained
+from tuitrain.workers.asides.trained import evaluate_run, load_trained
 
 SCRIPT = """
 import json, sys, tuitrain

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tuitrain.schedules import asynchronous, lockstep, sequential
-from tuitrain.workers import learner as learner_module
 from tuitrain.workers.child import ChildArgs
-from tuitrain.workers.learner import Learner, PolicyLearner
+from tuitrain.workers.learners import learner as learner_module
+from tuitrain.workers.learners.learner import Learner, PolicyLearner
 from tuitrain.workers.link import Link
 from tuitrain.workers.stores import attach
 

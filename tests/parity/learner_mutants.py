@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tuitrain.learning.stream import GlobalStream
 from tuitrain.schedules import lockstep
 from tuitrain.workers.child import ChildArgs
-from tuitrain.workers.learner import Learner
+from tuitrain.workers.learners.learner import Learner
 from tuitrain.workers.link import Link
 from tuitrain.workers.stores import attach
 

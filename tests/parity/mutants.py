@@ -15,10 +15,10 @@ import numpy as np
 from tuitrain.replay.limiter import Ticket
 from tuitrain.replay.window import gather_stack
 from tuitrain.schedules import lockstep
-from tuitrain.workers.actor import Actor
+from tuitrain.workers.acting.actor import Actor
 from tuitrain.workers.build import checked_lanes, policies_for
 from tuitrain.workers.child import ChildArgs
-from tuitrain.workers.learner import Learner
+from tuitrain.workers.learners.learner import Learner
 from tuitrain.workers.link import Link
 from tuitrain.workers.stores import attach
 

@@ -25,8 +25,8 @@ from tuitrain.schedules import rounds
 from tuitrain.schedules.rounds import Reporter
 from tuitrain.schedules.sequential import Trainer
 from tuitrain.workers import stores
+from tuitrain.workers.asides.probe import probe
 from tuitrain.workers.blueprint import Blueprint
-from tuitrain.workers.probe import probe
 
 CLOCKS = {"time_s", "wall_s", "duration_s"}
 

@@ -20,10 +20,10 @@ from tuitrain.learning.stream import GlobalStream
 from tuitrain.replay.limiter import Limiter
 from tuitrain.replay.reader import ReplayReader
 from tuitrain.seeding import GlobalRandom
-from tuitrain.workers.ahead_lanes import AheadLanes
-from tuitrain.workers.episodes import Episodes
-from tuitrain.workers.policy_lanes import PolicyLanes
-from tuitrain.workers.policy_learner import PolicyLearner
+from tuitrain.workers.acting.ahead_lanes import AheadLanes
+from tuitrain.workers.acting.episodes import Episodes
+from tuitrain.workers.acting.policy_lanes import PolicyLanes
+from tuitrain.workers.learners.policy_learner import PolicyLearner
 
 __all__ = ["every_record"]
 
@@ -132,7 +132,7 @@ def _fewer(module: Any, method: str, key: str, empty: Any) -> Callable[..., Any]
 
 
 MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "the environments": lambda m: m.setattr("tuitrain.envs.vector.restore_env", nothing),
+    "the environments": lambda m: m.setattr("tuitrain.envs.lanes.vector.restore_env", nothing),
     "the actor's generator": lambda m: m.setattr(PolicyLanes, "restore", _keeping_generator()),
     "the actor's global random numbers": lambda m: m.setattr(GlobalRandom, "restore", nothing),
     "returns so far": lambda m: m.setattr(Episodes, "restore", _without("_return")),

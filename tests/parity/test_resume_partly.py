@@ -12,8 +12,8 @@ from tests.parity.cases import config
 from tests.parity.resumption import Session, every_record, session
 from tuitrain.config.resolve import resolve
 from tuitrain.replay.layout import CUT
+from tuitrain.workers.asides.probe import probe
 from tuitrain.workers.blueprint import Blueprint
-from tuitrain.workers.probe import probe
 
 __all__ = ["every_record"]
 
@@ -43,7 +43,7 @@ def test_an_environment_that_cannot_be_saved_begins_anew_behind_a_cut(
     def refuse(_: Any) -> Any:
         raise RuntimeError("it has a window")
 
-    monkeypatch.setattr("tuitrain.envs.vector.env_state", refuse)
+    monkeypatch.setattr("tuitrain.envs.lanes.vector.env_state", refuse)
     before = saved(tmp_path)
     with session(CASE, tmp_path) as run:
         base = run.blueprint.base

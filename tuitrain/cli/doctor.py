@@ -152,7 +152,7 @@ def _build(
     error = ""
     try:
         ask(
-            "tuitrain.workers.examine",
+            "tuitrain.workers.asides.examine",
             json.dumps({"config": question}),
             answered,
             BUILD_DEADLINE_S,

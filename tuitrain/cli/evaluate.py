@@ -111,7 +111,7 @@ def _played(question: dict[str, Any]) -> dict[str, Any]:
         return "results" in said
 
     try:
-        ask("tuitrain.workers.play", json.dumps(question), answered, None)
+        ask("tuitrain.workers.asides.play", json.dumps(question), answered, None)
     except AsideError as error:
         raise Refused(f"nothing was evaluated: {error}") from error
     return told

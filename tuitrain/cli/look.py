@@ -26,7 +26,7 @@ def look_at(config: EnvConfig, deadline_s: float = DEADLINE_S) -> Seen:
         return True
 
     try:
-        ask("tuitrain.workers.look", config.model_dump_json(), answered, deadline_s)
+        ask("tuitrain.workers.asides.look", config.model_dump_json(), answered, deadline_s)
     except AsideError as error:
         raise Refused(str(error)) from error
     return _seen(config, found[0])

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.grouping import PolicyMap
+from tuitrain.envs.lanes.turns import AnyLanes
 from tuitrain.envs.make import build_env, make_lanes
 from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec
-from tuitrain.envs.turns import AnyLanes
 from tuitrain.loading import is_reference, load_object
 
 RENDER_MODE = "rgb_array"

@@ -20,14 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuitrain.config.schema import EnvConfig
-from tuitrain.envs.aec import AecLanes, is_aec, lacking
-from tuitrain.envs.cycles import CycleLanes, empty_cycle
 from tuitrain.envs.extras import how_to_get, register_for
 from tuitrain.envs.grouping import PolicyMap
-from tuitrain.envs.multi_agent import ParallelLanes, is_parallel
-from tuitrain.envs.spaces import BadObservation, EnvError, UnsupportedSpace
-from tuitrain.envs.spec import EnvSpec
-from tuitrain.envs.turns import (
+from tuitrain.envs.lanes.aec import AecLanes, is_aec, lacking
+from tuitrain.envs.lanes.cycles import CycleLanes, empty_cycle
+from tuitrain.envs.lanes.multi_agent import ParallelLanes, is_parallel
+from tuitrain.envs.lanes.turns import (
     AnyLanes,
     TurnLanes,
     WorldLanes,
@@ -35,7 +33,9 @@ from tuitrain.envs.turns import (
     has_lanes,
     is_turn_world,
 )
-from tuitrain.envs.vector import GymLanes
+from tuitrain.envs.lanes.vector import GymLanes
+from tuitrain.envs.spaces import BadObservation, EnvError, UnsupportedSpace
+from tuitrain.envs.spec import EnvSpec
 from tuitrain.loading import LoadError, is_reference, load_object
 
 __all__ = [
@@ -177,7 +177,7 @@ def build_env(env_config: EnvConfig) -> Any:
     raise EnvError(
         f"environment {env_id!r} is of type {type(env).__qualname__}; supported: "
         "gymnasium.Env, multi-agent environments (PettingZoo's parallel and AEC APIs) and "
-        f"turn-taking worlds (tuitrain.envs.turns.TurnWorld).{hint}"
+        f"turn-taking worlds (tuitrain.envs.lanes.turns.TurnWorld).{hint}"
     )
 
 

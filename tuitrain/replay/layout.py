@@ -22,7 +22,8 @@ from tuitrain.envs.spec import PolicySpec
 
 BOUNDARY = 1
 """Flag: final observation of an episode, or a row that has moved on to the next while its agent
-waited for its turn (``workers/ahead_lanes.py``); its action is ignored, it is never sampled."""
+waited for its turn (``workers/acting/ahead_lanes.py``); its action is ignored, and it is never
+sampled."""
 CUT = 2
 """Flag: no transition leads into this row: the first one of a new incarnation of the writer, or one
 that has moved on from the row before."""

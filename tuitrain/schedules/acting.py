@@ -7,12 +7,12 @@ from typing import Any, NoReturn
 
 from tuitrain.schedules.rounds import Reporter
 from tuitrain.schedules.saving import Saves
-from tuitrain.workers.actor import Actor
+from tuitrain.workers.acting.actor import Actor
+from tuitrain.workers.beginning.state_files import restore_actor, save_actor
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import checked_lanes, policies_for
 from tuitrain.workers.link import Link
 from tuitrain.workers.messages import Stop
-from tuitrain.workers.state_files import restore_actor, save_actor
 from tuitrain.workers.stores import Stores
 
 

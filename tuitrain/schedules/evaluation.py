@@ -12,12 +12,12 @@ from contextlib import closing
 
 from tuitrain.schedules import learner_names
 from tuitrain.schedules.attaching import attached
-from tuitrain.workers.best import Best, Told
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import Board
 from tuitrain.workers.build import checked_lanes, policies_for
 from tuitrain.workers.child import ChildArgs
-from tuitrain.workers.evaluator import EvalResult, Evaluator, records
+from tuitrain.workers.evaluating.best import Best, Told
+from tuitrain.workers.evaluating.evaluator import EvalResult, Evaluator, records
 from tuitrain.workers.link import Link
 from tuitrain.workers.messages import Evaluate
 from tuitrain.workers.stores import Stores

@@ -16,7 +16,7 @@ from tuitrain.schedules.rounds import Reporter
 from tuitrain.schedules.saving import Saves
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import WAITS, WAITS_FOR_ROOM
-from tuitrain.workers.learner import Learner
+from tuitrain.workers.learners.learner import Learner
 from tuitrain.workers.link import Link
 from tuitrain.workers.messages import Checkpoint, Conclude, Stop
 from tuitrain.workers.stores import Stores

@@ -21,11 +21,11 @@ from tuitrain.schedules.acting import ActorDesk, build_actor
 from tuitrain.schedules.attaching import attached
 from tuitrain.schedules.learning import LearnerDesk
 from tuitrain.schedules.rounds import act_half, drain, learn_half, open_round
-from tuitrain.workers.actor import Actor
+from tuitrain.workers.acting.actor import Actor
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import Board
 from tuitrain.workers.child import ChildArgs
-from tuitrain.workers.learner import Learner
+from tuitrain.workers.learners.learner import Learner
 from tuitrain.workers.link import Link
 from tuitrain.workers.stores import Stores
 

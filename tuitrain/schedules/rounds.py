@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tuitrain.replay.limiter import Ticket
-from tuitrain.workers.actor import Actor
-from tuitrain.workers.learner import Learner
+from tuitrain.workers.acting.actor import Actor
+from tuitrain.workers.learners.learner import Learner
 from tuitrain.workers.link import Link
 from tuitrain.workers.stores import Stores
 

@@ -21,14 +21,14 @@ from tuitrain.schedules.evaluation import (
 )
 from tuitrain.schedules.rounds import Reporter, act_half, drain, learn_half, open_round
 from tuitrain.schedules.saving import Saves
-from tuitrain.workers.best import Best
+from tuitrain.workers.beginning.state_files import save_actor
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.child import ChildArgs
-from tuitrain.workers.evaluator import Evaluator
-from tuitrain.workers.learner import Learner
+from tuitrain.workers.evaluating.best import Best
+from tuitrain.workers.evaluating.evaluator import Evaluator
+from tuitrain.workers.learners.learner import Learner
 from tuitrain.workers.link import Link
 from tuitrain.workers.messages import Conclude, Evaluate, Stop
-from tuitrain.workers.state_files import save_actor
 from tuitrain.workers.stores import Stores
 
 

@@ -111,7 +111,7 @@ class TrainingPlan:
 
     def probe(self) -> RoleSpec | None:
         """The probe worker."""
-        return RoleSpec("probe", "probe", 0, "tuitrain.workers.probe:run")
+        return RoleSpec("probe", "probe", 0, "tuitrain.workers.asides.probe:run")
 
     def build(
         self, *, run_id: str, run_dir: Path, lock_path: Path, config: Config, report: dict[str, Any]

@@ -11,9 +11,9 @@ import traceback
 from torch import nn
 
 from tuitrain.config.schema import Config
+from tuitrain.envs.lanes.turns import AnyLanes
 from tuitrain.envs.make import make_lanes
 from tuitrain.envs.spec import EnvSpec
-from tuitrain.envs.turns import AnyLanes
 from tuitrain.learning.networks import build_network
 from tuitrain.learning.policy import Policy
 from tuitrain.seeding import stream

@@ -17,7 +17,7 @@ from tuitrain.cli import main as cli
 
 PLAYER = """
 import os, sys
-from tuitrain.workers import aside
+from tuitrain.workers.asides import aside
 
 def play(question, tell):
     tell(stage="reading the checkpoint")
@@ -36,7 +36,7 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> Resu
     real = aside.ask
 
     def ask(module: str, *rest: Any) -> None:
-        assert module == "tuitrain.workers.play"
+        assert module == "tuitrain.workers.asides.play"
         path = os.pathsep.join([str(tmp_path), *sys.path])
         real("player", *rest, environment={"PYTHONPATH": path})
 

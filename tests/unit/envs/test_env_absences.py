@@ -10,9 +10,9 @@ from gymnasium import spaces
 
 from tests.envs import TurnTags
 from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.lanes.turns import TurnLanes, empty_row
+from tuitrain.envs.lanes.vector import LaneStep, empty_step
 from tuitrain.envs.make import EnvError, make_lanes
-from tuitrain.envs.turns import TurnLanes, empty_row
-from tuitrain.envs.vector import LaneStep, empty_step
 
 AGENTS = ("a", "b", "c")
 N = 4

@@ -12,10 +12,10 @@ from gymnasium import spaces
 
 from tests.aec_envs import Aec, Moves, MoveTag, TicTacToe
 from tuitrain.config.schema import EnvConfig
-from tuitrain.envs.aec import AecLanes
-from tuitrain.envs.cycles import CycleLanes, CycleStep, empty_cycle
+from tuitrain.envs.lanes.aec import AecLanes
+from tuitrain.envs.lanes.cycles import CycleLanes, CycleStep, empty_cycle
+from tuitrain.envs.lanes.turns import TurnLanes, empty_row
 from tuitrain.envs.make import EnvError, inspect, make_lanes
-from tuitrain.envs.turns import TurnLanes, empty_row
 
 Fault = Callable[[dict[str, CycleStep]], None]
 Act = Callable[[Any, Any], Any]
@@ -317,7 +317,7 @@ def test_a_mask_belongs_to_the_row_that_was_seen_with_it() -> None:
 
 def test_treasure_hunt_by_this_api_is_the_turn_taking_world_row_by_row() -> None:
     """Two implementations of the same thing: the reward of a move is known at once there."""
-    hunt = pytest.importorskip("tuitrain.envs.treasurehunt_apis").TurnsHunt
+    hunt = pytest.importorskip("tuitrain.envs.treasurehunt.apis").TurnsHunt
     settings: dict[str, Any] = {"side": 6, "agents": 3, "turns": 7, "gem_chance": 0.2}
     moves = np.random.default_rng(0).integers(4, size=(60, 3))
     rows = Rows(

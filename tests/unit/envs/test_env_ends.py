@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tuitrain.envs.multi_agent import ParallelLanes
+from tuitrain.envs.lanes.multi_agent import ParallelLanes
+from tuitrain.envs.lanes.vector import GymLanes
 from tuitrain.envs.spaces import EnvError
-from tuitrain.envs.vector import GymLanes
 
 SEEN = np.zeros(2, np.float32)
 

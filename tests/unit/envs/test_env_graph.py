@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from tuitrain.config.schema import EnvConfig
-from tuitrain.envs.graph import MAX_NODES, Graph
-from tuitrain.envs.leaves import CannotRestore, CannotSave, plain_copy
 from tuitrain.envs.make import build_env
-from tuitrain.envs.rebuild import put
+from tuitrain.envs.saving.graph import MAX_NODES, Graph
+from tuitrain.envs.saving.leaves import CannotRestore, CannotSave, plain_copy
+from tuitrain.envs.saving.rebuild import put
 
 ENVS = Path(__file__).with_name("state_envs.py")
 

@@ -14,8 +14,8 @@ from tuitrain.config.load import load_config
 from tuitrain.config.schema import EnvConfig
 from tuitrain.config.starter import SeenPolicy
 from tuitrain.envs.make import build_env, inspect
-from tuitrain.envs.trial import why_not
-from tuitrain.workers.look import look
+from tuitrain.envs.saving.trial import why_not
+from tuitrain.workers.asides.look import look
 
 PAGE = "environments.md"
 
@@ -30,14 +30,14 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_the_couriers_row_is_the_one_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuitrain.workers.look.MAX_STEPS", 200)
+    monkeypatch.setattr("tuitrain.workers.asides.look.MAX_STEPS", 200)
     seen = look(EnvConfig(id="courier.py:Courier"))["policies"]["default"]
     lines = SeenPolicy(**seen).described()
     assert "\n".join(["```text", *lines, "```"]) in (FOLDER / PAGE).read_text()
 
 
 def test_the_wolves_share_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuitrain.workers.look.MAX_STEPS", 400)
+    monkeypatch.setattr("tuitrain.workers.asides.look.MAX_STEPS", 400)
     config = load_config("wolves.toml")
     spec = inspect(config.env, config.policies.map)
     assert {name: policy.agents for name, policy in spec.policies.items()} == {

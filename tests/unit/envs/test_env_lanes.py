@@ -12,8 +12,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from tests.envs import SequenceEnv, decode
 from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.lanes.vector import GymLanes, Lanes, empty_step
 from tuitrain.envs.make import build_env, make_lanes
-from tuitrain.envs.vector import GymLanes, Lanes, empty_step
 
 SEEDS = [11, 2**24 - 1, 5]
 STEPS = 300

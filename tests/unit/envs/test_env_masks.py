@@ -12,9 +12,9 @@ from gymnasium import spaces
 
 from tests.envs import SequenceAgents, TurnTags
 from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.lanes.turns import TurnLanes, empty_row
+from tuitrain.envs.lanes.vector import empty_step
 from tuitrain.envs.make import EnvError, inspect, make_lanes
-from tuitrain.envs.turns import TurnLanes, empty_row
-from tuitrain.envs.vector import empty_step
 
 N = 5
 SEEDS = [7, 8]

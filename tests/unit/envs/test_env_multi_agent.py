@@ -8,9 +8,9 @@ import pytest
 from tests.envs import SequenceAgents, sequence_reward
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.grouping import policies_of
+from tuitrain.envs.lanes.vector import empty_step
 from tuitrain.envs.make import EnvError, UnsupportedSpace, inspect, make_lanes
 from tuitrain.envs.spec import PolicySpec
-from tuitrain.envs.vector import empty_step
 
 SEEDS = [7, 8]
 

@@ -12,10 +12,10 @@ from gymnasium import spaces
 
 from tests.envs import SequenceAgents, TurnTags
 from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.lanes.turns import TurnLanes, empty_row
 from tuitrain.envs.make import BadObservation, UnsupportedSpace, inspect, make_lanes
 from tuitrain.envs.observations import form_of, writer_of
 from tuitrain.envs.spec import EnvSpec, PolicySpec
-from tuitrain.envs.turns import TurnLanes, empty_row
 
 BOX = spaces.Box(-1, 1, (2,), np.float32)
 IMAGE = spaces.Box(0, 255, (3, 4, 2), np.uint8)

@@ -10,7 +10,7 @@ import pytest
 from tests.aec_envs import Moves, TicTacToe
 from tests.unit.envs.test_env_aec import Rows
 from tuitrain.config.schema import EnvConfig
-from tuitrain.envs.aec import AecLanes
+from tuitrain.envs.lanes.aec import AecLanes
 from tuitrain.envs.make import EnvError, make_lanes
 from tuitrain.envs.opponents import AgainstChance
 

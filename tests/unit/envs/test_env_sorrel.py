@@ -16,10 +16,10 @@ import pytest
 from tests.guide import FOLDER, write_files
 from tuitrain.config.load import load_config, parse_config
 from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.lanes.turns import TurnLanes, empty_row
 from tuitrain.envs.make import inspect, make_lanes
 from tuitrain.envs.sorrel import SorrelWorld
 from tuitrain.envs.spaces import EnvError
-from tuitrain.envs.turns import TurnLanes, empty_row
 from tuitrain.loading import load_object
 
 PAGE = "from-sorrel.md"

@@ -11,10 +11,10 @@ import pytest
 
 from tests.guide import write_files
 from tuitrain.config.schema import EnvConfig
-from tuitrain.envs.leaves import plain_copy
 from tuitrain.envs.make import make_lanes
-from tuitrain.envs.state import CannotRestore, SavesState
-from tuitrain.envs.trial import Play, different
+from tuitrain.envs.saving.leaves import plain_copy
+from tuitrain.envs.saving.state import CannotRestore, SavesState
+from tuitrain.envs.saving.trial import Play, different
 
 HUNT = "tuitrain.envs.treasurehunt"
 ENVS = Path(__file__).with_name("state_envs.py")
@@ -61,9 +61,9 @@ def also(name: str) -> tuple[str, dict[str, Any]]:
         "seaquest": ("minatar", "MinAtar/Seaquest-v1", {}),
         "atari": ("ale_py", "tuitrain.envs.atari:make", {"game": "Pong"}),
         "lives": ("ale_py", "tuitrain.envs.atari:make", {"game": "Breakout", "life_loss": True}),
-        "hunt, alone": ("pettingzoo", f"{HUNT}_apis:LoneHunt", {"turns": 9}),
-        "hunt, parallel": ("pettingzoo", f"{HUNT}_apis:TogetherHunt", {"turns": 9}),
-        "hunt, aec": ("pettingzoo", f"{HUNT}_apis:TurnsHunt", {"turns": 9}),
+        "hunt, alone": ("pettingzoo", f"{HUNT}.apis:LoneHunt", {"turns": 9}),
+        "hunt, parallel": ("pettingzoo", f"{HUNT}.apis:TogetherHunt", {"turns": 9}),
+        "hunt, aec": ("pettingzoo", f"{HUNT}.apis:TurnsHunt", {"turns": 9}),
         "connect four": ("pettingzoo", "pettingzoo.classic.connect_four_v3:env", {}),
         "against chance": (
             "pettingzoo",

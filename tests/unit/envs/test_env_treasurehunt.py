@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tuitrain.envs.treasurehunt import (
+from tuitrain.envs.treasurehunt.world import (
     AGENT,
     EMPTY,
     GEM,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from tuitrain.envs.treasurehunt import TreasureHunt
+from tuitrain.envs.treasurehunt.world import TreasureHunt
 
 pytest.importorskip("pettingzoo")
 
@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # it imports games by their old names
     from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, seed_test
 
-from tuitrain.envs.treasurehunt_apis import LoneHunt, TogetherHunt, TurnsHunt
+from tuitrain.envs.treasurehunt.apis import LoneHunt, TogetherHunt, TurnsHunt
 
 SMALL: dict[str, Any] = {"side": 6, "agents": 3, "turns": 9, "gem_chance": 0.1}
 TURNS = 30

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.lanes.turns import TurnLanes, TurnRow, empty_row
 from tuitrain.envs.make import EnvError, inspect, make_lanes
 from tuitrain.envs.spec import PolicySpec
-from tuitrain.envs.treasurehunt import TreasureHunt, make
-from tuitrain.envs.turns import TurnLanes, TurnRow, empty_row
+from tuitrain.envs.treasurehunt.world import TreasureHunt, make
 
 SHARED = {"agent_0": "team", "agent_3": "team", "agent_4": "team"}
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from tuitrain.config.schema import EnvConfig
-from tuitrain.envs import trial
+from tuitrain.envs.lanes.vector import GymLanes
 from tuitrain.envs.make import make_lanes
-from tuitrain.envs.trial import why_not
-from tuitrain.envs.vector import GymLanes
+from tuitrain.envs.saving import trial
+from tuitrain.envs.saving.trial import why_not
 
 ENVS = Path(__file__).with_name("state_envs.py")
 
@@ -159,7 +159,7 @@ def test_lanes_that_forget_something_are_found_out(
 
 
 def test_games_that_forget_who_has_moved_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuitrain.envs.aec_game.Game.restore", lambda *given: None)
+    monkeypatch.setattr("tuitrain.envs.lanes.aec_game.Game.restore", lambda *given: None)
     assert "after restoring it behaved" in reason("tests.aec_envs:TicTacToe")
 
 

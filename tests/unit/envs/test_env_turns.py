@@ -10,9 +10,9 @@ import pytest
 
 from tests.envs import TurnTag, TurnTags
 from tuitrain.config.schema import EnvConfig
+from tuitrain.envs.lanes.turns import TurnLanes, TurnRow, empty_row
 from tuitrain.envs.make import EnvError, inspect, make_lanes
 from tuitrain.envs.spaces import BadObservation
-from tuitrain.envs.turns import TurnLanes, TurnRow, empty_row
 
 SEEDS = [7, 8]
 SHARED = {"a": "team", "c": "team"}

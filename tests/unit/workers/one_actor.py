@@ -10,9 +10,9 @@ from typing import Any
 from tests.parity.cases import config
 from tuitrain.config.resolve import resolve
 from tuitrain.workers import stores
+from tuitrain.workers.asides.probe import probe
 from tuitrain.workers.blueprint import Blueprint
-from tuitrain.workers.learner import Learner
-from tuitrain.workers.probe import probe
+from tuitrain.workers.learners.learner import Learner
 from tuitrain.workers.stores import Stores
 
 CHUNK_STEPS, N_FRAMES = 5, 4

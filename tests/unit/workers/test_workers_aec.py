@@ -22,9 +22,9 @@ from tuitrain.envs.make import inspect, make_lanes
 from tuitrain.replay.layout import ABSENT, BOUNDARY, CUT
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules.acting import build_actor
-from tuitrain.workers.ahead_lanes import AheadLanes
+from tuitrain.workers.acting.ahead_lanes import AheadLanes
 from tuitrain.workers.build import policies_for
-from tuitrain.workers.evaluator import Evaluator
+from tuitrain.workers.evaluating.evaluator import Evaluator
 
 CHUNKS, GAMMA = 40, 0.5
 TEAM = {"a": "team", "c": "team"}

@@ -19,10 +19,10 @@ from tuitrain import load_policy
 from tuitrain.checkpoint import load
 from tuitrain.checkpoint_files import BEST, checkpoints, prune, sweep
 from tuitrain.schedules.evaluation import build_evaluator
-from tuitrain.workers.best import Best, Told
-from tuitrain.workers.evaluator import EvalResult, Evaluator
-from tuitrain.workers.learner import Learner
-from tuitrain.workers.trained import named
+from tuitrain.workers.asides.trained import named
+from tuitrain.workers.evaluating.best import Best, Told
+from tuitrain.workers.evaluating.evaluator import EvalResult, Evaluator
+from tuitrain.workers.learners.learner import Learner
 
 HUNT: dict[str, Any] = {
     "env": {"id": "tuitrain.envs.treasurehunt:make", "kwargs": {"agents": 2, "turns": 12}},

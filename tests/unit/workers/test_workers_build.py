@@ -14,9 +14,9 @@ from tuitrain.config.schema import Config
 from tuitrain.schedules.acting import build_actor
 from tuitrain.schedules.evaluation import build_evaluator
 from tuitrain.workers import stores
+from tuitrain.workers.asides.probe import inspect, probe
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import SpecMismatch, checked_lanes
-from tuitrain.workers.probe import inspect, probe
 
 CHAIN: dict[str, Any] = {"id": "tests.envs:Chain", "kwargs": {"length": 6}}
 CATCH: dict[str, Any] = {"id": "tests.envs:Catch", "kwargs": {"size": 8}}

@@ -18,7 +18,7 @@ from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL
 from tuitrain.replay.limiter import Ticket
 from tuitrain.replay.shard import ShardWriter
 from tuitrain.schedules.acting import build_actor
-from tuitrain.workers.actor import Actor
+from tuitrain.workers.acting.actor import Actor
 
 CHUNKS = 11
 """Chunks before the one that is interrupted: the ring has wrapped."""

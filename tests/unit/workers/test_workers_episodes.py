@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tuitrain.replay.layout import ABSENT, BOUNDARY
-from tuitrain.workers.episodes import Episodes
+from tuitrain.workers.acting.episodes import Episodes
 
 LANES = 3
 

@@ -13,7 +13,8 @@ from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config, EnvConfig
 from tuitrain.schedules.acting import build_actor
 from tuitrain.schedules.evaluation import build_evaluator
-from tuitrain.workers import probe, stores, trained
+from tuitrain.workers import stores
+from tuitrain.workers.asides import probe, trained
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import SpecMismatch, policies_for
 

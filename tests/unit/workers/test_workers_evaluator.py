@@ -13,7 +13,7 @@ from tuitrain.config.schema import Config
 from tuitrain.envs.make import inspect, make_lanes
 from tuitrain.loading import load_object
 from tuitrain.workers.build import policies_for
-from tuitrain.workers.evaluator import Evaluator
+from tuitrain.workers.evaluating.evaluator import Evaluator
 
 
 def test_agents_that_share_a_policy_play_one_episode_together() -> None:

@@ -21,9 +21,9 @@ from tuitrain.envs.camera import filmed_lanes
 from tuitrain.envs.make import inspect
 from tuitrain.envs.spaces import EnvError
 from tuitrain.video import VideoError
-from tuitrain.workers import filming, trained
+from tuitrain.workers.asides import filming, trained
+from tuitrain.workers.beginning.resuming import CHECKPOINT_SCHEMA
 from tuitrain.workers.build import SpecMismatch, network_for, policies_for
-from tuitrain.workers.resuming import CHECKPOINT_SCHEMA
 
 FILE = Path(__file__).parents[1] / "envs" / "film_envs.py"
 

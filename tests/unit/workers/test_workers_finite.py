@@ -20,7 +20,7 @@ from tests.unit.workers.one_actor import CHUNK_STEPS, one_actor
 from tuitrain.envs.spaces import EnvError
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules.acting import build_actor
-from tuitrain.workers.policy_lanes import PolicyLanes
+from tuitrain.workers.acting.policy_lanes import PolicyLanes
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
 """They are acted on before the chunk is over."""

@@ -15,9 +15,9 @@ from tuitrain.checkpoint_files import BEST, checkpoint_name, join, part_name
 from tuitrain.config.initial import WEIGHTS_NAME, settled
 from tuitrain.config.provenance import collect
 from tuitrain.config.runs import RunFolderError, create_run
-from tuitrain.workers.initial import CannotBegin
-from tuitrain.workers.learner import Learner
-from tuitrain.workers.probe import probe
+from tuitrain.workers.asides.probe import probe
+from tuitrain.workers.beginning.initial import CannotBegin
+from tuitrain.workers.learners.learner import Learner
 
 HUNT: dict[str, Any] = {
     "env": {"id": "tuitrain.envs.treasurehunt:make", "kwargs": {"agents": 3, "turns": 12}},

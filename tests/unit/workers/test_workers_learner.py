@@ -15,9 +15,9 @@ from tests.unit.workers.one_actor import CHUNK_STEPS, Run, one_actor
 from tuitrain.learning import noisy
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules.acting import build_actor
-from tuitrain.workers import policy_learner as learner_module
-from tuitrain.workers.learner import Learner
-from tuitrain.workers.policy_learner import PolicyLearner
+from tuitrain.workers.learners import policy_learner as learner_module
+from tuitrain.workers.learners.learner import Learner
+from tuitrain.workers.learners.policy_learner import PolicyLearner
 
 BATCH, ACCUMULATED = 8, 2
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tuitrain.config.schema import EnvConfig
-from tuitrain.workers import look as module
-from tuitrain.workers.look import _Watch, look
+from tuitrain.workers.asides import look as module
+from tuitrain.workers.asides.look import _Watch, look
 
 
 def test_only_what_is_inside_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ from tuitrain.config.load import ConfigError, config_from
 from tuitrain.config.resolve import resolve
 from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec, Part, PolicySpec
-from tuitrain.workers import probe as module
+from tuitrain.workers.asides import probe as module
+from tuitrain.workers.asides.probe import planned_for_nobody_absent, probe, run, says_all, seen
 from tuitrain.workers.child import Refused
-from tuitrain.workers.probe import planned_for_nobody_absent, probe, run, says_all, seen
 
 PLAIN = PolicySpec((4,), "float32", 2, ("a",))
 PARTS = (

@@ -16,14 +16,14 @@ from tuitrain.config.problems import ConfigError
 from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec, PolicySpec
-from tuitrain.workers.learner import Learner
-from tuitrain.workers.probe import probe
-from tuitrain.workers.resuming import (
+from tuitrain.workers.asides.probe import probe
+from tuitrain.workers.beginning.resuming import (
     CannotResume,
     check_environment,
     of_this_session,
     read_base,
 )
+from tuitrain.workers.learners.learner import Learner
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ import pytest
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
 from tuitrain.envs.make import inspect
-from tuitrain.workers import savable
+from tuitrain.workers.asides import savable
+from tuitrain.workers.asides.probe import run
+from tuitrain.workers.asides.savable import why_unsaved
 from tuitrain.workers.blueprint import REPORT_NAME
-from tuitrain.workers.probe import run
-from tuitrain.workers.savable import why_unsaved
 
 ENVS = Path(__file__).parents[1] / "envs" / "state_envs.py"
 

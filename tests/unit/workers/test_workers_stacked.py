@@ -13,9 +13,9 @@ import pytest
 from tests.unit.workers.one_actor import CHUNK_STEPS, Run, one_actor
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules.acting import build_actor
-from tuitrain.workers import stacked_learner
-from tuitrain.workers.learner import Learner
-from tuitrain.workers.stacked_learner import StackedLearner
+from tuitrain.workers.learners import stacked_learner
+from tuitrain.workers.learners.learner import Learner
+from tuitrain.workers.learners.stacked_learner import StackedLearner
 
 UPDATES = 3
 POLICIES = 3

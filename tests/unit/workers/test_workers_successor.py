@@ -15,7 +15,7 @@ from tuitrain.replay.layout import CUT
 from tuitrain.replay.limiter import Ticket
 from tuitrain.replay.shard import ShardWriter
 from tuitrain.schedules.acting import build_actor
-from tuitrain.workers.actor import Actor
+from tuitrain.workers.acting.actor import Actor
 
 N_STEP, GAMMA = 3, 0.5
 

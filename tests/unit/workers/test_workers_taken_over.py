@@ -12,8 +12,8 @@ import pytest
 from tests.unit.workers.one_actor import CHUNK_STEPS, Run, one_actor
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules.acting import build_actor
-from tuitrain.workers.actor import Actor
-from tuitrain.workers.learner import Learner
+from tuitrain.workers.acting.actor import Actor
+from tuitrain.workers.learners.learner import Learner
 
 SETTINGS: dict[str, Any] = {
     "env": {"id": "tests.envs:Chain"},

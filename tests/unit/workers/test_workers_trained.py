@@ -21,7 +21,7 @@ from tuitrain.config.load import to_toml
 from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import PolicySpec
-from tuitrain.workers import probe, trained
+from tuitrain.workers.asides import probe, trained
 from tuitrain.workers.build import SpecMismatch, network_for
 from tuitrain.workers.messages import MAX_MESSAGE_BYTES
 

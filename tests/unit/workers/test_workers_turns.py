@@ -20,14 +20,14 @@ from tests.unit.workers.one_actor import CHUNK_STEPS, Run, one_actor
 from tuitrain.api import ActState
 from tuitrain.api import Policy as LoadedPolicy
 from tuitrain.config.schema import Config
+from tuitrain.envs.lanes.turns import TurnLanes, TurnRow, empty_row
 from tuitrain.envs.make import inspect, make_lanes
-from tuitrain.envs.turns import TurnLanes, TurnRow, empty_row
 from tuitrain.replay.layout import CUT
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules.acting import build_actor
 from tuitrain.seeding import stream
 from tuitrain.workers.build import policies_for
-from tuitrain.workers.evaluator import Evaluator
+from tuitrain.workers.evaluating.evaluator import Evaluator
 
 CHUNKS, GAMMA = 30, 0.5
 SHARED = {"a": "team", "c": "team"}

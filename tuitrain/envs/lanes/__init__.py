@@ -1,0 +1,1 @@
+"""Environments stepped together: every way in which agents take turns, as lanes."""

@@ -1,0 +1,1 @@
+"""What an actor is made of: observations in, transitions out."""

@@ -1,0 +1,1 @@
+"""Processes that answer one question about a run or an environment, and are gone."""

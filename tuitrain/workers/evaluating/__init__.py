@@ -1,0 +1,1 @@
+"""What an evaluator is made of: greedy episodes, and the best weights so far."""

@@ -209,7 +209,10 @@ def behave(args: ChildArgs, link: Link) -> None:
         return {}
 
     link.on("conclude", conclude)
-    data = {"start": str(folder / told["start"])} if "start" in told and args.incarnation else {}
+    data: dict[str, Any] = {}
+    if args.incarnation:  # what a learner's successor has found
+        data = {key: told[key] for key in ("updates", "lost_updates") if key in told}
+        data |= {"start": str(folder / told["start"])} if "start" in told else {}
     link.ready(spec_hash=told.get("spec_hash", SPEC_HASH), device="cpu", data=data)
     if args.role == "probe":
         return
@@ -225,6 +228,8 @@ def behave(args: ChildArgs, link: Link) -> None:
         if not gone_off and go.exists():
             gone_off = True
             fault(do, link)
+            for record in told.get("measured", []):
+                link.record(record)
             for mean in told.get("returns", []):
                 record = {"kind": "eval", "policy": "default", "return_mean": mean}
                 link.record(record | {"steps": step + told.get("steps", 0)})

@@ -7,7 +7,9 @@ readers skip them.
 
 A run that goes on from a checkpoint goes back in steps, and what it had measured beyond them stays
 in the file. A `rewind` line stands where it does: leave out all lines before one that have more
-`steps` than it has, or as many and more `updates` of their policy (``metrics/rewind.py``).
+`steps` than it has, or as many and more `updates` of their policy (``metrics/rewind.py``). Where a
+learner alone went back (`async`) it has the newest `steps`; over *updates* leave out, too, what was
+measured before it at more updates of the policy than it has.
 
 `steps` is no key of evaluations. A run's last one is of the weights after its last update, which
 comes after its last step: it often has the `steps` of the scheduled one before it and a higher

@@ -4,6 +4,10 @@ A run that goes on from a checkpoint goes on from counts that its files are past
 deleted from metrics.jsonl; a `rewind` record says from where training went on, and every reader
 leaves out what was measured before it of a stretch that was trained again. So a run that was
 killed at step 70,000 and resumed from 60,000 has one curve and no zigzag. Pure.
+
+In `async` a learner's successor goes back alone: steps go on, updates do not. Its rewind stands at
+the newest step, so nothing measured over steps is void; over *updates* what was measured of the
+lost ones is (``Rewind.loses``).
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 KIND = "rewind"
 
@@ -37,7 +41,7 @@ class Rewind:
         if record.get("kind") != KIND or not _is_number(steps):
             return None
         counts = updates if isinstance(updates, Mapping) else {}
-        return cls(int(steps), {str(k): int(v) for k, v in counts.items() if _is_number(v)})  # type: ignore[arg-type]
+        return cls(int(steps), {str(k): int(v) for k, v in counts.items() if _is_number(v)})
 
     def record(self, session: int, why: str) -> dict[str, Any]:
         """The line for metrics.jsonl, without its time."""
@@ -54,12 +58,17 @@ class Rewind:
 
         At the same step the updates decide: a learner may owe some when the last step is done.
         """
-        steps, updates = record.get("steps"), record.get("updates")
+        steps = record.get("steps")
         if not _is_number(steps) or record.get("kind") == KIND:
             return False
-        made = self.updates.get(str(record.get("policy")))
-        late = _is_number(updates) and made is not None and updates > made  # type: ignore[operator]
-        return steps > self.steps or (steps == self.steps and late)  # type: ignore[operator]
+        return steps > self.steps or (steps == self.steps and self.loses(record))
+
+    def loses(self, record: Mapping[str, Any]) -> bool:
+        """Whether an earlier record counts updates of its policy that have been lost."""
+        updates, kept = record.get("updates"), self.updates.get(str(record.get("policy")))
+        if kept is None or not _is_number(updates) or record.get("kind") == KIND:
+            return False
+        return updates > kept
 
     def before(self, later: Rewind | None) -> Rewind:
         """One that voids what either of them does, as far as steps tell them apart."""
@@ -96,5 +105,11 @@ def surviving(records: Iterable[R]) -> Iterator[R]:
             yield record
 
 
-def _is_number(value: object) -> bool:
+def newest_steps(records: Iterable[Mapping[str, Any]]) -> int:
+    """The most environment steps that any of them counts; 0 if none does."""
+    found = (record.get("steps") for record in records)
+    return max((int(steps) for steps in found if _is_number(steps)), default=0)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tuitrain.metrics.records import stamped
-from tuitrain.metrics.rewind import Rewind, surviving
+from tuitrain.metrics.rewind import Rewind, newest_steps, surviving
 from tuitrain.metrics.sinks import JsonLines, JsonlSink, RecordHistory, read_jsonl
 from tuitrain.metrics.tensorboard import TensorBoardSink
 from tuitrain.protocol import EventLine, RecordLine
@@ -123,13 +123,17 @@ class Journal:
             What was written down; None if nothing lies after these counts, and nothing was.
         """
         rewind = Rewind(steps, dict(updates))
-        if not any(map(rewind.voids, self.history.all())):
+        if not any(rewind.voids(r) or rewind.loses(r) for r in self.history.all()):
             return None
         self.record(rewind.record(session, why))
         self.earlier_records = [r for r in self.earlier_records if not rewind.voids(r)]
         for listen in self.on_rewind:
             listen(rewind)
         return rewind
+
+    def rewind_updates(self, updates: Mapping[str, int], why: str, session: int = 0) -> None:
+        """Some learner alone goes on from these counts, while all others go on where they are."""
+        self.rewind(newest_steps(self.history.all()), updates, why, session)
 
     @property
     def lost_lines(self) -> int:

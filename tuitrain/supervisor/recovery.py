@@ -115,6 +115,9 @@ class Recovery:
         if worker.spec.role in SAVERS:
             run.unattended.again()
         self._leave_behind(worker, began)
+        if updates := worker.told.get("updates"):
+            why = f"{name} failed, {failure.how}"
+            run.journal.rewind_updates(updates, why, run.session.number)
         text = f"{name} is back after {run.clock() - began:.1f} s (restart {worker.view.restarts})"
         run.journal.event(f"{text}: {self._what_it_took_over(worker)}", source=name)
 

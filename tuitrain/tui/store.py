@@ -98,13 +98,19 @@ class Curve:
         return CurveView(steps, updates, wall_s, value)
 
     def drop_after(self, steps: float, updates: float) -> None:
-        """Forget the points of more steps, or of as many and more updates."""
+        """Forget the points of more steps, or of as many and more updates.
+
+        Of more updates at fewer steps, where a learner alone went back, points stay, but not on an
+        axis of updates: there they would lie among those of the updates made in their place.
+        """
         at, made = self._data[:2, : self._n]
-        keep = ~((at > steps) | ((at == steps) & (made > updates)))
-        if not keep.all():
+        lost = made > updates
+        keep = ~((at > steps) | ((at == steps) & lost))
+        if lost.any() or not keep.all():
             fresh = self._data.copy()
             self._n = int(keep.sum())
             fresh[:, : self._n] = self._data[:, : keep.size][:, keep]
+            fresh[1, : self._n][lost[keep]] = math.nan
             self._data = fresh
             self._tail_start, self._tail_count = self._n, 0
 

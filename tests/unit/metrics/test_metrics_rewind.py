@@ -147,6 +147,43 @@ def test_the_journal_writes_a_rewind_only_where_something_lies_after_it(tmp_path
     }
 
 
+def test_a_learner_that_goes_back_alone_makes_nothing_void_over_steps(tmp_path: Path) -> None:
+    book = Journal(tmp_path / "e.jsonl", tmp_path / "m.jsonl")
+    for steps, updates in ((10, 1), (20, 2), (30, 3)):
+        book.record(learner(steps, updates, return_mean=float(steps)) | {"kind": "eval"})
+    book.record({"kind": "train", "policy": "q", "steps": 40, "updates": 9})
+    book.rewind_updates({"p": 3}, "nothing is lost")
+    book.rewind_updates({"p": 1}, "learner failed", 2)
+    book.close()
+    lines = list(JsonLines(tmp_path / "m.jsonl"))
+    found = [(r["steps"], r["updates"], r["session"]) for r in lines if r["kind"] == "rewind"]
+    assert found == [(40, {"p": 1}, 2)]
+    assert list(surviving(lines)) == lines
+    (curve,) = read_curves(tmp_path / "m.jsonl").values()
+    assert curve.steps.tolist() == [10, 20, 30]
+    last = Rewind.of(lines[-1])
+    assert last is not None
+    assert [last.loses(record) for record in lines] == [False, True, True, False, False]
+
+
+def test_a_screen_shows_lost_updates_over_steps_and_not_over_updates() -> None:
+    store, clock = Store(), itertools.count(1.0)
+    for record in (
+        learner(10, 10, loss=1.0),
+        learner(20, 20, loss=2.0),
+        learner(20, 20, "q", loss=2.0),
+        rewind(25, p=10),
+        learner(30, 11, loss=3.0),
+    ):
+        now = next(clock)
+        store.add_record(record | {"time_s": now, "wall_s": now})
+    view = store.curves()["p", "learner", "loss"]
+    assert view.steps.tolist() == [10, 20, 30]
+    assert view.value.tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(view.updates, [10, np.nan, 11])
+    assert store.curves()["q", "learner", "loss"].updates.tolist() == [20]
+
+
 def test_a_screen_that_looks_on_forgets_too_and_keeps_what_it_has_drawn() -> None:
     store, clock = Store(), itertools.count(1.0)
 

@@ -15,6 +15,7 @@ from tests.unit.supervisor.running import Run, gone, running
 from tuitrain.checkpoint_files import checkpoints
 from tuitrain.config.schema import EnvConfig
 from tuitrain.config.unattended import StopConfig
+from tuitrain.metrics.sinks import read_jsonl
 from tuitrain.supervisor.crew.crew import Worker
 
 WORK = {"do": "work"}
@@ -76,6 +77,25 @@ async def test_in_async_the_dead_one_alone_has_a_successor(tmp_path: Path, name:
         assert mark
         assert f"{name} will work" in first
         assert f"{name} will work" in second
+
+
+async def test_lost_updates_are_counted_and_lie_before_a_rewind(tmp_path: Path) -> None:
+    measured = [{"kind": "learner", "policy": "default", "steps": 9_999, "updates": 9}]
+    learner = {**WORK, "measured": measured, "updates": {"default": 4}}
+    workers = {**CREW, "learner": learner | {"lost_updates": {"default": 5}}}
+    async with running(tmp_path, workers, max_restarts=3) as run:
+        await run.up()
+        await until(run, lambda: ("learner", "default") in run.supervisor.view.newest)
+        kill(run, "learner")
+        event = await run.event("learner is back")
+        assert "updates lost: 5 of default" in event.text
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert run.summary["lost_updates"] == {"default": 5}
+        records = read_jsonl(run.folder.metrics_jsonl)
+        (rewind,) = [record for record in records if record["kind"] == "rewind"]
+        assert (rewind["steps"], rewind["updates"]) == (9_999, {"default": 4})
+        assert "learner failed, killed by SIGKILL" in rewind["why"]
 
 
 async def test_totals_do_not_fall_and_a_doorbell_rings_the_successor(tmp_path: Path) -> None:

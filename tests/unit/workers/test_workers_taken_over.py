@@ -90,6 +90,7 @@ def test_it_goes_on_at_the_newest_checkpoint_of_the_session(run: Run, actor: Act
     part = second.policies["default"]
     assert second.taken_over is not None
     assert second.taken_over.start == saved
+    assert second.taken_over.updates == {"default": 10}
     assert second.taken_over.lost_updates == {"default": 7}
     assert part.dqn.updates == 10
     assert part.online_hash() == weights

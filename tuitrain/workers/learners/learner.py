@@ -31,10 +31,12 @@ class TakenOver:
 
     Attributes:
         start: path of the checkpoint it goes on from; empty for the run's first weights.
-        lost_updates: per policy of this learner: updates made since then.
+        updates: per policy of this learner: updates that the weights there have seen.
+        lost_updates: the same: updates made since then.
     """
 
     start: str
+    updates: dict[str, int]
     lost_updates: dict[str, int]
 
 
@@ -322,7 +324,7 @@ class Learner:
         for name, learner in self.policies.items():
             lost[name] = made[learner.place] - counted[name]
             learner.store.forget_after(versions[name])
-        return TakenOver(start, lost)
+        return TakenOver(start, {n: p.dqn.updates for n, p in self.policies.items()}, lost)
 
     def _restore(self, payload: dict[str, Any]) -> None:
         """Take over what a checkpoint holds. The probe has seen that it fits."""

@@ -367,7 +367,8 @@ def put_durably(path: Path, write: Callable[[IO[bytes]], T], nbytes: int) -> T:
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # not its parent: a run folder that is gone stays gone
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         with open(temporary, "wb") as file:
             # An environment may have set a umask under which not even its owner could read it.
             os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode | 0o600)

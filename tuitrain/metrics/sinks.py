@@ -2,7 +2,9 @@
 
 A line is one write of one whole line, so a killed writer leaves at most one torn line at the end,
 which the next writer closes off and every reader skips. A disk that is full costs lines, which are
-counted and reported once, and nothing else; when there is room again, writing goes on.
+counted and reported once, and nothing else; when there is room again, writing goes on. Where
+another program has moved or replaced the file, a new one is begun; a folder that is moved takes its
+files along.
 """
 
 from __future__ import annotations
@@ -40,7 +42,10 @@ class JsonlSink:
     ) -> None:
         self.path = path
         self._trouble = Trouble(path, "lines", on_failure, on_recovery)
+        self._on_failure = on_failure
         self._fd: int | None = None
+        self._folder_fd: int | None = None
+        self._file: os.stat_result | None = None
         self._closed = self._torn = False
         try:
             self._open()
@@ -59,7 +64,7 @@ class JsonlSink:
             return False
         data = b""
         try:
-            fd = self._open() if self._fd is None else self._fd
+            fd = self._open() if self._fd is None or self._is_gone() else self._fd
             data = to_json(line).encode() + b"\n"
             if self._torn:
                 data = b"\n" + data
@@ -77,19 +82,44 @@ class JsonlSink:
 
     def _open(self) -> int:
         """Open the file, and see whether its last line is whole."""
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._fd = fd
-        size = os.fstat(fd).st_size
-        self._torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+        if self._folder_fd is None:
+            self._folder_fd = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # O_NONBLOCK: a pipe in its place is not waited for
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+        fd = os.open(self.path.name, flags, 0o600, dir_fd=self._folder_fd)
+        try:
+            found = os.fstat(fd)
+            self._torn = found.st_size > 0 and os.pread(fd, 1, found.st_size - 1) != b"\n"
+        except OSError:
+            os.close(fd)
+            raise
+        again, self._fd, self._file = self._file is not None, fd, found
+        if again and self._on_failure is not None:
+            self._on_failure(
+                f"{self.path} was moved or replaced by another program: lines before this one are "
+                "where it has gone"
+            )
         return fd
+
+    def _is_gone(self) -> bool:
+        """Whether the file that was opened has lost its name; then it is closed."""
+        assert self._file is not None
+        assert self._fd is not None
+        with suppress(OSError):
+            if os.path.samestat(os.stat(self.path.name, dir_fd=self._folder_fd), self._file):
+                return False
+        fd, self._fd = self._fd, None
+        os.close(fd)
+        return True
 
     def close(self) -> None:
         """Close the file. May be called twice. Never raises."""
         self._closed = True
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            with suppress(OSError):  # some file systems tell only here what they have not written
-                os.close(fd)
+        for fd in (self._fd, self._folder_fd):
+            if fd is not None:
+                with suppress(OSError):  # some file systems tell only here what is not written
+                    os.close(fd)
+        self._fd = self._folder_fd = None
 
 
 class Trouble:

@@ -21,6 +21,7 @@ from tuitrain.supervisor.clients.control import ControlServer
 from tuitrain.supervisor.crew.crew import Crew
 from tuitrain.supervisor.crew.failure import Failure
 from tuitrain.supervisor.ending import End
+from tuitrain.supervisor.house.held_folder import HeldFolder
 from tuitrain.supervisor.house.keeper import Keeper
 from tuitrain.supervisor.journal import Journal
 from tuitrain.supervisor.snapshot import RunView, build_snapshot
@@ -36,6 +37,7 @@ class Run:
     """State of one run, and the few things everybody may do with it.
 
     Attributes:
+        place: the run folder, as this process holds it.
         journal, crew, server, unattended, session: made when the run has claimed its house.
         failure: the first worker that failed.
         keeper: looks after guard and house, from when they are there.
@@ -47,6 +49,7 @@ class Run:
         deaths: of workers that should have worked, the newest `MAX_DEATHS`, oldest first.
     """
 
+    place: HeldFolder
     journal: Journal
     crew: Crew
     server: ControlServer

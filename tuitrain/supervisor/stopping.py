@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Any
 
+from tuitrain.config.runs import RunFolder
 from tuitrain.supervisor.clients.commands import Outcome
 from tuitrain.supervisor.clients.requests import Requests
 from tuitrain.supervisor.crew.crew import SAVERS, Worker
@@ -67,6 +69,24 @@ async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End
     if unsaved and was_up:  # before that it had nothing to save
         return End("failed", f"{unsaved[0]} was killed before it had saved")
     return end
+
+
+def judge_folder(run: Run, end: End) -> End:
+    """The end of a run whose folder was moved or removed: it has not been saved since.
+
+    From here on `run.folder` is where it is now.
+    """
+    if not (lost := run.place.lost()):
+        return end
+    now, saved = run.place.now(), run.view.last_checkpoint
+    run.view.last_checkpoint = None
+    if now is not None:
+        run.folder = RunFolder(now)
+        run.view.run_dir = str(now)
+        if saved is not None:
+            run.view.last_checkpoint = str(run.folder.checkpoints / Path(saved).name)
+    why = f" ({end.reason})" if end.state == "failed" else ""
+    return End("failed", f"{lost} while the run went on, which has not been saved since{why}")
 
 
 async def _save_all(run: Run, requests: Requests, within_s: float) -> bool:

@@ -47,7 +47,7 @@ from tuitrain.supervisor.session import Session
 from tuitrain.supervisor.sources import Sources, changed_since_launch
 from tuitrain.supervisor.starting import Starting
 from tuitrain.supervisor.stop_signals import deliver
-from tuitrain.supervisor.stopping import stop_crew
+from tuitrain.supervisor.stopping import judge_folder, stop_crew
 from tuitrain.supervisor.summary import summarise, write_summary
 from tuitrain.supervisor.unattended import Unattended
 from tuitrain.supervisor.watch import Watch
@@ -100,7 +100,7 @@ class Supervisor(Run):
                 nothing has been touched.
         """
         loop = asyncio.get_running_loop()
-        with sole_supervisor(self.folder.path, self.folder.name, self._folder_fd):
+        with sole_supervisor(self.folder.path, self.folder.name, self._folder_fd) as self.place:
             self.house = House.claim(self.run_id, self.folder.path, self.folder.name)
             try:
                 return await self._run_in_house(loop)
@@ -224,16 +224,10 @@ class Supervisor(Run):
 
     def _on_start_error(self, error: BaseException | None) -> None:
         assert error is not None
-        text = "".join(traceback.format_exception(error))
-        reason = f"the run could not start: {type(error).__name__}: {error}"
-        self.journal.event(reason, level="error", data={"traceback": text})
-        self.request_end(End("failed", reason, checkpoint=False))
+        self.request_end(self._fault("the run could not start", error, checkpoint=False))
 
     def _on_recovery_error(self, error: BaseException) -> None:
-        text = "".join(traceback.format_exception(error))
-        reason = f"workers could not be started again: {type(error).__name__}: {error}"
-        self.journal.event(reason, level="error", data={"traceback": text})
-        self.request_end(End("failed", reason))
+        self.request_end(self._fault("workers could not be started again", error))
 
     # ---- watching ----------------------------------------------------------------------------
 
@@ -344,10 +338,14 @@ class Supervisor(Run):
             self.request_end(self._internal_error(error))
 
     def _internal_error(self, error: BaseException) -> End:
+        return self._fault("error in the supervisor", error)
+
+    def _fault(self, what: str, error: BaseException, *, checkpoint: bool = True) -> End:
+        """The end that an error of our own is; it is told, with its traceback."""
         text = "".join(traceback.format_exception(error))
-        reason = f"error in the supervisor: {type(error).__name__}: {error}"
+        reason = f"{what}: {type(error).__name__}: {error}"
         self.journal.event(reason, level="error", data={"traceback": text})
-        return End("failed", reason)
+        return End("failed", reason, checkpoint=checkpoint)
 
     # ---- ending ------------------------------------------------------------------------------
 
@@ -362,17 +360,19 @@ class Supervisor(Run):
             names = ", ".join(w.name for w in self.crew.alive())
             self.journal.event(f"{names} cannot be killed (in the kernel?)", level="error")
         self.crew.close()
+        end = judge_folder(self, end)
         self._attempt("remove left-over processes", self._kill_marked)
         if (held := self.starting.held) is not None:
             self._attempt("close shared memory", held.close)
         self._attempt("remove shared memory", lambda: self.plan.unlink(self.run_id))
-        self._attempt("remove what saves have left", lambda: sweep(self.folder.checkpoints))
-        self._attempt("put the run folder back", self.session.close)
+        if there := self.place.now() is not None:
+            self._attempt("remove what saves have left", lambda: sweep(self.folder.checkpoints))
+            self._attempt("put the run folder back", self.session.close)
         self.view.state, self.reason = end.state, end.reason
         text = f"{end.state}: {end.brief or end.reason}"
         self.journal.event(text, level="error" if end.state == "failed" else "info")
         summary = summarise(self, end)
-        if self.session.may_sum_up:
+        if there and self.session.may_sum_up:
             self._attempt("write the summary", lambda: write_summary(self.folder, summary))
         await self.unattended.finish()
         self.over.set()

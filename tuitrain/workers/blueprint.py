@@ -7,10 +7,13 @@ no two processes can disagree about them. Torch-free: the supervisor holds one.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+from tuitrain.checkpoint_files import CheckpointError
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.weights import WeightsLayout
@@ -68,6 +71,7 @@ class Blueprint:
 
     Attributes:
         unsaved_environment: why the state of the environment cannot be saved; empty if it can.
+        folder_id: device and inode of `run_dir`; None if it is not known.
     """
 
     run_id: str
@@ -78,6 +82,7 @@ class Blueprint:
     weights: dict[str, WeightsLayout]
     base: Base = field(default_factory=Base)
     unsaved_environment: str = ""
+    folder_id: tuple[int, int] | None = None
 
     @classmethod
     def from_probe(
@@ -105,7 +110,22 @@ class Blueprint:
             weights=weights,
             base=Base(**report["base"]),
             unsaved_environment=report.get("unsaved_environment", ""),
+            folder_id=_id_of(run_dir) if run_dir else None,
         )
+
+    def checkpoints(self) -> Path:
+        """Where checkpoints go, looked up for each.
+
+        Raises:
+            CheckpointError: the run's folder is not there any more. One that has its name now is
+                another run's, where nothing must be written.
+        """
+        if self.folder_id is not None and _id_of(self.run_dir) != self.folder_id:
+            raise CheckpointError(
+                f"nothing can be saved: the run folder {self.run_dir} was moved or removed while "
+                "the run went on"
+            )
+        return Path(self.run_dir) / "checkpoints"
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -216,3 +236,12 @@ class Blueprint:
             max_lead_inserts=int(rule.max_lead_updates / rule.updates_per_insert) + 1,
             n_readers=1,
         )
+
+
+def _id_of(folder: str) -> tuple[int, int] | None:
+    """Device and inode; None if there is no such folder."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -111,6 +111,54 @@ def test_a_file_that_cannot_be_opened_is_told_and_survived(tmp_path: Path) -> No
     assert len(told) == 1
 
 
+def test_a_file_that_is_replaced_is_begun_anew_and_that_is_told(tmp_path: Path) -> None:
+    path, told = tmp_path / "m.jsonl", list[str]()
+    sink = JsonlSink(path, told.append)
+    sink.write({"a": 1})
+    path.rename(tmp_path / "before")
+    assert sink.write({"a": 2})
+    assert list(read_jsonl(path)) == [{"a": 2}]
+    assert list(read_jsonl(tmp_path / "before")) == [{"a": 1}]
+    path.unlink()
+    path.write_text('{"b": 1}')  # an editor's
+    assert sink.write({"a": 3})
+    assert list(read_jsonl(path)) == [{"b": 1}, {"a": 3}]
+    assert len(told) == 2
+    assert "moved or replaced by another program" in told[0]
+    sink.close()
+
+
+def test_a_folder_in_its_place_costs_lines_until_it_is_gone(tmp_path: Path) -> None:
+    path, told, over = tmp_path / "m.jsonl", list[str](), list[str]()
+    sink = JsonlSink(path, told.append, over.append)
+    sink.write({"a": 1})
+    path.unlink()
+    path.mkdir()
+    assert not sink.write({"a": 2})
+    assert not sink.write({"a": 3})
+    assert len(told) == 1
+    assert "Is a directory" in told[0]
+    path.rmdir()
+    assert sink.write({"a": 4})
+    assert list(read_jsonl(path)) == [{"a": 4}]
+    assert len(over) == 1
+    assert "2 lines are missing" in over[0]
+    sink.close()
+
+
+def test_a_folder_that_is_moved_takes_its_files_along(tmp_path: Path) -> None:
+    run, told = tmp_path / "run", list[str]()
+    run.mkdir()
+    sink = JsonlSink(run / "m.jsonl", told.append)
+    run.rename(tmp_path / "moved")
+    run.mkdir()  # another one's
+    assert sink.write({"a": 1})
+    assert list(read_jsonl(tmp_path / "moved" / "m.jsonl")) == [{"a": 1}]
+    assert list(run.iterdir()) == []
+    assert not told
+    sink.close()
+
+
 def test_reading_the_last_lines_and_a_missing_file(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     path.write_text("".join(f'{{"a": {i}}}\n' for i in range(10)) + "[1]\nnull\n")

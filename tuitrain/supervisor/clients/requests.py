@@ -117,7 +117,7 @@ class Requests:
         return outcome
 
     def _sweep(self) -> None:
-        if self._saves == 0:
+        if self._saves == 0 and self._run.place.stands():
             with contextlib.suppress(OSError):  # learners will say what is wrong with the disk
                 sweep(self._run.folder.checkpoints, training=True)
 

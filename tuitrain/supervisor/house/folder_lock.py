@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from tuitrain.supervisor.house.held_folder import HeldFolder
 from tuitrain.supervisor.house.house import AlreadyRunning
 
 
@@ -44,7 +45,7 @@ def hold_folder(run_dir: Path, name: str) -> int:
 
 
 @contextlib.contextmanager
-def sole_supervisor(run_dir: Path, name: str, held: int | None = None) -> Iterator[None]:
+def sole_supervisor(run_dir: Path, name: str, held: int | None = None) -> Iterator[HeldFolder]:
     """Hold a run folder while the context lasts.
 
     Args:
@@ -56,6 +57,6 @@ def sole_supervisor(run_dir: Path, name: str, held: int | None = None) -> Iterat
     fd = hold_folder(run_dir, name) if held is None else held
     os.set_inheritable(fd, False)  # no worker may hold it
     try:
-        yield
+        yield HeldFolder(run_dir, fd)
     finally:
         os.close(fd)

@@ -1,13 +1,15 @@
 """Looks after what stands around a run and can be lost without the run noticing.
 
 Its house (socket and runtime folder) vanishes at a logout: then the run gets another one, listens
-there, and says so. Its guard may be killed: then there is another one.
+there, and says so. Its guard may be killed: then there is another one. Its run folder may be moved
+or removed: then nothing more can be saved, which is said, until it is back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from tuitrain.supervisor.house.guard import Guard
@@ -31,10 +33,11 @@ class Keeper:
         self._house = house
         self._guard = Guard(supervisor_mark(run.run_id))
         self._moving: asyncio.Task[None] | None = None
-        self._trouble = ""
+        self._trouble = self._lost = ""
 
     def look(self) -> None:
         """Every few seconds: put in order what is not."""
+        self._look_at_folder()
         if self._moving is not None and not self._moving.done():
             return
         if not self._house.stands():
@@ -48,6 +51,30 @@ class Keeper:
                 )
         except OSError as error:
             self._tell_once(f"no guard can be started: {error}")
+
+    def _look_at_folder(self) -> None:
+        run, lost = self._run, self._run.place.lost()
+        if lost == self._lost:
+            return
+        self._lost = lost
+        now = run.place.now()
+        if not lost:
+            run.tell(
+                f"the run folder is back at {run.place.path}: checkpoints can be written again"
+            )
+        elif now is None:
+            run.journal.event(
+                f"{lost}: training goes on, but nothing of it can be kept any more; "
+                f"`tuitrain stop {run.run_id}` ends it",
+                level="error",
+            )
+        else:
+            run.journal.event(
+                f"{lost}: training goes on and is measured there, but no checkpoint can be written "
+                f"until it is moved back (`mv {shlex.quote(str(now))} "
+                f"{shlex.quote(str(run.place.path))}`)",
+                level="error",
+            )
 
     async def settle(self) -> None:
         """Have a house before something is put into it, as far as one can be had."""

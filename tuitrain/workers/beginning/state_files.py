@@ -65,8 +65,7 @@ def save_actor(
         for name, pieces in held.items()
     }
     name = part_name(blueprint.base.session, request, worker)
-    folder = Path(blueprint.run_dir) / "checkpoints"
-    return save_state(folder, name, worker, tree, columns, tick).to_dict()
+    return save_state(blueprint.checkpoints(), name, worker, tree, columns, tick).to_dict()
 
 
 def restore_actor(blueprint: Blueprint, actor: Actor) -> None:

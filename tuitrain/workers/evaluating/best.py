@@ -81,7 +81,8 @@ class Best:
         if score is None or (self.score is not None and score <= self.score):
             return None
         try:
-            write(self._path, self._payload(results, policies, held, steps))
+            path = self._blueprint.checkpoints() / BEST
+            write(path, self._payload(results, policies, held, steps))
         except CheckpointError as error:
             return Told(
                 f"the best weights so far, {self._words(score, steps)}, could not be kept: "

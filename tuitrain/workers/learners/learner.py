@@ -81,7 +81,6 @@ class Learner:
                 self._stacks[bundle] = StackedLearner([found[name] for name in bundle], memory)
         self.policies = {name: found[name] for name in names}
         self.uncounted = dict.fromkeys(names, 0)
-        self._folder = Path(blueprint.run_dir) / "checkpoints"
         self._last_measure_s = time.monotonic()
         self.taken_over: TakenOver | None = None
         """Of a successor: from where it goes on, and what that has cost."""
@@ -249,17 +248,16 @@ class Learner:
         Raises:
             CheckpointError: it could not be written; earlier checkpoints are untouched.
         """
+        folder = self.blueprint.checkpoints()
         self.count_updates()  # what the networks hold has been made
         payload, updates = self._payload(), max(p.dqn.updates for p in self.policies.values())
         if state:
             payload |= self._state(moment)
         elif self.blueprint.n_learners == 1:
             keep = self.blueprint.config.run.keep_checkpoints
-            return {"path": str(save(self._folder, payload, checkpoint_name(updates), keep))}
+            return {"path": str(save(folder, payload, checkpoint_name(updates), keep))}
         name = part_name(self.blueprint.base.session, request, f"learner{self.index}")
-        return {
-            "part": save_part(self._folder, payload, name, list(self.policies), updates).to_dict()
-        }
+        return {"part": save_part(folder, payload, name, list(self.policies), updates).to_dict()}
 
     def _payload(self) -> dict[str, Any]:
         totals = self.stores.limiter.totals()
@@ -307,7 +305,7 @@ class Learner:
         the checkpoint are lost; they are not made again, or the replay ratio would be another.
         """
         base, made = self.blueprint.base, self.stores.limiter.totals().updates
-        found = of_this_session(self._folder, base.session)
+        found = of_this_session(self.blueprint.checkpoints(), base.session)
         if found is not None:
             path, payload = found
             start, counted, versions = str(path), payload["made"], payload["versions"]

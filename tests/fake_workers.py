@@ -213,18 +213,27 @@ def behave(args: ChildArgs, link: Link) -> None:
     if args.incarnation:  # what a learner's successor has found
         data = {key: told[key] for key in ("updates", "lost_updates") if key in told}
         data |= {"start": str(folder / told["start"])} if "start" in told else {}
+    if do == "ready late":
+        _until(folder / "late", link)
     link.ready(spec_hash=told.get("spec_hash", SPEC_HASH), device="cpu", data=data)
     if args.role == "probe":
         return
     if do == "begin late":
         time.sleep(0.3)  # a long first unit of work
     go, gone_off = folder / "go", False
+    if do == "raise at first":
+        raise ValueError("at first")
+    if do == "raise at first, later":
+        _until(go, link)
+        raise ValueError("at first")
     for step in range(10**9):
         link.counters.progress += 1
         link.counters.values["steps"] = float(step)
         link.counters.values["env_steps"] = float(step + told.get("steps", 0))
         link.counters.values["updates/default"] = float(step // 2)
         link.tick()
+        if do == "work, then raise" and step == 5:
+            raise ValueError("the reason")
         if not gone_off and go.exists():
             gone_off = True
             fault(do, link)
@@ -289,6 +298,12 @@ def fault(do: str, link: Link) -> None:
         link.finish(path="/a/checkpoint", fingerprint={"default": "ff"})
     if do == "say nonsense":
         link._control.send_bytes(b"\x00not json")
+
+
+def _until(path: Path, link: Link) -> None:
+    while not path.exists():
+        link.tick()
+        time.sleep(0.002)
 
 
 def _for_ever() -> Any:

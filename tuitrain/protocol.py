@@ -61,7 +61,11 @@ class ProcessView(_Line):
     rss_bytes: int | None = None
     cpu_percent: float | None = None
     restarts: int = 0
-    """Predecessors in this session."""
+    """Deaths in this place, in this session, that were followed by a start."""
+    rolled_back: int = 0
+    """Times it was started anew because another worker had died."""
+    died_of: str | None = None
+    """What the last of them to die has died of."""
     device: str | None = None
     spec_hash: str | None = None
     """Hash of the environment spec it found; must be the run's."""

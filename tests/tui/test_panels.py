@@ -105,6 +105,16 @@ def test_glyphs_name_the_dead() -> None:
     assert "1✖" in narrow
 
 
+def test_glyphs_say_who_has_died_before() -> None:
+    learner, first, *others = processes(2)
+    again = first.model_copy(update={"restarts": 2, "died_of": "killed by SIGSEGV"})
+    assert "0●↻2 1●" in draw_glyphs([learner, again, *others], 60, DARK).plain
+    view = View(snapshot=snapshot(processes=[learner, again, *others]))
+    details = "\n".join(line.plain for line in draw_process_details(view, 100, 20))
+    assert details.count("↻") == 1
+    assert "↻ 2, last: killed by SIGSEGV" in details
+
+
 def test_glyphs_tell_several_learners_apart() -> None:
     first, *others = processes(1)
     learners = [first.model_copy(update={"name": f"learner{i}"}) for i in range(2)]

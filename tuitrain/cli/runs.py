@@ -232,19 +232,28 @@ def _print_snapshot(name: str, data: dict[str, Any]) -> None:
     typer.echo(f"{name}  {snapshot.schedule}  {snapshot.run_dir}")
     typer.echo(progress_line(snapshot))
     _print_learning(snapshot)
+    lost = {p.name: p.lost_updates for p in snapshot.policies if p.lost_updates}
+    if lost:
+        counts = ", ".join(f"{count:,} of {name}" for name, count in lost.items())
+        typer.echo(f"updates lost by deaths of learners: {counts}")
+    if snapshot.reproducible is not None:
+        typer.echo(f"reproducible from its seed: {'yes' if snapshot.reproducible else 'no'}")
     if snapshot.best is not None:
         typer.echo(f"best weights {best_line(snapshot.best.model_dump())}")
     for rule in snapshot.stop_rules:
         typer.echo(f"{rule.key}: {rule.text}")
     for p in snapshot.processes:
         rate = "" if p.rate is None else f"{p.rate:,.1f} {p.rate_unit}"
+        pid = "" if p.pid is None else f"pid {p.pid}"
         beat = "" if p.beat_age_s is None else f"beat {p.beat_age_s:.1f}s ago"
         memory = "" if p.rss_bytes is None else f"{p.rss_bytes / 2**20:,.0f} MiB"
         more = p.error or (f"waits: {p.wait}" if p.wait else "")
-        if p.restarts:
-            more = f"↻{p.restarts} {more}"
-        line = f"  {p.name:<8} {p.state:<9} {rate:>14}  {memory:>10}  {beat:<15} {more}"
+        line = f"  {p.name:<8} {p.state:<9} {pid:<11} {rate:>14}  {memory:>10}  {beat:<15} {more}"
         typer.echo(line.rstrip())
+        if p.restarts and not p.error:
+            typer.echo(f"           ↻{p.restarts} started again after a death, last: {p.died_of}")
+        if p.rolled_back:
+            typer.echo(f"           went back {p.rolled_back}× with the others")
     marks = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL", "n/a": "n/a "}
     for c in snapshot.checks:
         advice = f"  {c.advice}" if c.advice else ""

@@ -59,8 +59,9 @@ class SupervisorConfig(Table):
         le=1000,
         json_schema_extra=unit("restarts"),
         description="How often a worker that dies is started again within `restart_period_s`; one "
-        "death more ends the run. 0: the first death does. In `sequential` and `lockstep`, where "
-        "all workers go back to the newest checkpoint together, deaths of all are counted.",
+        "death more ends the run. 0: the first death does. Every worker is counted for itself, but "
+        "in `sequential` and `lockstep`, where all go back to the newest checkpoint together, all "
+        "deaths are.",
     )
     restart_period_s: float = Field(
         300.0,

@@ -38,18 +38,19 @@ def processes(snapshot: Snapshot) -> CheckView:
     """Every worker that should run does; one that is started again does not yet."""
     views = snapshot.processes
     failed = [p for p in views if p.state == "failed"]
-    again = [p for p in views if p.state == "starting" and p.restarts]
+    again = [p for p in views if p.state == "starting" and (p.restarts or p.rolled_back)]
     up = bool(views) and snapshot.state in ("starting", "running", "paused")
     state: CheckState = "fail" if failed else "n/a" if not up else "warn" if again else "ok"
     advice = ""
     if failed:
         advice = f"{failed[0].name}: {failed[0].error or 'see its log'}"
     elif up and again:
-        advice = f"{again[0].name} has ended and is started again: an event and its log say why"
+        dead = next((p for p in again if p.died_of), again[0])
+        advice = f"{dead.name} is started again: {dead.died_of or 'another worker had died'}"
     restarts = sum(p.restarts for p in views)
     up_now = f"{sum(p.state in _LIVE for p in views)} up"
     if restarts:
-        up_now += f", {restarts} restarted"
+        up_now += f", {restarts} death{'s' * (restarts > 1)}"
     return CheckView(
         id="processes",
         name="processes",

@@ -49,6 +49,7 @@ class Recovery:
         self._give_up = give_up
         self._on_error = on_error
         self._sources: Sources | None = None
+        self._early: list[Failure] = []
         self._histories: dict[str, list[Death]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._going_back: asyncio.Task[None] | None = None
@@ -56,19 +57,27 @@ class Recovery:
     def watch(self, sources: Sources) -> None:
         """The run is up, made with these sources: from now on the dead may have successors."""
         self._sources = sources
+        early, self._early = self._early, []
+        for failure in early:
+            self._follow(failure)
 
     def takes(self, failure: Failure) -> bool:
-        """Whether the run goes on after this failure; it is told, and what follows is begun."""
+        """Whether the run goes on after this failure; it is told, and what follows is begun.
+
+        Who was at work before the last of the others was ready has a successor as soon as it is: a
+        death is judged by what had been done, and not by who was quicker to start.
+        """
         run, now = self._run, self._run.clock()
-        cause = f"{failure.error_type}: {failure.message}" if failure.error_type else ""
         run.note_death(failure)
-        if self._sources is None or run.end.done():
+        idle = not failure.ready or (failure.cause and not failure.progress)
+        if run.end.done() or (self._sources is None and idle):
             return False
-        together = run.config.run.schedule != "async"
+        together = self._together
         limits = run.config.supervisor
         rule = RestartRule(limits.max_restarts, limits.restart_period_s, repeats=together)
         history = self._histories.setdefault(_CREW if together else failure.worker, [])
-        history.append(Death(now, failure.ready, bool(cause), cause))
+        cause = failure.cause
+        history.append(Death(now, failure.ready, bool(cause), cause, failure.progress))
         verdict = decide(history, now, rule)
         del history[: -(rule.max_restarts + 2)]  # older ones can decide nothing
         if isinstance(verdict, GiveUp):
@@ -77,11 +86,22 @@ class Recovery:
         run.journal.event(
             failure.headline(), level="warning", source=failure.worker, data=failure.data()
         )
-        if together:
+        if self._sources is None:
+            self._early.append(failure)
+        else:
+            self._follow(failure)
+        return True
+
+    @property
+    def _together(self) -> bool:
+        return self._run.config.run.schedule != "async"
+
+    def _follow(self, failure: Failure) -> None:
+        """Begin what follows a death."""
+        if self._together:
             self._going_back = self._begin(self._go_back(failure, self._going_back))
         else:
             self._begin(self._succeed(failure))
-        return True
 
     async def cancel(self) -> None:
         """Nobody is started any more."""

@@ -2,8 +2,9 @@
 
 The rule of Erlang/OTP's supervisors: more than so many deaths within a period give up, since what
 dies again and again will not get well by being started once more. A worker that cannot even be
-built gives up at once: it is told with its cause while its user still looks. Decides for one
-worker, or for a whole crew that goes back together.
+built gives up at once: it is told with its cause while its user still looks. So does one whose
+successor raises the very same before it has done anything. Decides for one worker, or for a whole
+crew that goes back together.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ class Death:
         at_s: when, by the clock that `decide` is given.
         ready: whether the worker had reported ready.
         told: whether it told an exception; else a signal, a hang or an exit has ended it.
-        cause: of the exception, its type and message.
+        cause: of the exception, its type, message and place.
+        progress: units of work that it had done before it told the exception.
     """
 
     at_s: float
     ready: bool
     told: bool
     cause: str = ""
+    progress: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,21 @@ def decide(history: Sequence[Death], now: float, rule: RestartRule) -> Restart |
     newest = history[-1]
     if not newest.ready and (newest.told or len(history) == 1):
         return GiveUp("it failed before it was ready, so it would fail again")
-    if rule.repeats and newest.told and len(history) > 1 and history[-2].cause == newest.cause:
-        return GiveUp("it failed in the same way after it had gone back, so it would fail again")
+    if newest.told and len(history) > 1 and history[-2].cause == newest.cause:
+        if rule.repeats:
+            return GiveUp(
+                "it failed in the same way after it had gone back, so it would fail again"
+            )
+        if newest.progress == 0:
+            return GiveUp(
+                "its successor failed in the same way before it had done anything, so the next "
+                "would too"
+            )
     recent = sum(now - death.at_s <= rule.period_s for death in history)
     if recent > rule.max_restarts:
+        whose = "all workers together" if rule.repeats else "this worker"
         return GiveUp(
-            f"this was death {recent} within {rule.period_s:g} s, and supervisor.max_restarts is "
-            f"{rule.max_restarts}"
+            f"this was death {recent} of {whose} within {rule.period_s:g} s, and "
+            f"supervisor.max_restarts is {rule.max_restarts}"
         )
     return Restart()

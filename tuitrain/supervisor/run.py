@@ -127,6 +127,7 @@ class Run:
                 "how": failure.how,
                 "error_type": failure.error_type,
                 "message": failure.message,
+                "where": failure.where,
                 "ready": failure.ready,
             }
         )

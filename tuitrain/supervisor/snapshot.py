@@ -280,6 +280,8 @@ def _process(view: WorkerView, run: RunView, updates: Mapping[str, int], now: fl
         rss_bytes=None if gone else view.rss_bytes,
         cpu_percent=None if gone else view.cpu_percent,
         restarts=view.restarts,
+        rolled_back=view.rolled_back,
+        died_of=view.died_of,
         device=view.device,
         spec_hash=view.spec_hash,
         weights=dict(view.weights),

@@ -33,6 +33,7 @@ from tuitrain.workers.log import LogFile, text_stream
 _PR_SET_PDEATHSIG = 1
 MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 6_000
+_MAX_PLACE_CHARS = 200
 UNTOLD = 74
 """Exit code of a worker that could not tell why it has failed."""
 
@@ -108,7 +109,7 @@ def main(args: ChildArgs) -> None:
         _end_a_fork_of(pid)
     except BaseException as error:
         _end_a_fork_of(pid)
-        told = _report_failure(args.control, error)
+        told = _report_failure(args.control, error, link.counters.progress)
         # A teardown of torch or of a broken environment may take seconds, hang or crash, and would
         # then hide the exit code of the failure that has just been told.
         _leave(1 if told else UNTOLD)
@@ -198,19 +199,21 @@ def _open_log(path: Path) -> tuple[int, str]:
         return os.open(os.devnull, os.O_WRONLY), why
 
 
-def _report_failure(control: Connection, error: BaseException) -> bool:
+def _report_failure(control: Connection, error: BaseException, progress: int) -> bool:
     """Tell the supervisor, and write it into the log. False: the supervisor cannot be told."""
     told = False
     refused = isinstance(error, Refused)
     if refused and error.__cause__ is not None:
         error = error.__cause__
     text = "".join(traceback.format_exception(error))
-    words = _words(error)
+    words, place = _words(error), stacks.raised_at(error)
     for part in (1, 4, 16):  # what is no ASCII takes up to six bytes a character
         failed = messages.Failed(
             error_type=type(error).__name__,
             message=_encodable(words[: MAX_MESSAGE_CHARS // part]),
             traceback="" if refused else _encodable(text[-MAX_TRACEBACK_CHARS // part :]),
+            where="" if refused or place is None else _encodable(str(place)[:_MAX_PLACE_CHARS]),
+            progress=progress,
             blames_pid=error.holder_pid if isinstance(error, LockTimeout) else None,
         )
         with suppress(OSError, ValueError):

@@ -80,6 +80,8 @@ class Failed(_Message):
     """The last words of a worker that ends by an exception.
 
     Attributes:
+        where: the line that raised, as `my_env.py:41 in step`; the user's own if there is one.
+        progress: units of work it had done by then.
         blames_pid: the process that held a lock for which this worker has waited too long.
     """
 
@@ -87,6 +89,8 @@ class Failed(_Message):
     error_type: str
     message: str
     traceback: str
+    where: str = ""
+    progress: int = 0
     blames_pid: int | None = None
 
 

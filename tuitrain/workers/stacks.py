@@ -1,4 +1,4 @@
-"""The stacks of a worker that hangs: how it is made to write them, and how they are read.
+"""The stacks of a worker that hangs or raises: how they are had, and where in them to look.
 
 Python's faulthandler writes them from a signal handler in C, so it also works while native code
 holds the interpreter. The signal is one of the real-time signals, which environments hardly ever
@@ -12,6 +12,7 @@ import fcntl
 import re
 import signal
 import sysconfig
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -92,6 +93,30 @@ def main_stack(text: str) -> Stack | None:
     whole = [stack for stack in found if stack.whole]
     # Threads are written newest first. A stack of more than 100 frames does not reach its end.
     return whole[0] if whole else found[-1] if found else None
+
+
+def raised_at(error: BaseException) -> Frame | None:
+    """Where a person should look for an exception's cause: see ``Stack.place``.
+
+    What an exception was raised from is nearer to the cause than itself. None if no line of
+    another's than tuitrain and Python's library had part in it.
+    """
+    frames: list[Frame] = []
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        own = [Frame(f.filename, str(f.lineno), f.name) for f in _walked(link)]
+        frames = own[::-1] + frames
+        link = link.__cause__
+    place = Stack(tuple(frames), ()).place()
+    return None if place is None or _not_others(place.file) else place
+
+
+def _walked(error: BaseException) -> traceback.StackSummary:
+    return traceback.StackSummary.extract(
+        traceback.walk_tb(error.__traceback__), lookup_lines=False
+    )
 
 
 def _parsed(lines: list[str]) -> Stack:

@@ -218,7 +218,7 @@ def test_a_worker_that_is_started_again_is_no_good_sign() -> None:
     assert states(out)["processes"] == "ok"
     out.processes[1].state = "starting"
     found = {row.id: row for row in all_checks(out)}["processes"]
-    assert (found.state, found.value) == ("warn", "1 up, 2 restarted")
+    assert (found.state, found.value) == ("warn", "1 up, 2 deaths")
     assert "a0" in found.advice
 
 

@@ -64,6 +64,7 @@ async def test_in_async_the_dead_one_alone_has_a_successor(tmp_path: Path, name:
         assert gone(pids[name])
         view = {p.name: p for p in run.supervisor.snapshot().processes}[name]
         assert (view.restarts, view.error) == (1, None)
+        assert str(view.died_of).startswith("killed by SIGKILL")
         await run.ask("stop")
         assert await run.end() == 0
         assert run.summary["restarts"] == {name: 1}
@@ -130,10 +131,47 @@ async def test_who_dies_too_often_ends_the_run_with_a_checkpoint(tmp_path: Path)
         assert await run.end() == 3
         assert run.summary["state"] == "failed"
         assert run.summary["failure"]["worker"] == "a0"
-        assert "death 3 within 300 s, and supervisor.max_restarts is 2" in run.summary["reason"]
+        assert (
+            "death 3 of this worker within 300 s, and supervisor.max_restarts is 2"
+            in run.summary["reason"]
+        )
         assert run.summary["restarts"] == {"a0": 2}
         assert [d["worker"] for d in run.summary["deaths"]] == ["a0"] * 3
         assert run.summary["last_checkpoint"].endswith("ckpt-1")
+
+
+async def test_who_dies_at_work_before_all_are_ready_has_a_successor(tmp_path: Path) -> None:
+    """It is judged by what it has done, and not by who was quicker to start."""
+    workers = {**CREW, "a0": {"do": "work, then raise"}, "eval": {"do": "ready late"}}
+    async with running(tmp_path, workers, max_restarts=1) as run:
+        await run.event("a0 (actor) failed")
+        assert run.supervisor.view.state == "starting"
+        (run.folder.path / "late").touch()
+        await run.event("a0 is back")
+        assert await run.end() == 3
+        assert "death 2 of this worker" in run.summary["reason"]
+
+
+async def test_who_raises_before_it_has_done_anything_does_not(tmp_path: Path) -> None:
+    workers = {**CREW, "a0": {"do": "raise at first"}, "eval": {"do": "ready late"}}
+    async with running(tmp_path, workers, max_restarts=5) as run:
+        assert await run.end() == 3
+        assert run.summary["failure"]["worker"] == "a0"
+        assert len(run.summary["deaths"]) == 1
+
+
+async def test_who_raises_the_same_at_once_is_not_started_a_third_time(tmp_path: Path) -> None:
+    async with running(
+        tmp_path, {**CREW, "a0": {"do": "raise at first, later"}}, max_restarts=5
+    ) as run:
+        await run.up()
+        assert await run.end() == 3
+        assert "before it had done anything" in run.summary["reason"]
+        assert run.summary["restarts"] == {"a0": 1}
+        (death, _) = run.summary["deaths"]
+        assert death["where"].startswith("fake_workers.py:")
+        assert death["where"].endswith(" in behave")
+        assert f"({death['where']})" in run.summary["reason"]
 
 
 @pytest.mark.parametrize(
@@ -411,9 +449,15 @@ async def test_in_rounds_all_go_back_together(tmp_path: Path) -> None:
         await until(run, lambda: run.supervisor.view.state == "running")
         assert all(run.pid(n) != pids[n] and gone(pids[n]) for n in CREW)
         assert run.supervisor.snapshot().reproducible is True
+        views = run.supervisor.snapshot().processes
+        assert {p.name: (p.restarts, p.rolled_back, bool(p.died_of)) for p in views} == {
+            "learner": (0, 1, False),
+            "a0": (1, 0, True),
+            "eval": (0, 1, False),
+        }
         await run.ask("stop")
         assert await run.end() == 0
-        assert run.summary["restarts"] == dict.fromkeys(CREW, 1)
+        assert run.summary["restarts"] == {"a0": 1}, "the others were rolled back, not dead"
         assert run.summary["reproducible"] is True
 
 
@@ -468,7 +512,7 @@ async def test_deaths_of_all_count_where_all_go_back(tmp_path: Path) -> None:
     async with running(tmp_path, workers, tables=together(workers), max_restarts=1) as run:
         await run.up()
         assert await run.end() == 3
-        assert "death 2 within" in run.summary["reason"]
+        assert "death 2 of all workers together within" in run.summary["reason"]
 
 
 async def test_who_raises_the_same_after_going_back_ends_the_run(tmp_path: Path) -> None:
@@ -488,7 +532,7 @@ async def test_a_death_while_all_go_back_begins_the_return_anew(tmp_path: Path) 
         await run.event("all workers are back")
         await run.ask("stop")
         assert await run.end() == 0
-        assert run.summary["restarts"] == dict.fromkeys(CREW, 2)
+        assert run.summary["restarts"] == {"a0": 1, "eval": 1}
 
 
 async def test_a_probe_that_is_killed_while_all_go_back_is_made_again(tmp_path: Path) -> None:
@@ -500,7 +544,7 @@ async def test_a_probe_that_is_killed_while_all_go_back_is_made_again(tmp_path: 
         await run.ask("stop")
         assert await run.end() == 0
         assert [d["worker"] for d in run.summary["deaths"]] == ["a0", "probe"]
-        assert run.summary["restarts"] == dict.fromkeys(CREW, 1)
+        assert run.summary["restarts"] == {"a0": 1}
 
 
 async def test_a_stop_while_all_go_back_ends_everything(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_a_death_is_followed_by_a_successor() -> None:
 def test_too_many_within_the_period_give_up() -> None:
     verdict = decide(killed(0.0, 10.0, 20.0, 30.0), 30.0, RULE)
     assert isinstance(verdict, GiveUp)
-    assert "death 4 within 100 s" in verdict.reason
+    assert "death 4 of this worker within 100 s" in verdict.reason
     assert "supervisor.max_restarts is 3" in verdict.reason
 
 
@@ -64,14 +64,26 @@ def test_a_successor_that_is_killed_before_it_is_ready_is_one_death_more() -> No
 
 
 def test_exceptions_count_like_other_deaths() -> None:
-    raised = [Death(at, ready=True, told=True, cause="ValueError: x") for at in (0.0, 1.0, 2.0)]
+    raised = [Death(at, True, True, "ValueError: x", progress=1) for at in (0.0, 1.0, 2.0)]
     assert decide(raised, 2.0, RULE) == Restart()
+
+
+def test_a_successor_that_raises_the_same_at_once_stops_the_run() -> None:
+    at_once = [Death(at, True, True, "ValueError: x", progress=0) for at in (0.0, 1.0)]
+    assert decide(at_once[:1], 0.0, RULE) == Restart(), "once may be chance"
+    verdict = decide(at_once, 1.0, RULE)
+    assert isinstance(verdict, GiveUp)
+    assert "before it had done anything" in verdict.reason
+    got_on = replace(at_once[1], progress=1)
+    assert decide([at_once[0], got_on], 1.0, RULE) == Restart()
+    other = replace(at_once[1], cause="ValueError: y")
+    assert decide([at_once[0], other], 1.0, RULE) == Restart()
 
 
 def test_who_repeats_its_past_is_not_asked_to_raise_the_same_again() -> None:
     """However far apart: between two deaths it may have trained for longer than a period."""
     rule = replace(RULE, repeats=True)
-    raised = [Death(at, ready=True, told=True, cause="ValueError: x") for at in (0.0, 500.0)]
+    raised = [Death(at, True, True, "ValueError: x", progress=9) for at in (0.0, 500.0)]
     assert decide(raised[:1], 0.0, rule) == Restart()
     verdict = decide(raised, 500.0, rule)
     assert isinstance(verdict, GiveUp)

@@ -46,6 +46,33 @@ def test_a_person_is_told_the_innermost_line_of_their_own(files: list[str], plac
     assert str(stack.place()) == place
 
 
+def _raised(source: str, file: str, **names: object) -> BaseException:
+    """What this program raises, as if it lay in that file."""
+    try:
+        exec(compile(source, file, "exec"), names)
+    except Exception as error:
+        return error
+    raise AssertionError("it raises nothing")
+
+
+def test_what_was_raised_is_placed_in_a_line_of_the_users_own() -> None:
+    own = _raised("def step():\n    int('x')\nstep()", "/home/me/my_env.py")
+    assert str(stacks.raised_at(own)) == "my_env.py:2 in step"
+    wrapped = _raised(
+        "try: call()\nexcept ValueError as e: raise RuntimeError from e",
+        f"{Path(CHILD).parent}/make.py",
+        call=lambda: exec(compile("int('x')", "/home/me/my_env.py", "exec")),
+    )
+    assert str(stacks.raised_at(wrapped)) == "my_env.py:1 in <module>"
+
+
+def test_what_only_tuitrain_had_part_in_has_no_such_line() -> None:
+    error = ValueError("x")
+    assert stacks.raised_at(error) is None
+    error.__cause__ = error
+    assert stacks.raised_at(error) is None, "a circle of causes ends"
+
+
 def test_half_a_stack_is_not_whole_and_text_without_one_is_none() -> None:
     assert stacks.main_stack("nothing of the kind\n  File x") is None
     half = 'Thread 0x01 (most recent call first):\n  File "/me/e.py", line 3 in step\n  File "/me'

@@ -122,7 +122,7 @@ class Crew:
             view = WorkerView(spec.name, spec.role)
             before = self.workers.get(spec.name)
             if before is not None:
-                view.restarts = before.view.restarts + 1
+                view.begin_after(before.view, died=before.reported)
             self._start(spec, view, kit, 0)
         for spec in specs:
             await self.workers[spec.name].ready.wait()
@@ -156,8 +156,8 @@ class Crew:
             deadlines.phase_deadline_s,
         )
         worker = Worker(spec=spec, view=view, life=life, process=process)
-        if view.restarts:
-            mark_log(process.log_path, f"{spec.name} starts again (restart {view.restarts})")
+        if view.restarts or view.rolled_back:
+            mark_log(process.log_path, f"{spec.name} starts again ({view.times()})")
         self._spawner.start(process, spec, kit, incarnation)
         self.workers[spec.name] = worker
         view.pid = process.pid
@@ -255,12 +255,14 @@ class Crew:
             error_type=failed.error_type if failed else None,
             message=failed.message if failed else None,
             traceback=failed.traceback if failed else None,
+            where=failed.where if failed else "",
+            progress=failed.progress if failed else 0,
             log=(worker.hang and worker.hang.stack_lines()) or worker.process.last_log_lines(),
             exit_code=exit_code,
             ready=worker.life.ready,
         )
         worker.view.state = "failed"
-        worker.view.error = failure.headline()
+        worker.view.error, worker.view.died_of = failure.headline(), failure.why
         (self._on_late_failure if self.stopping else self._on_failure)(failure)
 
     # ---- what is asked of them ---------------------------------------------------------------

@@ -20,6 +20,10 @@ class Failure:
     error_type: str | None = None
     message: str | None = None
     traceback: str | None = None
+    where: str = ""
+    """The line that raised, as `my_env.py:41 in step`; the user's own if there is one."""
+    progress: int = 0
+    """Units of work that it had done when it raised."""
     log: list[str] = field(default_factory=list)
     exit_code: int | None = None
     ready: bool = False
@@ -27,13 +31,24 @@ class Failure:
     final: str = ""
     """Why it is not started again, where others would be."""
 
+    @property
+    def cause(self) -> str:
+        """What was raised, and where, to compare with another's; empty if nothing was."""
+        return f"{self.error_type}: {self.message} ({self.where})" if self.error_type else ""
+
     def headline(self) -> str:
         """One line, fit for a terminal."""
-        reason = f": {self.error_type}: {self.message}" if self.error_type else ""
-        text = f"{self.worker} ({self.role}) failed, {self.how}{reason}"
+        text = f"{self.worker} ({self.role}) failed, {self.why}"
         if self.final:
             text += f"; it is not started again: {self.final}"
         return printable(" ".join(text.split()))
+
+    @property
+    def why(self) -> str:
+        """How it ended, with what it raised and where: one line."""
+        reason = f": {self.error_type}: {self.message}" if self.error_type else ""
+        reason += f" ({self.where})" if self.where else ""
+        return printable(" ".join(f"{self.how}{reason}".split()))
 
     def end(self) -> End:
         """The end of the run because of it; by then the headline has been told."""
@@ -49,6 +64,7 @@ class Failure:
             "exit_code": self.exit_code,
             "error_type": self.error_type,
             "message": self.message,
+            "where": self.where,
             "traceback": self.traceback,
             "log": self.log,
         }

@@ -62,6 +62,11 @@ class WorkerView:
     name: str
     role: str
     restarts: int = 0
+    """Deaths of its own that were followed by a start."""
+    rolled_back: int = 0
+    """Times it was started anew because another had died."""
+    died_of: str | None = None
+    """What it, or the last predecessor that died, has died of."""
     pid: int | None = None
     state: ProcessState = "starting"
     wait: str | None = None
@@ -115,6 +120,19 @@ class WorkerView:
         self.beat_at = self.progress_at = None
         self.phases_s, self.phase_share = {}, {}
         self._phases_seen.clear()
+
+    def begin_after(self, before: WorkerView, *, died: bool) -> None:
+        """All start anew, totals too: of `before` only its deaths stay, and whether it `died`."""
+        self.restarts = before.restarts + died
+        self.rolled_back = before.rolled_back + (not died)
+        self.died_of = before.died_of
+
+    def times(self) -> str:
+        """How often it was started again, in words."""
+        parts = [f"restart {self.restarts}"] if self.restarts else []
+        if self.rolled_back:
+            parts.append(f"rolled back {self.rolled_back}×")
+        return ", ".join(parts)
 
     def _meter(self, name: str) -> RateMeter:
         return self.meters.setdefault(name, RateMeter())

@@ -62,15 +62,16 @@ def draw_processes(view: View, width: int, height: int) -> list[Text]:
 
 
 def draw_glyphs(processes: list[ProcessView], width: int, palette: Palette) -> Text:
-    """`L● 0● 1▲`: a letter or number and a glyph per worker; `L0● L1●` of several learners."""
+    """`L● 0●↻2 1▲`: letter or number, glyph and deaths of each; `L0● L1●` of several learners."""
     parts = []
     for process in processes:
         glyph, style = _glyph(process, palette)
+        again = f"↻{process.restarts}" if process.restarts else ""
         short = process.name[:1].upper() + process.name[len(process.name.rstrip(_DIGITS)) :]
         if process.role == "actor":
             short = process.name[1:]
         bad = process.state == "failed"
-        parts.append(part(f"{safe(short)}{glyph}", style, 0 if bad else 1))
+        parts.append(part(f"{safe(short)}{glyph}{again}", style, 0 if bad else 1))
     troubled = [p for p in processes if p.state in ("failed", "paused", "starting")]
     for process in troubled[:2]:
         parts.append(part(f"{safe(process.name)} {process.state}", palette.dim, 2))
@@ -117,6 +118,9 @@ def draw_process_details(view: View, width: int, height: int) -> list[Text]:
     for process in view.snapshot.processes:
         lines.append(fit(_facts(process, name_width, palette), width))
         lines.append(_phases(process, width, " " * (name_width + 2), palette))
+        if process.restarts and not process.error:
+            died = f"↻ {process.restarts}, last: {safe(process.died_of or NA, 400)}"
+            lines.append(clip(Text(f"  {died}", palette.warn, end=""), width))
         if process.error:
             for text in safe(process.error.strip().splitlines()[-1], 400).splitlines():
                 lines.append(clip(Text(f"  ✖ {text}", palette.fail, end=""), width))

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Place, eventually
+from tests.e2e.harness import Place
+from tests.sites import eventually
 
 
 @pytest.hookimpl(wrapper=True)

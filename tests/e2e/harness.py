@@ -1,8 +1,6 @@
 """A user's place for whole runs: a folder, a runtime directory and the `tuitrain` command.
 
-Every process started from a place carries its mark in the environment, so that what a run has left
-behind is found even when it has left every process group and session. Knows the command line and
-the socket as a user does; nothing of the supervisor's insides.
+Knows the command line and the socket as a user does; nothing of the supervisor's insides.
 """
 
 from __future__ import annotations
@@ -13,13 +11,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 
+from tests.sites import DEADLINE_S, Site, eventually, segments_of
 from tuitrain.cli.client import BlockingClient
 from tuitrain.config.emit import emit_document
 from tuitrain.protocol import Reply
@@ -28,36 +26,7 @@ ROOT = Path(__file__).parents[2]
 ENVS = ROOT / "tests" / "envs.py"
 THINGS = Path(__file__).with_name("things.py")
 TUITRAIN = [sys.executable, "-m", "tuitrain.cli.main"]
-MARK = "TUITRAIN_TEST_PLACE"
 FOREVER = 1_000_000_000
-DEADLINE_S = 60.0
-POLL_S = 0.02
-
-T = TypeVar("T")
-
-
-def eventually(probe: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
-    """What `probe` returns once that is true, asked again and again.
-
-    Raises:
-        AssertionError: it was not before the deadline.
-    """
-    end = time.monotonic() + deadline_s
-    while True:
-        value = probe()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline_s:g} s: {what}; last seen: {value!r}")
-        time.sleep(POLL_S)
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended; one that waits to be reaped has."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def json_lines(path: Path) -> list[dict[str, Any]]:
@@ -102,7 +71,7 @@ class Run:
         return json_lines(self.path / "metrics.jsonl")
 
     def segments(self) -> list[str]:
-        return sorted(p.name for p in Path("/dev/shm").glob(f"tuitrain-{self.run_id}-*"))
+        return segments_of(self.run_id)
 
     def ask(self, command: Any, **args: Any) -> Reply:
         """One request over the socket, as the commands make it."""
@@ -128,23 +97,12 @@ class Run:
         return eventually(enough, f"{updates} updates of {self.name}") or {}
 
 
-class Place:
-    """A folder to run `tuitrain` in.
-
-    Args:
-        root: empty folder; `runs/` appears in it.
-        runtime: private folder for XDG_RUNTIME_DIR, short enough for a socket's path.
-    """
+class Place(Site):
+    """A folder to run `tuitrain` in. See ``Site`` for its arguments."""
 
     def __init__(self, root: Path, runtime: Path) -> None:
-        self.root = root
-        self.runtime = runtime
-        self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("TUITRAIN_")},
-            "XDG_RUNTIME_DIR": str(runtime),
-            "COLUMNS": "200",
-            MARK: str(root),
-        }
+        super().__init__(root, runtime)
+        self.environment |= {"COLUMNS": "200"}
         self._started: list[subprocess.Popen[str]] = []
 
     # ---- configs -----------------------------------------------------------------------------
@@ -236,38 +194,17 @@ class Place:
 
     # ---- what is left ------------------------------------------------------------------------
 
-    def processes(self) -> Iterator[psutil.Process]:
-        """Living processes that were started from here, by whatever."""
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, OSError):
-                if process.environ().get(MARK) != str(self.root) or process.pid == os.getpid():
-                    continue
-                if process.status() != psutil.STATUS_ZOMBIE:
-                    yield process
-
-    def left(self) -> list[str]:
-        """Processes, segments and runtime files that are still there, in words."""
+    def segments(self) -> list[str]:
+        """Of every run that has been given an id."""
         found = []
-        for process in self.processes():
-            with contextlib.suppress(psutil.Error):
-                found.append(f"process {process.pid}: {' '.join(process.cmdline())[:200]}")
         for run in self.runs():
             with contextlib.suppress(OSError):
-                found += [f"segment {name}" for name in run.segments()]
-        for path in self.runtime.rglob("*"):
-            if path.name not in {"tuitrain", ".lock"}:
-                found.append(f"file {path}")
+                found += run.segments()
         return found
 
     def close(self) -> None:
         """Reap what was started; kill and remove what is left."""
-        for process in list(self.processes()):
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(signal.SIGKILL)
+        self.clear()
         for process in self._started:
             process.kill()
             process.communicate()
-        for run in self.runs():
-            with contextlib.suppress(OSError):
-                for name in run.segments():
-                    (Path("/dev/shm") / name).unlink(missing_ok=True)

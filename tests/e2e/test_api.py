@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import tuitrain
-from tests.e2e.harness import DEADLINE_S, ENVS, FOREVER, THINGS, Place
+from tests.e2e.harness import ENVS, FOREVER, THINGS, Place
 from tests.envs import Catch
+from tests.sites import DEADLINE_S
 from tuitrain.config.load import load_config
 from tuitrain.seeding import stream
 from tuitrain.workers.asides.trained import evaluate_run, load_trained

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.e2e.harness import Place, Run, eventually
+from tests.e2e.harness import Place, Run
+from tests.sites import eventually
 from tuitrain import checkpoint
 from tuitrain.config.load import load_config
 from tuitrain.envs.spec import EnvSpec

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import ENVS, ROOT, THINGS, TUITRAIN, Place, eventually
+from tests.e2e.harness import ENVS, ROOT, THINGS, TUITRAIN, Place
+from tests.sites import eventually
 
 CARTPOLE = ROOT / "configs" / "cartpole.toml"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Place, Run, eventually
+from tests.e2e.harness import Place, Run
+from tests.sites import eventually
 from tuitrain.checkpoint import newest
 from tuitrain.metrics.rewind import surviving
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import FOREVER, THINGS, Place, Run, eventually
+from tests.e2e.harness import FOREVER, THINGS, Place, Run
+from tests.sites import eventually
 from tuitrain import checkpoint
 
 EXITS = {"raise": 1, "exit": 7, "segfault": -signal.SIGSEGV, "kill": -signal.SIGKILL}

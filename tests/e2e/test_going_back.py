@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import ENVS, FOREVER, Place, Run, eventually, gone
+from tests.e2e.harness import ENVS, FOREVER, Place, Run
 from tests.e2e.test_commands import published_hash
+from tests.sites import eventually, gone
 from tuitrain.checkpoint_files import checkpoints
 from tuitrain.experiments.curves import read_curves
 from tuitrain.metrics.rewind import surviving

@@ -10,7 +10,8 @@ import tomllib
 
 import pytest
 
-from tests.e2e.harness import DEADLINE_S, FOREVER, Place
+from tests.e2e.harness import FOREVER, Place
+from tests.sites import DEADLINE_S
 from tuitrain import checkpoint
 
 SCHEDULES = ["sequential", "lockstep", "async"]

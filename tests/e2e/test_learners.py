@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import tuitrain
-from tests.e2e.harness import ENVS, Place, Run, eventually
+from tests.e2e.harness import ENVS, Place, Run
+from tests.sites import eventually
 from tuitrain import checkpoint
 
 TWO: dict[str, Any] = {"env": {"id": f"{ENVS}:TwoPolicies"}}

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.harness import Place, Run, eventually
+from tests.e2e.harness import Place, Run
+from tests.sites import eventually
 
 
 def take_names(place: Place, run: Run) -> list[str]:

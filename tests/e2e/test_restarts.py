@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import DEADLINE_S, ENVS, THINGS, Place, Run, eventually
+from tests.e2e.harness import ENVS, THINGS, Place, Run
+from tests.sites import DEADLINE_S, eventually
 from tuitrain.metrics.rewind import surviving
 
 RESTARTS = {"max_restarts": 5}

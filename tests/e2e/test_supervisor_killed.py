@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from tests.e2e.harness import THINGS, Place, eventually, gone
+from tests.e2e.harness import THINGS, Place
+from tests.sites import eventually, gone
 
 
 def test_a_killed_run_is_swept_and_its_neighbour_does_not_notice(place: Place) -> None:

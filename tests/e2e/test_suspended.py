@@ -10,7 +10,8 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from tests.e2e.harness import Place, Run, eventually
+from tests.e2e.harness import Place, Run
+from tests.sites import eventually
 
 DEADLINES = {
     "progress_deadline_s": 3.0,

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.harness import FOREVER, TUITRAIN, Place, eventually, gone
+from tests.e2e.harness import FOREVER, TUITRAIN, Place
+from tests.sites import eventually, gone
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 

@@ -21,19 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
-
 from tests.faults import worlds
 from tests.faults.orders import Order
 from tests.faults.processes import FAULTS
+from tests.sites import Site, Stuck, eventually, segments_of
 from tuitrain.cli.client import BlockingClient, Command
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import RunFolder, create_run
 from tuitrain.config.schema import Config
 from tuitrain.protocol import Reply
 
-MARK = "TUITRAIN_TEST_PLACE"
-POLL_S = 0.02
 PATIENCE_S = 180.0
 STARTUP_S = 120.0
 SHORT_STARTUP_S = 10.0
@@ -69,10 +66,6 @@ class Result:
     resumed_s: float | None = None
     fired_s: float = 0.0
     took_s: float = 0.0
-
-
-class Stuck(AssertionError):
-    """Something did not happen in time."""
 
 
 def config_for(schedule: str, root: Path) -> Config:
@@ -118,14 +111,14 @@ def config_for(schedule: str, root: Path) -> Config:
     )
 
 
-class Arena:
+class Arena(Site):
     """One run folder, and its supervisor while there is one."""
 
     def __init__(self, schedule: str, root: Path) -> None:
-        self.schedule = schedule
-        self.root = root
         root.mkdir(parents=True, exist_ok=True)
-        self.runtime = Path(tempfile.mkdtemp(prefix="tt-"))  # short: a socket's path goes in
+        super().__init__(root, Path(tempfile.mkdtemp(prefix="tt-")))  # short: a socket's path
+        self.environment |= {"PYTHONPATH": str(Path(__file__).parents[2])}
+        self.schedule = schedule
         self.config = config_for(schedule, root)
         self.folder: RunFolder = create_run(self.config)
         self.faults = self.folder.path / FAULTS
@@ -135,12 +128,6 @@ class Arena:
         self.started_s = 0.0
         self.to_resume: list[Result] = []
         """Cases that have ended the run since it was up last."""
-        self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("TUITRAIN_")},
-            "XDG_RUNTIME_DIR": str(self.runtime),
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            MARK: str(root),
-        }
 
     # ---- its life ----------------------------------------------------------------------------
 
@@ -227,17 +214,13 @@ class Arena:
             self.eventually(lambda: not self.left(), "nothing left", 5.0)
         except Stuck as stuck:
             left = [str(stuck), *self.left()]
-        self.kill()
-        for name in self.segments():
-            (Path("/dev/shm") / name).unlink(missing_ok=True)
+        self.clear()
         shutil.rmtree(self.runtime, ignore_errors=True)
         return left
 
     def kill(self) -> None:
         """End every process of it at once."""
-        for process in self.processes():
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        super().kill()
         self._forget()
 
     def _forget(self) -> None:
@@ -348,32 +331,9 @@ class Arena:
 
     # ---- what is left ------------------------------------------------------------------------
 
-    def processes(self) -> list[psutil.Process]:
-        """Living processes that were started from here, by whomever."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, OSError):
-                mine = process.environ().get(MARK) == str(self.root)
-                if mine and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
-
     def segments(self) -> list[str]:
         """Names in shared memory."""
-        run_id = self.folder.read_run_id()
-        return sorted(p.name for p in Path("/dev/shm").glob(f"tuitrain-{run_id}-*"))
-
-    def left(self) -> list[str]:
-        """Processes, segments and runtime files that are still there, in words."""
-        found = []
-        for process in self.processes():
-            with contextlib.suppress(psutil.Error):
-                found.append(f"process {process.pid}: {' '.join(process.cmdline())[:120]}")
-        found += [f"segment {name}" for name in self.segments()]
-        for path in self.runtime.rglob("*"):
-            if path.name not in {"tuitrain", ".lock"}:
-                found.append(f"file {path}")
-        return found
+        return segments_of(self.folder.read_run_id() or "")
 
     def eventually(self, probe: Callable[[], T], what: str, deadline_s: float = PATIENCE_S) -> T:
         """What `probe` returns once that is true.
@@ -381,14 +341,7 @@ class Arena:
         Raises:
             Stuck: it was not before the deadline.
         """
-        end = time.monotonic() + deadline_s
-        while True:
-            value = probe()
-            if value:
-                return value
-            if time.monotonic() > end:
-                raise Stuck(f"not within {deadline_s:g} s: {what}")
-            time.sleep(POLL_S)
+        return eventually(probe, what, deadline_s)
 
 
 def cont(pid: int) -> None:

@@ -18,10 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.faults.arena import SHORT_STARTUP_S, STARTUP_S, Arena, Result, Stuck, cont
+from tests.faults.arena import SHORT_STARTUP_S, STARTUP_S, Arena, Result, cont
 from tests.faults.cases import Case, Outcome
 from tests.faults.expected import Expected, expected
 from tests.faults.orders import Order
+from tests.sites import Stuck
 
 ORPHANS_S = 2.0
 """After the death of a supervisor its workers have so long."""

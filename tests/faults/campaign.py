@@ -17,10 +17,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.faults.arena import Arena, Result, Stuck
+from tests.faults.arena import Arena, Result
 from tests.faults.attack import Attack
 from tests.faults.audit import Audit, Rules, audit, read
 from tests.faults.cases import Case
+from tests.sites import Stuck
 from tuitrain.checkpoint import newest
 from tuitrain.config.schema import Config
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.arena import MARK, Arena, Result
+from tests.faults.arena import Arena, Result
 from tests.faults.report import tables, write_section
 from tests.faults.steady import Finding, Sample, judge, slope_per_h, table
+from tests.sites import MARK
 
 
 @pytest.fixture

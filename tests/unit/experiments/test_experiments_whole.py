@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import FOREVER, Place, Run, eventually, json_lines
+from tests.e2e.harness import FOREVER, Place, Run, json_lines
+from tests.sites import eventually
 
 BROKEN = "def make(input_shape, n_actions):\n    raise RuntimeError('not yet written')\n"
 WORKING = """

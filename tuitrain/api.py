@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuitrain import regular
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import PolicySpec
 
@@ -91,7 +92,7 @@ def train(
 
 def _read_summary(run_dir: Path) -> dict[str, Any]:
     try:
-        summary: dict[str, Any] = json.loads((run_dir / "summary.json").read_text())
+        summary: dict[str, Any] = json.loads(regular.read(run_dir / "summary.json"))
     except (OSError, ValueError):
         return {}
     return summary

@@ -26,9 +26,9 @@ from tuitrain.checkpoint_files import (
     Part,
     check_name,
     checkpoints,
+    contents,
     parts_of,
     prune,
-    read_regular,
     states_of,
     write_durably,
 )
@@ -199,7 +199,7 @@ def _check_complete(path: Path, payload: dict[str, Any]) -> None:
 
 
 def _load_file(path: Path, sha256: str | None) -> dict[str, Any]:
-    data = read_regular(path)
+    data = contents(path)
     _verify(path, data)
     if sha256 is not None and _told_digest(data) != sha256:
         raise CheckpointError(f"checkpoint {path} is damaged: it is a part of another checkpoint")

@@ -19,7 +19,7 @@ from tuitrain.checkpoint_files import (
     CHECKPOINT,
     MANIFEST_SUFFIX,
     checkpoints,
-    read_regular,
+    contents,
     sync_folder,
 )
 
@@ -118,7 +118,7 @@ def _named_by(path: Path) -> list[str]:
     if path.suffix != MANIFEST_SUFFIX:
         return []
     try:
-        content = json.loads(read_regular(path))
+        content = json.loads(contents(path))
         lists = [value for value in content.values() if isinstance(value, list)]
     except (RuntimeError, ValueError, AttributeError, RecursionError):
         return []

@@ -14,12 +14,12 @@ import hashlib
 import json
 import os
 import re
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from tuitrain import regular
 from tuitrain.disk import why
 
 T = TypeVar("T")
@@ -190,7 +190,7 @@ def read_manifest(manifest: Path) -> tuple[list[Part], list[State]]:
         CheckpointError: it cannot be read or is not one, it has been changed, or a policy is in two
             parts or in none.
     """
-    data = read_regular(manifest)
+    data = contents(manifest)
     try:
         content = json.loads(data)
         if content["schema"] not in (1, 2, MANIFEST_SCHEMA):
@@ -226,24 +226,24 @@ def _sha256_of(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def read_regular(path: Path) -> bytes:
-    """All of a file; what is no file but has its name, such as a pipe, is not waited for.
+def contents(path: Path) -> bytes:
+    """All of a file of a checkpoint, however large.
 
     Raises:
         CheckpointError: it is absent, cannot be read or is no regular file.
     """
     try:
-        # without O_NONBLOCK the open alone would wait for a pipe's writer
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                with open(descriptor, "rb", closefd=False) as file:
-                    return file.read()
-        finally:
-            os.close(descriptor)
+        with open(path, "rb", opener=regular.opener) as file:
+            return file.read()
     except OSError as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
-    raise CheckpointError(f"checkpoint {path} cannot be read: it is not a regular file")
+        raise unreadable(path, error) from error
+    except MemoryError as error:
+        raise CheckpointError(f"checkpoint {path} does not fit into memory") from error
+
+
+def unreadable(path: Path, error: OSError) -> CheckpointError:
+    """What to raise where a file of a checkpoint cannot be read."""
+    return CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}")
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -21,7 +21,15 @@ from typing import IO, Any, NoReturn, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tuitrain.checkpoint_files import STATE_SUFFIX, CheckpointError, State, check_name, put_durably
+from tuitrain import regular
+from tuitrain.checkpoint_files import (
+    STATE_SUFFIX,
+    CheckpointError,
+    State,
+    check_name,
+    put_durably,
+    unreadable,
+)
 
 PIECE_BYTES = 1 << 20
 """Written and read at once, between two ticks."""
@@ -95,11 +103,11 @@ def verify(path: Path, sha256: str) -> None:
     """
     digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=regular.opener) as file:
             while piece := file.read(PIECE_BYTES):
                 digest.update(piece)
     except OSError as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
     if digest.hexdigest() != sha256:
         raise CheckpointError(f"checkpoint {path} is damaged: its bytes do not match its SHA-256")
 
@@ -118,7 +126,9 @@ class StateFile:
         self.path = path
         self._close = ExitStack()
         try:
-            self._archive = self._close.enter_context(zipfile.ZipFile(path))
+            file = open(path, "rb", opener=regular.opener)  # noqa: SIM115  # the stack's
+            self._close.callback(file.close)
+            self._archive = self._close.enter_context(zipfile.ZipFile(file))
             packed = json.loads(self._archive.read(_TREE))
             self.tree: dict[str, Any] = _unpacked(packed, self._array)
         except _UNREADABLE as error:

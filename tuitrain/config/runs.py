@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuitrain import regular
 from tuitrain.config.load import parse_config, to_toml
 from tuitrain.config.provenance import collect
 from tuitrain.config.schema import Config
@@ -113,7 +114,7 @@ class RunFolder:
             ConfigError: it does not fit this version's schema.
         """
         try:
-            text = self.config_toml.read_text(encoding="utf-8")
+            text = regular.read_text(self.config_toml)
         except OSError as error:
             raise RunFolderError(f"{self.config_toml}: {error.strerror}") from error
         except UnicodeDecodeError as error:
@@ -126,7 +127,7 @@ class RunFolder:
 
     def try_config(self, config: Config) -> None:
         """Replace config.toml until ``keep_config`` or ``restore_config`` settles the matter."""
-        write_atomically(self._config_before, self.config_toml.read_text(encoding="utf-8"))
+        write_atomically(self._config_before, regular.read_text(self.config_toml))
         self.store_config(config)
 
     def keep_config(self) -> None:
@@ -152,7 +153,7 @@ class RunFolder:
             RunFolderError: it is there but is not a JSON object.
         """
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = json.loads(regular.read(path))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Protocol
 
+from tuitrain import regular
 from tuitrain.config.runs import RunFolder, RunFolderError, create_run
 from tuitrain.config.schema import Config
 from tuitrain.experiments.curves import read_curves
@@ -300,7 +301,7 @@ def code_of(folder: RunFolder) -> dict[str, str]:
 def steps_so_far(folder: RunFolder) -> int:
     """Environment steps of a run, from the newest lines of its metrics; 0 where it has none."""
     try:
-        with open(folder.metrics_jsonl, "rb") as file:
+        with open(folder.metrics_jsonl, "rb", opener=regular.opener) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             lines = file.read().splitlines()
     except OSError:

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from tuitrain import regular
 from tuitrain.disk import why
 from tuitrain.metrics.rewind import Rewind
 
@@ -235,7 +236,7 @@ def read_jsonl(path: Path, last: int | None = None) -> Iterator[dict[str, Any]]:
         last: only the last so many.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=regular.opener) as file:
             if last is None:
                 yield from _parsed(file)
             else:
@@ -254,8 +255,8 @@ class JsonLines:
         return read_jsonl(self.path)
 
 
-def _parsed(lines: Iterator[bytes] | Any) -> Iterator[dict[str, Any]]:
-    for line in lines:
+def _parsed(file: IO[bytes]) -> Iterator[dict[str, Any]]:
+    while line := file.readline(regular.MOST_BYTES):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):

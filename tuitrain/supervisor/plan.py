@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from tuitrain import regular
 from tuitrain.config.schema import Config
 from tuitrain.metrics.phases import Stay
 from tuitrain.replay import segment
@@ -119,7 +120,7 @@ class TrainingPlan:
         """A ``Blueprint`` from the file that the probe's report names."""
         from tuitrain.workers.blueprint import Blueprint
 
-        report = json.loads((run_dir / report["report"]).read_text())
+        report = json.loads(regular.read(run_dir / report["report"]))
         return Blueprint.from_probe(
             run_id=run_id,
             run_dir=str(run_dir),

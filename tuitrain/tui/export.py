@@ -14,6 +14,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
+from tuitrain import regular
 from tuitrain.tui.app import TuitrainApp
 from tuitrain.tui.client import answers
 from tuitrain.tui.screenshot import screen_svg, screen_text
@@ -65,7 +66,7 @@ async def _settle(app: TuitrainApp, pilot: Pilot[str], tab: int) -> None:
 def live_socket(run_dir: Path) -> Path | None:
     """The socket that the run's runtime.json names, if any."""
     try:
-        found = json.loads((run_dir / "runtime.json").read_bytes())["socket_path"]
+        found = json.loads(regular.read(run_dir / "runtime.json"))["socket_path"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Path(found) if isinstance(found, str) and found else None

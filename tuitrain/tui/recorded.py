@@ -16,6 +16,7 @@ from typing import Any, get_args
 import numpy as np
 from pydantic import ValidationError
 
+from tuitrain import regular
 from tuitrain.protocol import (
     BestView,
     CheckView,
@@ -57,8 +58,8 @@ def load_recorded(run_dir: Path, store: Store) -> None:
 
 def _json_lines(path: Path, store: Store) -> Iterator[dict[str, Any]]:
     try:
-        with path.open("rb") as file:
-            for raw in file:
+        with open(path, "rb", opener=regular.opener) as file:
+            while raw := file.readline(regular.MOST_BYTES):
                 if not raw.strip():
                     continue
                 try:
@@ -233,7 +234,7 @@ def _whole(value: float) -> int:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(regular.read(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -241,6 +242,6 @@ def _object(path: Path) -> dict[str, Any]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(regular.read_text(path))
     except (OSError, ValueError):
         return {}

@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tuitrain import regular
 from tuitrain.config.schema import Config
 from tuitrain.replay.lock import LockTimeout
 from tuitrain.workers import messages, stacks
@@ -193,7 +194,7 @@ def _open_log(path: Path) -> tuple[int, str]:
     try:
         with suppress(FileExistsError):
             path.parent.mkdir(mode=0o700)
-        return os.open(path, flags, 0o600), ""
+        return regular.opener(str(path), flags), ""
     except OSError as error:
         why = f"what it prints is lost: {path} cannot be written: {error.strerror}"
         return os.open(os.devnull, os.O_WRONLY), why

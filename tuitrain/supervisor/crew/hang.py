@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from tuitrain import regular
 from tuitrain.supervisor.crew.process import printable
 from tuitrain.workers import stacks
 
@@ -111,7 +112,7 @@ def _write(log: Path, line: str) -> int:
     """Append to a log; returns where the next line will begin."""
     with suppress(OSError):
         # Not by a buffered file: the worker may be writing too.
-        fd = os.open(log, os.O_WRONLY | os.O_APPEND)
+        fd = regular.opener(str(log), os.O_WRONLY | os.O_APPEND)
         try:
             os.write(fd, line.encode())
         finally:
@@ -128,7 +129,7 @@ def _size(log: Path) -> int:
 
 def _read(log: Path, start: int) -> str:
     try:
-        with open(log, "rb") as file:
+        with open(log, "rb", opener=regular.opener) as file:
             file.seek(start)
             return file.read(_READ_BYTES).decode("utf-8", "replace")
     except OSError:

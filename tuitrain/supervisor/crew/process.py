@@ -24,6 +24,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tuitrain import regular
 from tuitrain.workers import messages
 from tuitrain.workers.child import UNTOLD
 from tuitrain.workers.messages import FromWorker, ToWorker
@@ -167,7 +168,7 @@ class WorkerProcess:
     def last_log_lines(self) -> list[str]:
         """The end of its log, without control characters."""
         try:
-            with open(self.log_path, "rb") as file:
+            with open(self.log_path, "rb", opener=regular.opener) as file:
                 file.seek(0, os.SEEK_END)
                 file.seek(max(0, file.tell() - LOG_TAIL_BYTES))
                 text = file.read().decode("utf-8", "replace")

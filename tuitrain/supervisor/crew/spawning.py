@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from tuitrain import regular
 from tuitrain.config.schema import Config
 from tuitrain.schedules import RoleSpec
 from tuitrain.supervisor.crew.process import WorkerProcess
@@ -109,5 +110,5 @@ class Spawner:
 def mark_log(path: Path, text: str) -> None:
     """A line in a worker's log that says where its successor's words begin."""
     now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    with suppress(OSError), open(path, "a", encoding="utf-8") as file:
-        file.write(f"==== {text}, {now} ====\n")
+    with suppress(OSError), open(path, "ab", opener=regular.opener) as file:
+        file.write(f"==== {text}, {now} ====\n".encode())

@@ -77,7 +77,9 @@ class Log:
             with contextlib.suppress(FileNotFoundError):
                 if os.stat(path).st_size > LOG_BYTES:
                     os.replace(path, path + ".1")
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            # a pipe without a reader is an error, not a wait
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+            self._fd = os.open(path, flags, 0o600)
         except OSError as error:
             self._failed(error)
 

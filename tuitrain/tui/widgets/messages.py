@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from tuitrain import regular
 from tuitrain.tui.text import Palette, age, clip, fit, part, safe, size, wrap
 from tuitrain.tui.view import View
 
@@ -79,7 +80,7 @@ def log_files(run_dir: Path) -> list[Path]:
 
 def tail(path: Path, most_bytes: int = TAIL_BYTES) -> tuple[list[str], int]:
     """The last whole lines of a file and the file's size in bytes; reads at most ``most_bytes``."""
-    with path.open("rb") as file:
+    with open(path, "rb", opener=regular.opener) as file:
         end = file.seek(0, 2)
         start = max(0, end - most_bytes)
         file.seek(start)

@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tuitrain import regular
 from tuitrain.checkpoint import CheckpointError, load, write
 from tuitrain.config.initial import WEIGHTS_NAME
 from tuitrain.envs.spec import EnvSpec, PolicySpec
@@ -113,7 +114,7 @@ def _differences(spec: EnvSpec, there: EnvSpec, mine: PolicySpec, theirs: Policy
 def _check_unchanged(run_dir: Path, path: Path) -> None:
     """The file must be the one that provenance.json names, where there is something to compare."""
     try:
-        told = json.loads((run_dir / "provenance.json").read_text())["init_from"]["sha256"]
+        told = json.loads(regular.read(run_dir / "provenance.json"))["init_from"]["sha256"]
         now = hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, ValueError, KeyError, TypeError):
         return

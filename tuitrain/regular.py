@@ -1,0 +1,52 @@
+"""Opening what lies in a run folder: a file, or an error, and never a wait.
+
+Anybody can put a pipe or a device in a file's place. Opening a pipe waits for whoever holds its
+other end, and a device has no end; a run folder is read by supervisors and commands that must not
+wait.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+MOST_BYTES = 64 << 20
+"""Of a file that is read at once: far more than any that tuitrain writes as text."""
+
+
+def opener(path: str, flags: int) -> int:
+    """For ``open(path, mode, opener=regular.opener)``; what it makes only its owner may read.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file.
+    """
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "it is not a regular file", path)
+
+
+def read(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """All of a file.
+
+    Raises:
+        OSError: it cannot be opened or read, is not a regular file, or is larger than `most_bytes`.
+    """
+    with open(path, "rb", opener=opener) as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {most_bytes:,} bytes", str(path))
+    return data
+
+
+def read_text(path: Path) -> str:
+    """All of a text file.
+
+    Raises:
+        OSError: as ``read``.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    return read(path).decode()

@@ -44,6 +44,10 @@ class CheckpointError(RuntimeError):
     """A checkpoint cannot be written or is not sound; the message says which and why."""
 
 
+class Unreadable(CheckpointError):
+    """It is there, but the disk or its permissions keep it from being read: it may be sound."""
+
+
 @dataclass(frozen=True)
 class Part:
     """What one process has written of a checkpoint.
@@ -64,12 +68,8 @@ class Part:
     def read(cls, fields: Any) -> Part:
         """From plain values. Raises ValueError if they are no part."""
         try:
-            part = cls(
-                str(fields["file"]),
-                str(fields["sha256"]),
-                tuple(map(str, fields["policies"])),
-                int(fields["updates"]),
-            )
+            held = tuple(map(str, fields["policies"]))
+            part = cls(str(fields["file"]), str(fields["sha256"]), held, int(fields["updates"]))
         except (TypeError, KeyError, OverflowError) as error:
             raise ValueError(f"not a part of a checkpoint: {fields!r}") from error
         if Path(part.file).name != part.file or not part.file.endswith(PART_SUFFIX):
@@ -190,9 +190,8 @@ def read_manifest(manifest: Path) -> tuple[list[Part], list[State]]:
         CheckpointError: it cannot be read or is not one, it has been changed, or a policy is in two
             parts or in none.
     """
-    data = contents(manifest)
     try:
-        content = json.loads(data)
+        content = json.loads(contents(manifest))
         if content["schema"] not in (1, 2, MANIFEST_SCHEMA):
             raise ValueError(f"schema {content['schema']}, not {MANIFEST_SCHEMA}")
         parts = [Part.read(fields) for fields in content["parts"]]
@@ -230,7 +229,8 @@ def contents(path: Path) -> bytes:
     """All of a file of a checkpoint, however large.
 
     Raises:
-        CheckpointError: it is absent, cannot be read or is no regular file.
+        CheckpointError: it is absent or no regular file.
+        Unreadable: it cannot be read.
     """
     try:
         with open(path, "rb", opener=regular.opener) as file:
@@ -243,7 +243,9 @@ def contents(path: Path) -> bytes:
 
 def unreadable(path: Path, error: OSError) -> CheckpointError:
     """What to raise where a file of a checkpoint cannot be read."""
-    return CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}")
+    nothing = isinstance(error, FileNotFoundError | regular.NotRegular)
+    kind = CheckpointError if nothing else Unreadable
+    return kind(f"checkpoint {path} cannot be read: {error.strerror}")
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -261,14 +263,17 @@ def prune(folder: Path, written: Path, keep: int) -> None:
     """Remove all checkpoints but `written` and the newest others, and what nobody needs.
 
     That is parts of no checkpoint that stays, unless they are of a request later than the one that
-    has just been answered, and what writers that were killed have left.
+    has just been answered, and what writers that were killed have left. Where a manifest cannot be
+    read, all parts stay: some are its own.
     """
     others = [path for path in checkpoints(folder) if path != written]
     again = [path for path in others if path.stem == written.stem]
     others = [path for path in others if path.stem != written.stem]
     for path in [*again, *others[: max(0, len(others) - (keep - 1))]]:
         _remove(path)
-    wanted, _ = _wanted(folder)  # of a damaged one the parts are nobody's
+    wanted, unsound = _wanted(folder)  # of a damaged one the parts are nobody's
+    if any(isinstance(error, Unreadable) for error in unsound):
+        return
     own = _files_of(written) if written.suffix == MANIFEST_SUFFIX else []
     for part in _parts_and_temporaries(folder):
         name = part.name.removeprefix(".")
@@ -296,29 +301,25 @@ def sweep(folder: Path, *, training: bool = False) -> None:
         training: the run has not ended, so parts that are written at its end may already lie there,
             of workers that wait for others to come to theirs; they stay.
     """
-    wanted, all_sound = _wanted(folder)
-    if not all_sound:
+    wanted, unsound = _wanted(folder)
+    if unsound:
         return
     for path in _parts_and_temporaries(folder):
-        if path.name not in wanted and not (training and _is_of_the_end(path.name)):
+        at_the_end = path.name.lstrip(".").split("-")[1:2] == ["end"]  # see `part_name`
+        if path.name not in wanted and not (training and at_the_end):
             _remove(path)
 
 
-def _is_of_the_end(name: str) -> bool:
-    """Whether a file is a part written at the end of training, or becomes one: see `part_name`."""
-    return name.lstrip(".").split("-")[1:2] == ["end"]
-
-
-def _wanted(folder: Path) -> tuple[set[str], bool]:
-    """Files that the checkpoints there consist of, and whether every manifest could say its own."""
+def _wanted(folder: Path) -> tuple[set[str], list[CheckpointError]]:
+    """Files that the checkpoints there consist of, and why some manifests cannot say their own."""
     wanted: set[str] = set()
-    all_sound = True
+    unsound: list[CheckpointError] = []
     for path in folder.glob(f"*{MANIFEST_SUFFIX}"):
         try:
             wanted.update(_files_of(path))
-        except CheckpointError:
-            all_sound = False
-    return wanted, all_sound
+        except CheckpointError as error:
+            unsound.append(error)
+    return wanted, unsound
 
 
 def _files_of(manifest: Path) -> list[str]:

@@ -16,17 +16,22 @@ MOST_BYTES = 64 << 20
 """Of a file that is read at once: far more than any that tuitrain writes as text."""
 
 
+class NotRegular(OSError):
+    """There is something else in a file's place."""
+
+
 def opener(path: str, flags: int) -> int:
     """For ``open(path, mode, opener=regular.opener)``; what it makes only its owner may read.
 
     Raises:
-        OSError: it cannot be opened, or is not a regular file.
+        NotRegular: it is no file.
+        OSError: it cannot be opened.
     """
     fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return fd
     os.close(fd)
-    raise OSError(errno.EINVAL, "it is not a regular file", path)
+    raise NotRegular(errno.EINVAL, "it is not a regular file", path)
 
 
 def read(path: Path, most_bytes: int = MOST_BYTES) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -257,6 +258,29 @@ def test_a_sweep_touches_nothing_where_a_manifest_cannot_say_what_is_its_own(
     assert names(tmp_path) == before
     discard(tmp_path, parts(tmp_path, 6))  # certainly nobody else's
     assert names(tmp_path) == before
+
+
+def test_pruning_leaves_the_parts_of_what_cannot_be_read_just_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be sound; a damaged one is not, and its parts go."""
+    join(tmp_path, parts(tmp_path, 1), POLICIES, keep=3)
+    sick = join(tmp_path, parts(tmp_path, 2), POLICIES, keep=3)
+    held = parts_of(sick)
+    really = os.open
+
+    def broken(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        if str(path) == str(sick):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return really(path, flags, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", broken)
+        join(tmp_path, parts(tmp_path, 3), POLICIES, keep=3)
+    assert set(load(sick)["policies"]) == set(POLICIES)
+    sick.write_text("{}")
+    join(tmp_path, parts(tmp_path, 4), POLICIES, keep=3)
+    assert not any((tmp_path / part.file).exists() for part in held)
 
 
 def test_a_disk_that_is_full_loses_no_checkpoint(

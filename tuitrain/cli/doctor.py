@@ -87,7 +87,7 @@ def examine(
     facts = Facts(
         machine=gather.machine(),
         clock=compare_clocks(),
-        place=gather.place(Path("runs" if config is None else config.run.out_dir).absolute()),
+        place=gather.place(_runs_dir(config)),
         login=gather.login(),
         terminal=gather.terminal(),
         torch=torch,
@@ -104,12 +104,21 @@ def examine(
     return replace(facts, clock=compare_clocks(), subject=subject)
 
 
+def _runs_dir(config: Config | None) -> Path:
+    from tuitrain.cli.commands import DEFAULT_RUNS
+    from tuitrain.cli.find import RUNS_DIR_VARIABLE
+
+    default = os.environ.get(RUNS_DIR_VARIABLE, DEFAULT_RUNS)
+    return Path(default if config is None else config.run.out_dir).absolute()
+
+
 def _read(path: Path | None, overrides: list[str]) -> tuple[Subject | None, Config | None]:
     """The resolved config, or what is wrong with it."""
     if path is None:
         if overrides:
             raise typer.BadParameter("--set needs a CONFIG")
         return None, None
+    from tuitrain.cli.find import with_runs_dir
     from tuitrain.config.load import load_config
     from tuitrain.config.problems import ConfigError
     from tuitrain.config.resolve import resolve
@@ -118,7 +127,7 @@ def _read(path: Path | None, overrides: list[str]) -> tuple[Subject | None, Conf
     from tuitrain.doctor.needs import wants_of
 
     try:
-        config = resolve(load_config(path, overrides), source=str(path))
+        config = resolve(with_runs_dir(load_config(path, overrides)), source=str(path))
     except ConfigError as error:
         return Subject(str(path), tuple(map(str, error.problems))), None
     subject = Subject(

@@ -13,7 +13,7 @@ import typer
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.config_cmd import SetOption
 from tuitrain.cli.errors import Refused, explained
-from tuitrain.cli.find import RunArgument, RunsDirOption, find
+from tuitrain.cli.find import RunArgument, RunsDirOption, find, with_runs_dir
 from tuitrain.config.runs import RunFolder, RunFolderError
 
 HeadlessOption = Annotated[
@@ -67,7 +67,7 @@ def launch(
         given.append(f"run.schedule={schedule}")
     if init_from is not None:
         given.append(f"run.init_from={json.dumps(init_from)}")
-    resolved = resolve(load_config(config, given), source=str(config))
+    resolved = resolve(with_runs_dir(load_config(config, given)), source=str(config))
     check_socket_path(root() / "00000000" / "sock")  # before anything is created
     folder = create_run(resolved, command=sys.argv)
     _start(folder, headless=headless, as_json=as_json, detach=detach)

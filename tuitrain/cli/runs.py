@@ -22,6 +22,7 @@ from tuitrain.cli.find import (
     every,
     find,
 )
+from tuitrain.cli.killed import killed_lines, last_seen
 from tuitrain.config.runs import RunFolder, RunFolderError
 
 if TYPE_CHECKING:
@@ -112,11 +113,12 @@ def status(
     snapshot = None if found.tenant is None else _snapshot(found)
     summary = found.folder.read_summary() if snapshot is None else None
     if snapshot is None and summary is None:
-        raise Refused(
-            f"{found.folder.name} is not running and has no summary: its supervisor was killed; "
-            f"`tuitrain resume {found.folder.name}` goes on from its newest checkpoint, if any"
-        )
-    if as_json:
+        seen = last_seen(found.folder)
+        if as_json:
+            typer.echo(json.dumps({"live": False, **seen}))
+        else:
+            typer.echo("\n".join(killed_lines(found.folder, seen)))
+    elif as_json:
         typer.echo(json.dumps({"live": snapshot is not None, **(snapshot or summary or {})}))
     elif snapshot is not None:
         _print_snapshot(found.folder.name, snapshot)
@@ -172,7 +174,7 @@ def _row(found: Found) -> dict[str, Any]:
         "path": str(folder.path),
         "live": found.tenant is not None,
         "run_id": None if found.tenant is None else found.tenant.run_id,
-        "state": "dead",
+        "state": "killed",
         "steps": None,
         "total_steps": None,
         "eval_best": None,
@@ -194,8 +196,9 @@ def _row(found: Found) -> dict[str, Any]:
     if summary is not None:
         row |= {k: summary[k] for k in ("state", "steps", "total_steps")}
         bests = {name: policy["eval_best"] for name, policy in summary["policies"].items()}
-        row = _with_best(row, bests)
-    return row
+        return _with_best(row, bests)
+    seen = last_seen(folder)
+    return row | {k: seen[k] for k in ("state", "steps", "total_steps")}
 
 
 def _kept_best(folder: RunFolder) -> str | None:

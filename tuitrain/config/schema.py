@@ -47,7 +47,12 @@ class RunConfig(Table):
         description="Training ends after this many environment steps over all actors "
         "(steps of single environments; resets do not count).",
     )
-    out_dir: str = Field("runs", min_length=1, description="Folder in which run folders are made.")
+    out_dir: str = Field(
+        "runs",
+        min_length=1,
+        description="Folder in which run folders are made. Where no config names one, `launch` and "
+        "`doctor` take `$TUITRAIN_RUNS_DIR`, as all commands do that look for a run.",
+    )
     checkpoint_every_s: float = Field(
         180.0,
         gt=0,

@@ -139,7 +139,12 @@ class Recovery:
             why = f"{name} failed, {failure.how}"
             run.journal.rewind_updates(updates, why, run.session.number)
         text = f"{name} is back after {run.clock() - began:.1f} s (restart {worker.view.restarts})"
-        run.journal.event(f"{text}: {self._what_it_took_over(worker)}", source=name)
+        lost = self._lost(worker)
+        run.journal.event(
+            f"{text}: {self._what_it_took_over(worker, lost)}",
+            source=name,
+            data={"lost_updates": lost} if lost else None,
+        )
 
     def _leave_behind(self, worker: Worker, began: float) -> None:
         """Put aside what a learner's successor, started at `began`, has passed over."""
@@ -148,15 +153,19 @@ class Recovery:
             self._starting.put_aside(str(start))
             self._run.session.settle_aside()
 
-    def _what_it_took_over(self, worker: Worker) -> str:
-        """In words, and lost updates added to the run's."""
+    def _lost(self, worker: Worker) -> dict[str, int]:
+        """Updates that have died with its predecessor, by policy, added to the run's."""
+        lost = {name: int(count) for name, count in worker.told.get("lost_updates", {}).items()}
+        for name, count in lost.items():
+            self._run.view.lost_updates[name] = self._run.view.lost_updates.get(name, 0) + count
+        return lost
+
+    def _what_it_took_over(self, worker: Worker, lost: dict[str, int]) -> str:
+        """In words."""
         if worker.spec.role == "actor":
             return "its episodes have begun anew"
         if worker.spec.role != "learner":
             return "an evaluation that was cut is made again"
-        lost = {name: int(count) for name, count in worker.told.get("lost_updates", {}).items()}
-        for name, count in lost.items():
-            self._run.view.lost_updates[name] = self._run.view.lost_updates.get(name, 0) + count
         counts = ", ".join(f"{count:,} of {name}" for name, count in lost.items())
         start = worker.told.get("start") or "the weights that the session began with"
         return f"it goes on from {start}; updates lost: {counts or 'none'}"

@@ -119,9 +119,10 @@ class Run:
 
     def note_death(self, failure: Failure) -> None:
         """Remember a worker's unexpected end, for the summary."""
+        failure.died_s = round(time.time(), 3)
         self.deaths.append(
             {
-                "time_s": time.time(),
+                "time_s": failure.died_s,
                 "worker": failure.worker,
                 "role": failure.role,
                 "how": failure.how,

@@ -51,6 +51,20 @@ class Session:
         """All workers are started anew: what they measure is kept back again."""
         self._early = []
 
+    def tell_where_from(self) -> None:
+        """Say where a resumed run goes on, how the session before ended, and what is made again."""
+        if not self._resumed:
+            return
+        run, base = self._run, self._run.view.base_steps
+        killed = not run.folder.summary_json.exists()
+        counts = (record.get("steps") for record in run.journal.history.all())
+        reached = max((int(n) for n in counts if isinstance(n, int | float)), default=0)
+        text = "the session before was killed, with its supervisor; " if killed else ""
+        text += f"resumes at {base:,} environment steps"
+        if reached > base:
+            text += f": {reached - base:,} steps that came after this checkpoint are made again"
+        run.journal.event(text, level="warning" if killed else "info")
+
     def up(self, why: str = "resumed") -> None:
         """The run is up: what is recorded beyond its start is void, what it has made counts.
 

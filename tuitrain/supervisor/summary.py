@@ -6,9 +6,10 @@ import time
 from typing import Any
 
 from tuitrain.config.runs import RunFolder, write_atomically
-from tuitrain.metrics.sinks import to_json
+from tuitrain.metrics.sinks import JsonLines, to_json
 from tuitrain.supervisor.ending import EXIT_CODES, End
 from tuitrain.supervisor.run import Run
+from tuitrain.supervisor.totals import totals
 
 SCHEMA_VERSION = 1
 
@@ -65,6 +66,7 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
         "restarts": {w.name: w.view.restarts for w in run.crew.workers.values() if w.view.restarts},
         "deaths": run.deaths,
         "lost_updates": dict(run.view.lost_updates),
+        "totals": totals(JsonLines(run.folder.events_jsonl)),
         "reproducible": snapshot.reproducible,
         "lost_lines": run.journal.lost_lines,
     }

@@ -194,8 +194,7 @@ class Supervisor(Run):
         sources = await asyncio.to_thread(Sources, self.config)
         self._warn(await asyncio.to_thread(self._changed_since_launch))
         await self.starting.bring_up()
-        if self.view.base_steps:
-            self.tell(f"resumes at {self.view.base_steps:,} environment steps")
+        self.session.tell_where_from()
         if self.config.run.schedule != "async":
             self.view.reproducible = self.starting.exact
         self.recovery.watch(sources)

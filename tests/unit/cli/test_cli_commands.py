@@ -16,11 +16,14 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from tests.fake_workers import fake_config, fake_folder
-from tests.tui.fixtures import several
+from tests.tui.fixtures import several, snapshot
 from tests.unit.supervisor.running import Started
 from tuitrain.cli import main as cli
+from tuitrain.cli.find import with_runs_dir
 from tuitrain.cli.runs import _print_snapshot, how_to_return
-from tuitrain.config.runs import SUMMARY_KEYS, RunFolder
+from tuitrain.config.load import load_config
+from tuitrain.config.runs import SUMMARY_KEYS, RunFolder, RunFolderError
+from tuitrain.config.schema import Config
 from tuitrain.replay import segment
 from tuitrain.supervisor.house import house as houses
 
@@ -153,6 +156,61 @@ def test_commands_reach_a_run_and_print_its_answer(live: Started) -> None:
     assert "stopped" in call("ls").output
 
 
+def test_a_killed_run_says_how_far_it_came(live: Started) -> None:
+    folder = live.folder
+    call("checkpoint")
+    folder.metrics_jsonl.write_text('{"kind": "system", "steps": 1200, "time_s": 1.0}\n')
+    live.kill_with_guard()
+    status = call("status")
+    assert status.exit_code == 0
+    assert "fake-0001: killed" in status.output
+    assert "last seen at 1,200 of 10,000 environment steps" in status.output
+    assert "`tuitrain launch" in status.output, "there is nothing to resume"
+    newest = folder.checkpoints / "ckpt-0000000600.pt"
+    newest.touch()
+    status = call("status")
+    assert f"newest checkpoint {newest}" in status.output
+    assert "`tuitrain resume fake-0001`" in status.output
+    seen = json.loads(call("status", "--json").output)
+    assert (seen["live"], seen["state"], seen["steps"]) == (False, "killed", 1200)
+    assert seen["last_checkpoint"] == str(newest)
+    (row,) = json.loads(call("ls", "--json").output)
+    assert (row["state"], row["steps"], row["total_steps"]) == ("killed", 1200, 10_000)
+    assert "killed" in call("ls").output
+
+
+def test_a_run_that_was_never_started_is_not_called_killed(tmp_path: Path) -> None:
+    fake_folder(tmp_path / "runs", fake_config({}))
+    assert "not started" in call("status").output
+    assert "not started" in call("ls").output
+
+
+def test_runs_are_made_where_they_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUITRAIN_RUNS_DIR", str(tmp_path / "mine"))
+    given = load_config(None, ["run.out_dir=theirs"])
+    assert with_runs_dir(load_config(None)).run.out_dir == str(tmp_path / "mine")
+    assert with_runs_dir(given).run.out_dir == "theirs"
+    monkeypatch.delenv("TUITRAIN_RUNS_DIR")
+    assert with_runs_dir(load_config(None)).run.out_dir == "runs"
+
+
+def test_launch_and_doctor_make_and_look_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def made(config: Config, **_: Any) -> RunFolder:
+        asked.append(config.run.out_dir)
+        raise RunFolderError("far enough")
+
+    monkeypatch.setattr("tuitrain.config.runs.create_run", made)
+    monkeypatch.setenv("TUITRAIN_RUNS_DIR", "mine")
+    Path("good.toml").write_text("")
+    assert "far enough" in call("launch", "good.toml").output
+    assert asked == [str(Path("mine").absolute())]
+    assert str(Path("mine").absolute()) in call("doctor", "--json").output
+
+
 def test_a_living_run_is_found_from_any_folder_by_name(
     live: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +275,23 @@ def test_a_best_evaluation_says_whose_it_is(
     assert (row["eval_best"], row["eval_best_by_policy"]) == (mean, bests)
 
 
+def test_status_says_who_has_died_of_what_and_what_that_has_cost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = snapshot(schedule="lockstep", reproducible=False).model_dump()
+    dead, back = data["processes"][:2]
+    dead |= {"pid": 4711, "restarts": 2, "died_of": "killed by SIGSEGV"}
+    back |= {"rolled_back": 2}
+    data["policies"][0] |= {"name": "wolves", "lost_updates": 1234}
+    _print_snapshot("x", data)
+    shown = capsys.readouterr().out
+    assert "pid 4711" in shown
+    assert "↻2 started again after a death, last: killed by SIGSEGV" in shown
+    assert "went back 2× with the others" in shown
+    assert "updates lost by deaths of learners: 1,234 of wolves" in shown
+    assert "reproducible from its seed: no" in shown
+
+
 @pytest.mark.parametrize("n", [1, 3])
 def test_status_tables_several_policies_and_names_the_worst(
     capsys: pytest.CaptureFixture[str], n: int
@@ -275,11 +350,10 @@ def test_the_next_command_removes_what_a_killed_supervisor_left(live: Started) -
     assert segment.list_names(f"tuitrain-{run_id}-")
     result = call("ls")
     assert "removed what dead runs had left (1 shared-memory" in result.output
-    assert "dead" in result.output
+    assert "killed" in result.output
     assert segment.list_names(f"tuitrain-{run_id}-") == []
     result = call("status")
-    assert result.exit_code == 2
-    assert "its supervisor was killed" in result.output
+    assert "killed: its supervisor ended without a word" in result.output
     assert run_id not in call("clean", "--dry-run").output
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tuitrain.checkpoint_files import checkpoints
 from tuitrain.config.runs import RunFolder
 from tuitrain.metrics.rewind import surviving
 from tuitrain.metrics.sinks import JsonLines
+from tuitrain.supervisor.clients.console import summary_lines
 from tuitrain.supervisor.house.folder_lock import hold_folder, sole_supervisor
 from tuitrain.supervisor.house.house import AlreadyRunning
 from tuitrain.supervisor.snapshot import PolicyPlan
@@ -99,6 +101,42 @@ async def test_a_session_that_does_not_come_up_changes_nothing(tmp_path: Path) -
     assert "rewind" not in found
     names = [p.name for p in checkpoints(path / "checkpoints")]
     assert names == ["ckpt-0000000060.pt", "ckpt-0000000090.pt"]
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize("killed", [False, True])
+async def test_where_it_goes_on_and_what_is_made_again_is_told(
+    tmp_path: Path, killed: bool
+) -> None:
+    path = used_folder(tmp_path, WORK)
+    if killed:
+        (path / "summary.json").unlink()
+    async with running(tmp_path, WORK, GoesOn()) as run:
+        await run.up()
+        told = await run.event("resumes at 600 environment steps")
+        assert "300 steps that came after this checkpoint are made again" in told.text
+        assert ("was killed" in told.text, told.level == "warning") == (killed, killed)
+        await run.ask("stop")
+        await run.end()
+
+
+@pytest.mark.usefixtures("made")
+async def test_deaths_of_sessions_before_are_in_the_summary(tmp_path: Path) -> None:
+    path = used_folder(tmp_path, WORK)
+    before = {"died_s": 1.0, "lost_updates": {"default": 7}}
+    line = {"seq": 1, "time_s": 1.0, "level": "warning", "source": "a0", "text": "", "data": before}
+    (path / "events.jsonl").write_text(json.dumps(line) + "\n")
+    async with running(tmp_path, WORK, GoesOn(), max_restarts=3) as run:
+        await run.up()
+        os.kill(run.pid("a0"), signal.SIGKILL)
+        await run.event("a0 is back")
+        await run.ask("stop")
+        await run.end()
+        assert len(run.summary["deaths"]) == 1
+        assert run.summary["totals"] == {"deaths": {"a0": 2}, "lost_updates": {"default": 7}}
+        assert "  over all sessions of the run: 2 deaths of workers, 7 updates lost" in (
+            summary_lines(run.summary)
+        )
 
 
 class PassesOver(GoesOn):

@@ -196,11 +196,22 @@ def _restart_lines(summary: dict[str, Any]) -> list[str]:
         lost = sum((summary.get("lost_updates") or {}).values())
         cost = f"; {lost:,} updates were lost" if lost else ""
         lines.append(f"  started again after a death: {who}{cost}")
+    lines += _total_lines(summary)
     if summary.get("reproducible") is False:
         lines.append(
             "  not reproducible: it went on with another config, or from less than all of its state"
         )
     return lines
+
+
+def _total_lines(summary: dict[str, Any]) -> list[str]:
+    """What deaths have cost over all sessions of the run, where there have been some before."""
+    totals = summary.get("totals") or {"deaths": {}, "lost_updates": {}}
+    deaths, lost = sum(totals["deaths"].values()), sum(totals["lost_updates"].values())
+    if deaths <= len(summary.get("deaths") or ()):
+        return []
+    cost = f", {lost:,} updates lost" if lost else ""
+    return [f"  over all sessions of the run: {deaths:,} deaths of workers{cost}"]
 
 
 def duration(seconds: float) -> str:

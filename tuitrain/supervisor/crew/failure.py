@@ -28,6 +28,8 @@ class Failure:
     exit_code: int | None = None
     ready: bool = False
     """Whether the worker had reported ready."""
+    died_s: float | None = None
+    """Unix time; None of one that was stopping anyway, which is no death."""
     final: str = ""
     """Why it is not started again, where others would be."""
 
@@ -60,6 +62,7 @@ class Failure:
         """All of it, for events.jsonl and summary.json."""
         return {
             "role": self.role,
+            "died_s": self.died_s,
             "how": self.how,
             "exit_code": self.exit_code,
             "error_type": self.error_type,

@@ -1,0 +1,75 @@
+"""What the files of a run say that was killed with its supervisor, and so has no summary."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tuitrain.checkpoint_files import checkpoints
+from tuitrain.config.problems import ConfigError
+from tuitrain.config.runs import RunFolder, RunFolderError
+from tuitrain.metrics.sinks import read_jsonl
+
+_TAIL = 50
+"""So many records are looked at for the newest steps; one every few seconds has them."""
+
+
+def last_seen(folder: RunFolder) -> dict[str, Any]:
+    """How far it had come.
+
+    Returns:
+        `state` (`killed`, or `not started` if its supervisor has never written an event), `steps`
+        and `total_steps`, `seen_s` (unix time of its last sign of life), `last_checkpoint` (path)
+        and `last_checkpoint_s` (unix time). What is not known is None.
+    """
+    records = list(read_jsonl(folder.metrics_jsonl, last=_TAIL))
+    steps = [int(r["steps"]) for r in records if isinstance(r.get("steps"), int | float)]
+    try:
+        total = folder.load_config().run.total_steps
+    except (RunFolderError, ConfigError):
+        total = None
+    newest = checkpoints(folder.checkpoints)[-1:]
+    signs = [_written_s(path) for path in (folder.metrics_jsonl, folder.events_jsonl)]
+    return {
+        "state": "killed" if folder.events_jsonl.is_file() else "not started",
+        "steps": steps[-1] if steps else None,
+        "total_steps": total,
+        "seen_s": max((sign for sign in signs if sign is not None), default=None),
+        "last_checkpoint": str(newest[0]) if newest else None,
+        "last_checkpoint_s": _written_s(newest[0]) if newest else None,
+    }
+
+
+def killed_lines(folder: RunFolder, seen: dict[str, Any]) -> list[str]:
+    """The same for a person, and what can be done."""
+    if seen["state"] == "killed":
+        lines = [f"{folder.name}: killed: its supervisor ended without a word (SIGKILL, reboot?)"]
+    else:
+        lines = [f"{folder.name}: not started: its supervisor has not said anything yet"]
+    if seen["steps"] is not None:
+        of = "" if seen["total_steps"] is None else f" of {seen['total_steps']:,}"
+        lines.append(f"  last seen at {seen['steps']:,}{of} environment steps{_at(seen['seen_s'])}")
+    if seen["last_checkpoint"] is not None:
+        written = _at(seen["last_checkpoint_s"])
+        lines.append(f"  newest checkpoint {seen['last_checkpoint']}{written}")
+        lines.append(f"  `tuitrain resume {folder.name}` goes on from it")
+    else:
+        lines.append(
+            f"  it has no checkpoint; `tuitrain launch {folder.config_toml}` starts a new run with "
+            "its config"
+        )
+    return lines
+
+
+def _at(unix_s: float | None) -> str:
+    if unix_s is None:
+        return ""
+    return time.strftime(", %Y-%m-%d %H:%M:%S", time.localtime(unix_s))
+
+
+def _written_s(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None

@@ -17,7 +17,7 @@ import psutil
 
 MARK = "TUITRAIN_TEST_PLACE"
 DEADLINE_S = 60.0
-POLL_S = 0.02
+POLL_S = 0.05
 ALWAYS_THERE = {"tuitrain", ".lock"}
 """In a runtime directory that has been used, whoever lives."""
 

@@ -33,7 +33,7 @@ from tuitrain.protocol import Reply
 
 PATIENCE_S = 180.0
 STARTUP_S = 120.0
-SHORT_STARTUP_S = 10.0
+SHORT_STARTUP_S = 20.0
 """Of a start in which a process is stopped until long after its deadline."""
 WORK = {"actor": "commit", "learner": "updates", "trainer": "updates", "evaluator": "pull"}
 """The line in a ledger by which a role shows that it is at work."""
@@ -72,7 +72,7 @@ def config_for(schedule: str, root: Path) -> Config:
     """The run of a schedule of the matrix: small, slow enough for many beside each other."""
     child = schedule == "child"
     actors = 2 if schedule == "async" else 1
-    kwargs: dict[str, Any] = {"step_s": 0.001}
+    kwargs: dict[str, Any] = {"step_s": 0.004}
     if child:
         kwargs |= {"child": True, "children": str(root / "children")}
     return resolve(

@@ -25,7 +25,7 @@ from tests.sites import Stuck
 from tuitrain.checkpoint import newest
 from tuitrain.config.schema import Config
 
-PER_RUN = 15
+PER_RUN = 25
 LONG_STOPS = 10
 """So many of the SIGSTOPs last 30 s."""
 

@@ -55,10 +55,10 @@ _PAUSED = Moment(("workers.link:Link._hold",), "pause", 6)
 MOMENTS: dict[str, dict[str, Moment]] = {
     "actor": {
         "booting": Moment(
-            ("workers.stores:_assemble", "workers.actor:Actor.__init__"), "start", 40
+            ("workers.stores:_assemble", "workers.acting.actor:Actor.__init__"), "start", 40
         ),
         "booting again": Moment(
-            ("workers.stores:_assemble", "workers.actor:Actor.__init__"),
+            ("workers.stores:_assemble", "workers.acting.actor:Actor.__init__"),
             "restart",
             40,
             schedules=("async",),
@@ -81,17 +81,17 @@ MOMENTS: dict[str, dict[str, Moment]] = {
         ),
         "committing": Moment(
             (
-                "workers.actor:Actor.commit",
+                "workers.acting.actor:Actor.commit",
                 "replay.shard:ShardWriter.commit",
                 "replay.limiter:Limiter.commit",
             ),
             "",
             40,
         ),
-        "stepping": Moment(("envs.vector:GymLanes.step",), "", 20),
+        "stepping": Moment(("envs.lanes.vector:GymLanes.step",), "", 20),
         "checkpointing": Moment(
             (
-                "workers.state_files:save_actor",
+                "workers.beginning.state_files:save_actor",
                 "checkpoint_state:save_state",
                 "checkpoint_files:put_durably",
                 "schedules.saving:Saves.make",
@@ -108,14 +108,14 @@ MOMENTS: dict[str, dict[str, Moment]] = {
         "booting": Moment(
             (
                 "workers.stores:_assemble",
-                "workers.learner:Learner.__init__",
+                "workers.learners.learner:Learner.__init__",
                 "schedules.learning:LearnerDesk.start",
             ),
             "start",
             40,
         ),
         "booting again": Moment(
-            ("workers.learner:Learner.__init__", "schedules.learning:LearnerDesk.start"),
+            ("workers.learners.learner:Learner.__init__", "schedules.learning:LearnerDesk.start"),
             "restart",
             30,
             schedules=("async",),
@@ -127,7 +127,9 @@ MOMENTS: dict[str, dict[str, Moment]] = {
         "pinning": Moment(("replay.reader:ReplayReader.pin",), "", 24),
         "sampling": Moment(("replay.reader:ReplayReader.sample",), "", 30),
         "learning": Moment(
-            ("learning.dqn:DQN.update", "workers.policy_learner:PolicyLearner.update"), "", 30
+            ("learning.dqn:DQN.update", "workers.learners.policy_learner:PolicyLearner.update"),
+            "",
+            30,
         ),
         "publishing": Moment(
             (
@@ -141,7 +143,7 @@ MOMENTS: dict[str, dict[str, Moment]] = {
         ),
         "checkpointing": Moment(
             (
-                "workers.learner:Learner.save",
+                "workers.learners.learner:Learner.save",
                 "checkpoint:save_part",
                 "checkpoint_files:put_durably",
                 "schedules.saving:Saves.make",
@@ -149,17 +151,19 @@ MOMENTS: dict[str, dict[str, Moment]] = {
             "checkpoint",
             30,
             _SAVE,
-            within=("workers.learner:Learner.save",),
+            within=("workers.learners.learner:Learner.save",),
         ),
         "paused": _PAUSED,
         "stopping": Moment(("schedules.learning:LearnerDesk._last_words",), "stop", 2),
     },
     "evaluator": {
         "booting": Moment(
-            ("workers.stores:_assemble", "workers.evaluator:Evaluator.__init__"), "start", 30
+            ("workers.stores:_assemble", "workers.evaluating.evaluator:Evaluator.__init__"),
+            "start",
+            30,
         ),
         "booting again": Moment(
-            ("workers.stores:_assemble", "workers.evaluator:Evaluator.__init__"),
+            ("workers.stores:_assemble", "workers.evaluating.evaluator:Evaluator.__init__"),
             "restart",
             30,
             schedules=("async",),
@@ -167,7 +171,7 @@ MOMENTS: dict[str, dict[str, Moment]] = {
         "waiting for the gate": _GATE,
         "passing the gate": Moment(("replay.lock:RWLock._acquire",), "evaluate", 10),
         "holding a read lock": Moment(("learning.weights:WeightStore.pull",), "evaluate", 10),
-        "evaluating": Moment(("workers.evaluator:Evaluator.evaluate",), "evaluate", 25),
+        "evaluating": Moment(("workers.evaluating.evaluator:Evaluator.evaluate",), "evaluate", 25),
         "paused": _PAUSED,
         "stopping": Moment(("workers.link:Link._obey",), "stop", 8),
     },
@@ -182,7 +186,7 @@ MOMENTS: dict[str, dict[str, Moment]] = {
             ("replay.limiter:Limiter._add",), "", 12, schedules=("sequential",)
         ),
         "committing": Moment(
-            ("workers.actor:Actor.commit", "replay.shard:ShardWriter.commit"),
+            ("workers.acting.actor:Actor.commit", "replay.shard:ShardWriter.commit"),
             "",
             30,
             schedules=("sequential",),
@@ -196,8 +200,8 @@ MOMENTS: dict[str, dict[str, Moment]] = {
         ),
         "checkpointing": Moment(
             (
-                "workers.learner:Learner.save",
-                "workers.state_files:save_actor",
+                "workers.learners.learner:Learner.save",
+                "workers.beginning.state_files:save_actor",
                 "checkpoint_files:put_durably",
             ),
             "checkpoint",

@@ -103,18 +103,17 @@ class Watcher:
         except (OSError, ValueError):
             return
         order = Order(**fields | {"places": tuple(fields["places"])})
-        if self._make(order.mark(self._folder, "taken")):
+        if make(order.mark(self._folder, "taken")):
             self._take(order)
-            self._make(order.mark(self._folder, "armed"))
 
-    @staticmethod
-    def _make(mark: Path) -> bool:
-        """Make an empty file; False if it is there already."""
-        try:
-            real_close(real_open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except FileExistsError:
-            return False
-        return True
+
+def make(mark: Path) -> bool:
+    """Make an empty file; False if it is there already."""
+    try:
+        real_close(real_open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return False
+    return True
 
 
 def _read(path: Path) -> bytes:

@@ -70,7 +70,7 @@ try:
 except Exception as error:
     print(type(error).__name__, type(error.__cause__).__name__)
 triggers.ensure()
-print("still here", sys.gettrace() is not None)
+print("still here", sys.gettrace() is None)
 """
 
 

@@ -1,7 +1,8 @@
 """Faults inside a process: at the Nth line of a function, or at the Nth system call made within.
 
-``install`` is called first thing in a process. From then on a trace function sees every call of its
-main thread, and `os`, `open` and `mmap` count; both do nothing else until an order comes.
+``install`` is called first thing in a process, ``ensure`` between any two of its acts. Once an
+order has come a trace function sees every call of its main thread, and `os`, `open` and `mmap`
+count; until then a process costs what it costs without.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import io
 import mmap
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -22,7 +24,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from tests.faults.orders import Order, Watcher, append, code_of
+from tests.faults.orders import Order, Watcher, append, code_of, make
 
 OPERATIONS = ("open", "write", "fsync", "rename", "fallocate", "mmap")
 ERRNOS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "ENOMEM": errno.ENOMEM}
@@ -57,6 +59,7 @@ class Trigger:
         self._main = threading.get_ident()
         self._order: Order | None = None
         self._codes: frozenset[CodeType] = frozenset()
+        self._armed = False
         self._left = 0
         self._depth = 0
         Watcher(folder, name, self._take)
@@ -64,8 +67,18 @@ class Trigger:
     def _take(self, order: Order) -> None:
         self._order = None
         self._codes = frozenset(code_of(place) for place in order.places)
-        self._left, self._depth = order.at, 0
+        self._left, self._depth, self._armed = order.at, 0, False
         self._order = order  # last: the main thread may look at any moment
+
+    def ensure(self) -> None:
+        """Trace while there is an order, and say so; in the main thread."""
+        order = self._order
+        if order is None:
+            sys.settrace(None)
+        elif not self._armed:
+            self._armed = True
+            sys.settrace(self.trace)
+            make(order.mark(self._folder, "armed"))
 
     # ---- lines -------------------------------------------------------------------------------
 
@@ -135,15 +148,21 @@ def install(folder: Path, name: str) -> None:
 
 
 def ensure() -> None:
-    """Trace again after an exception was raised by the trace function, which ends the tracing."""
-    if _trigger is not None and sys.gettrace() is None:
-        sys.settrace(_trigger.trace)
+    """Begin to trace if an order has come, end if it has been obeyed; in the main thread."""
+    if _trigger is not None:
+        _trigger.ensure()
+
+
+def _is_file(fd: int) -> bool:
+    """Whether writing to it can fail like this: a pipe has no disk that is full."""
+    return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
 def _count_calls(count: Callable[..., None]) -> None:
     def counted(operation: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            count(operation, args[0] if args else "")
+            if operation != "write" or _is_file(args[0]):
+                count(operation, args[0] if args else "")
             return function(*args, **kwargs)
 
         return call
@@ -167,7 +186,8 @@ def _count_calls(count: Callable[..., None]) -> None:
 
     class CountedFile(io.FileIO):
         def write(self, data: Any) -> int | None:
-            count("write", self.name)
+            if _is_file(self.fileno()):
+                count("write", self.name)
             return super().write(data)
 
     real = builtins.open

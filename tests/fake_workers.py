@@ -174,7 +174,7 @@ def behave(args: ChildArgs, link: Link) -> None:
             return {"part": fields}
         path = folder / "checkpoints" / "ckpt-1"
         path.write_text("weights")
-        return {"path": str(path)}
+        return {"path": str(path)} | told.get("counts", {})
 
     if args.role in ("learner", "trainer"):
         link.on("checkpoint", save)

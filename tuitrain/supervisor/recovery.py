@@ -53,6 +53,7 @@ class Recovery:
         self._histories: dict[str, list[Death]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._going_back: asyncio.Task[None] | None = None
+        self._away = False  # all have been killed, and are not back yet
 
     def watch(self, sources: Sources) -> None:
         """The run is up, made with these sources: from now on the dead may have successors."""
@@ -110,6 +111,13 @@ class Recovery:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    def fall_back(self) -> None:
+        """The run is over: if all were on their way back, what they had counted since is lost."""
+        if self._away:
+            for worker in self._run.crew.workers.values():
+                worker.view.counters = {}
+            self._run.view.fall_back()
 
     # ---- one alone ---------------------------------------------------------------------------
 
@@ -180,6 +188,7 @@ class Recovery:
             return  # before anybody else is killed: who lives can still save
         run, view = self._run, self._run.view
         steps, view.state = run.snapshot().steps, "starting"
+        self._away = True
         run.crew.kill_all()
         if not await run.crew.gone(REAP_S):
             failure.final = "a process of the crew cannot be killed (in the kernel?)"
@@ -188,6 +197,7 @@ class Recovery:
         self._starting.tear_down()
         run.session.down()
         await self._starting.bring_up()
+        self._away = False
         run.session.up(f"{failure.worker} failed, {failure.how}")
         view.published.clear()
         self._note_place(steps)

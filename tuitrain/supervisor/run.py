@@ -24,7 +24,7 @@ from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.house.held_folder import HeldFolder
 from tuitrain.supervisor.house.keeper import Keeper
 from tuitrain.supervisor.journal import Journal
-from tuitrain.supervisor.snapshot import RunView, build_snapshot
+from tuitrain.supervisor.snapshot import RunView, SavedCounts, build_snapshot
 from tuitrain.supervisor.unattended import Unattended
 
 if TYPE_CHECKING:
@@ -134,8 +134,8 @@ class Run:
         )
         del self.deaths[:-MAX_DEATHS]
 
-    def note_checkpoint(self, path: str) -> None:
+    def note_checkpoint(self, path: str, counts: SavedCounts) -> None:
         """Remember the newest checkpoint."""
-        self.view.last_checkpoint = path
+        self.view.last_checkpoint, self.view.saved = path, counts
         self.view.last_checkpoint_at = self.clock()
         self.unattended.on_checkpoint()

@@ -11,6 +11,7 @@ from typing import Any
 
 from tuitrain.checkpoint_files import CheckpointError, Part, State, discard, join
 from tuitrain.supervisor.run import Run
+from tuitrain.supervisor.snapshot import SavedCounts
 
 __all__ = ["CheckpointError", "checkpoint_of"]
 
@@ -29,9 +30,11 @@ def checkpoint_of(run: Run, answers: Iterable[Mapping[str, Any]]) -> str | None:
         CheckpointError: there are parts, but they could not be joined; the message says why.
     """
     told, saved = [], []
+    counts = SavedCounts()
     for answer in answers:
+        counts.add(answer)
         if isinstance(path := answer.get("path"), str):
-            run.note_checkpoint(path)
+            run.note_checkpoint(path, counts)
             return path
         if "part" in answer:
             told.append(answer["part"])
@@ -51,5 +54,5 @@ def checkpoint_of(run: Run, answers: Iterable[Mapping[str, Any]]) -> str | None:
     except (ValueError, CheckpointError) as error:
         discard(folder, [*parts, *states])
         raise CheckpointError(str(error)) from error
-    run.note_checkpoint(str(joined))
+    run.note_checkpoint(str(joined), counts)
     return str(joined)

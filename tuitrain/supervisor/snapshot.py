@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,25 @@ class PolicyPlan:
 
 
 @dataclass
+class SavedCounts:
+    """What a checkpoint has counted, as those have told who wrote it.
+
+    Attributes:
+        steps: environment steps; None if nobody has told.
+        updates: per policy.
+    """
+
+    steps: int | None = None
+    updates: dict[str, int] = field(default_factory=dict)
+
+    def add(self, answer: Mapping[str, Any]) -> None:
+        """One of them has answered; who has no counts says none."""
+        if "steps" in answer:
+            self.steps = max(self.steps or 0, int(answer["steps"]))
+        self.updates |= answer.get("updates", {})
+
+
+@dataclass
 class RunView:
     """Everything a snapshot is built from, besides the workers."""
 
@@ -84,6 +103,8 @@ class RunView:
     """Per policy: updates that have died with learners, in this session."""
     last_checkpoint: str | None = None
     last_checkpoint_at: float | None = None
+    saved: SavedCounts = field(default_factory=SavedCounts)
+    """Of the last checkpoint."""
     best: BestView | None = None
     newest: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """Newest record by (kind, policy)."""
@@ -116,6 +137,15 @@ class RunView:
         self.newest = {key: r for key, r in self.newest.items() if not rewind.voids(r)}
         for policy, found in self.evaluations.items():
             self.evaluations[policy] = [e for e in found if e.steps <= rewind.steps]
+
+    def fall_back(self) -> None:
+        """Nobody lives: what was counted after the last checkpoint is lost."""
+        if self.saved.steps is not None:
+            self.base_steps = self.saved.steps
+        self.policies = [
+            replace(plan, base_updates=self.saved.updates.get(plan.name, plan.base_updates))
+            for plan in self.policies
+        ]
 
 
 def build_snapshot(

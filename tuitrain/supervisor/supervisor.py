@@ -359,6 +359,7 @@ class Supervisor(Run):
             names = ", ".join(w.name for w in self.crew.alive())
             self.journal.event(f"{names} cannot be killed (in the kernel?)", level="error")
         self.crew.close()
+        self.recovery.fall_back()
         end = judge_folder(self, end)
         self._attempt("remove left-over processes", self._kill_marked)
         if (held := self.starting.held) is not None:

@@ -17,6 +17,7 @@ from tuitrain.config.schema import EnvConfig
 from tuitrain.config.unattended import StopConfig
 from tuitrain.metrics.sinks import read_jsonl
 from tuitrain.supervisor.crew.crew import Worker
+from tuitrain.supervisor.snapshot import SavedCounts
 
 WORK = {"do": "work"}
 CREW: dict[str, Any] = {"learner": WORK, "a0": WORK, "eval": WORK}
@@ -424,7 +425,7 @@ async def test_what_a_learner_s_successor_passes_over_is_put_aside(
         sound.touch()
         newer.touch()
         if saved_meanwhile:  # as late as can be: it is sound, and the successor has not seen it
-            run.supervisor.note_checkpoint(str(newer))
+            run.supervisor.note_checkpoint(str(newer), SavedCounts())
             run.supervisor.view.last_checkpoint_at = run.supervisor.clock() + 1000.0
         kill(run, "learner")
         event = await run.event("learner is back after")
@@ -495,7 +496,7 @@ async def test_what_is_passed_over_on_the_way_back_is_put_aside(tmp_path: Path) 
         sound, damaged = [folder / f"ckpt-{n:010d}.pt" for n in (10, 20)]
         sound.touch()
         damaged.touch()
-        run.supervisor.note_checkpoint(str(damaged))
+        run.supervisor.note_checkpoint(str(damaged), SavedCounts())
         plan.start = str(sound)
         kill(run, "a0")
         await run.event("newer ones are kept in")
@@ -555,6 +556,22 @@ async def test_a_stop_while_all_go_back_ends_everything(tmp_path: Path) -> None:
         await run.ask("stop")
         assert await run.end() == 0
         assert run.summary["state"] == "stopped"
+
+
+async def test_a_stop_while_all_go_back_counts_what_is_saved(tmp_path: Path) -> None:
+    """The rest is lost: who resumes begins there."""
+    saves = WORK | {"steps": 5000, "counts": {"steps": 4321, "updates": {"default": 77}}}
+    crew = {"learner": saves, "a0": WORK}
+    async with running(tmp_path, crew, tables=together(crew), max_restarts=3) as run:
+        await run.up()
+        assert (await run.ask("checkpoint")).ok
+        await until(run, lambda: run.supervisor.snapshot().steps > 5000)
+        kill(run, "a0")
+        await until(run, lambda: run.supervisor.view.state == "starting")
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert run.summary["steps"] == 4321
+        assert run.summary["policies"]["default"]["updates"] == 77
 
 
 async def test_a_paused_run_is_paused_when_all_are_back(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ class Learner:
 
         Returns:
             `part`, see ``checkpoint_files.Part``, where there is state or learners share the work;
-            else `path`.
+            else `path`. Besides, `steps` and `updates` per policy that are in it.
 
         Raises:
             CheckpointError: it could not be written; earlier checkpoints are untouched.
@@ -253,11 +253,13 @@ class Learner:
         payload, updates = self._payload(), max(p.dqn.updates for p in self.policies.values())
         if state:
             payload |= self._state(moment)
-        elif self.blueprint.n_learners == 1:
-            keep = self.blueprint.config.run.keep_checkpoints
-            return {"path": str(save(folder, payload, checkpoint_name(updates), keep))}
-        name = part_name(self.blueprint.base.session, request, f"learner{self.index}")
-        return {"part": save_part(folder, payload, name, list(self.policies), updates).to_dict()}
+        counts = {"steps": payload["steps"], "updates": payload["updates"]}
+        if state or self.blueprint.n_learners > 1:
+            name = part_name(self.blueprint.base.session, request, f"learner{self.index}")
+            part = save_part(folder, payload, name, list(self.policies), updates)
+            return {"part": part.to_dict()} | counts
+        keep = self.blueprint.config.run.keep_checkpoints
+        return {"path": str(save(folder, payload, checkpoint_name(updates), keep))} | counts
 
     def _payload(self) -> dict[str, Any]:
         totals = self.stores.limiter.totals()

@@ -176,6 +176,8 @@ def behave(args: ChildArgs, link: Link) -> None:
         path.write_text("weights")
         return {"path": str(path)} | told.get("counts", {})
 
+    if args.role == "actor":
+        link.on("checkpoint", lambda _: _touched(folder / f"state of {args.name}"))
     if args.role in ("learner", "trainer"):
         link.on("checkpoint", save)
         link.on("stop", lambda stop: save(stop) if stop.checkpoint else {})
@@ -298,6 +300,11 @@ def fault(do: str, link: Link) -> None:
         link.finish(path="/a/checkpoint", fingerprint={"default": "ff"})
     if do == "say nonsense":
         link._control.send_bytes(b"\x00not json")
+
+
+def _touched(path: Path) -> dict[str, Any]:
+    path.touch()
+    return {}
 
 
 def _until(path: Path, link: Link) -> None:

@@ -33,8 +33,7 @@ async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End
     was_up = run.view.state in ("running", "paused")
     save = end.checkpoint and was_up
     length_s = run.config.supervisor.stop_deadline_s
-    whole = end.state in ("stopped", "interrupted") and run.failure is None
-    if save and whole and run.state_of and not run.hard.is_set():
+    if save and run.state_of and not run.hard.is_set() and _can_save_all(run, end):
         began_s = run.clock()
         save = not await _save_all(run, requests, length_s * SAVING_SHARE)
         length_s = max(length_s - (run.clock() - began_s), length_s * (1 - SAVING_SHARE))
@@ -87,6 +86,27 @@ def judge_folder(run: Run, end: End) -> End:
             run.view.last_checkpoint = str(run.folder.checkpoints / Path(saved).name)
     why = f" ({end.reason})" if end.state == "failed" else ""
     return End("failed", f"{lost} while the run went on, which has not been saved since{why}")
+
+
+def _can_save_all(run: Run, end: End) -> bool:
+    """Whether replay and state can be saved; of a run that has failed it is told if they cannot."""
+    if run.failure is None:
+        return end.state in ("stopped", "interrupted")
+    failed = run.failure.worker
+    sound = {w.name for w in run.crew.alive() if not w.reported}
+    savers = {w.name for w in run.crew.workers.values() if w.spec.role in SAVERS}
+    if not savers <= sound:
+        return False  # nor can the networks: which checkpoint is the last one is said at the end
+    needed = set(run.state_of)
+    if run.config.run.schedule == "async" and needed <= sound:
+        return True
+    why = f"that of {failed} died with it" if failed in needed else "the round cannot be ended"
+    run.journal.event(
+        f"{failed} has failed, so the replay cannot be saved, {why}: networks and counters are "
+        "saved without it, and a resumed run fills its replay anew",
+        level="warning",
+    )
+    return False
 
 
 async def _save_all(run: Run, requests: Requests, within_s: float) -> bool:

@@ -141,6 +141,30 @@ async def test_who_dies_too_often_ends_the_run_with_a_checkpoint(tmp_path: Path)
         assert run.summary["last_checkpoint"].endswith("ckpt-1")
 
 
+class Saves(FakePlan):
+    """Whose checkpoints hold the state of its actors."""
+
+    def state_of(self, blueprint: Any) -> tuple[str, ...]:
+        return ("a0", "a1")
+
+
+@pytest.mark.parametrize("schedule", ["async", "lockstep"])
+@pytest.mark.parametrize("dead", ["a0", "eval", "learner"])
+async def test_a_run_that_fails_saves_its_replay_where_that_is_whole_or_says_not(
+    tmp_path: Path, dead: str, schedule: str
+) -> None:
+    workers = {**CREW, "a1": WORK, dead: {"do": "SIGKILL"}}
+    tables = {"run": fake_config(workers).run.model_copy(update={"schedule": schedule})}
+    async with running(tmp_path, workers, Saves(), tables) as run:
+        await run.up()
+        assert await run.end() == 3
+        told = [e["text"] for e in run.events if "the replay cannot be saved" in e["text"]]
+        whole = (dead, schedule) == ("eval", "async")
+        assert len(list(run.folder.path.glob("state of a*"))) == 2 * whole
+        assert len(told) == (not whole and dead != "learner")
+        assert all((f"that of {dead} died with it" in text) == (dead == "a0") for text in told)
+
+
 async def test_who_dies_at_work_before_all_are_ready_has_a_successor(tmp_path: Path) -> None:
     """It is judged by what it has done, and not by who was quicker to start."""
     workers = {**CREW, "a0": {"do": "work, then raise"}, "eval": {"do": "ready late"}}

@@ -116,7 +116,7 @@ class FakePlan:
     def session(self, blueprint: Any) -> int:
         return 0
 
-    def exact(self, blueprint: Any) -> bool:
+    def reproducible(self, blueprint: Any) -> bool:
         return True
 
     def checkpoint_bytes(self, blueprint: Any) -> int:

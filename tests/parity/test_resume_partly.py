@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tests.parity.resumption import Session, every_record, session
 from tuitrain.config.resolve import resolve
 from tuitrain.replay.layout import CUT
 from tuitrain.workers.asides.probe import probe
+from tuitrain.workers.beginning.taking_over import is_reproducible
 from tuitrain.workers.blueprint import Blueprint
 
 __all__ = ["every_record"]
@@ -108,6 +111,48 @@ def test_a_changed_config_is_named_and_the_run_not_called_reproducible(tmp_path:
     # it has been changed on its way, and stays so however often it is resumed unchanged
     with session(config("cartpole", "sequential", **other), tmp_path) as run:
         assert (run.blueprint.base.exact, run.blueprint.base.reproducible) == (True, False)
+
+
+def test_edited_sources_are_named_and_the_run_not_called_reproducible(tmp_path: Path) -> None:
+    saved(tmp_path)
+    world = tmp_path / "world.py"
+    world.write_text("speed = 1\n")
+    case = config("cartpole", "sequential", replay={"prioritized": True})
+    recorded = {"env.id": {str(world): hashlib.sha256(b"speed = 0\n").hexdigest()}}
+    (tmp_path / "provenance.json").write_text(json.dumps({"sources": recorded}))
+    with session(case, tmp_path) as run:
+        assert (run.blueprint.base.exact, run.blueprint.base.reproducible) == (True, False)
+    assert told(tmp_path, replay={"prioritized": True}) == (
+        "goes on exactly where it was saved, but for what has been changed since: "
+        f"{world} (env.id) is gone or no longer imported"
+    )
+
+
+@pytest.mark.parametrize(
+    ("exact", "before", "changes", "holds"),
+    [
+        (True, True, [], True),
+        (False, True, [], False),
+        (True, False, [], False),
+        (True, True, ["learner.lr = 0.1 (was 0.2)"], False),
+    ],
+)
+def test_a_run_is_reproducible_only_if_every_start_of_it_is(
+    exact: bool, before: bool, changes: list[str], holds: bool
+) -> None:
+    assert is_reproducible(exact=exact, before=before, changes=changes) is holds
+
+
+def test_not_even_at_its_first_step_is_a_run_repeated_that_goes_on_from_less(
+    tmp_path: Path,
+) -> None:
+    case = config("cartpole", "sequential", run={"checkpoint_replay": False})
+    with session(case, tmp_path) as run:
+        assert run.blueprint.base.reproducible
+        run.trainer.learner.save()
+    with session(case, tmp_path) as run:
+        base = run.blueprint.base
+        assert (base.steps, base.stream, base.reproducible) == (0, 1, False)
 
 
 @pytest.mark.parametrize(("wanted", "saves"), [("auto", True), (True, True), (False, False)])

@@ -12,6 +12,7 @@ import ast
 import hashlib
 import importlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -131,6 +132,15 @@ def changed_sources(recorded: dict[str, dict[str, str]], config: Config) -> list
             elif before[path] != after[path]:
                 lines.append(f"{path} ({key}) has changed")
     return lines
+
+
+def changed_since_launch(provenance_json: Path, config: Config) -> list[str]:
+    """One line per file that is not what the run was launched with; none if that is not known."""
+    try:
+        recorded = json.loads(provenance_json.read_text(encoding="utf-8"))["sources"]
+        return changed_sources(recorded, config)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def source_of(reference: str) -> Path | None:

@@ -72,8 +72,8 @@ class Plan(Protocol):
         """Number of this session of the run folder; 0 is the first."""
         ...
 
-    def exact(self, blueprint: Any) -> bool:
-        """Whether this session goes on as if the run had never been interrupted."""
+    def reproducible(self, blueprint: Any) -> bool:
+        """Whether all training follows from config, sources and seed, also before this start."""
         ...
 
     def checkpoint_bytes(self, blueprint: Any) -> int:
@@ -167,7 +167,7 @@ class TrainingPlan:
         """As the checkpoint says that this session starts from."""
         return int(blueprint.base.session)
 
-    def exact(self, blueprint: Any) -> bool:
+    def reproducible(self, blueprint: Any) -> bool:
         """From its first step, or only ever from checkpoints that hold everything, unchanged."""
         return bool(blueprint.base.reproducible)
 

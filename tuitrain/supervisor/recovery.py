@@ -214,13 +214,6 @@ class Recovery:
         where = f"the checkpoint at step {view.base_steps:,}" if view.base_steps else "the start"
         text = f"all workers are back, at {where}; {max(0, steps - view.base_steps):,} steps"
         self._run.tell(f"{text} are made again")
-        if not self._starting.exact and view.reproducible:
-            view.reproducible = False
-            self._run.journal.event(
-                "the checkpoint does not hold the whole state of training, so the run goes on "
-                "otherwise than it would have: it is not reproducible from its seed any more",
-                level="warning",
-            )
 
     # ---- both --------------------------------------------------------------------------------
 

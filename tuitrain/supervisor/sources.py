@@ -6,10 +6,7 @@ made with one environment and half with another would be worth nothing, so it is
 
 from __future__ import annotations
 
-import json
-
 from tuitrain.config.provenance import changed_sources, source_hashes
-from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
 
 
@@ -26,12 +23,3 @@ class Sources:
     def changed(self) -> list[str]:
         """One line per file that is not what it was when this object was made."""
         return changed_sources(self._now, self._config)
-
-
-def changed_since_launch(folder: RunFolder, config: Config) -> list[str]:
-    """One line per file that is not what the run was launched with; none if that is not known."""
-    try:
-        recorded = json.loads(folder.provenance_json.read_text(encoding="utf-8"))["sources"]
-        return changed_sources(recorded, config)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []

@@ -22,6 +22,11 @@ from tuitrain.supervisor.plan import Held, Plan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.run import Run
 
+_NOT_ALL = (
+    "the checkpoint does not hold the whole state of training, so the run goes on otherwise than "
+    "it would have: it is not reproducible from its seed any more"
+)
+
 
 class WrongEnvironment(RuntimeError):
     """Some worker has built another environment than the probe did."""
@@ -32,12 +37,10 @@ class Starting:
 
     Attributes:
         held: the shared memory that has been reserved, as long as it is.
-        exact: whether the run goes on as if it had never been interrupted.
     """
 
     def __init__(self, run: Run, plan: Plan, house: House, ready: ReadyPipe) -> None:
         self.held: Held | None = None
-        self.exact = True
         self._run = run
         self._plan = plan
         self._house = house
@@ -67,7 +70,10 @@ class Starting:
         view.spec_hash = plan.spec_hash(blueprint)
         view.policies = plan.policies(blueprint)
         view.base_steps = plan.base_steps(blueprint)
-        self.exact = plan.exact(blueprint)
+        if run.config.run.schedule != "async":
+            before, view.reproducible = view.reproducible, plan.reproducible(blueprint)
+            if before and not view.reproducible:
+                self._warn([_NOT_ALL])
         run.session.number = plan.session(blueprint)
         run.state_of = plan.state_of(blueprint)
         self.put_aside(plan.start_of(blueprint))

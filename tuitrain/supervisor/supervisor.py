@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from tuitrain.checkpoint_files import sweep
 from tuitrain.config.presets import departures
+from tuitrain.config.provenance import changed_since_launch
 from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
 from tuitrain.protocol import Hello, RecordLine, Reply, Request
@@ -44,7 +45,7 @@ from tuitrain.supervisor.recovery import Recovery
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.saving import CheckpointError, checkpoint_of
 from tuitrain.supervisor.session import Session
-from tuitrain.supervisor.sources import Sources, changed_since_launch
+from tuitrain.supervisor.sources import Sources
 from tuitrain.supervisor.starting import Starting
 from tuitrain.supervisor.stop_signals import deliver
 from tuitrain.supervisor.stopping import judge_folder, stop_crew
@@ -195,8 +196,6 @@ class Supervisor(Run):
         self._warn(await asyncio.to_thread(self._changed_since_launch))
         await self.starting.bring_up()
         self.session.tell_where_from()
-        if self.config.run.schedule != "async":
-            self.view.reproducible = self.starting.exact
         self.recovery.watch(sources)
         self.unattended.running()
         self.session.up()
@@ -218,7 +217,7 @@ class Supervisor(Run):
     def _changed_since_launch(self) -> list[str]:
         return [
             f"since the run was launched, {line}; this session uses what is there now"
-            for line in changed_since_launch(self.folder, self.config)
+            for line in changed_since_launch(self.folder.provenance_json, self.config)
         ]
 
     def _on_start_error(self, error: BaseException | None) -> None:

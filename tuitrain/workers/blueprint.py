@@ -42,7 +42,8 @@ class Base:
         checkpoint: path of the checkpoint to load, if any.
         states: per actor, path of the state part to take over; empty: the replay begins empty.
         exact: the checkpoint holds full state: training goes on as if never interrupted.
-        reproducible: what is trained follows from config and seed alone, also before this session.
+        reproducible: what is trained follows from config, sources and seed alone, also before this
+            session (``taking_over.is_reproducible``).
         stream: the session that random streams count from; not this one if it goes on exactly.
         since_steps, since_inserts, since_updates: of the counts above, what the replay that is
             taken over has seen.

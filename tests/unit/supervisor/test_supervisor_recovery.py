@@ -490,7 +490,7 @@ async def test_a_return_to_less_than_everything_is_told(tmp_path: Path) -> None:
     class Inexact(FakePlan):
         back = False
 
-        def exact(self, blueprint: Any) -> bool:
+        def reproducible(self, blueprint: Any) -> bool:
             exact, self.back = not self.back, True
             return exact
 

@@ -53,7 +53,7 @@ def read_base(folder: Path) -> tuple[Base, dict[str, Any], list[str]]:
         updates=payload["updates"],
         versions=payload["versions"],
         checkpoint=str(path),
-        reproducible=payload["steps"] == 0,
+        reproducible=False,  # unless ``taking_over`` finds all of its state
     )
     return base, payload, skipped
 

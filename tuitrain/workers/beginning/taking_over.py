@@ -7,6 +7,7 @@ random streams. Nothing: it warms up again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from tuitrain.checkpoint_files import states_of
 from tuitrain.checkpoint_state import StateFile
 from tuitrain.config.differences import differences
+from tuitrain.config.provenance import changed_since_launch
+from tuitrain.config.runs import RunFolder
 from tuitrain.workers.beginning.state_files import SCHEMA, layouts
 from tuitrain.workers.blueprint import Base, Blueprint
 
@@ -63,7 +66,9 @@ def with_state(base: Base, payload: dict[str, Any], blueprint: Blueprint) -> tup
     exact = replace(
         base,
         exact=True,
-        reproducible=not changes and payload.get("reproducible", False),
+        reproducible=is_reproducible(
+            exact=True, before=payload.get("reproducible", False), changes=changes
+        ),
         stream=payload["stream"],
         evaluations=payload["evaluations"],
     )
@@ -73,6 +78,21 @@ def with_state(base: Base, payload: dict[str, Any], blueprint: Blueprint) -> tup
     elif blueprint.config.eval.enabled:
         how += " (evaluations too, if environments obey reset(seed))"
     return exact, f"goes on exactly where it was saved, {how}"
+
+
+def is_reproducible(*, exact: bool, before: bool, changes: Sequence[str]) -> bool:
+    """Whether what a whole run has trained follows from its config, its sources and its seed.
+
+    From its first step it does. A session that goes on from a checkpoint, and all workers that go
+    back to one, keep it only if they go on exactly, from training of which it was true, with
+    nothing changed that decides training. Checkpoints hand it on, so no later session forgets.
+
+    Args:
+        exact: the checkpoint holds the whole state of training, and all of it is taken over.
+        before: whether it was true of the training that the checkpoint was made by.
+        changes: what decides training and is not as it was.
+    """
+    return exact and before and not changes
 
 
 def _not_usable(
@@ -113,6 +133,9 @@ def _not_exact(
 
 def _changes(payload: dict[str, Any], blueprint: Blueprint) -> list[str]:
     """What is not as it was when the checkpoint was made, and decides how training goes on."""
+    sources = changed_since_launch(
+        RunFolder(Path(blueprint.run_dir)).provenance_json, blueprint.config
+    )
     if "config" not in payload:
-        return ["the config, perhaps: the checkpoint does not say what it was"]
-    return differences(payload["config"], blueprint.config)
+        return ["the config, perhaps: the checkpoint does not say what it was", *sources]
+    return [*differences(payload["config"], blueprint.config), *sources]

@@ -20,6 +20,7 @@ from tuitrain.checkpoint_files import (
     MANIFEST_SUFFIX,
     checkpoints,
     contents,
+    kept_mark,
     sync_folder,
 )
 
@@ -70,6 +71,7 @@ def set_aside(folder: Path, chosen: Path) -> list[Path]:
     pending.mkdir(mode=0o700, exist_ok=True)  # some may lie there: a start may pass over more
     for path in newer:
         own = [name for name in _named_by(path) if name not in kept]
+        own.append(kept_mark(path).name)
         for name in [path.name, *own]:  # the manifest first: what is there is whole
             with contextlib.suppress(FileNotFoundError):
                 os.rename(folder / name, pending / name)

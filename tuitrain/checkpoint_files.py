@@ -259,8 +259,20 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.stem, path.suffix))
 
 
+def keep_for_good(checkpoint: Path) -> None:
+    """Let no ``prune`` remove this checkpoint: a person has asked for it. Raises OSError."""
+    kept_mark(checkpoint).touch(mode=0o600)
+
+
+def kept_mark(checkpoint: Path) -> Path:
+    """The empty file that says that a checkpoint is not to be pruned."""
+    return checkpoint.with_name(f"kept-{checkpoint.stem}")
+
+
 def prune(folder: Path, written: Path, keep: int) -> None:
     """Remove all checkpoints but `written` and the newest others, and what nobody needs.
+
+    Those that were made by hand (``keep_for_good``) stay and do not count.
 
     That is parts of no checkpoint that stays, unless they are of a request later than the one that
     has just been answered, and what writers that were killed have left. Where a manifest cannot be
@@ -268,7 +280,7 @@ def prune(folder: Path, written: Path, keep: int) -> None:
     """
     others = [path for path in checkpoints(folder) if path != written]
     again = [path for path in others if path.stem == written.stem]
-    others = [path for path in others if path.stem != written.stem]
+    others = [p for p in others if p.stem != written.stem and not kept_mark(p).exists()]
     for path in [*again, *others[: max(0, len(others) - (keep - 1))]]:
         _remove(path)
     wanted, unsound = _wanted(folder)  # of a damaged one the parts are nobody's

@@ -14,6 +14,8 @@ from tuitrain.checkpoint_files import (
     checkpoint_name,
     checkpoints,
     join,
+    keep_for_good,
+    kept_mark,
     parts_of,
     prune,
     sweep,
@@ -143,3 +145,21 @@ def test_of_a_damaged_manifest_the_file_itself_is_moved(tmp_path: Path) -> None:
     second.write_text("[1, 2")
     assert set_aside(tmp_path, first) == [second]
     assert put_back(tmp_path) == [second]
+
+
+def test_what_was_made_by_hand_is_not_pruned_and_does_not_count(tmp_path: Path) -> None:
+    mine = joined(tmp_path, 100)
+    keep_for_good(mine)
+    older, newer, newest = (joined(tmp_path, updates, keep=2) for updates in (200, 300, 400))
+    assert checkpoints(tmp_path) == [mine, newer, newest]
+    assert not older.exists()
+    assert all((tmp_path / part.file).exists() for part in parts_of(mine))
+
+
+def test_what_was_made_by_hand_stays_so_when_it_is_put_aside_and_back(tmp_path: Path) -> None:
+    first, mine = whole(tmp_path, 100), whole(tmp_path, 200)
+    keep_for_good(mine)
+    set_aside(tmp_path, first)
+    assert not kept_mark(mine).exists(), "another may come to be called so"
+    assert put_back(tmp_path) == [mine]
+    assert kept_mark(mine).exists()

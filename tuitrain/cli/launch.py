@@ -177,7 +177,7 @@ def _start(
     from tuitrain.cli.runs import how_to_return, show
 
     if detach:
-        typer.echo(how_to_return(folder))
+        typer.echo(how_to_return(folder, "is running"))
         return
     raise typer.Exit(show(find(str(folder.path), DEFAULT_RUNS)))
 

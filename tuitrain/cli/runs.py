@@ -60,8 +60,8 @@ def show(found: Found) -> int:
     return code
 
 
-def how_to_return(folder: RunFolder) -> str:
-    """What to type after leaving a run that goes on.
+def how_to_return(folder: RunFolder, now: str = "goes on") -> str:
+    """What to type after leaving a run that goes on, or has been started without being looked at.
 
     Its name, or its folder where the name would not be looked for or means another run.
     """
@@ -69,7 +69,7 @@ def how_to_return(folder: RunFolder) -> str:
     home = folder.path.parent.resolve() == runs_dir.resolve()
     run = folder.name if home else shlex.quote(str(folder.path))
     return (
-        f"{folder.name} goes on.  `tuitrain attach {run}` shows it again, "
+        f"{folder.name} {now}.  `tuitrain attach {run}` shows it again, "
         f"`tuitrain stop {run}` stops it with a checkpoint."
     )
 

@@ -78,7 +78,7 @@ class RunConfig(Table):
         3,
         ge=1,
         json_schema_extra=unit("checkpoints"),
-        description="How many checkpoints are kept (newest).",
+        description="How many checkpoints are kept (newest), besides those made by hand.",
     )
     init_from: str | None = Field(
         None,

@@ -96,6 +96,28 @@ def test_no_escape_byte_reaches_the_terminal(as_json: bool) -> None:
     assert "\x9b" not in out.decode()
 
 
+def test_a_traceback_is_printed_once() -> None:
+    """A worker that is started again five times raises the same six times."""
+    line = EventLine(
+        seq=1,
+        time_s=0.0,
+        level="warning",
+        source="a0",
+        text="a0 (actor) failed",
+        data={"traceback": "Traceback\n  my_env.py\nValueError"},
+    )
+    other = line.model_copy(update={"data": {"traceback": "Traceback\nKeyError"}})
+
+    def what(console: Console) -> None:
+        for event in (line, line, other, line):
+            console.event(event)
+
+    out = printed(False, what).decode()
+    assert out.count("WARNING a0 (actor) failed") == 4, "and the source is not said twice"
+    assert (out.count("my_env.py"), out.count("KeyError")) == (1, 1)
+    assert out.count("the same traceback as before") == 2
+
+
 def test_json_lines_are_json() -> None:
     def what(console: Console) -> None:
         console.event(HOSTILE)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.supervisor.running import running
+from tuitrain.checkpoint_files import kept_mark
 from tuitrain.protocol import Hello, Reply, Request, Snapshot, decode_to_client, encode
 
 WORK = {"do": "work"}
@@ -33,7 +34,10 @@ async def test_pause_is_answered_when_all_hold_and_unpause_when_all_go_on(tmp_pa
             await asyncio.sleep(0.02)
         assert {n: w.life.progress for n, w in run.supervisor.crew.workers.items()} == seen
         assert {w.view.state for w in run.supervisor.crew.workers.values()} == {"paused"}
-        assert (await run.ask("checkpoint")).ok
+        made = await run.ask("checkpoint")
+        assert made.ok
+        assert kept_mark(Path(made.result["path"])).exists(), "who has asked for it may keep it"
+        assert (await run.event("ckpt-1")).text == f"checkpoint {made.result['path']}"
         assert (await run.ask("unpause")).ok
         assert run.supervisor.snapshot().state == "running"
         await run.ask("stop")

@@ -147,3 +147,14 @@ def test_observations_of_another_kind_are_refused() -> None:
     policy = Policy(None, PolicySpec((2,), "uint8", 3, ("default",)), 1)
     with pytest.raises(ValueError, match="uint8"):
         policy.act(np.array([0.1, 0.9]))
+
+
+def test_who_names_no_checkpoint_is_told_which_there_are_and_the_best(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / "ckpt-0000000005.pt").touch()
+    with pytest.raises(FileNotFoundError, match=r"there are: 5 \(ckpt-0000000005.pt\)$"):
+        trained.named(tmp_path, "7")
+    (folder / "best.pt").touch()
+    with pytest.raises(FileNotFoundError, match=r"ckpt-0000000005.pt\), best \(best.pt\)$"):
+        trained.named(tmp_path, "7")

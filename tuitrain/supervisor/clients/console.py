@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ from tuitrain.protocol import EventLine, PolicyView, Snapshot
 from tuitrain.supervisor.crew.process import printable
 
 MAX_LINES = 1_000
+MAX_TOLD = 20
+"""So many tracebacks are remembered, not to be printed again."""
+
 MAX_POLICIES = 3
 """Up to so many policies have their own part of a line."""
 
@@ -36,6 +40,7 @@ class Console:
     def __init__(self, *, as_json: bool, fd: int = 1) -> None:
         self._as_json = as_json
         self._fd = fd
+        self._told: deque[str] = deque(maxlen=MAX_TOLD)
         self._queue: queue.Queue[bytes | None] = queue.Queue(MAX_LINES)
         self._encoding = sys.stdout.encoding or "utf-8" if sys.stdout else "utf-8"
         self._thread = threading.Thread(target=self._print, name="console", daemon=True)
@@ -47,11 +52,15 @@ class Console:
             self._put(to_json(line.model_dump()))
             return
         mark = "" if line.level == "info" else f"{line.level.upper()} "
-        source = "" if line.source == "supervisor" else f"{line.source}: "
+        named = line.source == "supervisor" or line.text.startswith(f"{line.source} ")
+        source = "" if named else f"{line.source}: "
         self._put(f"{_clock(line.time_s)} {mark}{source}{printable(line.text)}")
         traceback = line.data.get("traceback")
         if isinstance(traceback, str):
-            self._indented(traceback.splitlines())
+            again = traceback in self._told
+            self._told.append(traceback)
+            lines = ["(the same traceback as before)"] if again else traceback.splitlines()
+            self._indented(lines)
         elif isinstance(line.data.get("log"), list):
             self._indented([f"log | {text}" for text in line.data["log"]])
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from tuitrain.checkpoint_files import sweep
+from tuitrain.checkpoint_files import keep_for_good, sweep
 from tuitrain.protocol import Reply, Request
 from tuitrain.supervisor.clients.commands import Outcome, resync_report
 from tuitrain.supervisor.crew.crew import SAVERS, Worker
@@ -60,9 +61,8 @@ class Requests:
             case _:
                 ok, text, result = False, f"{request.command} is not known here", {}
         if request.command != "status":
-            self._run.journal.event(
-                f"{request.command}: {text}", level="info" if ok else "warning", data=result
-            )
+            said = text if text.startswith(request.command) else f"{request.command}: {text}"
+            self._run.journal.event(said, level="info" if ok else "warning", data=result)
         return Reply(id=request.id, ok=ok, message=text, result=result)
 
     def on_record(self, record: dict[str, Any]) -> None:
@@ -180,6 +180,11 @@ class Requests:
         path = self.note_checkpoint(outcome)
         if path is None:
             return False, f"no checkpoint: {outcome.trouble()}", outcome.result()
+        try:
+            keep_for_good(Path(path))
+        except OSError as error:
+            why = f"{path} will be removed like others once it is old: it could not be marked"
+            self._run.journal.event(f"{why}: {error.strerror}", level="warning")
         return True, f"checkpoint {path}", outcome.result() | {"path": path}
 
     async def _evaluate(self, request: Request) -> tuple[bool, str, dict[str, Any]]:

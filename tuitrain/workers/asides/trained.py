@@ -101,7 +101,8 @@ def named(run_dir: Path, text: str) -> Path:
     try:
         return choose(folder, text)
     except NoSuchCheckpoint as error:
-        raise FileNotFoundError(str(error)) from error
+        best = f", {Path(BEST).stem} ({BEST})" if (folder / BEST).is_file() else ""
+        raise FileNotFoundError(f"{error}{best}") from error
 
 
 def _refuse_part(path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from tests.unit.supervisor.running import running
 from tuitrain.supervisor.crew.memory import FRESH_S, MIB, Kills, Left, Scarcity, left
 
 SIZES = {"learner": 900 * MIB, "a0": 100 * MIB, "a1": 2_000 * MIB, "eval": 50 * MIB}
@@ -48,14 +51,36 @@ def test_a_kill_in_the_group_is_known_while_it_is_fresh(
     vmstat.write_text("pgfault 7\noom_kill 3\n")
     kills = Kills(membership, tmp_path, vmstat)
     assert kills.why() is None
-    kills.look(0.0)
+    assert kills.look(0.0) == 0, "what was before is no news"
     assert kills.why() is None
     file.write_text(text.format(6, 4))
     vmstat.write_text("pgfault 9\noom_kill 4\n")
-    kills.look(1.0)
-    assert kills.why() == "out of memory: the kernel has killed it for its control group's limit"
-    kills.look(1.0 + FRESH_S)
+    assert kills.look(1.0) == 1
+    assert kills.why() == "out of memory: the kernel has just killed in its control group"
+    assert kills.look(1.0 + FRESH_S) == 0
     assert kills.why() is None
+
+
+async def test_who_is_killed_for_want_of_memory_is_said_to_be(tmp_path: Path) -> None:
+    group = tmp_path / "box"
+    group.mkdir()
+    counter = group / "memory.events"
+    counter.write_text("oom_kill 0\n")
+    crew = {"learner": {"do": "work"}, "a0": {"do": "work"}}
+    async with running(tmp_path, crew, max_restarts=3) as run:
+        await run.up()
+        run.supervisor.crew.judged_by.kills = kills = Kills("0::/box\n", tmp_path, tmp_path / "no")
+        kills.look(run.supervisor.clock())
+        counter.write_text("oom_kill 1\n")
+        os.kill(run.pid("a0"), signal.SIGKILL)
+        event = await run.event("a0 (actor) failed")
+        assert "killed by SIGKILL (out of memory: the kernel has just killed" in event.text
+        await run.event("the kernel has killed 1 of the processes in this control group")
+        await run.event("a0 is back")
+        await run.ask("stop")
+        assert await run.end() == 0
+        (death,) = run.summary["deaths"]
+        assert "out of memory" in death["how"]
 
 
 def test_a_kill_elsewhere_on_the_machine_is_likely_to_be_this_one(tmp_path: Path) -> None:

@@ -94,7 +94,12 @@ class Judge:
 
         Workers have been measured just now.
         """
-        self.kills.look(now)
+        if killed := self.kills.look(now):  # perhaps what an environment has started
+            self._journal.event(
+                f"out of memory: the kernel has killed {killed} of the processes in this control "
+                "group, which are the run's and perhaps others",
+                level="warning",
+            )
         limit = self._memory_limit_mib
         sizes = {}
         for worker in workers:

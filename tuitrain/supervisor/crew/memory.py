@@ -96,11 +96,18 @@ class Kills:
         self._vmstat = [vmstat]
         self._seen: deque[tuple[float, int, int]] = deque()
 
-    def look(self, now: float) -> None:
-        """Count, every now and then: a kill counts as fresh for `FRESH_S`."""
-        self._seen.append((now, self._count(self._files), self._count(self._vmstat)))
+    def look(self, now: float) -> int:
+        """Count, every now and then: a kill counts as fresh for `FRESH_S`.
+
+        Returns:
+            How many processes have been killed in the control group since the last look.
+        """
+        in_group = self._count(self._files)
+        new = in_group - self._seen[-1][1] if self._seen else 0
+        self._seen.append((now, in_group, self._count(self._vmstat)))
         while len(self._seen) > 1 and self._seen[1][0] <= now - FRESH_S:
             self._seen.popleft()
+        return new
 
     def why(self) -> str | None:
         """Why a process has been killed just now, if the kernel has killed one."""
@@ -108,7 +115,7 @@ class Kills:
             return None
         _, in_group, anywhere = self._seen[0]
         if self._count(self._files) > in_group:
-            return "out of memory: the kernel has killed it for its control group's limit"
+            return "out of memory: the kernel has just killed in its control group"
         if self._count(self._vmstat) > anywhere:
             return "most likely out of memory: the kernel has just killed some process for it"
         return None

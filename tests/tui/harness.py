@@ -12,7 +12,7 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from tests.tui.fixtures import FakeRun, history
+from tests.tui.fake_run import FakeRun, history
 from tuitrain.protocol import Request, Snapshot
 from tuitrain.tui.app import TuitrainApp
 from tuitrain.tui.screenshot import screen_text

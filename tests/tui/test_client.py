@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.fixtures import FakeRun, events, snapshot
+from tests.tui.fake_run import FakeRun
+from tests.tui.fixtures import events, snapshot
 from tuitrain.protocol import EventLine, Hello, Snapshot
 from tuitrain.tui.client import ConnectionLost, RunClient, Stream, answers
 

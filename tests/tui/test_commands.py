@@ -1,0 +1,57 @@
+"""Keys that ask the run for something: what reaches it, and what the screen says of the answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.tui.fixtures import paused
+from tests.tui.harness import seated
+
+
+@pytest.mark.parametrize(
+    ("key", "command"),
+    [("p", "pause"), ("s", "resync"), ("c", "checkpoint"), ("e", "evaluate")],
+)
+async def test_keys_command_the_run_and_show_the_answer(key: str, command: str) -> None:
+    async with seated() as seat:
+        await seat.press(key)
+        request = await seat.asked(command)
+        assert f"◌ {command} … pending" in await seat.text()
+        await seat.press(key)
+        assert seat.run.commands == [command], "not asked twice"
+        seat.run.answer(request, "all 10 acknowledged in 0.4 s")
+        await seat.shows(f"✓ {command}: all 10 acknowledged in 0.4 s")
+
+
+async def test_unpause() -> None:
+    async with seated(paused()) as seat:
+        await seat.press("p")
+        await seat.asked("unpause")
+
+
+async def test_a_refusal_is_shown() -> None:
+    async with seated() as seat:
+        await seat.press("c")
+        seat.run.answer(await seat.asked("checkpoint"), "disk is full", ok=False)
+        await seat.shows("✖ checkpoint: disk is full")
+
+
+async def test_resync_shows_versions_and_hashes() -> None:
+    async with seated() as seat:
+        await seat.press("s")
+        held = {f"a{i}": {"default": {"version": 97_000, "sha256": "3f" * 32}} for i in range(2)}
+        seat.run.answer(
+            await seat.asked("resync"), "default: 2 of 2 hold version 97000", answers=held,
+            missing=[], equal=True,
+        )  # fmt: skip
+        shown = await seat.shows("✓ resync: default: 2 of 2 hold version 97000")
+        assert "a0 default: version 97000 sha256 3f3f3f3f3f3f…" in shown
+        assert "missing" not in shown
+
+
+async def test_a_command_whose_run_goes_away() -> None:
+    async with seated() as seat:
+        await seat.press("c")
+        await seat.asked("checkpoint")
+        await seat.run.stop()
+        await seat.shows("✖ checkpoint: the connection to the run was lost before it answered")

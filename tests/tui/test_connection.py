@@ -1,0 +1,96 @@
+"""A run that goes away, comes back or has ended, and what is drawn while nobody looks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tui.fixtures import snapshot, write_run
+from tests.tui.harness import recorded, seated
+from tuitrain.protocol import EventLine
+
+
+async def test_a_run_that_goes_away_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuitrain.tui.app.STALE_S", 0.0)
+    monkeypatch.setattr("tuitrain.tui.app.REDRAW_S", 0.0)
+    async with seated() as seat:
+        await seat.run.stop()
+        await seat.shows("✖ DATA STALE")
+        panel = seat.app.screen.query_one("#pipeline")
+        assert any(s.style and s.style.dim for s in panel.render_line(0)), "and dimmed"
+        await seat.run.start()
+        monkeypatch.setattr("tuitrain.tui.app.STALE_S", 1000.0)
+        await seat.shows("LIVE")
+
+
+async def test_a_supervisor_that_died_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuitrain.tui.app.STALE_S", 0.0)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    async with seated(snapshot(supervisor_pid=child.pid)) as seat:
+        await seat.run.stop()
+        await seat.shows("supervisor gone")
+
+
+async def test_the_end_of_a_run_is_not_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuitrain.tui.app.STALE_S", 0.0)
+    async with seated() as seat:
+        seat.run.show(snapshot(state="finished", eta_s=None))
+        await seat.shows("✓ FINISHED")
+        await seat.run.stop()
+        shown = await seat.shows("○ RECORDED")
+        assert "STALE" not in shown
+        await seat.press("p")
+        assert "✖ pause: the run has ended" in await seat.text()
+        await seat.press("q")
+        assert seat.app._exit, "nothing to ask any more"
+
+
+async def test_a_recorded_run(tmp_path: Path) -> None:
+    write_run(tmp_path, reason="all steps taken")
+    async with recorded(tmp_path) as seat:
+        shown = await seat.text()
+        assert "✓ FINISHED" in shown
+        assert "○ RECORDED" in shown
+        assert "finished: all steps taken" in shown
+        assert sum(0x2800 < ord(c) < 0x2900 for c in shown) > 100
+        for key in "2345":
+            await seat.press(key)
+            assert "✓ FINISHED" in await seat.text()
+
+
+async def test_an_empty_folder(tmp_path: Path) -> None:
+    async with recorded(tmp_path) as seat:
+        assert "✖ INTERRUPTED" in await seat.text()
+
+
+async def test_history_sent_again_after_a_reconnection_counts_once() -> None:
+    async with seated() as seat:
+        key = ("default", "learner", "loss")
+        await seat.until(lambda: key in seat.app.store.curves(), "curves")
+        n, events = seat.app.store.curves()[key].value.size, len(seat.app.store.events)
+        await seat.run.stop()
+        await seat.until(lambda: seat.app._lost, "the loss")
+        await seat.run.start()
+        seq = EventLine(seq=1000, time_s=1e12, level="info", source="x", text="after")
+        seat.run.history.append(seq)
+        await seat.shows("after")
+        assert seat.app.store.curves()[key].value.size == n
+        assert len(seat.app.store.events) == events + 1
+
+
+async def test_no_redraw_happens_for_nobody() -> None:
+    from textual import events
+
+    async with seated() as seat:
+        seat.app.post_message(events.AppBlur())
+        await seat.pilot.pause()
+        drawn: list[int] = []
+        seat.app.redraw = lambda: drawn.append(1)  # type: ignore[method-assign]
+        for _ in range(10):
+            seat.app._tick()
+        assert len(drawn) == 2
+        del seat.app.redraw

@@ -1,0 +1,85 @@
+"""Keys that change what is seen: tabs, freezing, explanations, help."""
+
+from __future__ import annotations
+
+import pytest
+from textual import events
+
+from tests.tui.fixtures import snapshot
+from tests.tui.harness import seated
+from tuitrain.tui.dialogs import CheckDialog, HelpDialog
+
+
+async def test_freeze_holds_the_view_with_a_banner() -> None:
+    async with seated() as seat:
+        await seat.press("space")
+        seat.run.show(snapshot(steps=13_000_000))
+        await seat.until(
+            lambda: (seat.app.store.snapshot or snapshot()).steps == 13_000_000, "new data"
+        )
+        shown = await seat.text()
+        assert "VIEW FROZEN" in shown
+        assert "12.4M/50M steps" in shown
+        await seat.press("space")
+        shown = await seat.text()
+        assert "13M/50M steps" in shown
+        assert "VIEW FROZEN" not in shown
+
+
+async def test_worst_check_is_explained() -> None:
+    async with seated() as seat:
+        await seat.press("exclamation_mark")
+        assert isinstance(seat.app.screen, CheckDialog)
+        shown = await seat.text()
+        assert "▲ WARN  policy lag a5" in shown
+        assert "Give it a core of its own" in shown
+        await seat.press("down")
+        assert "● OK  replay ratio" in await seat.text()
+        await seat.press("escape")
+        assert not isinstance(seat.app.screen, CheckDialog)
+
+
+async def test_help_lists_every_key() -> None:
+    async with seated() as seat:
+        await seat.press("question_mark")
+        assert isinstance(seat.app.screen, HelpDialog)
+        shown = await seat.text()
+        for words in ("leave", "detach", "pause", "resync", "checkpoint", "evaluate", "freeze",
+                      "worst check", "logarithmic", "export"):  # fmt: skip
+            assert words in shown
+        await seat.press("x")
+        assert not isinstance(seat.app.screen, HelpDialog)
+
+
+async def test_of_two_keys_that_come_together_the_first_closes_a_dialog() -> None:
+    async with seated() as seat:
+        await seat.press("question_mark")
+        for _ in range(2):
+            seat.app.screen.post_message(events.Key("z", "z"))
+        await seat.press("1")
+        assert not isinstance(seat.app.screen, HelpDialog)
+        assert seat.app.is_running
+
+
+async def test_help_scrolls_where_it_does_not_fit() -> None:
+    async with seated(size=(80, 24)) as seat:
+        await seat.press("question_mark")
+        box = seat.app.screen.query_one("#dialog")
+        assert box.max_scroll_y > 0
+        await seat.press("pagedown", "pagedown", "down")
+        assert box.scroll_y == box.max_scroll_y
+        await seat.press("up")
+        assert box.scroll_y == box.max_scroll_y - 1
+        await seat.press("escape")
+        assert not isinstance(seat.app.screen, HelpDialog)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [("1", "Pipeline"), ("2", "Gradient norm"), ("3", "sampleable transitions"),
+     ("4", "Time by phase"), ("5", "no logs in")],
+)  # fmt: skip
+async def test_tabs(key: str, words: str) -> None:
+    async with seated() as seat:
+        await seat.press("2" if key == "1" else "1", key)
+        assert words in await seat.text()

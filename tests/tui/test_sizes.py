@@ -1,0 +1,125 @@
+"""Every size of terminal, every number that is none, without colour and in ASCII."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import pytest
+
+from tests.tui.fixtures import actor, bare, failed, policy, records, snapshot
+from tests.tui.harness import seated
+from tuitrain.protocol import EventLine, LearningView, RecordLine
+from tuitrain.tui.dialogs import CheckDialog, HelpDialog, LeaveDialog
+from tuitrain.tui.screenshot import screen_text
+
+SIZES = [
+    (200, 60), (120, 40), (100, 32), (99, 31), (80, 24), (60, 19), (40, 12), (39, 11), (20, 5),
+    (2, 1), (1, 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("now", [snapshot, failed, bare])
+async def test_every_size(now: Any) -> None:
+    async with seated(now()) as seat:
+        for width, height in SIZES:
+            await seat.pilot.resize_terminal(width, height)
+            for tab in range(1, 6):
+                seat.app.action_tab(tab)
+                lines = (await seat.text()).splitlines()
+                assert len(lines) <= height
+                assert all(len(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize("size", [(200, 60), (30, 10), (1, 1)])
+async def test_dialogs_at_every_size(size: tuple[int, int]) -> None:
+    async with seated(size=size) as seat:
+        for key, dialog in (("question_mark", HelpDialog), ("q", LeaveDialog),
+                            ("exclamation_mark", CheckDialog)):  # fmt: skip
+            await seat.press(key)
+            assert isinstance(seat.app.screen, dialog)
+            await seat.press("escape")
+        assert not seat.app._exit
+
+
+async def test_compact() -> None:
+    async with seated(size=(80, 24)) as seat:
+        lines = (await seat.text()).splitlines()
+        assert len(lines) == 24
+        assert lines[3].startswith("ACTORS")
+        assert lines[4].startswith("BUFFER")
+        assert lines[5].startswith("LEARNER")
+        assert lines[6].startswith("L● 0● 1● 2● 3● 4● 5● 6● 7● E◌")
+        assert lines[7].startswith("▲ policy lag a5")
+        assert lines[12].startswith("── train")
+        assert "q leave" in lines[23]
+
+
+async def test_tiny_shows_the_header_alone() -> None:
+    async with seated(size=(38, 5)) as seat:
+        lines = (await seat.text()).splitlines()
+        assert len(lines) == 3
+        assert "● RUNNING" in lines[0]
+        assert "▲ WARN" in lines[1]
+        assert "IMPROVING" in lines[2]
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [math.nan] * 5, [math.inf, -math.inf, math.nan],
+                                    [0.0] * 5, [1e308, -1e308], [1.0, math.nan, 2.0]])  # fmt: skip
+async def test_every_series_with_awkward_numbers(values: list[float]) -> None:
+    fields = {k for r in records(20) for k, v in r.items() if isinstance(v, float | int)}
+    numbers = dict.fromkeys(("loss", "q_mean", "q_max_abs", "td_p95", "grad_norm", "lr",
+                             "eval_return_mean", "sample_age_p95", "lag_updates_p95",
+                             "ratio_achieved", "published_age_s"), math.nan)  # fmt: skip
+    now = snapshot(
+        policies=[policy(**numbers)],
+        eta_s=math.nan,
+        steps_per_s=math.inf,
+        processes=[actor(0, epsilon=math.nan, cpu_percent=math.nan, lag_s=math.inf, rate=math.nan,
+                         beat_age_s=math.inf, phase_share={"wait": math.nan})],
+        learning=LearningView(mean=math.inf, ci95=math.nan, best=-math.inf, n_evals=1),
+    )  # fmt: skip
+    async with seated(now) as seat:
+        seat.app.store._curves.clear()
+        for i, value in enumerate(values):
+            for kind in ("train", "learner", "eval"):
+                record = dict.fromkeys(fields, value) | {
+                    "kind": kind, "policy": "default", "steps": i, "updates": i,
+                    "time_s": 1e12 + i, "wall_s": 1e9 + i,
+                }  # fmt: skip
+                seat.run.say(RecordLine(record=record))
+        seat.run.say(EventLine(seq=500, time_s=0, level="info", source="x", text="all said"))
+        await seat.shows("all said")
+        for key in ("2", "g", "g", "X", "X", "3", "4", "1", "g"):
+            await seat.press(key)
+            shown = await seat.text()
+        if any(not math.isfinite(v) for v in values):
+            assert "✖" in await seat.panel("chart-return")
+        assert "✖nan" in shown
+
+
+async def test_colour_never_alone() -> None:
+    async with seated(failed(), ascii_only=True) as seat:
+        for key in "12345":
+            await seat.press(key)
+            assert (await seat.text()).isascii()
+        await seat.press("1")
+        shown = await seat.text()
+        assert "X FAILED" in shown
+        assert "! policy lag a5" in shown
+        assert "X grad norm" in shown
+        await seat.press("question_mark")
+        assert screen_text(seat.app).isascii()
+
+
+async def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with seated() as seat:
+        assert "● RUNNING" in await seat.text()
+        svg = seat.app.export_screenshot()
+        colours = set(re.findall(r"fill: #([0-9a-f]{6})", svg))
+        assert colours
+        for colour in colours:
+            r, g, b = (int(colour[i : i + 2], 16) for i in (0, 2, 4))
+            assert max(r, g, b) - min(r, g, b) <= 4, f"#{colour} is a colour"

@@ -102,6 +102,17 @@ def test_one_thing_that_grows_is_found(what: str, changes: dict[str, Any]) -> No
     assert wrong(samples(**changes)) == [what]
 
 
+def test_a_worker_is_as_big_as_it_becomes() -> None:
+    young = random.Random(2)
+
+    def killed_now_and_then(grows_per_h: float) -> list[Sample]:
+        size = {5.0 * n: young.choice([0.0, -40.0]) for n in range(360)}
+        return samples(memory=lambda at: size[at] + grows_per_h * at / 3600)
+
+    assert wrong(killed_now_and_then(0.0)) == []
+    assert wrong(killed_now_and_then(40.0)) == ["memory of learner"]
+
+
 def test_a_curve_that_stays_behind_is_found() -> None:
     (what,) = wrong(samples(), [(steps, value - 40.0) for steps, value in CURVE])
     assert what.startswith("return over steps")

@@ -23,7 +23,7 @@ from tests.tui.fixtures import (
 from tuitrain.protocol import ProcessView
 from tuitrain.tui.store import Store
 from tuitrain.tui.text import DARK, wrap
-from tuitrain.tui.view import Draw, Notice, View
+from tuitrain.tui.view import ChartChoices, Draw, Notice, View
 from tuitrain.tui.widgets.cause import draw_cause
 from tuitrain.tui.widgets.checks import draw_checks
 from tuitrain.tui.widgets.curves import LEARNING, RETURN, draw_policies, drawer
@@ -70,11 +70,13 @@ def views() -> dict[str, View]:
             snapshot=snapshot(), link="live", age_s=0.3, curves=curves, events=said, told=TOLD
         ),
         "paused": View(snapshot=paused(), link="stale", age_s=99.0, supervisor_gone=True),
-        "failed": View(snapshot=failed(), link="recorded", curves=curves, log_y=True),
+        "failed": View(
+            snapshot=failed(), link="recorded", curves=curves, charts=ChartChoices(log_y=True)
+        ),
         "policies": View(
             snapshot=snapshot(policies=[policy("a"), policy("b" * 50)], processes=[], checks=[]),
             policy_index=7,
-            x_axis="wall_s",
+            charts=ChartChoices(x_axis="wall_s"),
         ),
         "several": View(snapshot=several(), policy_index=11, compact=True, curves=curves),
         "asked": View(snapshot=snapshot(), notice=Notice("resync", "pending", 3.0), frozen_s=None),

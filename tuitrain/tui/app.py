@@ -10,39 +10,38 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import events
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from tuitrain.protocol import EventLine, RecordLine, Snapshot
-from tuitrain.tui.client import Command, ConnectionLost, RunClient, Stream
-from tuitrain.tui.dialogs import CheckDialog, Dialog, HelpDialog, Leave, LeaveDialog
+from tuitrain.tui.asking import AskingApp
+from tuitrain.tui.charting import ChartingApp
+from tuitrain.tui.client import RunClient, Stream
+from tuitrain.tui.dialogs import CheckDialog, HelpDialog
 from tuitrain.tui.layout import ScrolledTab, compose_screen
 from tuitrain.tui.recorded import load_recorded, recorded_snapshot
-from tuitrain.tui.replies import flatten
 from tuitrain.tui.screenshot import export_screen
 from tuitrain.tui.store import ENDED, Store
 from tuitrain.tui.text import DARK, LIGHT
-from tuitrain.tui.view import Link, Notice, View, XAxis, worst_first
+from tuitrain.tui.view import Link, View, worst_first
 from tuitrain.tui.widgets.keys import KEYS, TABS
 from tuitrain.tui.widgets.panel import Panel
 
 REDRAW_S = 1.0
 STALE_S = 3.0
-NOTICE_S = 20.0
 BLURRED_EVERY = 5
 SCROLLED = {1: "#checks", 2: "#tab-2", 3: "#policies", 4: "#process-details", 5: "#log"}
 """By tab, what the keys scroll while nothing has the focus."""
-X_AXES: tuple[XAxis, ...] = ("steps", "updates", "wall_s")
 
 
-class TuitrainApp(App[str]):
+class TuitrainApp(AskingApp, ChartingApp):
     """The screen of one run.
 
     Args:
@@ -56,18 +55,9 @@ class TuitrainApp(App[str]):
     TITLE = "tuitrain"
     AUTO_FOCUS = None
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "leave", "leave"),
-        Binding("ctrl+q,ctrl+c", "leave", "leave", priority=True, show=False, system=True),
-        Binding("d", "detach", "detach"),
-        Binding("p", "pause", "pause"),
-        Binding("s", "command('resync')", "resync"),
-        Binding("c", "command('checkpoint')", "checkpoint"),
-        Binding("e", "command('evaluate')", "evaluate"),
         Binding("space", "freeze", "freeze"),
         Binding("question_mark", "help", "help"),
         Binding("exclamation_mark", "worst", "worst check"),
-        Binding("g", "log_y", "log y"),
-        Binding("X", "x_axis", "x axis"),
         Binding("x", "export", "export"),
         Binding("left_square_bracket", "choose(-1)", "previous"),
         Binding("right_square_bracket", "choose(1)", "next"),
@@ -93,34 +83,24 @@ class TuitrainApp(App[str]):
         ascii_only: bool = False,
         redraw_s: float = REDRAW_S,
     ) -> None:
-        super().__init__()
+        super().__init__(run_dir, ascii_only=ascii_only)
         self.animation_level = "none"
-        self.run_dir = run_dir
-        self.ascii_only = ascii_only
-        self.store = Store()
-        self.client = (
-            None if socket_path is None else RunClient(socket_path, self._line, self._connection)
-        )
+        if socket_path is not None:
+            self.client = RunClient(socket_path, self._line, self._connection)
+        self.ended = socket_path is None
         self.loaded = asyncio.Event()
         """Set once the run's files have been read."""
         self._redraw_s = redraw_s
         self._received_s: float | None = None
         self._lost = False
-        self._ended = socket_path is None
         self._frozen: View | None = None
         self._frozen_at = 0.0
-        self._notice: tuple[Notice, float] | None = None
-        self._pending: dict[str, float] = {}
-        self._local_events = 0
         self._tab = 1
         self._policy_at = self._log_at = 0
-        self._log_y: bool | None = None
-        self._x_axis: XAxis = "steps"
         self._ticks = 0
         self._listening: asyncio.Task[None] | None = None
         self._focused_terminal = True
         self._early: list[Stream] = []
-        self._tasks: set[asyncio.Task[None]] = set()
 
     # ---- what is on the screen
 
@@ -132,35 +112,18 @@ class TuitrainApp(App[str]):
         """Start reading, listening and redrawing."""
         self.set_class(self.ascii_only, "-ascii")
         self._layout(self.size.width, self.size.height)
-        self._start(self._load())
+        self.start(self._load())
         if self.client is not None:
-            self._listening = self._start(self.client.run())
+            self._listening = self.start(self.client.run())
         self.set_interval(self._redraw_s, self._tick)
         self.redraw()
-
-    async def on_unmount(self) -> None:
-        """End every task."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._handle_exception(error if isinstance(error, Exception) else RuntimeError(error))
 
     async def _load(self) -> None:
         """Read the run's files: all there is of an ended run, the curves so far of a live one."""
         read = Store()
         await asyncio.to_thread(load_recorded, self.run_dir, read)
         read.snapshot, self.store = self.store.snapshot, read
-        if self._ended and read.snapshot is None:
+        if self.ended and read.snapshot is None:
             read.add_snapshot(recorded_snapshot(self.run_dir, read))
         for line in self._early:
             self._keep(line)
@@ -205,7 +168,7 @@ class TuitrainApp(App[str]):
         self._lost = not up
         snapshot = self.store.snapshot
         if not up and snapshot is not None and snapshot.state in ENDED:
-            self._ended = True
+            self.ended = True
             if self._listening is not None:
                 self._listening.cancel()
         self.redraw()
@@ -249,17 +212,16 @@ class TuitrainApp(App[str]):
             ascii_only=self.ascii_only,
             policy_index=self._policy_at,
             log_index=self._log_at,
-            log_y=self._log_y,
-            x_axis=self._x_axis,
+            charts=self.charts,
             frozen_s=None if self._frozen is None else now - self._frozen_at,
-            notice=self._current_notice(now),
+            notice=self.current_notice(now),
             tab=self._tab,
             compact=self.has_class("-compact"),
             scrolled=self.screen_stack[0].query_one("#tab-2", ScrolledTab).scrolled,
         )
 
     def _link(self, age_s: float | None) -> Link:
-        if self._ended:
+        if self.ended:
             return "recorded"
         if age_s is None:
             return "connecting"
@@ -267,7 +229,7 @@ class TuitrainApp(App[str]):
 
     def _supervisor_gone(self) -> bool:
         snapshot = self.store.snapshot
-        if snapshot is None or snapshot.supervisor_pid <= 0 or not self._lost or self._ended:
+        if snapshot is None or snapshot.supervisor_pid <= 0 or not self._lost or self.ended:
             return False
         try:
             os.kill(snapshot.supervisor_pid, 0)
@@ -276,14 +238,6 @@ class TuitrainApp(App[str]):
         except OSError:
             return False
         return False
-
-    def _current_notice(self, now: float) -> Notice | None:
-        if self._pending:
-            command, since = next(iter(self._pending.items()))
-            return Notice(command, "pending", now - since)
-        if self._notice is None or now - self._notice[1] > NOTICE_S:
-            return None
-        return self._notice[0]
 
     def _tick(self) -> None:
         self._ticks += 1
@@ -316,80 +270,6 @@ class TuitrainApp(App[str]):
 
     # ---- what the user asks for
 
-    def announce(self, text: str, state: Any = "info") -> None:
-        """Say something on the notice line."""
-        self._notice = (Notice(text, state), time.monotonic())
-        self.redraw()
-
-    def action_command(self, command: Command) -> None:
-        """Ask the run; pending until it has been carried out."""
-        self._ask(command)
-
-    def _ask(self, command: Command, then: Callable[[], None] | None = None) -> None:
-        if self.client is None or self._ended:
-            self.announce(f"{command}: the run has ended", "fail")
-        elif command in self._pending:
-            self.announce(f"{command}: still pending")
-        else:
-            self._pending[command] = time.monotonic()
-            self._start(self._carry_out(self.client, command, then))
-            self.redraw()
-
-    async def _carry_out(
-        self, client: RunClient, command: Command, then: Callable[[], None] | None
-    ) -> None:
-        try:
-            reply = await client.request(command)
-        except ConnectionLost as error:
-            ok, text, result = False, str(error), {}
-        else:
-            ok, text, result = reply.ok, reply.message, reply.result
-        finally:
-            self._pending.pop(command, None)
-        details = flatten(result) if command == "resync" else []
-        if details or not ok:  # the run itself reports what it has carried out
-            self._told(f"{command}: {text}", "info" if ok else "error")
-        for detail in details[:50]:
-            self._told(f"  {detail}", "info")
-        brief = f" ({', '.join(details[:12])})" if details else ""
-        self.announce(f"{command}: {text}{brief}", "ok" if ok else "fail")
-        if ok and then is not None:
-            then()
-
-    def _told(self, text: str, level: Any) -> None:
-        """Add a line of this screen's own to the events."""
-        self._local_events -= 1
-        self.store.add_event(
-            EventLine(
-                seq=self._local_events, time_s=time.time(), level=level, source="you", text=text
-            )
-        )
-
-    def action_pause(self) -> None:
-        """Pause a run that runs, unpause one that is paused."""
-        snapshot = self.store.snapshot
-        paused = snapshot is not None and snapshot.state == "paused"
-        self._ask("unpause" if paused else "pause")
-
-    async def action_leave(self) -> None:
-        """Ask what leaving means; an ended run is just left."""
-        if self._ended:
-            self.exit()
-        elif not isinstance(self.screen, LeaveDialog):
-            while isinstance(self.screen, Dialog):
-                self.pop_screen()
-            await self.push_screen(LeaveDialog(self.view()), self._left)
-
-    def _left(self, answer: Leave | None) -> None:
-        if answer == "detach":
-            self.action_detach()
-        elif answer == "stop":
-            self._ask("stop", self.exit)
-
-    def action_detach(self) -> None:
-        """Leave; training goes on."""
-        self.exit()
-
     def action_freeze(self) -> None:
         """Hold the view, or let it go on."""
         if self._frozen is None:
@@ -410,22 +290,6 @@ class TuitrainApp(App[str]):
             self.push_screen(CheckDialog(view, checks))
         else:
             self.announce("no checks reported")
-
-    def action_log_y(self) -> None:
-        """Switch the charts' y axis: as suits each, all logarithmic, all linear."""
-        self._log_y = {None: True, True: False, False: None}[self._log_y]
-        self.announce(
-            {None: "y axis: as suits each chart", True: "y axis: logarithmic",
-             False: "y axis: linear"}[self._log_y]
-        )  # fmt: skip
-
-    def action_x_axis(self) -> None:
-        """Switch the charts' x axis."""
-        self._x_axis = X_AXES[(X_AXES.index(self._x_axis) + 1) % len(X_AXES)]
-        self.announce(
-            {"steps": "x axis: environment steps", "updates": "x axis: updates",
-             "wall_s": "x axis: time since the start"}[self._x_axis]
-        )  # fmt: skip
 
     def action_choose(self, by: int) -> None:
         """Another policy, or on the Logs tab another file."""
@@ -464,8 +328,8 @@ class TuitrainApp(App[str]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every action, for the command palette."""
-        for binding in self.BINDINGS:
-            if isinstance(binding, Binding) and binding.description and not binding.system:
+        for binding in self.own_bindings():
+            if binding.description and not binding.system:
                 yield SystemCommand(
                     binding.description, f"key {binding.key}", self._runner(binding.action)
                 )

@@ -59,6 +59,15 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class ChartChoices:
+    """How the user wants all charts drawn."""
+
+    log_y: bool | None = None
+    """None: every chart as suits it; else all charts."""
+    x_axis: XAxis = "steps"
+
+
+@dataclass(frozen=True)
 class View:
     """Everything a panel may show."""
 
@@ -75,9 +84,7 @@ class View:
     palette: Palette = DARK
     ascii_only: bool = False
     policy_index: int = 0
-    log_y: bool | None = None
-    """None: every chart as suits it; else all charts."""
-    x_axis: XAxis = "steps"
+    charts: ChartChoices = ChartChoices()
     frozen_s: float | None = None
     notice: Notice | None = None
     tab: int = 1

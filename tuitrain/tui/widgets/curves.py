@@ -101,7 +101,7 @@ def running_best(values: CurveView) -> CurveView:
 
 def is_log(chart: Chart, view: View) -> bool:
     """Whether the chart's y axis is logarithmic now."""
-    return chart.log_y if view.log_y is None else view.log_y
+    return chart.log_y if view.charts.log_y is None else view.charts.log_y
 
 
 def chart_title(chart: Chart, view: View) -> str:
@@ -123,7 +123,7 @@ def drawer(chart: Chart) -> Draw:
             lines.append(
                 Line(
                     shown.label,
-                    curve.x(view.x_axis),
+                    curve.x(view.charts.x_axis),
                     curve.value,
                     view.palette.series[i % len(view.palette.series)],
                     _PATTERNS[i % len(_PATTERNS)],
@@ -133,10 +133,10 @@ def drawer(chart: Chart) -> Draw:
             lines,
             width,
             height,
-            x_unit=X_UNITS[view.x_axis],
+            x_unit=X_UNITS[view.charts.x_axis],
             y_unit=chart.unit,
             log_y=is_log(chart, view),
-            time_x=view.x_axis == "wall_s",
+            time_x=view.charts.x_axis == "wall_s",
             ascii_only=view.ascii_only,
             dim=view.palette.dim,
             fail=view.palette.fail,

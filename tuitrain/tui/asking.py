@@ -1,0 +1,92 @@
+"""Keys that ask something of the run, and the question what leaving the screen means."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from tuitrain.tui.base import RunApp
+from tuitrain.tui.client import Command, ConnectionLost, RunClient
+from tuitrain.tui.dialogs import Dialog, Leave, LeaveDialog
+from tuitrain.tui.replies import flatten
+
+MOST_DETAILS = 50
+"""Of a reply, among the events."""
+
+
+class AskingApp(RunApp):
+    """Commands are shown as pending until the run has carried them out."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "leave", "leave"),
+        Binding("ctrl+q,ctrl+c", "leave", "leave", priority=True, show=False, system=True),
+        Binding("d", "detach", "detach"),
+        Binding("p", "pause", "pause"),
+        Binding("s", "command('resync')", "resync"),
+        Binding("c", "command('checkpoint')", "checkpoint"),
+        Binding("e", "command('evaluate')", "evaluate"),
+    ]
+
+    def action_command(self, command: Command) -> None:
+        """Ask the run; pending until it has been carried out."""
+        self.ask(command)
+
+    def ask(self, command: Command, then: Callable[[], None] | None = None) -> None:
+        """Ask the run, and do `then` once it has carried that out."""
+        if self.client is None or self.ended:
+            self.announce(f"{command}: the run has ended", "fail")
+        elif command in self.pending:
+            self.announce(f"{command}: still pending")
+        else:
+            self.pending[command] = time.monotonic()
+            self.start(self._carry_out(self.client, command, then))
+            self.redraw()
+
+    async def _carry_out(
+        self, client: RunClient, command: Command, then: Callable[[], None] | None
+    ) -> None:
+        try:
+            reply = await client.request(command)
+        except ConnectionLost as error:
+            ok, text, result = False, str(error), {}
+        else:
+            ok, text, result = reply.ok, reply.message, reply.result
+        finally:
+            self.pending.pop(command, None)
+        details = flatten(result) if command == "resync" else []
+        if details or not ok:  # the run itself reports what it has carried out
+            self.note(f"{command}: {text}", "info" if ok else "error")
+        for detail in details[:MOST_DETAILS]:
+            self.note(f"  {detail}")
+        brief = f" ({', '.join(details[:12])})" if details else ""
+        self.announce(f"{command}: {text}{brief}", "ok" if ok else "fail")
+        if ok and then is not None:
+            then()
+
+    def action_pause(self) -> None:
+        """Pause a run that runs, unpause one that is paused."""
+        snapshot = self.store.snapshot
+        paused = snapshot is not None and snapshot.state == "paused"
+        self.ask("unpause" if paused else "pause")
+
+    async def action_leave(self) -> None:
+        """Ask what leaving means; an ended run is just left."""
+        if self.ended:
+            self.exit()
+        elif not isinstance(self.screen, LeaveDialog):
+            while isinstance(self.screen, Dialog):
+                self.pop_screen()
+            await self.push_screen(LeaveDialog(self.view()), self._left)
+
+    def _left(self, answer: Leave | None) -> None:
+        if answer == "detach":
+            self.action_detach()
+        elif answer == "stop":
+            self.ask("stop", self.exit)
+
+    def action_detach(self) -> None:
+        """Leave; training goes on."""
+        self.exit()

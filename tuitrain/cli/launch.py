@@ -15,6 +15,7 @@ from tuitrain.cli.config_cmd import SetOption
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import RunArgument, RunsDirOption, find, with_runs_dir
 from tuitrain.config.runs import RunFolder, RunFolderError
+from tuitrain.config.schema import Config
 
 HeadlessOption = Annotated[
     bool,
@@ -69,8 +70,28 @@ def launch(
         given.append(f"run.init_from={json.dumps(init_from)}")
     resolved = resolve(with_runs_dir(load_config(config, given)), source=str(config))
     check_socket_path(root() / "00000000" / "sock")  # before anything is created
+    _check_beginning(resolved)
     folder = create_run(resolved, command=sys.argv)
     _start(folder, headless=headless, as_json=as_json, detach=detach)
+
+
+def _check_beginning(config: Config) -> None:
+    """Refuse weights to begin with that do not fit, before there is a run folder."""
+    if config.run.init_from is None:
+        return
+    from tuitrain.cli.aside import AsideError, ask
+
+    typer.echo(f"looking whether {config.run.init_from} fits", err=True)
+    question = json.dumps({"config": json.loads(config.model_dump_json())})
+    try:
+        ask(
+            "tuitrain.workers.asides.examine",
+            question,
+            lambda said: "report" in said,
+            config.supervisor.startup_deadline_s,
+        )
+    except AsideError as error:
+        raise Refused(str(error)) from error
 
 
 @explained

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.parity.cases import config
 from tests.unit.workers.one_actor import SEQUENCES, one_actor
 from tuitrain.checkpoint import load, save_part, write
 from tuitrain.checkpoint_files import BEST, checkpoint_name, join, part_name
@@ -129,6 +130,18 @@ def test_policies_that_the_run_does_not_have_are_named(tmp_path: Path) -> None:
         unused = set(load(path)["policies"]) - set(blueprint.policies)
         assert f"those of {', '.join(unused)} are not used" in text
         assert probe(blueprint.config, tmp_path / "b")["init_from"] == [], "it has them already"
+
+
+def test_where_there_is_no_run_yet_weights_are_looked_at_and_nothing_is_left(
+    tmp_path: Path,
+) -> None:
+    path = trained(tmp_path / "a", **HUNT)
+    other = {**HUNT, "env": {**HUNT["env"], "n_frames": 3}}
+    there = sorted(tmp_path.rglob("*"))
+    probe(config("cartpole", "sequential", actors=1, **begun(path, **HUNT)), None)
+    with pytest.raises(CannotBegin, match="frames: 3 here"):
+        probe(config("cartpole", "sequential", actors=1, **begun(path, **other)), None)
+    assert sorted(tmp_path.rglob("*")) == there
 
 
 def test_a_file_that_has_changed_since_launch_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `tuitrain doctor` asks a fresh process: whether torch, environment and network work in it.
+"""What `doctor` asks a fresh process: whether torch, environment, network and weights work in it.
 
 ``python -P -m tuitrain.workers.asides.examine RESULT_FD`` answers a config (see ``aside``) with
 ``{"torch": ...}`` as soon as torch is imported and ``{"report": ...}`` at last: the probe's report,
@@ -11,7 +11,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,7 +48,7 @@ def examine(question: dict[str, Any], tell: Tell) -> None:
     from tuitrain.workers.asides.probe import probe
 
     tell(stage="building environment and network")
-    report = probe(anywhere, Path("/nonexistent"))
+    report = probe(anywhere, None)
     tell(stage="playing the environment")
     drawn = _drawn_from(lambda: _play(config))
     memory = psutil.Process().memory_full_info()
@@ -126,5 +125,6 @@ if __name__ == "__main__":
     from tuitrain.envs.spaces import EnvError
     from tuitrain.learning.bodies import NetworkError
     from tuitrain.loading import LoadError
+    from tuitrain.workers.beginning.initial import CannotBegin
 
-    serve(examine, (EnvError, LoadError, NetworkError))
+    serve(examine, (CannotBegin, EnvError, LoadError, NetworkError))

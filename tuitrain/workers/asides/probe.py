@@ -30,7 +30,7 @@ from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.learning.bodies import NetworkError
 from tuitrain.learning.flatten import layout_of
 from tuitrain.workers.asides.savable import why_unsaved
-from tuitrain.workers.beginning.initial import CannotBegin, read_initial
+from tuitrain.workers.beginning.initial import CannotBegin, check_initial, read_initial
 from tuitrain.workers.beginning.resuming import (
     CannotResume,
     check_environment,
@@ -82,8 +82,11 @@ def run(args: ChildArgs, link: Link) -> None:
     link.ready(device=report["device"], data={"report": REPORT_NAME})
 
 
-def probe(config: Config, run_dir: Path) -> dict[str, Any]:
+def probe(config: Config, run_dir: Path | None) -> dict[str, Any]:
     """What `Blueprint.from_probe` needs.
+
+    Args:
+        run_dir: of the run; None where there is none yet, and nothing is to be left anywhere.
 
     Raises:
         whatever the environment or network factory raises; UnsupportedSpace; ConfigError if values
@@ -93,7 +96,7 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
     """
     spec = inspect(config.env, config.policies.map)
     _check_with_agents(config, spec)
-    base, checkpoint, skipped = read_base(run_dir / "checkpoints")
+    base, checkpoint, skipped = read_base(None if run_dir is None else run_dir / "checkpoints")
     check_environment(checkpoint, spec)
     weights, networks = {}, {}
     for name in spec.policies:
@@ -102,7 +105,11 @@ def probe(config: Config, run_dir: Path) -> dict[str, Any]:
         weights[name] = layout_of(network).to_dict()
     told: list[str] = []
     if config.run.init_from is not None and base.checkpoint is None:
-        told = read_initial(run_dir, Path(config.run.init_from), spec, networks)
+        path = Path(config.run.init_from)
+        if run_dir is None:
+            check_initial(path, spec, networks)
+        else:
+            told = read_initial(run_dir, path, spec, networks)
     report = {
         "spec": spec.to_dict(),
         "weights": weights,

@@ -49,6 +49,27 @@ def read_initial(
     if (run_dir / WEIGHTS_NAME).is_file():
         return []
     _check_unchanged(run_dir, path)
+    held, steps = check_initial(path, spec, networks)
+    try:
+        write(run_dir / WEIGHTS_NAME, {"policies": {name: held[name] for name in networks}})
+    except CheckpointError as error:
+        raise CannotBegin(f"run.init_from: its weights cannot be kept: {error}") from error
+    unused = [name for name in held if name not in networks]
+    more = f"; those of {', '.join(unused)} are not used" if unused else ""
+    return [f"begins with the weights in {path}, of {steps:,} environment steps{more}"]
+
+
+def check_initial(
+    path: Path, spec: EnvSpec, networks: Mapping[str, nn.Module]
+) -> tuple[Weights, int]:
+    """The weights of a checkpoint, which a run of this environment and networks can begin with.
+
+    Returns:
+        The weights of all its policies, and the environment steps that they were trained for.
+
+    Raises:
+        CannotBegin: they do not fit, or cannot be read.
+    """
     try:
         payload = load(path)
         there = EnvSpec.from_dict(payload["spec"])
@@ -80,13 +101,7 @@ def read_initial(
                 f"run.init_from: the weights of {name} in {path} do not fit the network that "
                 f"learner.network, learner.dueling and [algorithm] give: {error}"
             ) from error
-    try:
-        write(run_dir / WEIGHTS_NAME, {"policies": {name: held[name] for name in networks}})
-    except CheckpointError as error:
-        raise CannotBegin(f"run.init_from: its weights cannot be kept: {error}") from error
-    unused = [name for name in held if name not in networks]
-    more = f"; those of {', '.join(unused)} are not used" if unused else ""
-    return [f"begins with the weights in {path}, of {payload['steps']:,} environment steps{more}"]
+    return held, int(payload["steps"])
 
 
 def initial_weights(run_dir: Path) -> Weights:

@@ -25,8 +25,11 @@ class CannotResume(RuntimeError):
     """The checkpoint was made with another environment or network; the message says in what."""
 
 
-def read_base(folder: Path) -> tuple[Base, dict[str, Any], list[str]]:
+def read_base(folder: Path | None) -> tuple[Base, dict[str, Any], list[str]]:
     """Counters and content of the newest good checkpoint, or zeros and nothing.
+
+    Args:
+        folder: of the checkpoints; None of a run that has no folder yet.
 
     Returns:
         Also one line for each newer checkpoint that was passed over because it is damaged.
@@ -35,8 +38,7 @@ def read_base(folder: Path) -> tuple[Base, dict[str, Any], list[str]]:
         CheckpointError: there are checkpoints, but all are damaged.
         CannotResume: it was written in another form.
     """
-    found = newest(folder, with_state=True) if folder.is_dir() else None
-    if found is None:
+    if folder is None or not folder.is_dir() or (found := newest(folder, with_state=True)) is None:
         return Base(), {}, []
     path, payload, skipped = found
     if payload["schema"] != CHECKPOINT_SCHEMA:

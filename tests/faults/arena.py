@@ -30,6 +30,7 @@ from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import RunFolder, create_run
 from tuitrain.config.schema import Config
 from tuitrain.protocol import Reply
+from tuitrain.supervisor.stop_signals import held_back
 
 PATIENCE_S = 180.0
 STARTUP_S = 120.0
@@ -141,7 +142,8 @@ class Arena(Site):
             self.config = self.config.model_copy(update={"supervisor": limits})
             self.folder.store_config(self.config)
         self.started_s = time.time()
-        with open(self.root / "output.log", "ab") as log:
+        # held back as by `launch`, also from the threads that its imports start
+        with open(self.root / "output.log", "ab") as log, held_back():
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.processes", str(self.folder.path)],
                 cwd=Path(__file__).parents[2],

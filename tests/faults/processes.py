@@ -18,7 +18,6 @@ from typing import Any
 from tests.faults import triggers
 from tests.faults.orders import append
 from tuitrain.supervisor.plan import Held, TrainingPlan
-from tuitrain.supervisor.stop_signals import hold_back
 from tuitrain.workers import child
 from tuitrain.workers.child import ChildArgs
 
@@ -54,7 +53,6 @@ def main(args: ChildArgs) -> None:
 
 def supervise(run_dir: str) -> int:
     """Of the supervisor: to the run's end, in this process."""
-    hold_back()  # as its own ``__main__``, before any thread: what comes is for the main thread
     triggers.install(Path(run_dir) / FAULTS, "supervisor")
     from tuitrain.supervisor.entry import supervise
     from tuitrain.supervisor.watch import Watch

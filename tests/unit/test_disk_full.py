@@ -19,6 +19,7 @@ from tuitrain.checkpoint_files import checkpoints
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import RunFolder, RunFolderError, create_run, write_atomically
+from tuitrain.disk import why
 from tuitrain.metrics.sinks import JsonlSink, read_jsonl
 from tuitrain.metrics.tensorboard import TensorBoardSink
 from tuitrain.supervisor.house.surroundings import disk_warnings
@@ -212,3 +213,11 @@ def test_a_write_without_a_checkpoints_name_is_told_alike(tmp_path: Path) -> Non
         Fills(patch, 0)
         with pytest.raises(CheckpointError, match="No space left on device"):
             write(tmp_path / "best.pt", {"steps": 1})
+
+
+def test_a_file_that_may_not_grow_names_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuitrain.disk.file_limit_bytes", lambda: 3 << 20)
+    text = why(OSError(errno.EFBIG, "File too large"), tmp_path, 10)
+    assert "3.0 MiB at most: run `ulimit -f unlimited`" in text

@@ -129,7 +129,7 @@ def _not_found(path: Path) -> str:
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of numbers and nesting without end
         # "Invalid value (at line 3, column 6)"
         found = re.fullmatch(
             r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", str(error)
@@ -154,7 +154,7 @@ def _apply(raw: dict[str, Any], override: str) -> Problem | None:
         return Problem(f"--set {override}", "", message)
     try:
         value = _override_value(text)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         allowed = known_keys()[key].allowed if key in known_keys() else "a TOML value"
         message = f"must be {allowed}, written as in TOML."
         return Problem(key, text, message)

@@ -135,11 +135,20 @@ class RunFolder:
         self._config_before.unlink(missing_ok=True)
 
     def restore_config(self) -> bool:
-        """Put back the config of before ``try_config``; whether there was one."""
+        """Put back the config of before ``try_config``; whether there was one.
+
+        Raises:
+            RunFolderError: there is something, but it cannot be put back.
+        """
         try:
             os.replace(self._config_before, self.config_toml)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise RunFolderError(
+                f"{self._config_before}, left by a resume that was killed, cannot be put back: "
+                f"{error.strerror}; if it is no config of yours, remove it"
+            ) from error
         return True
 
     @property

@@ -9,7 +9,6 @@ files along.
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
@@ -69,15 +68,14 @@ class JsonlSink:
             data = to_json(line).encode() + b"\n"
             if self._torn:
                 data = b"\n" + data
-            written = os.write(fd, data)
-            if written < len(data):  # no space for the rest
-                self._torn = True
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            left = data
+            while left:  # what is cut off says why in its second part
+                left = left[os.write(fd, left) :]
+                self._torn = bool(left)
         except Exception as error:  # whatever it is, training goes on
             self._trouble.lost += 1
             self._trouble.began(error, len(data))
             return False
-        self._torn = False
         self._trouble.over()
         return True
 

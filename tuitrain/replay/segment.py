@@ -26,6 +26,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tuitrain.disk import address_limit_bytes, file_limit_bytes, how_to_lift
+
 _posixshmem: Any = importlib.import_module("_posixshmem")  # of Python's own; has no types
 _FOLDER = Path("/dev/shm")
 _MAGIC = b"TUITRAIN"
@@ -132,7 +134,7 @@ def create(name: str, nbytes: int, layout_hash: bytes) -> Segment:
 
     Raises:
         SegmentSpaceError: it does not fit in /dev/shm. Nothing is left behind.
-        SegmentError: the name is taken.
+        SegmentError: the name is taken, or a limit of this process or /dev/shm itself forbids it.
     """
     _check_name(name)
     header = _header(nbytes, layout_hash)
@@ -145,6 +147,11 @@ def create(name: str, nbytes: int, layout_hash: bytes) -> Segment:
             f"shared memory segment {name!r} exists already; if no run uses it, "
             "`tuitrain clean` removes it"
         ) from None
+    except OSError as error:
+        raise SegmentError(
+            f"shared memory cannot be made in {_FOLDER}: {error.strerror}; it must be a writable "
+            f"tmpfs (in a read-only container `--tmpfs {_FOLDER}`)"
+        ) from error
     try:
         os.ftruncate(fd, whole)
         _reserve(fd, whole)
@@ -265,7 +272,17 @@ def _reserve(fd: int, nbytes: int) -> None:
         os.posix_fallocate(fd, 0, nbytes)
 
 
-def _space_error(error: OSError, nbytes: int) -> OSError | SegmentSpaceError:
+def _space_error(error: OSError, nbytes: int) -> OSError | SegmentError:
+    if error.errno == errno.EFBIG and (limit := file_limit_bytes()) is not None:
+        return SegmentError(
+            f"shared memory: {_mib(nbytes)} are needed in one piece, and a file may have "
+            f"{_mib(limit)} at most: {how_to_lift('f', 'FSIZE')}"
+        )
+    if error.errno == errno.ENOMEM and (limit := address_limit_bytes()) is not None:
+        return SegmentError(
+            f"shared memory: {_mib(nbytes)} cannot be mapped, and a process may map {_mib(limit)} "
+            f"in all: {how_to_lift('v', 'AS')}"
+        )
     if error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
         return SegmentSpaceError(nbytes, free_bytes())
     return error

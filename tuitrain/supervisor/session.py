@@ -89,8 +89,15 @@ class Session:
     def _leave_behind(self) -> None:
         """What the session before has left does not hold any more."""
         folder = self._run.folder
-        folder.summary_json.unlink(missing_ok=True)
-        folder.keep_config()
+        try:
+            folder.summary_json.unlink(missing_ok=True)
+            folder.keep_config()
+        except OSError as error:
+            self._run.journal.event(
+                f"{error.filename}, of the session before, cannot be removed: {error.strerror}; "
+                "the next resume may take it for this one's",
+                level="warning",
+            )
 
     def settle_aside(self) -> None:
         """Checkpoints that it does not go on from are out of its way for good."""

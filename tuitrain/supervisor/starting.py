@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from tuitrain.checkpoint_choice import set_aside
-from tuitrain.disk import free_bytes
+from tuitrain.config.problems import ConfigError
+from tuitrain.disk import address_limit_bytes, free_bytes
 from tuitrain.replay import segment
 from tuitrain.supervisor.crew.judge import nowhere
 from tuitrain.supervisor.crew.spawning import Kit
 from tuitrain.supervisor.house.house import House
-from tuitrain.supervisor.house.open_files import allow_files, files_needed
-from tuitrain.supervisor.house.surroundings import disk_warnings, shm_warnings
+from tuitrain.supervisor.house.open_files import TooFewFiles, allow_files, files_needed
+from tuitrain.supervisor.house.runtime import HouseError
+from tuitrain.supervisor.house.surroundings import disk_warnings, memory_warnings, shm_warnings
 from tuitrain.supervisor.plan import Held, Plan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.run import Run
@@ -30,6 +32,10 @@ _NOT_ALL = (
 
 class WrongEnvironment(RuntimeError):
     """Some worker has built another environment than the probe did."""
+
+
+EXPLAINED = (ConfigError, HouseError, WrongEnvironment, segment.SegmentError, TooFewFiles)
+"""What makes a start fail and says all itself: no traceback is shown of it."""
 
 
 class Starting:
@@ -57,6 +63,7 @@ class Starting:
         run, plan = self._run, self._plan
         target = plan.child_main()
         self._allow_files(workers=1)
+        self._warn(memory_warnings(address_limit_bytes()))
         report = await self._probe(Kit(target, run.config, None, run.folder.path))
         blueprint = plan.build(
             run_id=run.run_id,

@@ -46,7 +46,7 @@ from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.saving import CheckpointError, checkpoint_of
 from tuitrain.supervisor.session import Session
 from tuitrain.supervisor.sources import Sources
-from tuitrain.supervisor.starting import Starting
+from tuitrain.supervisor.starting import EXPLAINED, Starting
 from tuitrain.supervisor.stop_signals import deliver
 from tuitrain.supervisor.stopping import judge_folder, stop_crew
 from tuitrain.supervisor.summary import summarise, write_summary
@@ -152,8 +152,10 @@ class Supervisor(Run):
                 starter = asyncio.ensure_future(self._start())
                 first: list[asyncio.Future[Any]] = [starter, self.end]
                 await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-                if starter.done() and not starter.cancelled() and starter.exception() is not None:
-                    self._on_start_error(starter.exception())
+                done = starter.done() and not starter.cancelled()
+                if done and (error := starter.exception()) is not None:
+                    end = self._fault("the run could not start", error, checkpoint=False)
+                    self.request_end(end)
                 end = await self.end
                 starter.cancel()
                 await asyncio.wait({starter})
@@ -219,10 +221,6 @@ class Supervisor(Run):
             f"since the run was launched, {line}; this session uses what is there now"
             for line in changed_since_launch(self.folder.provenance_json, self.config)
         ]
-
-    def _on_start_error(self, error: BaseException | None) -> None:
-        assert error is not None
-        self.request_end(self._fault("the run could not start", error, checkpoint=False))
 
     def _on_recovery_error(self, error: BaseException) -> None:
         self.request_end(self._fault("workers could not be started again", error))
@@ -340,8 +338,9 @@ class Supervisor(Run):
 
     def _fault(self, what: str, error: BaseException, *, checkpoint: bool = True) -> End:
         """The end that an error of our own is; it is told, with its traceback."""
-        text = "".join(traceback.format_exception(error))
-        reason = f"{what}: {type(error).__name__}: {error}"
+        told = isinstance(error, EXPLAINED)
+        text = "" if told else "".join(traceback.format_exception(error))
+        reason = f"{what}: {error}" if told else f"{what}: {type(error).__name__}: {error}"
         self.journal.event(reason, level="error", data={"traceback": text})
         return End("failed", reason, checkpoint=checkpoint)
 

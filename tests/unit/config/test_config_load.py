@@ -220,6 +220,8 @@ def test_whole_numbers_may_be_written_as_floats_and_floats_as_whole_numbers() ->
         ("[run]\nseed = 1\nseed = 2\n", "line 3", "Cannot overwrite a value"),
         ("[run", "config", "is not TOML"),
         ('[run]\nname = "', "", "is not TOML"),
+        (f"[run]\nseed = {'9' * 5001}", "", "is not TOML"),
+        (f"[run]\nseed = {'[' * 5000}", "", "is not TOML"),
     ],
 )
 def test_a_syntax_error_says_where(text: str, key: str, message: str) -> None:
@@ -237,6 +239,14 @@ def test_a_syntax_error_does_not_hide_wrong_overrides(tmp_path: Path) -> None:
         # learning_starts is fine by itself; capacity in the unreadable file may well be larger
         load_config(path, ["learner.lr=two", "replay.learning_starts=60000"])
     assert [p.key.split(",")[0] for p in error.value.problems] == [str(path), "learner.lr"]
+
+
+@pytest.mark.parametrize("text", ["9" * 5001, "[" * 5000])
+def test_an_override_without_end_is_a_problem(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.toml"
+    path.touch()
+    with pytest.raises(ConfigError, match=r"run\.seed"):
+        load_config(path, [f"run.seed={text}"])
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -209,3 +209,11 @@ def test_a_home_that_is_unknown_is_no_crash(
     monkeypatch.delenv("HOME", raising=False)
     with pytest.raises(RunFolderError, match="not a run folder"):
         find_run("~nobody-of-this-name/run", tmp_path)
+
+
+def test_a_config_of_before_that_is_none_is_told(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    (tmp_path / "config.before.toml").mkdir()
+    folder.config_toml.touch()
+    with pytest.raises(RunFolderError, match=r"config\.before\.toml.* cannot be put back"):
+        folder.restore_config()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import pickle
 import subprocess
@@ -84,6 +85,34 @@ def test_space_that_vanishes_between_check_and_use_leaves_nothing(
     with pytest.raises(segment.SegmentSpaceError, match="--shm-size"):
         segment.create(name, 2 * status.f_blocks * status.f_frsize, HASH)
     assert segment.list_names(name) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "limit", "letter"),
+    [(errno.EFBIG, "file_limit_bytes", "f"), (errno.ENOMEM, "address_limit_bytes", "v")],
+)
+def test_a_limit_of_the_process_is_named(
+    name: str, monkeypatch: pytest.MonkeyPatch, number: int, limit: str, letter: str
+) -> None:
+    def refuse(fd: int, nbytes: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(segment, "_reserve", refuse)
+    with pytest.raises(segment.SegmentSpaceError, match="--shm-size"):
+        segment.create(name, 4096, HASH)
+    monkeypatch.setattr(segment, limit, lambda: 1 << 20)
+    with pytest.raises(segment.SegmentError, match=f"1.0 MiB .*ulimit -{letter} unlimited"):
+        segment.create(name, 4096, HASH)
+    assert segment.list_names(name) == []
+
+
+def test_a_place_that_cannot_be_written_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str, flags: int) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(segment, "_open", refuse)
+    with pytest.raises(segment.SegmentError, match="cannot be made in /dev/shm: Read-only"):
+        segment.create(name, 4096, HASH)
 
 
 def test_the_hinted_size_would_be_enough(monkeypatch: pytest.MonkeyPatch) -> None:

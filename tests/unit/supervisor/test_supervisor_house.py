@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -319,6 +320,60 @@ def test_half_a_house_of_a_living_supervisor_is_not_swept(
         for process in (owner, worker):
             process.kill()
             process.communicate()
+
+
+@pytest.mark.parametrize("name", ["alive", "run.json"])
+def test_a_claim_that_fails_half_way_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    really = os.open
+
+    def full(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        if Path(path).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return really(path, flags, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        patch.setattr(Path, "write_bytes", lambda path, data: full(path, os.O_RDONLY))
+        with pytest.raises(HouseError, match=r"cannot be made: No space left.*free in"):
+            House.claim(RUN_ID, Path("/tmp"), "run-0001")
+    assert runtime.run_folders(runtime.root()) == []
+    House.claim(RUN_ID, Path("/tmp"), "run-0001").release()  # no lock is held either
+
+
+def test_something_else_in_the_place_of_a_file_is_no_living_run(runtime_dir: Path) -> None:
+    dead = runtime.root() / RUN_ID
+    dead.mkdir(0o700)
+    (dead / "alive").mkdir()
+    os.mkfifo(dead / "run.json")
+    assert houses.tenants() == []
+    assert leftovers.sweep().run_ids == [RUN_ID]
+
+
+def test_a_folder_in_the_place_of_the_lock_is_told(runtime_dir: Path) -> None:
+    (runtime.root() / ".lock").mkdir()
+    with pytest.raises(HouseError, match=r"\.lock cannot be opened: .*remove it"):
+        House.claim(RUN_ID, Path("/tmp"), "run-0001")
+
+
+def test_a_runtime_directory_that_cannot_be_made_is_told(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Any, mode: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    with pytest.raises(HouseError, match="cannot be made: Read-only file system; set XDG_RUN"):
+        runtime.root()
+
+
+def test_a_relative_runtime_directory_is_ignored(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(runtime_dir.parent)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime_dir.name)
+    assert runtime.root() == runtime._places()[-1]
 
 
 @pytest.mark.parametrize("run_id", ["", "../../etc", "0123ABCD", "0123abcde"])

@@ -42,7 +42,9 @@ async def end(run: Run) -> None:
     assert run.summary["last_checkpoint"].endswith("ckpt-1")
 
 
-@pytest.mark.parametrize("gone", ["folder", "sock", "alive", "run.json and alive"])
+@pytest.mark.parametrize(
+    "gone", ["folder", "sock", "alive", "run.json and alive", "run.json", "sock: a file"]
+)
 async def test_a_house_that_is_lost_is_claimed_again(
     tmp_path: Path, runtime_dir: Path, gone: str
 ) -> None:
@@ -53,8 +55,10 @@ async def test_a_house_that_is_lost_is_claimed_again(
         if gone == "folder":
             shutil.rmtree(house.path)
         else:
-            for name in gone.split(" and "):
+            for name in gone.removesuffix(": a file").split(" and "):
                 (house.path / name).unlink()
+                if gone.endswith(": a file"):
+                    (house.path / name).write_text("")
         assert not leftovers.sweep()  # whoever comes just now takes nothing for dead
         await run.event(LISTENS)
         assert house.path == runtime_dir / "tuitrain" / run.supervisor.run_id

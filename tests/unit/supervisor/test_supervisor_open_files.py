@@ -21,8 +21,7 @@ class Limits:
         self.now = soft, hard
 
     def getrlimit(self, which: int) -> tuple[int, int]:
-        assert which == resource.RLIMIT_NOFILE
-        return self.now
+        return self.now if which == resource.RLIMIT_NOFILE else (resource.RLIM_INFINITY,) * 2
 
     def setrlimit(self, which: int, limits: tuple[int, int]) -> None:
         assert limits[0] <= limits[1] or limits[1] == resource.RLIM_INFINITY

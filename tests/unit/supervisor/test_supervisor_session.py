@@ -177,6 +177,18 @@ async def test_what_was_passed_over_is_back_if_the_run_does_not_come_up(tmp_path
     assert [p.name for p in checkpoints(folder)] == ["ckpt-0000000060.pt", "ckpt-0000000090.pt"]
 
 
+async def test_what_the_session_before_has_left_and_cannot_be_removed_is_told(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, WORK) as run:
+        (run.folder.path / "config.before.toml").mkdir()
+        await run.up()
+        told = await run.event("of the session before, cannot be removed")
+        assert "config.before.toml" in told.text
+        assert (await run.ask("stop")).ok
+        assert await run.end() == 0
+
+
 async def test_a_first_session_that_does_not_come_up_says_so_in_its_summary(tmp_path: Path) -> None:
     async with running(tmp_path, {**WORK, "a0": {"do": "raise at start"}}) as run:
         assert await run.end() == 3

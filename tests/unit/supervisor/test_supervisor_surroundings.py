@@ -17,6 +17,7 @@ from tuitrain.supervisor.house.surroundings import (
     login_settings,
     logout_warnings,
     look_at_login,
+    memory_warnings,
     removes_names_at_logout,
     shm_warnings,
 )
@@ -112,6 +113,13 @@ def test_shared_memory_that_is_nearly_full() -> None:
     assert "--shm-size" in warning
     assert shm_warnings(64 * MIB, 30 * MIB) == []
     assert shm_warnings(None, None) == []
+
+
+def test_a_limit_of_the_address_space_is_told() -> None:
+    assert memory_warnings(None) == []
+    (warning,) = memory_warnings(512 * MIB)
+    assert "512.0 MiB" in warning
+    assert "ulimit -v unlimited" in warning
 
 
 async def test_a_run_tells_what_threatens_it_and_starts(

@@ -16,11 +16,14 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuitrain import regular
+from tuitrain.disk import why
 from tuitrain.supervisor.house.leftovers import Swept, remove_dead
 from tuitrain.supervisor.house.runtime import (
     RUN_ID,
@@ -58,6 +61,7 @@ class House:
         self._run_dir = run_dir
         self._name = name
         self._alive_fd: int | None = None
+        self._told = b""  # in run.json
 
     @property
     def run_id(self) -> str:
@@ -80,7 +84,8 @@ class House:
 
         Raises:
             AlreadyRunning: another supervisor holds it.
-            HouseError: the runtime directory is not private, or the socket path is too long.
+            HouseError: the runtime directory is not private, the socket path is too long, or the
+                folder cannot be made (then nothing of it is left).
             ValueError: `run_id` is not 8 hex digits.
         """
         if not RUN_ID.match(run_id):
@@ -93,18 +98,25 @@ class House:
                 if is_alive(house.path):
                     raise AlreadyRunning(f"run {name} ({run_id}) is already running")
                 remove_dead(house.path, Swept(), dry_run=False)
-            house._move_in()
+            try:
+                house._move_in()
+            except OSError as error:
+                raise HouseError(
+                    f"the run's runtime folder {house.path} cannot be made: {why(error, base)}; "
+                    "make room there, or set XDG_RUNTIME_DIR to another private folder"
+                ) from error
         return house
 
     def stands(self) -> bool:
-        """Whether others still find the run by it. Two looks at a file system in memory."""
+        """Whether others still find the run by it. A few looks at a file system in memory."""
         assert self._alive_fd is not None
         try:
             found, mine = os.stat(self.path / "alive"), os.fstat(self._alive_fd)
+            listens = stat.S_ISSOCK(os.lstat(self.socket_path).st_mode)
+            told = regular.read(self.path / "run.json")
         except OSError:
             return False
-        same = (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
-        return same and os.path.lexists(self.socket_path)
+        return os.path.samestat(found, mine) and listens and told == self._told
 
     def claim_again(self) -> None:
         """Take a new folder where a runtime directory can be had now; the old one is lost.
@@ -125,24 +137,35 @@ class House:
             self._move_in()
 
     def _move_in(self) -> None:
+        """Make the folder, whole or not at all."""
         os.mkdir(self.path, 0o700)
-        fd = os.open(self.path / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fd = os.open(self.path / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._introduce()
+            except BaseException:
+                os.close(fd)
+                raise
+        except BaseException:
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
         if self._alive_fd is not None:
             os.close(self._alive_fd)
         self._alive_fd = fd
-        text = json.dumps(
-            {
-                "schema_version": 1,
-                "run_id": self.run_id,
-                "run_dir": str(self._run_dir),
-                "name": self._name,
-                "pid": os.getpid(),
-                "started_s": time.time(),
-                "socket_path": str(self.socket_path),
-            }
-        )
-        (self.path / "run.json").write_text(text)
+
+    def _introduce(self) -> None:
+        fields = {
+            "schema_version": 1,
+            "run_id": self.run_id,
+            "run_dir": str(self._run_dir),
+            "name": self._name,
+            "pid": os.getpid(),
+            "started_s": time.time(),
+            "socket_path": str(self.socket_path),
+        }
+        self._told = json.dumps(fields).encode()
+        (self.path / "run.json").write_bytes(self._told)
 
     def release(self) -> None:
         """Remove the folder, as far as it is still there, and let go of it. May be called twice."""
@@ -150,7 +173,7 @@ class House:
             return
         fd, self._alive_fd = self._alive_fd, None
         try:
-            with contextlib.suppress(OSError), root_lock(self.path.parent):
+            with contextlib.suppress(OSError, HouseError), root_lock(self.path.parent):
                 shutil.rmtree(self.path, ignore_errors=True)
         finally:
             os.close(fd)
@@ -175,7 +198,7 @@ def _tenant(path: Path) -> Tenant | None:
     if not is_alive(path):
         return None
     try:
-        data: dict[str, Any] = json.loads((path / "run.json").read_text())
+        data: dict[str, Any] = json.loads(regular.read(path / "run.json"))
         return Tenant(
             run_id=path.name,
             run_dir=data["run_dir"],

@@ -100,8 +100,8 @@ class Keeper:
             return
         self._trouble = ""
         run.journal.event(
-            f"the runtime folder {lost} was removed (a logout does that): the run listens on "
-            f"{house.socket_path} now; training has not been touched",
+            f"the runtime folder {lost} was removed (a logout does that) or changed: the run "
+            f"listens on {house.socket_path} now; training has not been touched",
             level="warning",
         )
 

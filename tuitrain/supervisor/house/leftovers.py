@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from tuitrain import regular
 from tuitrain.replay import segment
 from tuitrain.supervisor.house.marks import is_supervised, kill_marked
 from tuitrain.supervisor.house.runtime import is_alive, root_lock, roots, run_folders
@@ -106,7 +107,7 @@ def _lives_elsewhere(path: Path) -> bool:
     It has the same run id there, so what carries that id is not left over.
     """
     try:
-        run_dir = json.loads((path / "run.json").read_text())["run_dir"]
+        run_dir = json.loads(regular.read(path / "run.json"))["run_dir"]
         fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -17,6 +17,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from tuitrain import regular
+from tuitrain.disk import why
+
 MAX_SOCKET_PATH_BYTES = 107
 """`sockaddr_un.sun_path` less its final zero (Linux)."""
 
@@ -31,15 +34,24 @@ def root() -> Path:
     """The runtime directory for what this process starts, made if need be.
 
     Raises:
-        HouseError: it is a symbolic link, belongs to someone else or is open to others.
+        HouseError: it is a symbolic link, belongs to someone else or is open to others, or cannot
+            be made.
     """
     base = os.environ.get("XDG_RUNTIME_DIR", "")
-    if base and os.path.isdir(base) and os.access(base, os.W_OK | os.X_OK):
+    # one that is not absolute is to be ignored (XDG Base Directory Specification)
+    if os.path.isabs(base) and os.path.isdir(base) and os.access(base, os.W_OK | os.X_OK):
         path = Path(base) / "tuitrain"
     else:
         path = _places()[-1]
-    with contextlib.suppress(FileExistsError):
+    try:
         os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise HouseError(
+            f"the runtime directory {path} cannot be made: {why(error, path.parent)}; set "
+            "XDG_RUNTIME_DIR to a private folder of yours"
+        ) from error
     check_private(path)
     return path
 
@@ -91,8 +103,8 @@ def check_socket_path(path: Path) -> None:
 def is_alive(path: Path) -> bool:
     """Whether a supervisor holds the flock of this run folder."""
     try:
-        fd = os.open(path / "alive", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+        fd = regular.opener(str(path / "alive"), os.O_RDWR)
+    except OSError:  # gone, or something else is in its place
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,8 +129,22 @@ def run_folders(base: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def root_lock(base: Path) -> Iterator[None]:
-    """One claim, release or sweep at a time: a folder being made is not yet alive."""
-    fd = os.open(base / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """One claim, release or sweep at a time: a folder being made is not yet alive.
+
+    Raises:
+        FileNotFoundError: the runtime directory is gone.
+        HouseError: its lock file cannot be opened.
+    """
+    path = base / ".lock"
+    try:
+        fd = regular.opener(str(path), os.O_RDWR | os.O_CREAT)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise HouseError(
+            f"the lock file {path} cannot be opened: {why(error, base)}; if there is something "
+            "else in its place, remove it"
+        ) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield

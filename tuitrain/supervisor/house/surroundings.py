@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuitrain.disk import size
+from tuitrain.disk import how_to_lift, size
 
 FIRST_USER = 1000
 """Users below are the system's (SYS_UID_MAX): logind removes nothing of theirs."""
@@ -82,6 +82,17 @@ def logout_warnings(login: Login) -> list[str]:
             f"in /tmp/tuitrain-{login.uid}; {fix}"
         ]
     return []
+
+
+def memory_warnings(limit_bytes: int | None) -> list[str]:
+    """What a limit of the address space means; `limit_bytes` as ``disk.address_limit_bytes``."""
+    if limit_bytes is None:
+        return []
+    return [
+        f"a process may map {size(limit_bytes)} of memory at most (`ulimit -v`), and torch and the "
+        "shared memory of a run count in full; where that is not enough, something fails that says "
+        f"nothing of it. To be sure, {how_to_lift('v', 'AS')}"
+    ]
 
 
 def shm_warnings(total_bytes: int | None, free_bytes: int | None) -> list[str]:

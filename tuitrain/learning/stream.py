@@ -8,7 +8,6 @@ left them, or what it draws depends on which others learn beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 
 import torch
 
@@ -45,12 +44,7 @@ class TorchStream:
             generator.set_state(state)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._states = [generator.get_state() for generator in self._generators]
         for generator, state in zip(self._generators, self._outer, strict=True):
             generator.set_state(state)
@@ -78,12 +72,7 @@ class GlobalStream:
     def __enter__(self) -> GlobalStream:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Nothing to put back."""
 
 

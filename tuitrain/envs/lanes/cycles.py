@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from tuitrain.envs.lanes.vector import LaneStep, empty_step
-from tuitrain.envs.spec import EnvSpec, PolicySpec
+from tuitrain.envs.lanes.vector import Copies, LaneStep, empty_step
+from tuitrain.envs.spec import PolicySpec
 
 ChooseNext = Callable[[str, NDArray[np.int64]], NDArray[np.int64]]
 """``choose(policy, lanes)``: what the agents of these lanes do in their *next* row, int64[k].
@@ -54,18 +54,8 @@ def empty_cycle(policy: PolicySpec, n_envs: int) -> CycleStep:
 
 
 @runtime_checkable
-class CycleLanes(Protocol):
-    """E copies of a game: lane = env * len(agents) + place, per policy."""
-
-    @property
-    def spec(self) -> EnvSpec:
-        """What all processes must agree on."""
-        ...
-
-    @property
-    def n_envs(self) -> int:
-        """Copies of the game."""
-        ...
+class CycleLanes(Copies, Protocol):
+    """Copies of a game: lane = env * len(agents) + place, per policy."""
 
     def reset(self, seeds: Sequence[int]) -> Mapping[str, LaneStep]:
         """Start a game everywhere; seeds has one entry per copy.
@@ -85,8 +75,4 @@ class CycleLanes(Protocol):
             into: per policy, arrays to write into. What agents see is there when `choose` is called
                 for them, the rest when this returns.
         """
-        ...
-
-    def close(self) -> None:
-        """Close every game. Calling it twice is allowed."""
         ...

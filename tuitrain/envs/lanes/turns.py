@@ -23,7 +23,7 @@ from tuitrain.envs import masks
 from tuitrain.envs.grouping import PolicyMap, policies_of
 from tuitrain.envs.lanes.copies import build_copies, close_all
 from tuitrain.envs.lanes.cycles import CycleLanes
-from tuitrain.envs.lanes.vector import Lanes, checked_seeds, empty_step
+from tuitrain.envs.lanes.vector import Copies, Lanes, checked_seeds, empty_step
 from tuitrain.envs.observations import writer_of
 from tuitrain.envs.saving.state import array_from, check_kind, env_state, flags_from, restore_env
 from tuitrain.envs.spaces import EnvError, check_reward, checked_actions
@@ -125,18 +125,8 @@ def empty_row(policy: PolicySpec, n_envs: int) -> TurnRow:
 
 
 @runtime_checkable
-class TurnLanes(Protocol):
-    """E copies of a turn-taking world: lane = env * len(agents) + place, per policy."""
-
-    @property
-    def spec(self) -> EnvSpec:
-        """What all processes must agree on."""
-        ...
-
-    @property
-    def n_envs(self) -> int:
-        """Copies of the world."""
-        ...
+class TurnLanes(Copies, Protocol):
+    """Copies of a turn-taking world: lane = env * len(agents) + place, per policy."""
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Start an episode everywhere; seeds has one entry per world."""
@@ -153,10 +143,6 @@ class TurnLanes(Protocol):
             into: per policy, arrays to write into. An agent's observations are there when
                 `choose` is called for it, the rest when this returns.
         """
-        ...
-
-    def close(self) -> None:
-        """Close every world. Calling it twice is allowed."""
         ...
 
 

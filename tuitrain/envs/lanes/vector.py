@@ -58,8 +58,8 @@ class LaneStep(NamedTuple):
         return [array for array in self if array is not None]
 
 
-class Lanes(Protocol):
-    """E copies of an environment as lanes: lane = env * len(agents) + agent index, per policy."""
+class Copies(Protocol):
+    """E copies of an environment, however their agents move."""
 
     @property
     def spec(self) -> EnvSpec:
@@ -70,6 +70,14 @@ class Lanes(Protocol):
     def n_envs(self) -> int:
         """Copies of the environment."""
         ...
+
+    def close(self) -> None:
+        """Close every environment. Calling it twice is allowed."""
+        ...
+
+
+class Lanes(Copies, Protocol):
+    """Copies as lanes: lane = env * len(agents) + agent index, per policy."""
 
     def reset(self, seeds: Sequence[int]) -> Mapping[str, LaneStep]:
         """Start an episode everywhere; seeds has one entry per environment.
@@ -92,10 +100,6 @@ class Lanes(Protocol):
         Returns:
             `out`, or arrays of the lanes' own that the next call overwrites.
         """
-        ...
-
-    def close(self) -> None:
-        """Close every environment. Calling it twice is allowed."""
         ...
 
 

@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.pairs import PAIRS, interleave, ratio
 from tuitrain.config.algorithm import AlgorithmConfig
-from tuitrain.config.schema import LearnerConfig
+from tuitrain.config.learner import LearnerConfig
 from tuitrain.envs.spec import PolicySpec
 from tuitrain.learning.batch import split, to_device
 from tuitrain.learning.dqn import DQN

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.pairs import PAIRS, interleave, ratio
-from tuitrain.config.schema import LearnerConfig
+from tuitrain.config.learner import LearnerConfig
 from tuitrain.learning.batch import TensorBatch
 from tuitrain.learning.dqn import DQN
 from tuitrain.learning.flatten import layout_of

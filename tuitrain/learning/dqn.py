@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tuitrain.config.algorithm import AlgorithmConfig
-from tuitrain.config.schema import LearnerConfig
+from tuitrain.config.learner import LearnerConfig
 from tuitrain.learning import noisy
 from tuitrain.learning.adam import Adam
 from tuitrain.learning.batch import TensorBatch, to_device

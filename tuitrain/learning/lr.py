@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from tuitrain.config.schema import LearnerConfig
+from tuitrain.config.learner import LearnerConfig
 
 
 def lr_at(update: int, config: LearnerConfig, total_updates: int) -> float:

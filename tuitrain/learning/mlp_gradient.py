@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tuitrain.config.schema import LearnerConfig
+from tuitrain.config.learner import LearnerConfig
 from tuitrain.learning.adam import Adam
 from tuitrain.learning.batch import TensorBatch
 from tuitrain.learning.bodies import Dense, Mlp

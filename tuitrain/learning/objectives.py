@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tuitrain.config.algorithm import AlgorithmConfig
-from tuitrain.config.schema import LearnerConfig
+from tuitrain.config.learner import LearnerConfig
 from tuitrain.learning import distributional, losses
 from tuitrain.learning.batch import TensorBatch
 from tuitrain.learning.distributions import (

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tuitrain.config.schema import LearnerConfig
+from tuitrain.config.learner import LearnerConfig
 from tuitrain.learning.batch import TensorBatch
 from tuitrain.learning.bodies import Dense, Mlp
 from tuitrain.learning.distributions import QNetwork

@@ -6,8 +6,8 @@ The learner follows the rule and counts; a check elsewhere compares that count w
 
 from __future__ import annotations
 
+from tuitrain.config.learner import LearnerConfig
 from tuitrain.config.resolve import DEFAULT_TARGET_UPDATE_EVERY
-from tuitrain.config.schema import LearnerConfig
 
 
 def target_period(config: LearnerConfig) -> int:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tuitrain.config.schema import LearnerConfig
+from tuitrain.config.learner import LearnerConfig
 from tuitrain.learning.dqn import DQN, to_device
 
 GAMMA = 0.5

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tuitrain.config.algorithm import AlgorithmConfig
-from tuitrain.config.schema import LearnerConfig
+from tuitrain.config.learner import LearnerConfig
 from tuitrain.learning import mlp_gradient
 from tuitrain.learning.adam import Adam
 from tuitrain.learning.batch import TensorBatch

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tuitrain.config.algorithm import AlgorithmConfig
-from tuitrain.config.schema import LearnerConfig
+from tuitrain.config.learner import LearnerConfig
 from tuitrain.learning import distributional, noisy
 from tuitrain.learning.batch import TensorBatch
 from tuitrain.learning.bodies import NetworkError

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuitrain.config.schema import ExplorationConfig, LearnerConfig
+from tuitrain.config.learner import LearnerConfig
+from tuitrain.config.schema import ExplorationConfig
 from tuitrain.learning.exploration import actor_epsilon, epsilon_at
 from tuitrain.learning.lr import lr_at
 from tuitrain.learning.target_rule import expected_target_updates, target_period

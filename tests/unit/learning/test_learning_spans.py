@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.unit.learning.weights_doubles import Memory, TurnLock
-from tuitrain.config.schema import LearnerConfig
+from tuitrain.config.learner import LearnerConfig
 from tuitrain.learning.adam import Adam
 from tuitrain.learning.batch import TensorBatch, to_device
 from tuitrain.learning.dqn import DQN

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.unit.learning.test_learning_mlp_gradient import batch, mlp
-from tuitrain.config.schema import LearnerConfig
+from tuitrain.config.learner import LearnerConfig
 from tuitrain.learning import stacked
 from tuitrain.learning.adam import AdamStack
 from tuitrain.learning.batch import TensorBatch

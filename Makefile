@@ -35,7 +35,7 @@ learn: env ## CartPole in every schedule, with controls that must not learn (10 
 parity: env ## docs/parity.md's proof: async against sequential on four tasks, with controls (an hour of 2 cores; goes on where it was stopped)
 	$(BIN)/python -m tests.parity.study $(ARGS)
 
-stress: env ## replay, lock, weights and limiter for long and under fire (20 minutes)
+stress: env ## what is too slow for `make test`: replay, lock, weights and limiter under fire, whole runs failing in every way (40 minutes)
 	$(BIN)/python -m pytest -m long tests --ignore tests/learning -v -n $(JOBS) --dist loadgroup $(ARGS)
 
 faults: env ## every role, at every moment, broken in every way: 1,000 cases for each of three seeds (SEEDS=..., goes on where it was stopped), and docs/reliability.md

@@ -13,7 +13,7 @@ from tests.sites import eventually
 from tuitrain.checkpoint import newest
 from tuitrain.metrics.rewind import surviving
 
-STEPS = 60_000
+STEPS = 30_000
 
 
 def learned(run: Run) -> tuple[Any, ...]:

@@ -16,6 +16,8 @@ import pytest
 from tests.e2e.harness import Place, Run
 from tests.sites import eventually
 
+LONG_LOCKSTEP = pytest.param("lockstep", marks=pytest.mark.long)
+
 
 def take_names(place: Place, run: Run) -> list[str]:
     """Unlink all that the run has a name for; returns the names its memory had."""
@@ -46,7 +48,7 @@ def mapped(names: list[str]) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("schedule", ["async", "lockstep", "sequential"])
+@pytest.mark.parametrize("schedule", ["async", LONG_LOCKSTEP, "sequential"])
 def test_training_goes_on_and_the_end_is_in_order(place: Place, schedule: str) -> None:
     run = place.launch_detached(run={"schedule": schedule})
     run.learned()
@@ -69,7 +71,7 @@ def test_training_goes_on_and_the_end_is_in_order(place: Place, schedule: str) -
     assert mapped(names) == []
 
 
-@pytest.mark.parametrize("schedule", ["async", "lockstep"])
+@pytest.mark.parametrize("schedule", ["async", LONG_LOCKSTEP])
 def test_a_worker_killed_afterwards_has_a_successor(place: Place, schedule: str) -> None:
     """In `async` it attaches by descriptor alone; in `lockstep` everything is made anew."""
     run = place.launch_detached(

@@ -51,10 +51,18 @@ def test_broken_toml_and_a_missing_file_are_refused(place: Place) -> None:
         ),
     ],
 )
-@pytest.mark.parametrize("how", ["--headless", "-d"])
+@pytest.mark.parametrize("how", ["--headless", pytest.param("-d", marks=pytest.mark.long)])
 def test_a_run_that_cannot_start_says_why(
     place: Place, tables: dict[str, Any], words: list[str], how: str
 ) -> None:
+    refused(place, tables, words, how)
+
+
+def test_nor_does_one_that_is_started_in_the_background(place: Place) -> None:
+    refused(place, {"env": {"id": f"{THINGS}:Broken"}}, ["the ROM is missing", "things.py"], "-d")
+
+
+def refused(place: Place, tables: dict[str, Any], words: list[str], how: str) -> None:
     done = place.tuitrain("launch", place.config(**tables), how, code=3)
 
     said = done.stdout + done.stderr

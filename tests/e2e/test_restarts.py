@@ -68,7 +68,7 @@ def test_an_async_run_survives_the_death_of_everybody(place: Place) -> None:
     assert "updates lost: " in told(run, "learner is back")
 
 
-@pytest.mark.parametrize("victim", ["a0", "learner"])
+@pytest.mark.parametrize("victim", ["a0", pytest.param("learner", marks=pytest.mark.long)])
 def test_an_async_run_comes_to_its_end_after_a_death(place: Place, victim: str) -> None:
     """What the dead one had reserved or owed does not leave the run short."""
     total = 20_000
@@ -159,22 +159,24 @@ def fingerprint(place: Place, schedule: str, victim: str, where: str, **run: Any
 
 
 @pytest.mark.parametrize(
-    ("schedule", "victim"),
-    [("lockstep", "a1"), ("lockstep", "learner"), ("lockstep", "eval"), ("sequential", "trainer")],
+    ("schedule", "at_start", "at_checkpoint"),
+    [
+        ("lockstep", ["a1"], ["learner"]),
+        ("sequential", [], ["trainer"]),
+        pytest.param("lockstep", ["learner", "eval"], ["a1", "eval"], marks=pytest.mark.long),
+        pytest.param("sequential", ["trainer"], [], marks=pytest.mark.long),
+    ],
 )
 def test_a_run_in_rounds_goes_back_and_ends_as_if_nothing_had_been(
-    place: Place, schedule: str, victim: str
+    place: Place, schedule: str, at_start: list[str], at_checkpoint: list[str]
 ) -> None:
+    """To its start, or to a checkpoint, whose making changes nothing either."""
     alone = fingerprint(place, schedule, "", "")
-    assert fingerprint(place, schedule, victim, "the start") == alone
-    eventually(lambda: not place.left(), "the runs' end")
-
-
-@pytest.mark.parametrize(("schedule", "victim"), [("lockstep", "a1"), ("sequential", "trainer")])
-def test_and_so_it_does_from_a_checkpoint(place: Place, schedule: str, victim: str) -> None:
-    often = {"checkpoint_every_steps": 1_500}
-    alone = fingerprint(place, schedule, "", "", **often)
-    assert fingerprint(place, schedule, victim, "the checkpoint at step", **often) == alone
+    for victim in at_start:
+        assert fingerprint(place, schedule, victim, "the start") == alone
+    for victim in at_checkpoint:
+        saved = {"checkpoint_every_steps": 1_500}
+        assert fingerprint(place, schedule, victim, "the checkpoint at step", **saved) == alone
     eventually(lambda: not place.left(), "the runs' end")
 
 

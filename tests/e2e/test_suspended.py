@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from typing import Any
 
 import psutil
 import pytest
@@ -38,8 +39,21 @@ def stopped(pid: int) -> bool:
     return psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
-@pytest.mark.parametrize("schedule", ["async", "lockstep"])
-@pytest.mark.parametrize("who", WHO)
+def long(*values: str) -> Any:
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize(
+    ("who", "schedule"),
+    [
+        ("the supervisor", "async"),
+        ("all of them", "lockstep"),
+        ("some of them", "async"),
+        long("the supervisor", "lockstep"),
+        long("all of them", "async"),
+        long("some of them", "lockstep"),
+    ],
+)
 def test_nobody_is_killed_for_a_gap(place: Place, who: str, schedule: str) -> None:
     run = place.launch_detached(
         run={"schedule": schedule}, supervisor={**DEADLINES, "max_restarts": 0}

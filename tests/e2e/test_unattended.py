@@ -22,7 +22,8 @@ def told(run: Run, kind: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "schedule", ["sequential", "async", pytest.param("lockstep", marks=pytest.mark.long)]
+    "schedule",
+    ["async", *(pytest.param(s, marks=pytest.mark.long) for s in ("sequential", "lockstep"))],
 )
 def test_a_run_that_is_good_enough_ends_as_planned(place: Place, schedule: str) -> None:
     """Any evaluation is good enough here; the end is that of a run whose steps are done."""

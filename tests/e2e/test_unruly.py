@@ -71,9 +71,9 @@ def test_an_environment_that_blocks_is_named_with_its_line(
 
 @pytest.mark.parametrize("where", [long("init"), "reset"])
 def test_an_environment_that_never_starts_is_named_too(place: Place, where: str) -> None:
-    tables = unruly("sleep_for_ever", "probe", where, startup_deadline_s=25.0)
+    tables = unruly("sleep_for_ever", "probe", where, startup_deadline_s=15.0)
     _, event = failed(place, **tables)
-    assert "probe (probe) failed, not ready within 25 s of its start: unruly.py:" in event["text"]
+    assert "probe (probe) failed, not ready within 15 s of its start: unruly.py:" in event["text"]
 
 
 def test_who_has_taken_the_signal_for_stacks_is_killed_without(place: Place) -> None:
@@ -147,7 +147,7 @@ def test_what_an_environment_does_to_its_own_process_harms_nobody(
     assert place.tuitrain("eval", "--episodes", "2").stdout
 
 
-@pytest.mark.parametrize("what", ["sleep_for_ever", "stop_holding_a_lock"])
+@pytest.mark.parametrize("what", ["sleep_for_ever", long("stop_holding_a_lock")])
 def test_a_run_goes_on_after_one_hang(place: Place, what: str) -> None:
     tables = unruly(what, phase_deadline_s={"env step": 1.5}, lock_deadline_s=30.0, max_restarts=2)
     tables["run"] = {"total_steps": STEPS}

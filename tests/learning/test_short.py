@@ -24,6 +24,10 @@ LEARNED = 0.9
 NOT_LEARNED = 0.5
 
 
+def long(*values: str) -> Any:
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
 def catch(schedule: str, **replay: Any) -> Config:
     tables: dict[str, dict[str, Any]] = {
         "run": {"schedule": schedule, "total_steps": 12_000, "seed": 3},
@@ -77,13 +81,13 @@ def with_algorithm(name: str, schedule: str) -> Config:
     return Config.model_validate(tables)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", [long("c51"), "qr-dqn", long("iqn"), "m-iqn", "rainbow"])
 def test_every_algorithm_learns_the_optimum(fleet: Fleet, algorithm: str) -> None:
     outcome = fleet.run(with_algorithm(algorithm, "async"))
     assert LEARNED <= final_return(outcome) <= OPTIMUM
 
 
-@pytest.mark.parametrize("algorithm", ["iqn", "rainbow"])
+@pytest.mark.parametrize("algorithm", [long("iqn"), "rainbow"])
 def test_no_algorithm_learns_from_shuffled_returns(fleet: Fleet, algorithm: str) -> None:
     entries = {"learner": "tests.learning.doubles:rewards_shuffled"}
     outcome = fleet.run(with_algorithm(algorithm, "async"), entries=entries)
@@ -100,8 +104,14 @@ def test_learns_with_prioritized_replay(fleet: Fleet) -> None:
     assert final_return(control) < NOT_LEARNED
 
 
-@pytest.mark.parametrize("control", CONTROLS)
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    ("schedule", "control"),
+    [
+        (schedule, control) if SCHEDULES.index(schedule) == at else long(schedule, control)
+        for schedule in SCHEDULES
+        for at, control in enumerate(CONTROLS)
+    ],
+)
 def test_does_not_learn_without_learning(fleet: Fleet, schedule: str, control: str) -> None:
     role = "trainer" if schedule == "sequential" else "learner"
     outcome = fleet.run(catch(schedule), entries={role: f"tests.learning.doubles:{control}"})

@@ -16,7 +16,10 @@ ACTORS = (1, 2, 3)
 ENVS_PER_ACTOR = (1, 4)
 WINDOWS = ((1, 1), (4, 3))  # (n_frames, n_step)
 SEEDS = (1, 2)
-MATRIX = list(itertools.product(ENVIRONMENTS, ACTORS, ENVS_PER_ACTOR, WINDOWS, SEEDS))
+MATRIX = [
+    pytest.param(*case, marks=[] if case[-1] == SEEDS[0] else pytest.mark.long)
+    for case in itertools.product(ENVIRONMENTS, ACTORS, ENVS_PER_ACTOR, WINDOWS, SEEDS)
+]
 
 
 @pytest.mark.parametrize(("environment", "actors", "envs", "window", "seed"), MATRIX)

@@ -68,7 +68,10 @@ def asynchronous(fleet: Fleet) -> dict[str, Scores]:
     return scores([fleet.run(task("async", seed)) for seed in SEEDS])
 
 
-@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize(
+    "control",
+    [c if c == "rewards_shuffled" else pytest.param(c, marks=pytest.mark.long) for c in CONTROLS],
+)
 def test_what_cannot_learn_is_different(
     fleet: Fleet, sequential: dict[str, Scores], control: str
 ) -> None:

@@ -14,6 +14,7 @@ from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.config_cmd import SetOption
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import RunArgument, RunsDirOption, find, with_runs_dir
+from tuitrain.cli.killed import killed_lines, last_seen
 from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.config.schema import Config
 
@@ -168,6 +169,9 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
         newer = set_aside(folder.checkpoints, chosen) if chosen is not None else []
     except OSError as error:
         raise Refused(f"{error.filename} cannot be written: {error.strerror}") from error
+    if not folder.summary_json.exists():
+        for line in killed_lines(folder, last_seen(folder))[:-1]:  # what to do is being done
+            typer.echo(line, err=True)
     for path in newer:
         typer.echo(f"{path.name} is put aside", err=True)
 

@@ -156,7 +156,7 @@ def test_commands_reach_a_run_and_print_its_answer(live: Started) -> None:
     assert "stopped" in call("ls").output
 
 
-def test_a_killed_run_says_how_far_it_came(live: Started) -> None:
+def test_a_killed_run_says_how_far_it_came(live: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = live.folder
     call("checkpoint")
     folder.metrics_jsonl.write_text('{"kind": "system", "steps": 1200, "time_s": 1.0}\n')
@@ -176,6 +176,12 @@ def test_a_killed_run_says_how_far_it_came(live: Started) -> None:
     assert seen["last_checkpoint"] == str(newest)
     (row,) = json.loads(call("ls", "--json").output)
     assert (row["state"], row["steps"], row["total_steps"]) == ("killed", 1200, 10_000)
+    started: list[RunFolder] = []
+    monkeypatch.setattr("tuitrain.cli.launch._start", lambda run, **_: started.append(run))
+    resumed = call("resume", "-d")
+    assert "fake-0001: killed" in resumed.output
+    assert "last seen at 1,200" in resumed.output
+    assert [run.name for run in started] == ["fake-0001"]
     assert "killed" in call("ls").output
 
 

@@ -60,7 +60,7 @@ class Requests:
                 ok, text, result = await self._evaluate(request)
             case _:
                 ok, text, result = False, f"{request.command} is not known here", {}
-        if request.command != "status":
+        if request.command not in ("status", "stop", "kill"):  # how it ends is told anyway
             said = text if text.startswith(request.command) else f"{request.command}: {text}"
             self._run.journal.event(said, level="info" if ok else "warning", data=result)
         return Reply(id=request.id, ok=ok, message=text, result=result)

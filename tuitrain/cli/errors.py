@@ -13,6 +13,8 @@ R = TypeVar("R")
 
 EXIT_NOT_DONE = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 class Refused(Exception):
@@ -20,7 +22,7 @@ class Refused(Exception):
 
 
 def explained(command: Callable[P, R]) -> Callable[P, R]:
-    """Print known errors on stderr and exit with 2."""
+    """Print known errors on stderr and exit with 2; with 130 where Ctrl-C was pressed."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -33,5 +35,8 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
         except (ConfigError, RunFolderError, HouseError, Refused) as error:
             typer.echo(f"tuitrain: {error}", err=True)
             raise typer.Exit(EXIT_USAGE) from None
+        except KeyboardInterrupt:
+            typer.echo("tuitrain: interrupted", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
 
     return wrapped

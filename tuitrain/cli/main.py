@@ -24,6 +24,7 @@ from tuitrain.cli import (
     report,
     runs,
 )
+from tuitrain.cli.errors import explained
 
 HELP = """
 Train DQN-family agents with parallel actors, and watch it in the terminal.
@@ -55,7 +56,7 @@ RUN is `latest`, a run's name (cartpole-0003, or cartpole for the newest of them
 it runs, or the path of its folder.
 
 Exit codes: 0 done, finished, or stopped by you; 1 a command was not carried out; 2 wrong config or
-usage; 3 a worker or the run failed; 130 interrupted (Ctrl-C).
+usage; 3 a worker or the run failed; 130 interrupted (Ctrl-C); 143 SIGTERM while a run started.
 """
 
 app = typer.Typer(
@@ -87,6 +88,7 @@ app.command("clean")(runs.clean)
 
 
 @app.callback()
+@explained
 def before_every_command(
     context: typer.Context,
     version: Annotated[

@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from tuitrain.cli.errors import EXIT_USAGE
+from tuitrain.cli.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USAGE
 from tuitrain.config.runs import RunFolder
 from tuitrain.supervisor.crew.process import printable
 from tuitrain.supervisor.ready import command_line
@@ -34,25 +34,27 @@ def start_detached(
 
     Raises:
         typer.Exit: the run did not come up (the reason has been printed), with the supervisor's
-            exit code; 130 after Ctrl-C, which stops the supervisor.
+            exit code; 130 after Ctrl-C and 143 after SIGTERM, which stop the supervisor.
     """
     log_path = folder.logs / "supervisor.log"
     read_fd, write_fd = os.pipe()
     held = [] if folder_fd is None else [folder_fd]
     told = [text for fd in held for text in ("--folder-fd", str(fd))]
-    with open(log_path, "ab") as log, held_back():
-        process = subprocess.Popen(
-            command_line(folder.path, "--headless", "--ready-fd", str(write_fd), *told),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=(write_fd, *held),
-            start_new_session=True,
-        )
-    for fd in (write_fd, *held):
-        os.close(fd)
     problem = "the supervisor ended without a word"
+    process: subprocess.Popen[bytes] | None = None
+    before = signal.signal(signal.SIGTERM, _on_terminate)
     try:
+        with open(log_path, "ab") as log, held_back():
+            process = subprocess.Popen(
+                command_line(folder.path, "--headless", "--ready-fd", str(write_fd), *told),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(write_fd, *held),
+                start_new_session=True,
+            )
+            for fd in (write_fd, *held):
+                os.close(fd)
         for said in _lines(read_fd):
             if said["event"] == "progress":
                 tell(said["text"])
@@ -61,17 +63,28 @@ def start_detached(
             else:
                 problem = said["text"]
         code = process.wait()
-    except KeyboardInterrupt:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+    except (KeyboardInterrupt, _Terminated) as error:
+        if process is not None:
+            process.terminate()
+            process.wait()
         typer.echo("tuitrain: interrupted: the run was stopped", err=True)
-        raise typer.Exit(130) from None
+        asked = isinstance(error, KeyboardInterrupt)
+        raise typer.Exit(EXIT_INTERRUPTED if asked else EXIT_TERMINATED) from None
     finally:
+        signal.signal(signal.SIGTERM, before)
         os.close(read_fd)
     typer.echo(f"tuitrain: {printable(problem)}", err=True)
     _show_cause(folder)
     typer.echo(f"see {log_path}", err=True)
     raise typer.Exit(code if code > 0 else EXIT_USAGE)
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come."""
+
+
+def _on_terminate(number: int, frame: object) -> None:
+    raise _Terminated
 
 
 def _show_cause(folder: RunFolder) -> None:

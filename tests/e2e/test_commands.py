@@ -15,7 +15,7 @@ from tuitrain import checkpoint
 from tuitrain.config.load import load_config
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.flatten import FlatModule
-from tuitrain.learning.weights import sha256
+from tuitrain.learning.weights_layout import sha256
 from tuitrain.workers.build import network_for
 
 

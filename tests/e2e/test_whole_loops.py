@@ -10,7 +10,7 @@ import pytest
 from tests.fleet import Fleet, Outcome
 from tuitrain.config.schema import Config
 from tuitrain.diagnosis import checks
-from tuitrain.learning.weights import sha256
+from tuitrain.learning.weights_layout import sha256
 from tuitrain.protocol import PolicyView, ProcessView, Snapshot, WeightsHeld
 from tuitrain.workers.stores import Stores
 

@@ -6,20 +6,27 @@ nothing written in a run's files can do more than be read. Pure but for the file
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
 
-from tuitrain.config.emit import emit_value
 from tuitrain.config.schema import Config
+from tuitrain.experiments.pieces import (
+    clock,
+    code_cells,
+    details,
+    figure,
+    section,
+    short,
+    table,
+    unbroken,
+)
 from tuitrain.experiments.plan import flat
 from tuitrain.experiments.run_files import LEARNER_CURVES, RunFiles
 from tuitrain.experiments.svg import Chart, Points, Series, color_class, sample, svg
 
-_HASH = re.compile("[0-9a-f]{40,}")
 _STEPS = "environment steps"
 
 Key = tuple[int, str]
@@ -61,16 +68,13 @@ def page(
     text = "\n".join(answers)
     colors = colors or [(number, run.name) for number, run in enumerate(runs)]
     sections = [
-        *(
-            [_section("Comparison", f"<pre>{escape(text)}</pre>{_charts(compared)}")]
-            * bool(answers)
-        ),
-        _section("Summary", _summaries(runs, colors)),
-        _section("Curves", _curves(runs, colors)),
-        _section("Config", _configs(runs)),
-        _section("Checks", _checks(runs)),
-        _section("Events", _events(runs)),
-        _section("Code and machine", _provenance(runs)),
+        *([section("Comparison", f"<pre>{escape(text)}</pre>{_charts(compared)}")] * bool(answers)),
+        section("Summary", _summaries(runs, colors)),
+        section("Curves", _curves(runs, colors)),
+        section("Config", _configs(runs)),
+        section("Checks", _checks(runs)),
+        section("Events", _events(runs)),
+        section("Code and machine", _provenance(runs)),
     ]
     made = time.strftime("%Y-%m-%d %H:%M", time.localtime(made_at_s))
     return "\n".join(
@@ -95,7 +99,7 @@ def page(
 
 
 def _summaries(runs: Sequence[RunFiles], colors: Sequence[Key]) -> str:
-    return _table(
+    return table(
         [
             "run",
             "schedule",
@@ -116,7 +120,7 @@ def _summaries(runs: Sequence[RunFiles], colors: Sequence[Key]) -> str:
 
 def _summary_row(number: int | None, run: RunFiles) -> list[str]:
     key = "" if number is None else f'<span class="key {color_class(number)}"></span>'
-    label = _unbroken(f"{key}{escape(run.name)}")
+    label = unbroken(f"{key}{escape(run.name)}")
     row = [label, run.config.run.schedule, str(run.config.run.seed)]
     summary = run.summary
     if summary is None:
@@ -127,17 +131,17 @@ def _summary_row(number: int | None, run: RunFiles) -> list[str]:
     if summary["state"] != "finished":
         state += f": {escape(str(summary['reason']))}"
     last = [_evaluation(p, name if len(policies) > 1 else "") for name, p in policies.items()]
-    best = [_number(p.get("eval_best")) for p in policies.values()]
+    best = [figure(p.get("eval_best")) for p in policies.values()]
     learning = summary["learning"]
     verdict = f"{escape(str(learning.get('verdict')))}: {escape(str(learning.get('reason')))}"
-    steps = _unbroken(f"{summary['steps']:,} of {summary['total_steps']:,}")
+    steps = unbroken(f"{summary['steps']:,} of {summary['total_steps']:,}")
     return [
         *row,
         state,
         steps,
-        _unbroken(f"{summary['wall_s']:,.0f} s"),
-        _unbroken("<br>".join(last)),
-        _unbroken("<br>".join(best)),
+        unbroken(f"{summary['wall_s']:,.0f} s"),
+        unbroken("<br>".join(last)),
+        unbroken("<br>".join(best)),
         verdict,
     ]
 
@@ -145,7 +149,7 @@ def _summary_row(number: int | None, run: RunFiles) -> list[str]:
 def _evaluation(policy: Mapping[str, Any], name: str) -> str:
     mean, half = policy.get("eval_return_mean"), policy.get("eval_return_ci95")
     width = "" if half is None else f" ± {half:.3g}"
-    return f"{escape(name)} {_number(mean)}{width}".strip()
+    return f"{escape(name)} {figure(mean)}{width}".strip()
 
 
 def _curves(runs: Sequence[RunFiles], colors: Sequence[Key]) -> str:
@@ -267,20 +271,20 @@ def _configs(runs: Sequence[RunFiles]) -> str:
         rows = differences(values)
         parts.append("<h3>What differs</h3>")
         parts.append(
-            _table(["key", *(escape(run.name) for run in runs)], [_code(row) for row in rows])
+            table(["key", *(escape(run.name) for run in runs)], [code_cells(row) for row in rows])
             if rows
             else "<p>Nothing but names and folders.</p>"
         )
     default = flat(Config())
     for run, own in zip(runs, values, strict=True):
         rows = [
-            _code([key, value, default.get(key)])
+            code_cells([key, value, default.get(key)])
             for key, value in own.items()
             if value != default.get(key)
         ]
         parts.append(
-            _details(
-                f"{run.name}: what is not the default", _table(["key", "value", "default"], rows)
+            details(
+                f"{run.name}: what is not the default", table(["key", "value", "default"], rows)
             )
         )
     return "".join(parts)
@@ -309,7 +313,7 @@ def _checks(runs: Sequence[RunFiles]) -> str:
         names |= dict.fromkeys(rows)
         by_run.append(rows)
     body = [[escape(name), *(_check(rows.get(name)) for rows in by_run)] for name in names]
-    return _table(["check", *(escape(run.name) for run in checked)], body)
+    return table(["check", *(escape(run.name) for run in checked)], body)
 
 
 def _check(check: Mapping[str, Any] | None) -> str:
@@ -339,7 +343,7 @@ def _run_events(run: RunFiles, opened: bool) -> str:
             text += f"<pre>{escape(traceback)}</pre>"
         rows.append(
             [
-                _clock(event.get("time_s")),
+                clock(event.get("time_s")),
                 f'<span class="{kind}">{escape(level)}</span>',
                 escape(str(event.get("source", ""))),
                 text,
@@ -349,64 +353,14 @@ def _run_events(run: RunFiles, opened: bool) -> str:
     title = f"{run.name}: {len(run.events)} events, {grave} of them warnings or errors"
     if run.events_left_out:
         title += f", {run.events_left_out} older ones left out"
-    return _details(title, _table(["time", "level", "source", "event"], rows), opened)
+    return details(title, table(["time", "level", "source", "event"], rows), opened)
 
 
 def _provenance(runs: Sequence[RunFiles]) -> str:
     rows = []
-    for name, (table, key) in _PROVENANCE.items():
-        found = [run.provenance.get(table) for run in runs]
+    for name, (part, key) in _PROVENANCE.items():
+        found = [run.provenance.get(part) for run in runs]
         values = [t.get(key) if isinstance(t, Mapping) else None for t in found]
-        rows.append(_code([name, *map(_short, values)]))
-    rows.append(_code(["folder", *(run.path for run in runs)]))
-    return _table(["", *(escape(run.name) for run in runs)], rows)
-
-
-# ---- pieces ----------------------------------------------------------------------------------
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
-
-
-def _details(title: str, body: str, opened: bool = False) -> str:
-    mark = " open" if opened else ""
-    return f"<details{mark}><summary>{escape(title)}</summary>{body}</details>"
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of cells that are HTML already."""
-    top = "".join(f"<th>{cell}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{top}</tr>{body}</table></div>'
-
-
-def _code(values: Iterable[Any]) -> list[str]:
-    return [
-        '<span class="none">–</span>' if v is None else f"<code>{escape(_value(v))}</code>"
-        for v in values
-    ]
-
-
-def _value(value: object) -> str:
-    """As a config has it, but texts without their quotes."""
-    return value if isinstance(value, str) else emit_value(value)
-
-
-def _unbroken(cell: str) -> str:
-    return f'<span class="unbroken">{cell}</span>'
-
-
-def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else "–"
-
-
-def _clock(time_s: object) -> str:
-    if not isinstance(time_s, int | float):
-        return ""
-    return time.strftime("%H:%M:%S", time.localtime(time_s))
-
-
-def _short(value: Any) -> Any:
-    """The beginning of a hash; anything else as it is."""
-    return value[:12] if isinstance(value, str) and _HASH.fullmatch(value) else value
+        rows.append(code_cells([name, *map(short, values)]))
+    rows.append(code_cells(["folder", *(run.path for run in runs)]))
+    return table(["", *(escape(run.name) for run in runs)], rows)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tuitrain.learning.weights import Bytes, WeightsLayout
+from tuitrain.learning.weights_layout import Bytes, WeightsLayout
 
 _VECTORS: WeakKeyDictionary[nn.Module, Tensor] = WeakKeyDictionary()
 

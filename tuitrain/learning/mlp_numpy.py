@@ -17,7 +17,7 @@ from torch import nn
 from tuitrain.learning.bodies import Mlp
 from tuitrain.learning.distributions import QNetwork
 from tuitrain.learning.noisy import noisy_layers
-from tuitrain.learning.weights import Bytes, WeightsLayout
+from tuitrain.learning.weights_layout import Bytes, WeightsLayout
 
 Floats = NDArray[np.float32]
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tuitrain.learning import noisy
 from tuitrain.learning.flatten import FlatModule, rehome
 from tuitrain.learning.mlp_numpy import NumpyMlp
-from tuitrain.learning.weights import Bytes
+from tuitrain.learning.weights_layout import Bytes
 
 Actions = NDArray[np.int64]
 Legal = NDArray[np.bool_]

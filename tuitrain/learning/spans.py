@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, zeros_like
 
-from tuitrain.learning.weights import ENTRY_ALIGN_BYTES
+from tuitrain.learning.weights_layout import ENTRY_ALIGN_BYTES
 
 
 class Spans:

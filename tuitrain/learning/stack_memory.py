@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tuitrain.learning.weights import WeightsLayout
+from tuitrain.learning.weights_layout import WeightsLayout
 
 
 class Row(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any
 from tuitrain.checkpoint_files import CheckpointError
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec
-from tuitrain.learning.weights import WeightsLayout
+from tuitrain.learning.weights_layout import WeightsLayout
 from tuitrain.replay.layout import ReplayLayout
 from tuitrain.replay.limiter import LimiterRule
 from tuitrain.workers import dealing

@@ -12,7 +12,7 @@ from math import prod
 from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec
-from tuitrain.learning.weights import WeightsLayout
+from tuitrain.learning.weights_layout import WeightsLayout
 
 MOST_STACKED_WORK = 4_000_000
 """Parameters times batch size up to which ``learner.stacked = "auto"`` stacks.

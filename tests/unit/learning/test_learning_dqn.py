@@ -16,7 +16,7 @@ from tuitrain.learning.flatten import FlatModule
 from tuitrain.learning.lr import lr_at
 from tuitrain.learning.networks import build_network
 from tuitrain.learning.target_rule import expected_target_updates
-from tuitrain.learning.weights import sha256
+from tuitrain.learning.weights_layout import sha256
 
 
 def config(**changes: Any) -> LearnerConfig:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tuitrain.learning.flatten import FlatModule, layout_of
-from tuitrain.learning.weights import ITEM_BYTES
+from tuitrain.learning.weights_layout import ITEM_BYTES
 
 
 class Everything(nn.Module):

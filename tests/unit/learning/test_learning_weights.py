@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 
 from tests.unit.learning.weights_doubles import Memory, TurnLock
-from tuitrain.learning.weights import (
-    HISTORY_VERSIONS,
-    NothingPublishedError,
-    WeightsLayout,
-    WeightStore,
-    sha256,
-)
+from tuitrain.learning.weights import HISTORY_VERSIONS, NothingPublishedError, WeightStore
+from tuitrain.learning.weights_layout import WeightsLayout, sha256
 
 LAYOUT = WeightsLayout(
     (("w", "float32", (3, 5)), ("scalar", "int64", ()), ("flag", "bool", (7,)), ("e", "int8", (0,)))

@@ -14,7 +14,8 @@ from tests.unit.learning.weights_doubles import Memory, TurnLock
 from tuitrain.learning import flatten
 from tuitrain.learning.flatten import FlatModule, TensorTable, rehome
 from tuitrain.learning.policy import Policy
-from tuitrain.learning.weights import ITEM_BYTES, WeightStore
+from tuitrain.learning.weights import WeightStore
+from tuitrain.learning.weights_layout import ITEM_BYTES
 
 
 class NoisyLinear(nn.Module):

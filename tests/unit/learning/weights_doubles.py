@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tests.unit.replay.stores import Died, Stores, Watched
-from tuitrain.learning.weights import Bytes, WeightsLayout, WeightStore
+from tuitrain.learning.weights import WeightStore
+from tuitrain.learning.weights_layout import Bytes, WeightsLayout
 
 NUMBERS = 16
 LAYOUT = WeightsLayout((("w", "int64", (NUMBERS,)),))

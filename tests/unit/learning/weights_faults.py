@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tuitrain.learning.weights import Bytes, Published, WeightStore
+from tuitrain.learning.weights import Published, WeightStore
+from tuitrain.learning.weights_layout import Bytes
 
 
 class CurrentMovedFirst(WeightStore):

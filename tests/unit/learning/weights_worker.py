@@ -16,7 +16,8 @@ import numpy as np
 from tests.unit.learning import weights_faults
 from tests.unit.learning.weights_doubles import Interrupted, number_of, vector, watch
 from tests.unit.replay.stores import Stores, die_for_real
-from tuitrain.learning.weights import WeightsLayout, WeightStore
+from tuitrain.learning.weights import WeightStore
+from tuitrain.learning.weights_layout import WeightsLayout
 from tuitrain.replay import segment
 from tuitrain.replay.lock import LockFile
 

@@ -8,7 +8,7 @@ import pytest
 
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec, PolicySpec
-from tuitrain.learning.weights import WeightsLayout
+from tuitrain.learning.weights_layout import WeightsLayout
 from tuitrain.workers.dealing import MOST_STACKED_WORK, bundles, dealt, settled
 
 BATCH = 32

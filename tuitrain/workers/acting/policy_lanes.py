@@ -17,7 +17,8 @@ from tuitrain.envs.lanes.vector import LaneStep
 from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import PolicySpec
 from tuitrain.learning.policy import Policy
-from tuitrain.learning.weights import WeightStore, sha256
+from tuitrain.learning.weights import WeightStore
+from tuitrain.learning.weights_layout import sha256
 from tuitrain.replay.layout import ABSENT
 from tuitrain.replay.saved_rows import Held, take_over
 from tuitrain.replay.shard import ShardWriter

@@ -19,7 +19,8 @@ from tuitrain.config.schema import Config
 from tuitrain.envs.lanes.turns import AnyLanes
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.policy import Policy
-from tuitrain.learning.weights import Published, sha256
+from tuitrain.learning.weights import Published
+from tuitrain.learning.weights_layout import sha256
 from tuitrain.metrics.intervals import mean_ci95
 from tuitrain.seeding import GlobalRandom, stream
 from tuitrain.workers.build import close_lanes

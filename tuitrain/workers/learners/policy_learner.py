@@ -19,7 +19,8 @@ from tuitrain.learning.dqn import DQN
 from tuitrain.learning.flatten import FlatModule
 from tuitrain.learning.stack_memory import Row
 from tuitrain.learning.stream import GlobalStream, TorchStream
-from tuitrain.learning.weights import WeightStore, sha256
+from tuitrain.learning.weights import WeightStore
+from tuitrain.learning.weights_layout import sha256
 from tuitrain.metrics.phases import UNTIMED, Phases
 from tuitrain.replay.buffer import Origin, PolicyReplay, PriorityRule, Window
 from tuitrain.replay.window import Int

@@ -115,7 +115,7 @@ def test_a_traceback_is_printed_once() -> None:
     out = printed(False, what).decode()
     assert out.count("WARNING a0 (actor) failed") == 4, "and the source is not said twice"
     assert (out.count("my_env.py"), out.count("KeyError")) == (1, 1)
-    assert out.count("the same traceback as before") == 2
+    assert out.count("the same as before") == 2
 
 
 def test_json_lines_are_json() -> None:
@@ -186,9 +186,15 @@ def test_the_end_says_who_was_started_again_and_at_what_cost() -> None:
         "last_checkpoint": None,
         "run_dir": "/r",
     }
-    died = {"restarts": {"a0": 2, "learner": 1}, "lost_updates": {"a": 1000, "b": 34}}
+    last = {"worker": "a0", "how": "exit code 1", "error_type": "KeyError", "message": "'x'"}
+    died = {
+        "restarts": {"a0": 2, "learner": 1},
+        "lost_updates": {"a": 1000, "b": 34},
+        "deaths": [{"worker": "learner", "how": "killed by SIGSEGV"}, last | {"where": "e.py:3"}],
+    }
     lines = summary_lines(summary | died | {"reproducible": False})
     assert "  started again after a death: a0 2×, learner 1×; 1,034 updates were lost" in lines
+    assert "    the last, of a0: exit code 1: KeyError: 'x' (e.py:3)" in lines
     assert any(line.startswith("  not reproducible") for line in lines)
     quiet = summary_lines(summary | {"restarts": {}, "lost_updates": {}, "reproducible": True})
     assert quiet == summary_lines(summary), "nor of a summary of before there were restarts"

@@ -19,11 +19,12 @@ from typing import Any
 
 from tuitrain.metrics.sinks import to_json
 from tuitrain.protocol import EventLine, PolicyView, Snapshot
+from tuitrain.supervisor.crew.failure import why_of
 from tuitrain.supervisor.crew.process import printable
 
 MAX_LINES = 1_000
 MAX_TOLD = 20
-"""So many tracebacks are remembered, not to be printed again."""
+"""So many tracebacks and ends of logs are remembered, not to be printed again."""
 
 MAX_POLICIES = 3
 """Up to so many policies have their own part of a line."""
@@ -40,7 +41,7 @@ class Console:
     def __init__(self, *, as_json: bool, fd: int = 1) -> None:
         self._as_json = as_json
         self._fd = fd
-        self._told: deque[str] = deque(maxlen=MAX_TOLD)
+        self._told: deque[tuple[str, ...]] = deque(maxlen=MAX_TOLD)
         self._queue: queue.Queue[bytes | None] = queue.Queue(MAX_LINES)
         self._encoding = sys.stdout.encoding or "utf-8" if sys.stdout else "utf-8"
         self._thread = threading.Thread(target=self._print, name="console", daemon=True)
@@ -55,14 +56,11 @@ class Console:
         named = line.source == "supervisor" or line.text.startswith(f"{line.source} ")
         source = "" if named else f"{line.source}: "
         self._put(f"{_clock(line.time_s)} {mark}{source}{printable(line.text)}")
-        traceback = line.data.get("traceback")
+        traceback, log = line.data.get("traceback"), line.data.get("log")
         if isinstance(traceback, str):
-            again = traceback in self._told
-            self._told.append(traceback)
-            lines = ["(the same traceback as before)"] if again else traceback.splitlines()
-            self._indented(lines)
-        elif isinstance(line.data.get("log"), list):
-            self._indented([f"log | {text}" for text in line.data["log"]])
+            self._detail(traceback.splitlines())
+        elif isinstance(log, list):
+            self._detail([f"log | {text}" for text in log])
 
     def progress(self, snapshot: Snapshot) -> None:
         """One line about the run as it is."""
@@ -88,8 +86,14 @@ class Console:
             return
         self._thread.join(wait_s)
 
-    def _indented(self, lines: list[str]) -> None:
-        for text in lines:
+    def _detail(self, lines: list[str]) -> None:
+        """A traceback or a log's end, once: who dies again often dies of the same."""
+        key = tuple(lines[1:] or lines)  # the first line may have a thread's address
+        if not key:
+            return
+        again = key in self._told
+        self._told.append(key)
+        for text in ["(the same as before)"] if again else lines:
             self._put(f"    {printable(text)}")
 
     def _put(self, text: str) -> None:
@@ -205,6 +209,8 @@ def _restart_lines(summary: dict[str, Any]) -> list[str]:
         lost = sum((summary.get("lost_updates") or {}).values())
         cost = f"; {lost:,} updates were lost" if lost else ""
         lines.append(f"  started again after a death: {who}{cost}")
+        if deaths := summary.get("deaths"):
+            lines.append(f"    the last, of {deaths[-1]['worker']}: {why_of(deaths[-1])}")
     lines += _total_lines(summary)
     if summary.get("reproducible") is False:
         lines.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,9 +49,7 @@ class Failure:
     @property
     def why(self) -> str:
         """How it ended, with what it raised and where: one line."""
-        reason = f": {self.error_type}: {self.message}" if self.error_type else ""
-        reason += f" ({self.where})" if self.where else ""
-        return printable(" ".join(f"{self.how}{reason}".split()))
+        return why_of(self.data())
 
     def end(self) -> End:
         """The end of the run because of it; by then the headline has been told."""
@@ -71,3 +70,10 @@ class Failure:
             "traceback": self.traceback,
             "log": self.log,
         }
+
+
+def why_of(data: Mapping[str, Any]) -> str:
+    """How somebody ended, with what was raised and where, from ``Failure.data`` or a summary."""
+    reason = f": {data['error_type']}: {data['message']}" if data.get("error_type") else ""
+    reason += f" ({data['where']})" if data.get("where") else ""
+    return printable(" ".join(f"{data['how']}{reason}".split()))

@@ -22,6 +22,7 @@ from tests.fake_workers import FakePlan, fake_config, fake_folder
 from tuitrain.config.runs import RunFolder
 from tuitrain.protocol import EventLine, Reply, Request
 from tuitrain.replay import segment
+from tuitrain.supervisor.crew.crew import Worker
 from tuitrain.supervisor.house import house as houses
 from tuitrain.supervisor.house import marks, runtime
 from tuitrain.supervisor.plan import Plan
@@ -30,6 +31,8 @@ from tuitrain.supervisor.supervisor import Supervisor
 from tuitrain.workers.stores import unlink_all
 
 WAIT_S = 60.0
+WORK = {"do": "work"}
+CREW: dict[str, Any] = {"learner": WORK, "a0": WORK, "eval": WORK}
 
 PROGRAM = """
 import sys
@@ -227,3 +230,26 @@ class Started:
     def summary(self) -> dict[str, Any]:
         data: dict[str, Any] = json.loads(self.folder.summary_json.read_text())
         return data
+
+
+def together(workers: dict[str, Any]) -> dict[str, Any]:
+    """The tables of a run in which all go back together."""
+    return {"run": fake_config(workers).run.model_copy(update={"schedule": "lockstep"})}
+
+
+def worker(run: Run, name: str) -> Worker:
+    return run.supervisor.crew.workers[name]
+
+
+def kill(run: Run, name: str) -> int:
+    """SIGKILL to a worker; its pid."""
+    pid = run.pid(name)
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+async def until(run: Run, what: Any) -> None:
+    """Wait until `what()` holds while the run goes on."""
+    while not what():
+        assert not run.task.done(), run.summary["reason"]
+        await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What follows a death: a successor, everybody's return, or the end; with workers made for it."""
+"""What follows a death: a successor, or the end; with workers made for it."""
 
 from __future__ import annotations
 
@@ -11,42 +11,11 @@ from typing import Any
 import pytest
 
 from tests.fake_workers import FakePlan, fake_config
-from tests.unit.supervisor.running import Run, gone, running
+from tests.unit.supervisor.running import CREW, WORK, gone, kill, running, together, until, worker
 from tuitrain.checkpoint_files import checkpoints
-from tuitrain.config.schema import EnvConfig
 from tuitrain.config.unattended import StopConfig
 from tuitrain.metrics.sinks import read_jsonl
-from tuitrain.supervisor.crew.crew import Worker
 from tuitrain.supervisor.snapshot import SavedCounts
-
-WORK = {"do": "work"}
-CREW: dict[str, Any] = {"learner": WORK, "a0": WORK, "eval": WORK}
-
-
-def together(workers: dict[str, Any]) -> dict[str, Any]:
-    """The tables of a run in which all go back together."""
-    return {"run": fake_config(workers).run.model_copy(update={"schedule": "lockstep"})}
-
-
-def worker(run: Run, name: str) -> Worker:
-    return run.supervisor.crew.workers[name]
-
-
-def kill(run: Run, name: str) -> int:
-    """SIGKILL to a worker; its pid."""
-    pid = run.pid(name)
-    os.kill(pid, signal.SIGKILL)
-    return pid
-
-
-async def until(run: Run, what: Any) -> None:
-    """Wait until `what()` holds while the run goes on."""
-    while not what():
-        assert not run.task.done(), run.summary["reason"]
-        await asyncio.sleep(0.01)
-
-
-# ---- one alone ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a0", "learner", "eval"])
@@ -395,47 +364,6 @@ async def test_who_waits_for_an_evaluation_is_told_that_it_will_not_come(tmp_pat
         assert await run.end() == 0
 
 
-# ---- edited sources ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("schedule", ["async", "lockstep"])
-async def test_nobody_is_started_from_edited_sources(tmp_path: Path, schedule: str) -> None:
-    source = tmp_path / "world.py"
-    source.write_text("import helper\n")
-    (tmp_path / "helper.py").write_text("speed = 1\n")
-    tables = together(CREW) if schedule == "lockstep" else {}
-    tables["env"] = EnvConfig(id=f"{source}:World", kwargs={"workers": CREW})
-    async with running(tmp_path, CREW, tables=tables, max_restarts=3) as run:
-        await run.up()
-        (tmp_path / "helper.py").write_text("speed = 2\n")
-        pid = kill(run, "a0")
-        assert await run.end() == 3
-        reason = run.summary["reason"]
-        assert f"{tmp_path / 'helper.py'} (env.id) has changed" in reason
-        assert "tuitrain resume" in reason
-        assert "tuitrain launch" in reason
-        assert run.summary["last_checkpoint"].endswith("ckpt-1")
-        assert run.pid("a0") == pid
-        assert run.summary["restarts"] == {}
-
-
-async def test_what_was_edited_before_a_session_is_told_and_used(tmp_path: Path) -> None:
-    source = tmp_path / "world.py"
-    source.write_text("speed = 1\n")
-    tables = {"env": EnvConfig(id=f"{source}:World", kwargs={"workers": CREW})}
-    async with running(tmp_path, CREW, tables=tables, max_restarts=3) as run:
-        recorded = {"sources": {"env.id": {str(source): "another hash"}}}
-        run.folder.provenance_json.write_text(str(recorded).replace("'", '"'))
-        await run.up()
-        event = await run.event("since the run was launched")
-        assert event.level == "warning"
-        assert f"{source} (env.id) has changed" in event.text
-        kill(run, "a0")
-        await run.event("a0 is back")  # the session began with what is there
-        await run.ask("stop")
-        assert await run.end() == 0
-
-
 @pytest.mark.parametrize("saved_meanwhile", [False, True])
 async def test_what_a_learner_s_successor_passes_over_is_put_aside(
     tmp_path: Path, saved_meanwhile: bool
@@ -458,170 +386,3 @@ async def test_what_a_learner_s_successor_passes_over_is_put_aside(
         assert (folder / "set-aside-1" / newer.name).exists() is not saved_meanwhile
         await run.ask("stop")
         await run.end()
-
-
-# ---- all together ------------------------------------------------------------------------------
-
-
-async def test_in_rounds_all_go_back_together(tmp_path: Path) -> None:
-    async with running(tmp_path, CREW, tables=together(CREW), max_restarts=3) as run:
-        await run.up()
-        pids = {n: run.pid(n) for n in CREW}
-        await until(run, lambda: run.supervisor.snapshot().steps > 5)
-        kill(run, "a0")
-        event = await run.event("all workers are back, at the start")
-        assert "steps are made again" in event.text
-        await until(run, lambda: run.supervisor.view.state == "running")
-        assert all(run.pid(n) != pids[n] and gone(pids[n]) for n in CREW)
-        assert run.supervisor.snapshot().reproducible is True
-        views = run.supervisor.snapshot().processes
-        assert {p.name: (p.restarts, p.rolled_back, bool(p.died_of)) for p in views} == {
-            "learner": (0, 1, False),
-            "a0": (1, 0, True),
-            "eval": (0, 1, False),
-        }
-        await run.ask("stop")
-        assert await run.end() == 0
-        assert run.summary["restarts"] == {"a0": 1}, "the others were rolled back, not dead"
-        assert run.summary["reproducible"] is True
-
-
-async def test_a_return_to_less_than_everything_is_told(tmp_path: Path) -> None:
-    class Inexact(FakePlan):
-        back = False
-
-        def reproducible(self, blueprint: Any) -> bool:
-            exact, self.back = not self.back, True
-            return exact
-
-    async with running(tmp_path, CREW, Inexact(), together(CREW), max_restarts=3) as run:
-        await run.up()
-        assert run.supervisor.snapshot().reproducible is True
-        kill(run, "learner")
-        event = await run.event("it is not reproducible")
-        assert event.level == "warning"
-        assert run.supervisor.snapshot().reproducible is False
-        await run.ask("stop")
-        assert await run.end() == 0
-        assert run.summary["reproducible"] is False
-
-
-async def test_what_is_passed_over_on_the_way_back_is_put_aside(tmp_path: Path) -> None:
-    class PassesOver(FakePlan):
-        start: str | None = None
-
-        def start_of(self, blueprint: Any) -> str | None:
-            return self.start
-
-    plan = PassesOver()
-    async with running(tmp_path, CREW, plan, together(CREW), max_restarts=3) as run:
-        await run.up()
-        folder = run.folder.checkpoints
-        sound, damaged = [folder / f"ckpt-{n:010d}.pt" for n in (10, 20)]
-        sound.touch()
-        damaged.touch()
-        run.supervisor.note_checkpoint(str(damaged), SavedCounts())
-        plan.start = str(sound)
-        kill(run, "a0")
-        await run.event("newer ones are kept in")
-        await until(run, lambda: run.supervisor.view.state == "running")
-        assert checkpoints(folder) == [sound]
-        assert checkpoints(folder / "set-aside-1") == [folder / "set-aside-1" / damaged.name]
-        assert run.supervisor.snapshot().last_checkpoint == str(sound)
-        await run.ask("stop")
-        assert await run.end() == 0
-
-
-async def test_deaths_of_all_count_where_all_go_back(tmp_path: Path) -> None:
-    workers = {**CREW, "a0": {"do": "SIGKILL"}}
-    async with running(tmp_path, workers, tables=together(workers), max_restarts=1) as run:
-        await run.up()
-        assert await run.end() == 3
-        assert "death 2 of all workers together within" in run.summary["reason"]
-
-
-async def test_who_raises_the_same_after_going_back_ends_the_run(tmp_path: Path) -> None:
-    workers = {**CREW, "a0": {"do": "raise"}}
-    async with running(tmp_path, workers, tables=together(workers), max_restarts=5) as run:
-        await run.up()  # a0 may raise again before anybody can tell that all are back
-        assert await run.end() == 3
-        assert "in the same way" in run.summary["reason"]
-        assert len(run.summary["deaths"]) == 2
-
-
-async def test_a_death_while_all_go_back_begins_the_return_anew(tmp_path: Path) -> None:
-    workers = {**CREW, "eval": {"do": "die at second start"}}
-    async with running(tmp_path, workers, tables=together(workers), max_restarts=5) as run:
-        await run.up()
-        kill(run, "a0")
-        await run.event("all workers are back")
-        await run.ask("stop")
-        assert await run.end() == 0
-        assert run.summary["restarts"] == {"a0": 1, "eval": 1}
-
-
-async def test_a_probe_that_is_killed_while_all_go_back_is_made_again(tmp_path: Path) -> None:
-    workers = {"probe": {"do": "die at second start"}, **CREW}
-    async with running(tmp_path, workers, tables=together(workers), max_restarts=5) as run:
-        await run.up()
-        kill(run, "a0")
-        await run.event("all workers are back")
-        await run.ask("stop")
-        assert await run.end() == 0
-        assert [d["worker"] for d in run.summary["deaths"]] == ["a0", "probe"]
-        assert run.summary["restarts"] == {"a0": 1}
-
-
-async def test_a_stop_while_all_go_back_ends_everything(tmp_path: Path) -> None:
-    async with running(tmp_path, CREW, tables=together(CREW), max_restarts=3) as run:
-        await run.up()
-        kill(run, "learner")
-        await until(run, lambda: run.supervisor.view.state == "starting")
-        await run.ask("stop")
-        assert await run.end() == 0
-        assert run.summary["state"] == "stopped"
-
-
-async def test_a_stop_while_all_go_back_counts_what_is_saved(tmp_path: Path) -> None:
-    """The rest is lost: who resumes begins there."""
-    saves = WORK | {"steps": 5000, "counts": {"steps": 4321, "updates": {"default": 77}}}
-    crew = {"learner": saves, "a0": WORK}
-    async with running(tmp_path, crew, tables=together(crew), max_restarts=3) as run:
-        await run.up()
-        assert (await run.ask("checkpoint")).ok
-        await until(run, lambda: run.supervisor.snapshot().steps > 5000)
-        kill(run, "a0")
-        await until(run, lambda: run.supervisor.view.state == "starting")
-        await run.ask("stop")
-        assert await run.end() == 0
-        assert run.summary["steps"] == 4321
-        assert run.summary["policies"]["default"]["updates"] == 77
-
-
-async def test_a_paused_run_is_paused_when_all_are_back(tmp_path: Path) -> None:
-    async with running(tmp_path, CREW, tables=together(CREW), max_restarts=3) as run:
-        await run.up()
-        assert (await run.ask("pause")).ok
-        kill(run, "a0")
-        await run.event("all workers are back")
-        await until(run, lambda: all(worker(run, n).view.state == "paused" for n in CREW))
-        assert run.supervisor.view.state == "paused"
-        await run.ask("stop")
-        assert await run.end() == 0
-
-
-async def test_memory_that_is_not_there_any_more_ends_the_run(tmp_path: Path) -> None:
-    class Once(FakePlan):
-        made = 0
-
-        def create_stores(self, blueprint: Any) -> Any:
-            self.made += 1
-            if self.made > 1:
-                raise OSError(28, "needed 4 GiB, free 64 MiB: docker run --shm-size")
-            return super().create_stores(blueprint)
-
-    async with running(tmp_path, CREW, Once(), together(CREW), max_restarts=3) as run:
-        await run.up()
-        kill(run, "a0")
-        assert await run.end() == 3
-        assert "--shm-size" in run.summary["reason"]

@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+import gymnasium
 import numpy as np
 import torch
 
@@ -25,12 +26,14 @@ from benchmarks.pairs import PAIRS, Ratio, interleave, ratio
 from benchmarks.supervised import CARTPOLE
 from tuitrain.config.load import load_config
 from tuitrain.config.resolve import resolve
+from tuitrain.envs.lanes.vector import DEFAULT_POLICY, GymLanes
 from tuitrain.learning.batch import to_device
 from tuitrain.learning.dqn import DQN
 from tuitrain.learning.flatten import FlatModule, layout_of, rehome
 from tuitrain.learning.networks import build_network
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import WeightStore
+from tuitrain.metrics.phases import PHASES, Phase, Phases
 from tuitrain.replay import segment
 from tuitrain.replay.limiter import Limiter, LimiterRule
 from tuitrain.replay.lock import LockFile
@@ -47,6 +50,8 @@ class Pair(NamedTuple):
     ours: Call
     limit: Call
     what: str
+    finer: int = 1
+    """So many times the rounds, each so much shorter: for quotients that are almost 1."""
 
 
 def measure(pairs: int = PAIRS) -> dict[str, Any]:
@@ -55,8 +60,9 @@ def measure(pairs: int = PAIRS) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     with _memory() as memory:
         for name, pair in _pairs(memory).items():
-            times = {arm: _repeats(call) for arm, call in zip("ab", pair[:2], strict=True)}
-            found = interleave({arm: _timed(*times[arm]) for arm in "ab"}, pairs)
+            calls = zip("ab", pair[:2], strict=True)
+            times = {arm: _repeats(call, STRETCH_S / pair.finer) for arm, call in calls}
+            found = interleave({arm: _timed(*times[arm]) for arm in "ab"}, pairs * pair.finer)
             ours, limit = (median(found[arm]) * 1e6 for arm in "ab")
             quotient: Ratio = ratio(found["a"], found["b"])
             figures[name] = {
@@ -67,10 +73,10 @@ def measure(pairs: int = PAIRS) -> dict[str, Any]:
     return figures
 
 
-def _repeats(call: Call) -> tuple[Call, int]:
+def _repeats(call: Call, stretch_s: float) -> tuple[Call, int]:
     call()
     start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < STRETCH_S:
+    while time.perf_counter() - start < stretch_s:
         call()
         count += 1
     return call, max(1, count)
@@ -117,6 +123,7 @@ def _pairs(memory: _Memory) -> dict[str, Pair]:
     return {
         **_locking(memory),
         **_learning(memory),
+        **_phases(memory),
     }
 
 
@@ -165,6 +172,64 @@ def _tenth() -> Any:
     from fractions import Fraction
 
     return Fraction(1, 10)
+
+
+_HIDDEN = {"hidden": [120, 84]}
+_CODES = {phase: code for code, phase in enumerate(PHASES)}
+_now = time.perf_counter
+
+
+class _Hidden(Phases):
+    """Phases that are timed, and that nobody outside could see."""
+
+    __slots__ = ()
+
+    def enter(self, phase: Phase) -> Phase:
+        now = _now()
+        before = self._code
+        self._seconds[before] += now - self._since
+        self._since = now
+        self._code = _CODES[phase]
+        return PHASES[before]
+
+
+def _phases(memory: _Memory) -> dict[str, Pair]:
+    """What it costs to show in shared memory which phase a worker is in."""
+    config = resolve(load_config(CARTPOLE, []), cores=4)
+    shown, hidden = Phases(), _Hidden()
+    shown.show_in(memory.make(8).buf.cast("q"))
+
+    def changes(phases: Phases) -> Call:
+        enter = phases.enter
+
+        def two() -> None:
+            enter("act")
+            enter("env step")
+
+        return two
+
+    envs = config.actors.envs_per_actor
+    lanes = GymLanes([lambda: gymnasium.make(config.env.id)] * envs, config.env.id, 1)
+    policy = Policy(build_network("mlp", (1, 4), "float32", 2, False, _HIDDEN, 0), 2)
+    rng = np.random.default_rng(0)
+    observation = lanes.reset(range(envs))[DEFAULT_POLICY].observation
+
+    def stepping(phases: Phases) -> Call:  # the same objects: others lie elsewhere in memory
+        enter = phases.enter
+
+        def step() -> None:
+            enter("act")
+            actions = policy.act(observation[:, None], 0.04, rng)
+            enter("env step")
+            lanes.step({DEFAULT_POLICY: actions})
+
+        return step
+
+    what = "the same, timed only"
+    return {
+        "two changes of phase": Pair(changes(shown), changes(hidden), what),
+        "bare vector step of 8 CartPoles": Pair(stepping(shown), stepping(hidden), what, finer=30),
+    }
 
 
 def _learning(memory: _Memory) -> dict[str, Pair]:

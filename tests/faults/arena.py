@@ -27,7 +27,7 @@ from tests.faults.processes import FAULTS
 from tests.sites import Site, Stuck, eventually, segments_of
 from tuitrain.cli.client import BlockingClient, Command
 from tuitrain.config.resolve import resolve
-from tuitrain.config.runs import RunFolder, create_run
+from tuitrain.config.runs import RunFolder, create_run, new_run_id
 from tuitrain.config.schema import Config
 from tuitrain.protocol import Reply
 from tuitrain.supervisor.stop_signals import held_back
@@ -122,6 +122,10 @@ class Arena(Site):
         self.schedule = schedule
         self.config = config_for(schedule, root)
         self.folder: RunFolder = create_run(self.config)
+        # from the first, so that it is found also where its supervisor cannot write this
+        run_id = new_run_id()
+        sock = self.runtime / "tuitrain" / run_id / "sock"
+        self.folder.write_runtime(run_id=run_id, pid=os.getpid(), socket_path=str(sock))
         self.faults = self.folder.path / FAULTS
         (self.faults / "orders").mkdir(parents=True)
         (self.faults / "ledger").mkdir()
@@ -313,12 +317,17 @@ class Arena(Site):
         return found if found and found["ended_s"] >= self.started_s else None
 
     def ending(self) -> tuple[str, str]:
-        """State and reason of the end, from the summary or, if it never came up, the exit code."""
+        """State and reason of the end, from the summary or, if it never came up, the exit code.
+
+        Whoever is refused before there is a journal is told on standard error.
+        """
         summary = self.summary()
         if summary is not None:
             return str(summary["state"]), str(summary["reason"])
         state = {0: "stopped", 3: "failed"}.get(self.code or 0, "refused")
         told = [e["text"] for e in self.events() if e["time_s"] >= self.started_s]
+        if state == "refused":
+            told += (self.root / "output.log").read_text(errors="replace").splitlines()[-1:]
         return state, told[-1] if told else "nothing was told"
 
     @staticmethod

@@ -27,7 +27,7 @@ from tests.sites import Stuck
 ORPHANS_S = 2.0
 """After the death of a supervisor its workers have so long."""
 FIRE_S = 40.0
-EXIT_CODES = {"finished": 0, "stopped": 0, "failed": 3, "interrupted": 130}
+EXIT_CODES = {"finished": 0, "stopped": 0, "refused": 2, "failed": 3, "interrupted": 130}
 
 
 class Attack:
@@ -282,6 +282,8 @@ class Attack:
             problems.append("no summary")
         if self.expected.states and state not in self.expected.states:
             problems.append(f"{state}: {cause}")
+        if state == "refused" and not cause.startswith("tuitrain: "):
+            problems.append(f"refused without a word: {cause}")
         if arena.code != EXIT_CODES.get(state):
             problems.append(f"exit code {arena.code} of a run that is {state}: {cause}")
         must_name = state == "failed" and self.expected.named and self.case.role != "child"

@@ -55,8 +55,9 @@ def _of_supervisor(case: Case) -> Expected:
         return replace(STOPPED, summary=case.moment != "booting")
     if case.fault in ERRORS:
         if case.moment == "booting":
-            # what the run cannot do without ends it, anything else is told
-            return Expected(frozenset({"ends", "goes on"}), frozenset({"failed"}), summary=False)
+            # what the run cannot do without ends it, or lets it not begin; anything else is told
+            states = frozenset({"failed", "refused"})
+            return Expected(frozenset({"ends", "goes on"}), states, summary=False)
         if ending:
             return Expected(frozenset({"ends"}), frozenset({"stopped"}), summary=False)
         return GOES_ON

@@ -186,6 +186,8 @@ def behave(args: ChildArgs, link: Link) -> None:
         link.on("evaluate", lambda _: _evaluate(link, told))
     if do == "deaf to pause":
         link.on("pause", lambda _: _for_ever())
+    if do == "die at a checkpoint":
+        link.on("checkpoint", lambda _: os.kill(os.getpid(), signal.SIGKILL))
     if do == "die at stop":
         link.on("stop", lambda _: os.kill(os.getpid(), signal.SIGKILL))
     if do == "deaf to stop":

@@ -74,23 +74,26 @@ class Watch:
             self.record_system()
         if run.console is not None and self._is_due("progress", now, PROGRESS_LINE_S):
             run.console.progress(run.snapshot())
-        if self._checkpoint_due(now):
-            self._requests.periodic_checkpoint()
+        checkpoints = self._checkpoint_clock(now)
+        if checkpoints.due(now, self._steps()):
+            self._requests.periodic_checkpoint(checkpoints)
 
     def stop_within(self, length_s: float) -> None:
         """Start the deadline for stopping."""
         self._stop_deadline = Deadline(self._run.clock(), length_s)
 
-    def _checkpoint_due(self, now: float) -> bool:
+    def _steps(self) -> int:
         run = self._run
         counts = [w.view.counters.get("env_steps", 0.0) for w in run.crew.workers.values()]
-        steps = int(max([*counts, float(run.view.base_steps)]))
+        return int(max([*counts, float(run.view.base_steps)]))
+
+    def _checkpoint_clock(self, now: float) -> CheckpointClock:
         if self._checkpoints is None:  # training begins
-            every = run.config.run
+            every, base_steps = self._run.config.run, self._run.view.base_steps
             self._checkpoints = CheckpointClock(
-                every.checkpoint_every_s, every.checkpoint_every_steps, now, run.view.base_steps
+                every.checkpoint_every_s, every.checkpoint_every_steps, now, base_steps
             )
-        return self._checkpoints.due(now, steps)
+        return self._checkpoints
 
     def _is_due(self, what: str, now: float, every_s: float, *, at_once: bool = True) -> bool:
         due = self._due.setdefault(what, now if at_once else now + every_s)

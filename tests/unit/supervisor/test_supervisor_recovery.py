@@ -134,6 +134,22 @@ async def test_a_run_that_fails_saves_its_replay_where_that_is_whole_or_says_not
         assert all((f"that of {dead} died with it" in text) == (dead == "a0") for text in told)
 
 
+@pytest.mark.parametrize(("dead", "code"), [("learner", 3), ("a0", 0)])
+async def test_who_dies_while_a_run_that_stops_is_saved(
+    tmp_path: Path, dead: str, code: int
+) -> None:
+    """What a learner had is lost; networks and counters can be saved without an actor."""
+    workers = {**CREW, "a1": WORK, dead: {"do": "die at a checkpoint"}}
+    async with running(tmp_path, workers, Saves(), max_restarts=3) as run:
+        await run.up()
+        reply = await run.ask("stop")
+        assert await run.end() == code
+        assert reply.ok == (code == 0)
+        assert run.summary["restarts"] == {}
+        assert (run.summary["last_checkpoint"] is None) == (dead == "learner")
+        assert any(f"{dead} (" in event["text"] for event in run.events)
+
+
 async def test_who_dies_at_work_before_all_are_ready_has_a_successor(tmp_path: Path) -> None:
     """It is judged by what it has done, and not by who was quicker to start."""
     workers = {**CREW, "a0": {"do": "work, then raise"}, "eval": {"do": "ready late"}}

@@ -11,6 +11,8 @@ import pytest
 from tests.unit.supervisor.running import running
 from tuitrain.checkpoint_files import kept_mark
 from tuitrain.protocol import Hello, Reply, Request, Snapshot, decode_to_client, encode
+from tuitrain.supervisor.checkpoint_clock import CheckpointClock
+from tuitrain.supervisor.clients.commands import Outcome
 
 WORK = {"do": "work"}
 TEAM: dict[str, Any] = {"learner": WORK, "a0": WORK, "a1": WORK}
@@ -140,11 +142,40 @@ async def test_a_stop_that_could_not_save_does_not_pass_an_earlier_checkpoint_fo
 async def test_checkpoints_are_made_periodically_and_failures_told(tmp_path: Path) -> None:
     async with running(tmp_path, {"learner": {"do": "work", "disk full": True}}) as run:
         await run.up()
-        run.supervisor.requests.periodic_checkpoint()
+        run.supervisor.requests.periodic_checkpoint(CheckpointClock(60.0, None, 0.0, 0))
         event = await run.event("no checkpoint was written")
         assert "No space left" in event.text
         reply = await run.ask("checkpoint")
         assert not reply.ok
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
+async def test_a_failed_one_is_tried_again_soon(tmp_path: Path) -> None:
+    clock = CheckpointClock(60.0, None, 0.0, 0)
+    async with running(tmp_path, {"learner": {"do": "work", "disk full": True}}) as run:
+        await run.up()
+        run.supervisor.requests.periodic_checkpoint(clock)
+        assert "tried again in 10 s" in (await run.event("no checkpoint was written")).text
+        assert clock.due(run.supervisor.clock() + 10.0, 0)
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
+async def test_a_checkpoint_that_is_asked_for_waits_for_the_one_under_way(tmp_path: Path) -> None:
+    """So both are answered with theirs."""
+    async with running(tmp_path, {"learner": WORK}) as run:
+        await run.up()
+        saves = run.supervisor.requests._saves
+        under_way: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        under_way.add_done_callback(saves.discard)
+        saves.add(under_way)
+        asked = asyncio.ensure_future(run.ask("checkpoint"))
+        assert (await run.ask("resync")).ok
+        assert not asked.done()
+        assert not (run.folder.checkpoints / "ckpt-1").exists()
+        under_way.set_result(Outcome("checkpoint", 1.0))
+        assert (await asked).ok
         await run.ask("kill")
         assert await run.end() == 0
 
@@ -270,10 +301,10 @@ async def test_a_save_spares_what_is_written_at_the_end(tmp_path: Path) -> None:
 async def test_a_sweep_waits_until_nobody_writes(tmp_path: Path) -> None:
     async with running(tmp_path, sharing([])) as run:
         await run.up()
-        run.supervisor.requests.periodic_checkpoint()
+        run.supervisor.requests.periodic_checkpoint(CheckpointClock(60.0, None, 0.0, 0))
         under_way = run.folder.checkpoints / "0000-00000001-learner9.part"
         under_way.touch()
-        await run.ask("checkpoint", timeout_s=60.0)
+        await run.supervisor.requests.save(60.0)
         assert under_way.exists()
         await run.ask("kill")
         assert await run.end() == 0

@@ -14,6 +14,7 @@ from typing import Any
 
 from tuitrain.checkpoint_files import keep_for_good, sweep
 from tuitrain.protocol import Reply, Request
+from tuitrain.supervisor.checkpoint_clock import CheckpointClock
 from tuitrain.supervisor.clients.commands import Outcome, resync_report
 from tuitrain.supervisor.crew.crew import SAVERS, Worker
 from tuitrain.supervisor.ending import End
@@ -29,7 +30,7 @@ class Requests:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._saves = 0  # under way, whoever has asked for them
+        self._saves: set[asyncio.Future[Outcome]] = set()  # under way, whoever has asked
         self._checkpointing = False
         self._evaluations: list[asyncio.Queue[dict[str, Any]]] = []
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -80,12 +81,16 @@ class Requests:
             outcome.unsaved = str(error)
             return None
 
-    def periodic_checkpoint(self) -> None:
-        """Ask for a checkpoint without waiting, unless the last one is not done yet."""
+    def periodic_checkpoint(self, clock: CheckpointClock) -> None:
+        """Ask for a checkpoint without waiting, unless the last one is not done yet.
+
+        Args:
+            clock: told whether there is one; after a failure it says when to try again.
+        """
         if self._checkpointing:
             return
         self._checkpointing = True
-        self.save(None).add_done_callback(self._periodic_done)
+        self.save(None).add_done_callback(lambda done: self._periodic_done(done, clock))
 
     def save(self, deadline_s: float | None) -> asyncio.Future[Outcome]:
         """Tell the learners to save, and the actors if there is state.
@@ -117,14 +122,13 @@ class Requests:
         return outcome
 
     def _sweep(self) -> None:
-        if self._saves == 0 and self._run.place.stands():
+        if not self._saves and self._run.place.stands():
             with contextlib.suppress(OSError):  # learners will say what is wrong with the disk
                 sweep(self._run.folder.checkpoints, training=True)
 
     def _tell_to_save(
         self, roles: Iterable[str], *, deadline_s: float | None, state: bool, hold: bool = False
     ) -> asyncio.Future[Outcome]:
-        self._saves += 1
         done = self._run.crew.command(
             "checkpoint",
             self._run.crew.alive(roles),
@@ -132,21 +136,30 @@ class Requests:
             state=state,
             hold=hold,
         )
-        done.add_done_callback(self._save_done)
+        self._saves.add(done)
+        done.add_done_callback(self._saves.discard)
         return done
 
-    def _save_done(self, _: asyncio.Future[Outcome]) -> None:
-        self._saves -= 1
+    async def _others_have_saved(self) -> None:
+        """A worker answers one request to save at a time: the later would make it refuse the other.
 
-    def _periodic_done(self, done: asyncio.Future[Outcome]) -> None:
+        Not waited for while the run is paused, since nobody comes to a place to save then.
+        """
+        while self._saves and self._run.view.state == "running":
+            await asyncio.wait(self._saves, return_when=asyncio.FIRST_COMPLETED)
+
+    def _periodic_done(self, done: asyncio.Future[Outcome], clock: CheckpointClock) -> None:
         self._checkpointing = False
         outcome = done.result()
         path = self.note_checkpoint(outcome)
         if path is not None:
+            clock.written()
             self._run.journal.event(f"checkpoint {path}")
         elif not self._run.crew.stopping:
+            again_s = clock.failed(self._run.clock())
             self._run.journal.event(
-                f"no checkpoint was written: {outcome.trouble() or 'nobody to write it'}",
+                f"no checkpoint was written: {outcome.trouble() or 'nobody to write it'}; tried "
+                f"again in {again_s:g} s",
                 level="warning",
             )
 
@@ -168,6 +181,7 @@ class Requests:
         return outcome.ok, _with(text, outcome), outcome.result()
 
     async def _checkpoint(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
+        await self._others_have_saved()
         # State is saved between two chunks or rounds, and who is paused comes to no such place.
         held = self._run.view.state == "paused" and bool(self._run.state_of)
         if held:

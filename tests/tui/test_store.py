@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.tui.fixtures import events, records, snapshot, write_run
-from tuitrain.tui.recorded import load_recorded, recorded_snapshot
+from tuitrain.tui.recorded import load_recorded, recorded_snapshot, tell_if_killed
 from tuitrain.tui.store import MAX_CURVES, Curve, Store, as_float
 
 
@@ -152,6 +152,19 @@ def test_a_run_without_summary_was_interrupted(tmp_path: Path) -> None:
     write_run(tmp_path)
     (tmp_path / "summary.json").unlink()
     assert recorded_snapshot(tmp_path, Store()).state == "interrupted"
+
+
+def test_a_recorded_run_that_was_killed_says_so(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    store = Store()
+    tell_if_killed(tmp_path, store)
+    assert not store.events
+    (tmp_path / "summary.json").unlink()
+    tell_if_killed(tmp_path, store)
+    (event,) = store.events
+    assert event.level == "error"
+    assert event.text.startswith("killed: its supervisor ended without a word")
+    assert f"tuitrain resume {tmp_path.name}" in event.text
 
 
 def test_the_last_snapshot_is_used_where_it_was_kept(tmp_path: Path) -> None:

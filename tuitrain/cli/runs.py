@@ -93,8 +93,8 @@ def ls(
         total = row["total_steps"] or 0
         steps = "" if row["steps"] is None else f"{row['steps']:>13,}/{total:,} steps"
         score = _best(row["eval_best_by_policy"])
-        if score and row["best_checkpoint"]:
-            score += f" ({BEST})"
+        if row["best_checkpoint"]:
+            score = f"{score} ({BEST})" if score else f"  {BEST}"
         folder = Path(row["path"]).parent
         where = "" if folder.resolve() == home else f"  in {folder}"
         typer.echo(f"{row['name']:<{width}}  {row['state']:<12}{steps}{score}{where}".rstrip())

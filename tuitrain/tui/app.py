@@ -26,7 +26,7 @@ from tuitrain.tui.charting import ChartingApp
 from tuitrain.tui.client import RunClient, Stream
 from tuitrain.tui.dialogs import CheckDialog, HelpDialog
 from tuitrain.tui.layout import ScrolledTab, compose_screen
-from tuitrain.tui.recorded import load_recorded, recorded_snapshot
+from tuitrain.tui.recorded import load_recorded, recorded_snapshot, tell_if_killed
 from tuitrain.tui.screenshot import export_screen
 from tuitrain.tui.store import ENDED, Store
 from tuitrain.tui.text import DARK, LIGHT
@@ -125,6 +125,7 @@ class TuitrainApp(AskingApp, ChartingApp):
         read.snapshot, self.store = self.store.snapshot, read
         if self.ended and read.snapshot is None:
             read.add_snapshot(recorded_snapshot(self.run_dir, read))
+            tell_if_killed(self.run_dir, read)
         for line in self._early:
             self._keep(line)
         self._early.clear()

@@ -44,16 +44,29 @@ def load_recorded(run_dir: Path, store: Store) -> None:
             store.damaged_lines += 1
     summary = _object(run_dir / "summary.json")
     if summary.get("state") and summary.get("reason"):
-        last = max((e.time_s for e in store.events), default=0.0)
-        store.add_event(
-            EventLine(
-                seq=-1_000_000,
-                time_s=last,
-                level="error" if summary["state"] == "failed" else "info",
-                source="summary",
-                text=f"{summary['state']}: {summary['reason']}",
-            )
+        _tell_end(store, f"{summary['state']}: {summary['reason']}", summary["state"] == "failed")
+
+
+def tell_if_killed(run_dir: Path, store: Store) -> None:
+    """Say of an ended run that it was killed, if so: nobody was left to write that down."""
+    if not _object(run_dir / "summary.json"):
+        how = "killed: its supervisor ended without a word"
+        _tell_end(
+            store, f"{how}; `tuitrain resume {run_dir.name}` goes on from its newest checkpoint"
         )
+
+
+def _tell_end(store: Store, text: str, bad: bool = True) -> None:
+    last = max((e.time_s for e in store.events), default=0.0)
+    store.add_event(
+        EventLine(
+            seq=-1_000_000,
+            time_s=last,
+            level="error" if bad else "info",
+            source="summary",
+            text=text,
+        )
+    )
 
 
 def _json_lines(path: Path, store: Store) -> Iterator[dict[str, Any]]:

@@ -14,10 +14,10 @@ from tests.e2e.harness import FOREVER, Place
 from tests.sites import DEADLINE_S
 from tuitrain import checkpoint
 
-SCHEDULES = ["sequential", "lockstep", "async"]
 
-
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    "schedule", ["sequential", pytest.param("lockstep", marks=pytest.mark.long), "async"]
+)
 def test_a_run_goes_to_its_end_and_leaves_its_record(place: Place, schedule: str) -> None:
     done = place.tuitrain("launch", place.config(), "--headless", "--schedule", schedule)
 

@@ -85,6 +85,7 @@ def test_the_end_of_one_learner_is_the_end_of_the_run(place: Place) -> None:
     assert any("the run's policies are" in event["text"] for event in run.events())
 
 
+@pytest.mark.long
 def test_a_run_that_comes_to_its_end_is_saved_and_compared_whole(place: Place) -> None:
     prints = {}
     for schedule in ("sequential", "lockstep"):
@@ -103,6 +104,7 @@ def test_a_run_that_comes_to_its_end_is_saved_and_compared_whole(place: Place) -
     assert len(prints["lockstep"]) == 2
 
 
+@pytest.mark.long
 def test_more_learners_than_policies_do_not_start(place: Place) -> None:
     config = place.config(learner={"processes": 3, "device": "cpu"}, **TWO)
     done = place.tuitrain("launch", config, "--headless", code=None)

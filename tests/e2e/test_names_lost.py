@@ -17,6 +17,7 @@ from tests.e2e.harness import Place, Run
 from tests.sites import eventually
 
 LONG_LOCKSTEP = pytest.param("lockstep", marks=pytest.mark.long)
+LONG_SEQUENTIAL = pytest.param("sequential", marks=pytest.mark.long)
 
 
 def take_names(place: Place, run: Run) -> list[str]:
@@ -48,7 +49,7 @@ def mapped(names: list[str]) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("schedule", ["async", LONG_LOCKSTEP, "sequential"])
+@pytest.mark.parametrize("schedule", ["async", LONG_LOCKSTEP, LONG_SEQUENTIAL])
 def test_training_goes_on_and_the_end_is_in_order(place: Place, schedule: str) -> None:
     run = place.launch_detached(run={"schedule": schedule})
     run.learned()
@@ -58,10 +59,14 @@ def test_training_goes_on_and_the_end_is_in_order(place: Place, schedule: str) -
     # Commands that come meanwhile take nothing for left over.
     assert run.name in place.tuitrain("ls").stdout
     listens_again(run)
+    house = Path(run.read("runtime.json")["socket_path"]).parent
+    # nobody makes a second lock file or segment: two of a name would be two locks
+    assert {path.name for path in house.iterdir()} == {"sock", "alive", "run.json"}
     before = run.snapshot()["policies"][0]["updates"]
     run.learned(before + 50)
     assert {name: worker["pid"] for name, worker in run.workers().items()} == pids
     assert "running" in place.tuitrain("ls").stdout
+    assert not [name for name in names if Path("/dev/shm", name).exists()]
     place.tuitrain("checkpoint", run.name)
     place.tuitrain("stop", run.name)
     summary = run.summary()
@@ -102,18 +107,6 @@ def test_a_worker_killed_afterwards_has_a_successor(place: Place, schedule: str)
     assert summary["last_checkpoint"]
     eventually(lambda: not list(place.processes()), "everybody's end")
     assert mapped(names) == []
-
-
-def test_the_names_stay_away(place: Place) -> None:
-    """Nobody makes a second lock file or segment: two of a name would be two locks."""
-    run = place.launch_detached()
-    names = take_names(place, run)
-    listens_again(run)
-    house = Path(run.read("runtime.json")["socket_path"]).parent
-    assert {path.name for path in house.iterdir()} == {"sock", "alive", "run.json"}
-    run.learned()
-    assert [name for name in names if Path("/dev/shm", name).exists()] == []
-    place.tuitrain("stop", run.name)
 
 
 def test_it_is_reached_after_another_login(place: Place) -> None:

@@ -71,7 +71,7 @@ def test_what_leaves_group_and_session_and_heeds_no_signal_ends_too(place: Place
     assert not place.left()
 
 
-@pytest.mark.parametrize("schedule", ["sequential", "async"])
+@pytest.mark.parametrize("schedule", [pytest.param("sequential", marks=pytest.mark.long), "async"])
 def test_an_environments_children_end_with_the_run(place: Place, schedule: str) -> None:
     place.tuitrain(
         "launch", place.config(env={"id": f"{THINGS}:Noisy"}), "--json", "--schedule", schedule

@@ -104,6 +104,7 @@ def test_a_working_folder_that_is_gone_is_said_plainly(tmp_path: Path) -> None:
     assert b"the working folder does not exist" in done.stderr
 
 
+@pytest.mark.long
 def test_a_detached_run_is_commanded_stopped_and_resumed() -> None:
     done = tuitrain("launch", "cp.toml", "--set", "run.total_steps=50_000_000", "-d")
     assert done.returncode == 0, done.stderr.decode()

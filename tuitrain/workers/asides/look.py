@@ -1,23 +1,14 @@
 """A look at an environment from a process of its own, for who has no supervisor to start a probe.
 
-``python -P -m tuitrain.workers.asides.look RESULT_FD`` reads one JSON line on stdin (the fields of
-an ``EnvConfig``), writes JSON lines to the descriptor: ``{"stage": ...}`` before each thing that
-may crash or hang, then ``{"seen": ...}`` or ``{"error": ...}``. The rest of stdin is a lifeline: at
-its end the process kills its group, itself included. Imports no torch.
+``python -P -m tuitrain.workers.asides.look RESULT_FD`` answers the fields of an ``EnvConfig`` (see
+``aside``) with ``{"stage": ...}`` before each thing that may crash or hang, then ``{"seen": ...}``.
+Imports no torch.
 """
 
 from __future__ import annotations
 
-import faulthandler
-import json
-import os
-import signal
-import sys
-import threading
 import time
-import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -29,6 +20,7 @@ from tuitrain.envs.lanes.turns import AnyLanes
 from tuitrain.envs.make import build_env, make_lanes
 from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec
+from tuitrain.workers.asides.aside import Tell, serve
 from tuitrain.workers.evaluating.game import Row, game_on
 
 MAX_STEPS = 2_000
@@ -207,41 +199,10 @@ def _try(lanes: AnyLanes) -> tuple[int, float, dict[str, _Tally]]:
     return steps, watch.total_s / steps, tallies
 
 
-def _main(result_fd: int) -> int:
-    faulthandler.enable()
-    lifeline = os.dup(0)
-    line = b""
-    while not line.endswith(b"\n"):
-        part = os.read(lifeline, 65_536)
-        if not part:
-            return 1
-        line += part
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
-
-    def tell(**what: Any) -> None:
-        os.write(result_fd, json.dumps(what).encode() + b"\n")
-
-    try:
-        config = EnvConfig.model_validate(json.loads(line))
-        tell(seen=look(config, lambda text: tell(stage=text)))
-    except EnvError as error:
-        tell(error=str(error))
-    except Exception as error:
-        tell(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc()[-4_000:])
-    return 0
-
-
-def _watch(fd: int) -> None:
-    with suppress(OSError):
-        while os.read(fd, 1):
-            pass
-    os.killpg(os.getpgid(0), signal.SIGKILL)
+def _answer(question: dict[str, Any], tell: Tell) -> None:
+    config = EnvConfig.model_validate(question)
+    tell(seen=look(config, lambda text: tell(stage=text)))
 
 
 if __name__ == "__main__":
-    code = _main(int(sys.argv[1]))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # an environment may have left threads that never end
+    serve(_answer, (EnvError,))

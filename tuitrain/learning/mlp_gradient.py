@@ -252,7 +252,7 @@ class _Layers:
         """
         for i in reversed(range(len(self._weights))):
             if self._relu[i]:
-                _threshold_backward(slope, self._kept[i], 0, grad_input=slope)
+                threshold_backward(slope, self._kept[i], 0, grad_input=slope)
             below_i, add_below_i = (self._slopes[i - 1], False) if i else (below, add_below)
             weight, bias = self._gradients[i]
             transposed = slope.t()
@@ -266,7 +266,7 @@ class _Layers:
                 slope = below_i
 
 
-_threshold_backward = torch.ops.aten.threshold_backward.grad_input
+threshold_backward = torch.ops.aten.threshold_backward.grad_input
 """threshold_backward(slope, x, 0): slope where x > 0, else 0, as autograd has it for ReLU."""
 
 

@@ -18,6 +18,7 @@ from tuitrain.learning.batch import TensorBatch
 from tuitrain.learning.bodies import Dense, Mlp
 from tuitrain.learning.distributions import QNetwork
 from tuitrain.learning.losses import only_legal
+from tuitrain.learning.mlp_gradient import threshold_backward
 
 
 class StackedSeen(NamedTuple):
@@ -259,7 +260,7 @@ class _Layers:
         """
         for i in reversed(range(len(self._weights))):
             if self._relu[i]:
-                _threshold_backward(slope, self._kept[i], 0, grad_input=slope)
+                threshold_backward(slope, self._kept[i], 0, grad_input=slope)
             below_i, add_below_i = (self._slopes[i - 1], False) if i else (below, add_below)
             weight, bias = self._gradients[i]
             product = self._products[i]
@@ -276,7 +277,3 @@ class _Layers:
                 else:
                     torch.bmm(slope, self._weights[i], out=below_i)
                 slope = below_i
-
-
-_threshold_backward = torch.ops.aten.threshold_backward.grad_input
-"""threshold_backward(slope, x, 0): slope where x > 0, else 0, as autograd has it for ReLU."""

@@ -115,6 +115,11 @@ def put_back(folder: Path) -> list[Path]:
     return [folder / path.name for path in parts_first if path.name.startswith(CHECKPOINT)]
 
 
+def aside(folder: Path) -> list[Path]:
+    """Folders of checkpoints that were moved, for good or not yet."""
+    return [path for path in folder.glob("set-aside*") if path.is_dir()]
+
+
 def _named_by(path: Path) -> list[str]:
     """Files that a manifest names, however damaged it is; of a whole file none."""
     if path.suffix != MANIFEST_SUFFIX:

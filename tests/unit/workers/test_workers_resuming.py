@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.unit.workers.one_actor import one_actor
 from tuitrain.checkpoint import load, save, save_part
+from tuitrain.checkpoint_choice import keep_aside, set_aside
 from tuitrain.checkpoint_files import join
 from tuitrain.checkpoint_state import save_state
 from tuitrain.config.load import config_from
@@ -56,6 +58,22 @@ def test_what_was_stored_before_policies_could_be_masked_is_gone_on_with(
     with one_actor(folder) as (blueprint, stores):
         assert blueprint.base.session == 1
         Learner(blueprint, stores)
+
+
+@pytest.mark.parametrize("settle", [lambda folder: None, keep_aside])
+def test_a_session_whose_checkpoints_were_put_aside_is_not_counted_again(
+    stopped: tuple[Config, Path], settle: Callable[[Path], Any]
+) -> None:
+    """Else going back twice would make the same past, and give files of two pasts one name."""
+    folder = stopped[1] / "checkpoints"
+    (first,) = folder.glob("*.pt")
+    later = load(first) | {"session": 4}
+    save(folder, later, "ckpt-0000000900", 3)
+    set_aside(folder, first)
+    settle(folder)
+    base, _, _ = read_base(folder)
+    assert base.checkpoint == str(first)
+    assert base.session == 5
 
 
 def test_another_environment_is_refused_by_the_fields_that_differ(

@@ -7,12 +7,14 @@ had some field is read as it was meant then.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from tuitrain.checkpoint import CheckpointError, load, newest
+from tuitrain.checkpoint_choice import aside
 from tuitrain.checkpoint_files import checkpoints
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.saved import RestoreError, check_modules_fit
@@ -46,7 +48,7 @@ def read_base(folder: Path | None) -> tuple[Base, dict[str, Any], list[str]]:
             f"{path} has checkpoint schema {payload['schema']}; this version of tuitrain reads "
             f"{CHECKPOINT_SCHEMA}"
         )
-    session = _last_session(folder, payload) + 1 if skipped else payload["session"] + 1
+    session = _last_session(folder, payload, passed_over=bool(skipped)) + 1
     base = Base(
         session=session,
         stream=session,
@@ -77,14 +79,19 @@ def of_this_session(folder: Path, session: int) -> tuple[Path, dict[str, Any]] |
     return None
 
 
-def _last_session(folder: Path, payload: dict[str, Any]) -> int:
+def _last_session(folder: Path, payload: dict[str, Any], *, passed_over: bool) -> int:
     """The last one that has left a checkpoint that can be read, though perhaps not gone on from.
 
     Args:
         payload: of the checkpoint that is gone on from.
+        passed_over: whether there are newer ones beside it; others may have been put aside.
     """
-    readable = newest(folder)
-    return int(max(payload["session"], readable[1]["session"] if readable else 0))
+    paths = [path for place in aside(folder) for path in checkpoints(place)]
+    sessions = [payload["session"]]
+    for path in paths + (checkpoints(folder) if passed_over else []):
+        with contextlib.suppress(CheckpointError):
+            sessions.append(load(path)["session"])
+    return int(max(sessions))
 
 
 def check_environment(payload: dict[str, Any], spec: EnvSpec) -> None:

@@ -202,7 +202,10 @@ async def test_a_worker_that_cannot_be_built_fails_the_start(tmp_path: Path) -> 
     workers = {"learner": WORK, "a0": {"do": "raise at start"}}
     async with running(tmp_path, workers) as run:
         assert await run.end() == 3
-        assert run.told.problem == "a0 (actor) failed, exit code 1: RuntimeError: cannot build"
+        assert run.told.problem is not None
+        assert run.told.problem.startswith(
+            "a0 (actor) failed, exit code 1: RuntimeError: cannot build"
+        )
         assert run.summary["last_checkpoint"] is None
 
 

@@ -39,7 +39,7 @@ stress: env ## what is too slow for `make test`: replay, lock, weights and limit
 	$(BIN)/python -m pytest -m long tests --ignore tests/learning -v -n $(JOBS) --dist loadgroup $(ARGS)
 
 faults: env ## every role, at every moment, broken in every way: 1,000 cases for each of three seeds (SEEDS=..., goes on where it was stopped), and docs/reliability.md
-	$(BIN)/python -m tests.faults $(SEEDS:%=--seed %) --jobs $(JOBS) $(ARGS)
+	$(BIN)/python -m tests.faults $(SEEDS:%=--seed %) $(ARGS)
 	$(BIN)/python -m tests.faults --table
 
 soak: env ## `async` with an actor killed every few seconds, for MINUTES beside an undisturbed run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -22,7 +23,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=1000, help="so many for each seed")
     parser.add_argument("--case", action="append", help="only this one, by its name")
     parser.add_argument("--only", default="", help="only cases whose name contains this")
-    parser.add_argument("--jobs", type=int, default=4, help="runs side by side")
+    cores = len(os.sched_getaffinity(0))
+    help_jobs = "runs side by side; two a core, since many wait for a deadline to pass"
+    parser.add_argument("--jobs", type=int, default=2 * cores, help=help_jobs)
     parser.add_argument("--folder", type=Path, default=DEFAULT, help="results, and failed runs")
     parser.add_argument("--again", action="store_true", help="also cases that have been run")
     parser.add_argument("--table", action="store_true", help="write docs/reliability.md, run none")

@@ -301,7 +301,7 @@ class Arena(Site):
         for path in (self.faults / "ledger").glob(f"{worker}.*.jsonl"):
             if path.name == f"{worker}.{besides}.jsonl":
                 continue
-            times += [t for kind, t in _newest(path) if kind == WORK[role] and t > mono_s]
+            times += [t for kind, t in _newest(path, mono_s) if kind == WORK[role]]
         return min(times, default=None)
 
     def events(self) -> list[dict[str, Any]]:
@@ -361,14 +361,16 @@ def cont(pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
-def _newest(path: Path, nbytes: int = 65_536) -> list[tuple[str, float]]:
-    """Kind and time of the last lines of a ledger."""
+def _newest(path: Path, mono_s: float, nbytes: int = 65_536) -> list[tuple[str, float]]:
+    """Kind and time of the last lines of a ledger, as far as they are of after then."""
     with open(path, "rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - nbytes))
         lines = file.read().split(b"\n")[1:]
     out = []
-    for line in lines:
+    for line in reversed(lines):  # of the dead none is looked at but one
         with contextlib.suppress(ValueError, KeyError):
             head = json.loads(line)
+            if head["t"] <= mono_s:
+                break
             out.append((head["k"], head["t"]))
     return out

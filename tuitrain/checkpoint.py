@@ -20,10 +20,8 @@ import torch
 
 from tuitrain.checkpoint_files import (
     MANIFEST_SUFFIX,
-    PART_SUFFIX,
     SUFFIX,
     CheckpointError,
-    Part,
     check_name,
     checkpoints,
     contents,
@@ -32,6 +30,7 @@ from tuitrain.checkpoint_files import (
     states_of,
     write_durably,
 )
+from tuitrain.checkpoint_parts import PART_SUFFIX, Part
 from tuitrain.checkpoint_state import verify
 
 __all__ = ["CheckpointError", "load", "load_whole", "newest", "save", "save_part", "write"]

@@ -15,19 +15,17 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from tuitrain import regular
+from tuitrain.checkpoint_parts import PART_SUFFIX, STATE_SUFFIX, Part, State
 from tuitrain.disk import why
 
 T = TypeVar("T")
 
 SUFFIX = ".pt"
 MANIFEST_SUFFIX = ".json"
-PART_SUFFIX = ".part"
-STATE_SUFFIX = ".state"
 
 MANIFEST_SCHEMA = 3
 """Those of 1 have no checksum and do not name the run's policies, those of 2 no state; they are
@@ -46,69 +44,6 @@ class CheckpointError(RuntimeError):
 
 class Unreadable(CheckpointError):
     """It is there, but the disk or its permissions keep it from being read: it may be sound."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one process has written of a checkpoint.
-
-    Attributes:
-        file: its name, in the folder of the checkpoints.
-        sha256: of its content, as the file itself says.
-        policies: whose learning is in it.
-        updates: most updates that any of them has made.
-    """
-
-    file: str
-    sha256: str
-    policies: tuple[str, ...]
-    updates: int
-
-    @classmethod
-    def read(cls, fields: Any) -> Part:
-        """From plain values. Raises ValueError if they are no part."""
-        try:
-            held = tuple(map(str, fields["policies"]))
-            part = cls(str(fields["file"]), str(fields["sha256"]), held, int(fields["updates"]))
-        except (TypeError, KeyError, OverflowError) as error:
-            raise ValueError(f"not a part of a checkpoint: {fields!r}") from error
-        if Path(part.file).name != part.file or not part.file.endswith(PART_SUFFIX):
-            raise ValueError(f"{part.file!r} cannot be the name of a part")
-        return part
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for a message or a manifest."""
-        return asdict(self) | {"policies": list(self.policies)}
-
-
-@dataclass(frozen=True)
-class State:
-    """What one worker has written of its state (``checkpoint_state.py``).
-
-    Attributes:
-        file: its name, in the folder of the checkpoints.
-        sha256: of the file.
-        worker: whose it is, such as `a0`.
-    """
-
-    file: str
-    sha256: str
-    worker: str
-
-    @classmethod
-    def read(cls, fields: Any) -> State:
-        """From plain values. Raises ValueError if they are no state."""
-        try:
-            state = cls(str(fields["file"]), str(fields["sha256"]), str(fields["worker"]))
-        except (TypeError, KeyError) as error:
-            raise ValueError(f"not a state of a checkpoint: {fields!r}") from error
-        if Path(state.file).name != state.file or not state.file.endswith(STATE_SUFFIX):
-            raise ValueError(f"{state.file!r} cannot be the name of a state")
-        return state
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for a message or a manifest."""
-        return asdict(self)
 
 
 def checkpoint_name(updates: int) -> str:
@@ -311,15 +246,28 @@ def sweep(folder: Path, *, training: bool = False) -> None:
 
     Args:
         training: the run has not ended, so parts that are written at its end may already lie there,
-            of workers that wait for others to come to theirs; they stay.
+            of workers that wait for others to come to theirs, and somebody may still write what
+            nobody waits for any more, on a slow disk; they stay.
     """
     wanted, unsound = _wanted(folder)
     if unsound:
         return
     for path in _parts_and_temporaries(folder):
         at_the_end = path.name.lstrip(".").split("-")[1:2] == ["end"]  # see `part_name`
-        if path.name not in wanted and not (training and at_the_end):
+        if path.name not in wanted and not (training and (at_the_end or _has_a_writer(path))):
             _remove(path)
+
+
+def _has_a_writer(path: Path) -> bool:
+    """Whether a file is a temporary of a process that lives: see `put_durably`."""
+    pid = path.name.removesuffix(".tmp").rpartition(".")[2]
+    if path.suffix != ".tmp" or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def _wanted(folder: Path) -> tuple[set[str], list[CheckpointError]]:

@@ -21,14 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuitrain import regular
-from tuitrain.checkpoint_files import (
-    STATE_SUFFIX,
-    CheckpointError,
-    State,
-    check_name,
-    put_durably,
-    unreadable,
-)
+from tuitrain.checkpoint_files import CheckpointError, check_name, put_durably, unreadable
+from tuitrain.checkpoint_parts import STATE_SUFFIX, State
 
 PIECE_BYTES = 1 << 20
 """Written and read at once, between two ticks."""

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import torch
 
-from tuitrain.checkpoint_files import Part, State, join
+from tuitrain.checkpoint_files import join
+from tuitrain.checkpoint_parts import Part, State
 from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
 from tuitrain.metrics.counters import Counters

@@ -16,7 +16,8 @@ from tests.fleet import Fleet, Outcome
 from tests.parity.cases import config
 from tests.parity.savers import ROUND
 from tuitrain.checkpoint import load
-from tuitrain.checkpoint_files import Part, State, join
+from tuitrain.checkpoint_files import join
+from tuitrain.checkpoint_parts import Part, State
 from tuitrain.config.schema import Config
 
 pytestmark = pytest.mark.xdist_group("fleet")

@@ -9,8 +9,6 @@ import pytest
 from tuitrain.checkpoint_choice import NoSuchCheckpoint, choose, keep_aside, put_back, set_aside
 from tuitrain.checkpoint_files import (
     BEST,
-    Part,
-    State,
     checkpoint_name,
     checkpoints,
     join,
@@ -20,6 +18,7 @@ from tuitrain.checkpoint_files import (
     prune,
     sweep,
 )
+from tuitrain.checkpoint_parts import Part, State
 
 POLICIES = ["a", "b"]
 

@@ -13,15 +13,8 @@ import pytest
 
 from tuitrain import checkpoint_files
 from tuitrain.checkpoint import CheckpointError, load, newest, save, save_part
-from tuitrain.checkpoint_files import (
-    Part,
-    checkpoint_name,
-    discard,
-    join,
-    part_name,
-    parts_of,
-    sweep,
-)
+from tuitrain.checkpoint_files import checkpoint_name, discard, join, part_name, parts_of, sweep
+from tuitrain.checkpoint_parts import Part
 
 POLICIES = ("a", "b", "c")
 
@@ -246,6 +239,18 @@ def test_a_sweep_leaves_checkpoints_alone(tmp_path: Path) -> None:
         (tmp_path / f".{writer}.123.tmp").touch()
     sweep(tmp_path)
     assert names(tmp_path) == before
+
+
+def test_a_sweep_while_training_leaves_what_somebody_still_writes(tmp_path: Path) -> None:
+    """On a disk so slow that nobody waits for it any more; else it would never come to an end."""
+    mine = tmp_path / f".{checkpoint_name(7)}.{os.getpid()}.tmp"
+    killed = tmp_path / f".{checkpoint_name(7)}.{2**30}.tmp"  # no process has such a number
+    for path in (mine, killed):
+        path.touch()
+    sweep(tmp_path, training=True)
+    assert list(tmp_path.iterdir()) == [mine]
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_touches_nothing_where_a_manifest_cannot_say_what_is_its_own(

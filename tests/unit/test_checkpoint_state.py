@@ -16,7 +16,8 @@ import pytest
 
 from tests.unit.test_checkpoint_parts import POLICIES, parts
 from tuitrain.checkpoint import newest
-from tuitrain.checkpoint_files import CheckpointError, State, join, read_manifest, states_of
+from tuitrain.checkpoint_files import CheckpointError, join, read_manifest, states_of
+from tuitrain.checkpoint_parts import State
 from tuitrain.checkpoint_state import PIECE_BYTES, StateFile, save_state, verify
 
 TREE: dict[str, Any] = {

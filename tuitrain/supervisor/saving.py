@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tuitrain.checkpoint_files import CheckpointError, Part, State, discard, join
+from tuitrain.checkpoint_files import CheckpointError, discard, join
+from tuitrain.checkpoint_parts import Part, State
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.snapshot import SavedCounts
 

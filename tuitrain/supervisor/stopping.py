@@ -77,13 +77,16 @@ def judge_folder(run: Run, end: End) -> End:
     """
     if not (lost := run.place.lost()):
         return end
-    now, saved = run.place.now(), run.view.last_checkpoint
-    run.view.last_checkpoint = None
+    now, saved, best = run.place.now(), run.view.last_checkpoint, run.view.best
+    run.view.last_checkpoint = run.view.best = None
     if now is not None:
         run.folder = RunFolder(now)
         run.view.run_dir = str(now)
+        there = run.folder.checkpoints
         if saved is not None:
-            run.view.last_checkpoint = str(run.folder.checkpoints / Path(saved).name)
+            run.view.last_checkpoint = str(there / Path(saved).name)
+        if best is not None:
+            run.view.best = best.model_copy(update={"path": str(there / Path(best.path).name)})
     why = f" ({end.reason})" if end.state == "failed" else ""
     return End("failed", f"{lost} while the run went on, which has not been saved since{why}")
 

@@ -271,7 +271,7 @@ async def test_what_is_no_checkpoint_takes_no_room_from_the_next(tmp_path: Path)
     async with running(tmp_path, sharing(["default"])) as run:
         await run.up()
         folder = run.folder.checkpoints
-        (folder / ".0000-00000000-learner9.123.tmp").touch()
+        (folder / f".0000-00000000-learner9.{2**30}.tmp").touch()
         (folder / "0000-00000000-learner9.part").touch()
         assert not (await run.ask("checkpoint")).ok
         assert not list(folder.iterdir())

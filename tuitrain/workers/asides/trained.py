@@ -13,14 +13,8 @@ from pathlib import Path
 
 from tuitrain.checkpoint import load, newest
 from tuitrain.checkpoint_choice import NoSuchCheckpoint, choose
-from tuitrain.checkpoint_files import (
-    BEST,
-    MANIFEST_SUFFIX,
-    PART_SUFFIX,
-    CheckpointError,
-    checkpoints,
-    parts_of,
-)
+from tuitrain.checkpoint_files import BEST, MANIFEST_SUFFIX, CheckpointError, checkpoints, parts_of
+from tuitrain.checkpoint_parts import PART_SUFFIX
 from tuitrain.config.load import load_config
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tuitrain.schedules import asynchronous, lockstep, sequential
+from tests.learning.doubles import run_with
+from tuitrain.schedules import asynchronous
 from tuitrain.workers.child import ChildArgs
-from tuitrain.workers.learners import learner as learner_module
-from tuitrain.workers.learners.learner import Learner, PolicyLearner
+from tuitrain.workers.learners.learner import PolicyLearner
 from tuitrain.workers.link import Link
-from tuitrain.workers.stores import attach
 
 
 class NeverPublishes(PolicyLearner):
@@ -41,37 +40,19 @@ class PublishesMidUpdate(PolicyLearner):
         return self.store.publish(flat, self.dqn.updates, steps)
 
 
-def _run(kind: type[PolicyLearner], args: ChildArgs, link: Link) -> None:
-    blueprint = args.blueprint
-    assert blueprint is not None
-    honest = learner_module.PolicyLearner
-    learner_module.PolicyLearner = kind  # type: ignore[misc]  # put back: this process lives on
-    try:
-        if args.role == "trainer":
-            sequential.run(args, link)
-        stores = attach(blueprint)
-        learner = Learner(blueprint, stores)
-        if blueprint.config.run.schedule == "lockstep":
-            lockstep.conduct(blueprint, stores, learner, link)
-        else:
-            asynchronous.learn(blueprint, stores, learner, link)
-    finally:
-        learner_module.PolicyLearner = honest  # type: ignore[misc]
-
-
 def never_publishes(args: ChildArgs, link: Link) -> None:
     """A learner or trainer."""
-    _run(NeverPublishes, args, link)
+    run_with(NeverPublishes, args, link)
 
 
 def publishes_mid_update(args: ChildArgs, link: Link) -> None:
     """A learner or trainer."""
-    _run(PublishesMidUpdate, args, link)
+    run_with(PublishesMidUpdate, args, link)
 
 
 def honest(args: ChildArgs, link: Link) -> None:
     """A learner or trainer: the harness itself changes nothing."""
-    _run(PolicyLearner, args, link)
+    run_with(PolicyLearner, args, link)
 
 
 def counts_wake_ups(args: ChildArgs, link: Link) -> None:

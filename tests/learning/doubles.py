@@ -55,7 +55,8 @@ class RewardsShuffled(PolicyLearner):
         self.reader.sample = sample  # type: ignore[method-assign]
 
 
-def _run(kind: type[PolicyLearner], args: ChildArgs, link: Link) -> None:
+def run_with(kind: type[PolicyLearner], args: ChildArgs, link: Link) -> None:
+    """A learner or trainer of the run's schedule that learns every policy with this class."""
     blueprint = args.blueprint
     assert blueprint is not None
     honest = learner_module.PolicyLearner
@@ -74,12 +75,12 @@ def _run(kind: type[PolicyLearner], args: ChildArgs, link: Link) -> None:
 
 
 def learner_off(args: ChildArgs, link: Link) -> None:
-    _run(LearnerOff, args, link)
+    run_with(LearnerOff, args, link)
 
 
 def publishing_frozen(args: ChildArgs, link: Link) -> None:
-    _run(PublishingFrozen, args, link)
+    run_with(PublishingFrozen, args, link)
 
 
 def rewards_shuffled(args: ChildArgs, link: Link) -> None:
-    _run(RewardsShuffled, args, link)
+    run_with(RewardsShuffled, args, link)

@@ -9,6 +9,8 @@ from typing import Any
 
 from tests.parity.cases import config
 from tuitrain.config.resolve import resolve
+from tuitrain.replay.limiter import Ticket
+from tuitrain.schedules.acting import build_actor
 from tuitrain.workers import stores
 from tuitrain.workers.asides.probe import probe
 from tuitrain.workers.blueprint import Blueprint
@@ -53,3 +55,24 @@ def one_actor(folder: Path, **settings: Any) -> Iterator[Run]:
     finally:
         shared.close()
         stores.unlink_all(blueprint.run_id)
+
+
+def die_after(chunks: int, run: Run, more: int) -> None:
+    """An actor that dies with a chunk that nobody will see, and its successor's first ones.
+
+    Args:
+        chunks: committed before.
+        more: committed by the successor.
+    """
+    blueprint, shared = run
+    actor = build_actor(blueprint, shared, 0)
+    for at, number in enumerate([*range(chunks + 1), *range(chunks, chunks + more)]):
+        actor.pull()
+        actor.begin(Ticket(0, (number,) * len(actor.parts)), CHUNK_STEPS)
+        actor.rollout(CHUNK_STEPS, lambda: None)
+        if at == chunks:
+            actor.close()
+            actor = build_actor(blueprint, shared, 0)
+        else:
+            actor.commit()
+    actor.close()

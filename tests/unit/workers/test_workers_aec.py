@@ -16,7 +16,7 @@ import pytest
 from gymnasium import spaces
 
 from tests.aec_envs import Moves, MoveTag, Past
-from tests.unit.workers.one_actor import CHUNK_STEPS, Run, one_actor
+from tests.unit.workers.one_actor import CHUNK_STEPS, Run, die_after, one_actor
 from tuitrain.config.schema import Config
 from tuitrain.envs.make import inspect, make_lanes
 from tuitrain.replay.layout import ABSENT, BOUNDARY, CUT
@@ -233,23 +233,7 @@ def test_a_death_in_between_leaves_nothing_that_leads_into_the_successors_first_
 ) -> None:
     with running(tmp_path, kwargs={"p_leave": 0.05}) as (blueprint, shared):
         Moves.log.clear()
-
-        def chunk(actor: Any, number: int) -> None:
-            actor.pull()
-            actor.begin(Ticket(0, (number,) * len(actor.parts)), CHUNK_STEPS)
-            actor.rollout(CHUNK_STEPS, lambda: None)
-
-        first = build_actor(blueprint, shared, 0)
-        for number in range(2):
-            chunk(first, number)
-            first.commit()
-        chunk(first, 2)  # and dies, with rows that nobody will see
-        first.close()
-        successor = build_actor(blueprint, shared, 0)
-        for number in range(2, 5):
-            chunk(successor, number)
-            successor.commit()
-        successor.close()
+        die_after(2, (blueprint, shared), more=3)
         began = 2 * CHUNK_STEPS
         for replay in shared.replays.values():
             assert (replay.columns.flags[0, began] & CUT != 0).all()

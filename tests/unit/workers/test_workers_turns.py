@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.envs import TurnTag, TurnTags
-from tests.unit.workers.one_actor import CHUNK_STEPS, Run, one_actor
+from tests.unit.workers.one_actor import CHUNK_STEPS, Run, die_after, one_actor
 from tuitrain.api import ActState
 from tuitrain.api import Policy as LoadedPolicy
 from tuitrain.config.schema import Config
@@ -160,23 +160,7 @@ def test_the_next_observation_is_the_agents_own_next_turn(run: Run) -> None:
 def test_after_a_death_in_a_turn_nothing_leads_into_the_successors_first_one(run: Run) -> None:
     blueprint, shared = run
     TurnTags.log.clear()
-
-    def chunk(actor: Any, number: int) -> None:
-        actor.pull()
-        actor.begin(Ticket(0, (number,) * len(actor.parts)), CHUNK_STEPS)
-        actor.rollout(CHUNK_STEPS, lambda: None)
-
-    first = build_actor(blueprint, shared, 0)
-    for number in range(2):
-        chunk(first, number)
-        first.commit()
-    chunk(first, 2)  # and dies, with rows that nobody will see
-    first.close()
-    successor = build_actor(blueprint, shared, 0)
-    for number in range(2, 4):
-        chunk(successor, number)
-        successor.commit()
-    successor.close()
+    die_after(2, run, more=2)
     began = 2 * CHUNK_STEPS
     for replay in shared.replays.values():
         columns = replay.columns

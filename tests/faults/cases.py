@@ -223,7 +223,7 @@ MOMENTS: dict[str, dict[str, Moment]] = {
             "start",
             60,
             (
-                ("open", 24),
+                ("open", 40),
                 ("write", 12),
                 ("fsync", 4),
                 ("rename", 4),
@@ -257,7 +257,7 @@ MOMENTS: dict[str, dict[str, Moment]] = {
             ),
             "checkpoint",
             50,
-            _SAVE,
+            (("open", 14), *_SAVE[1:]),
             within=("supervisor.saving:checkpoint_of",),
         ),
         "paused": Moment(

@@ -83,8 +83,8 @@ def decide(history: Sequence[Death], now: float, rule: RestartRule) -> Restart |
             )
         if newest.progress == 0:
             return GiveUp(
-                "its successor failed in the same way before it had done anything, so the next "
-                "would too"
+                "it failed in the same way as the one before it, before it had done anything, so "
+                "the next would too"
             )
     recent = sum(now - death.at_s <= rule.period_s for death in history)
     if recent > rule.max_restarts:

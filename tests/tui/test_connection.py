@@ -80,17 +80,3 @@ async def test_history_sent_again_after_a_reconnection_counts_once() -> None:
         await seat.shows("after")
         assert seat.app.store.curves()[key].value.size == n
         assert len(seat.app.store.events) == events + 1
-
-
-async def test_no_redraw_happens_for_nobody() -> None:
-    from textual import events
-
-    async with seated() as seat:
-        seat.app.post_message(events.AppBlur())
-        await seat.pilot.pause()
-        drawn: list[int] = []
-        seat.app.redraw = lambda: drawn.append(1)  # type: ignore[method-assign]
-        for _ in range(10):
-            seat.app._tick()
-        assert len(drawn) == 2
-        del seat.app.redraw

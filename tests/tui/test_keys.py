@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from textual import events
 
 from tests.tui.fixtures import snapshot
 from tests.tui.harness import seated
-from tuitrain.tui.dialogs import CheckDialog, HelpDialog
+from tuitrain.tui.dialogs.check import CheckDialog
+from tuitrain.tui.dialogs.help import HelpDialog
+from tuitrain.tui.widgets.keys import LEFT, RIGHT
 
 
 async def test_freeze_holds_the_view_with_a_banner() -> None:
@@ -39,16 +43,29 @@ async def test_worst_check_is_explained() -> None:
         assert not isinstance(seat.app.screen, CheckDialog)
 
 
-async def test_help_lists_every_key() -> None:
+async def test_help_has_two_pages() -> None:
     async with seated() as seat:
         await seat.press("question_mark")
         assert isinstance(seat.app.screen, HelpDialog)
         shown = await seat.text()
-        for words in ("leave", "detach", "pause", "resync", "checkpoint", "evaluate", "freeze",
-                      "worst check", "logarithmic", "export"):  # fmt: skip
+        for words in ("Leave", "Training", "Charts", "Screen", "write a checkpoint"):
             assert words in shown
+        await seat.press("right")
+        assert "lag-u updates since the weights held" in await seat.text()
+        await seat.press("left")
+        assert "write a checkpoint" in await seat.text()
         await seat.press("x")
         assert not isinstance(seat.app.screen, HelpDialog)
+
+
+async def test_all_keys_are_explained_on_one_screen_of_80_by_24() -> None:
+    async with seated(size=(80, 24)) as seat:
+        await seat.press("question_mark")
+        shown = await seat.shows("Take along")
+        assert seat.app.screen.query_one("#dialog").max_scroll_y == 0
+        for subject in (*LEFT, *RIGHT):
+            for key, words in subject.keys:
+                assert re.search(rf"{re.escape(key)} +{re.escape(words)}", shown), (key, words)
 
 
 async def test_of_two_keys_that_come_together_the_first_closes_a_dialog() -> None:
@@ -62,7 +79,7 @@ async def test_of_two_keys_that_come_together_the_first_closes_a_dialog() -> Non
 
 
 async def test_help_scrolls_where_it_does_not_fit() -> None:
-    async with seated(size=(80, 24)) as seat:
+    async with seated(size=(60, 20)) as seat:
         await seat.press("question_mark")
         box = seat.app.screen.query_one("#dialog")
         assert box.max_scroll_y > 0

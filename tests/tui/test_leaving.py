@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.tui.harness import seated
-from tuitrain.tui.dialogs import LeaveDialog
+from tuitrain.tui.dialogs.leave import KillDialog, LeaveDialog
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+q", "ctrl+c"])
@@ -50,4 +52,36 @@ async def test_d_detaches() -> None:
     async with seated() as seat:
         await seat.press("d")
         assert seat.app._exit
+        assert seat.run.commands == []
+
+
+async def test_kill_asks_for_the_name_and_then_kills() -> None:
+    async with seated() as seat:
+        await seat.press("q", "down", "down", "enter")
+        assert isinstance(seat.app.screen, KillDialog)
+        assert "Type its name and enter: breakout-rainbow-0412" in await seat.text()
+        await seat.press(*"yes", "enter")
+        assert "✖ that is not its name" in await seat.text()
+        assert seat.run.commands == []
+        await seat.press("ctrl+u", *"breakout", "minus", *"rainbow", "minus", *"0412", "enter")
+        seat.run.answer(await seat.asked("kill"), "stopped")
+        await seat.until(lambda: seat.app._exit, "the end of the screen")
+
+
+async def test_kill_can_be_thought_better_of() -> None:
+    async with seated() as seat:
+        await seat.press("q", "down", "down", "enter", *"quit", "enter", "escape")
+        assert not isinstance(seat.app.screen, KillDialog)
+        assert seat.run.commands == []
+
+
+async def test_a_screen_that_only_looks_asks_nothing_of_the_run(tmp_path: Path) -> None:
+    async with seated(run_dir=tmp_path, read_only=True) as seat:
+        assert "READ-ONLY" in await seat.panel("header")
+        assert "pause" not in await seat.panel("keys")
+        for key in "psce":
+            await seat.press(key)
+            assert "this screen only looks (--read-only)" in await seat.text()
+        await seat.press("q")
+        assert seat.app._exit, "nothing to ask"
         assert seat.run.commands == []

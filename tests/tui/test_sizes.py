@@ -11,7 +11,9 @@ import pytest
 from tests.tui.fixtures import actor, bare, failed, policy, records, snapshot
 from tests.tui.harness import seated
 from tuitrain.protocol import EventLine, LearningView, RecordLine
-from tuitrain.tui.dialogs import CheckDialog, HelpDialog, LeaveDialog
+from tuitrain.tui.dialogs.check import CheckDialog
+from tuitrain.tui.dialogs.help import HelpDialog
+from tuitrain.tui.dialogs.leave import LeaveDialog
 from tuitrain.tui.screenshot import screen_text
 
 SIZES = [

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -54,14 +55,23 @@ def checkpoint(
 
 
 @explained
+def evaluate(
+    run: RunArgument = "latest", runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
+) -> None:
+    """Let the evaluator of a running run play its newest weights now, and print the result.
+
+    It counts as one of the run's own evaluations. `tuitrain eval` plays a checkpoint beside the
+    run, and changes nothing of it.
+    """
+    _command("evaluate", run, runs_dir, as_json)
+
+
+@explained
 def stop(
     run: RunArgument = "latest",
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     no_checkpoint: Annotated[
         bool, typer.Option("--no-checkpoint", help="Stop without saving first.")
-    ] = False,
-    kill: Annotated[
-        bool, typer.Option("--kill", help="Kill the workers at once: no checkpoint.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,12 +79,37 @@ def stop(
 
     Returns when its processes, shared memory and socket are gone.
     """
+    _end(living(run, runs_dir), "stop", as_json, checkpoint=not no_checkpoint)
+
+
+@explained
+def kill(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="As in every command; no default.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the run's name.")] = False,
+    runs_dir: RunsDirOption = DEFAULT_RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """End a run at once, without a checkpoint: what it did since its last one is lost.
+
+    Asks for the run's name to be typed, unless --yes says that you are sure. Returns when its
+    processes, shared memory and socket are gone.
+    """
+    found = living(run, runs_dir)
+    name = found.folder.name
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Refused(f"`kill` asks a person for the run's name; `tuitrain kill {name} --yes`")
+        if typer.prompt(f"type {name} to kill it") != name:
+            raise Refused(f"that is not its name; {name} goes on")
+    _end(found, "kill", as_json)
+
+
+def _end(found: Found, command: Literal["stop", "kill"], as_json: bool, **args: Any) -> None:
     from tuitrain.cli.client import BlockingClient
 
-    found = living(run, runs_dir)
     assert found.socket_path is not None
     with BlockingClient(found.socket_path) as client:
-        reply = client.ask("kill") if kill else client.ask("stop", checkpoint=not no_checkpoint)
+        reply = client.ask(command, **args)
         client.wait_for_end()
     _wait_until_gone(found)
     _print(found, reply.ok, reply.message, reply.model_dump(mode="json"), as_json)

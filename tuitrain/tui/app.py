@@ -18,36 +18,38 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.keys import format_key
 from textual.screen import Screen
 
 from tuitrain.protocol import EventLine, RecordLine, Snapshot
 from tuitrain.tui.asking import AskingApp
 from tuitrain.tui.charting import ChartingApp
 from tuitrain.tui.client import RunClient, Stream
-from tuitrain.tui.dialogs import CheckDialog, HelpDialog
+from tuitrain.tui.dialogs.check import CheckDialog
+from tuitrain.tui.dialogs.help import HelpDialog
 from tuitrain.tui.layout import ScrolledTab, compose_screen
+from tuitrain.tui.pacing import REDRAW_S, PacedApp
 from tuitrain.tui.recorded import load_recorded, recorded_snapshot, tell_if_killed
 from tuitrain.tui.screenshot import export_screen
 from tuitrain.tui.store import ENDED, Store
 from tuitrain.tui.text import DARK, LIGHT
 from tuitrain.tui.view import Link, View, worst_first
-from tuitrain.tui.widgets.keys import KEYS, TABS
+from tuitrain.tui.widgets.keys import TABS
 from tuitrain.tui.widgets.panel import Panel
 
-REDRAW_S = 1.0
 STALE_S = 3.0
-BLURRED_EVERY = 5
 SCROLLED = {1: "#checks", 2: "#tab-2", 3: "#policies", 4: "#process-details", 5: "#log"}
 """By tab, what the keys scroll while nothing has the focus."""
 
 
-class TuitrainApp(AskingApp, ChartingApp):
+class TuitrainApp(AskingApp, ChartingApp, PacedApp):
     """The screen of one run.
 
     Args:
         run_dir: The run's folder.
         socket_path: Its socket; None shows what is recorded.
         ascii_only: Draw with ASCII characters alone.
+        read_only: Ask nothing of the run.
         redraw_s: Seconds between two redraws.
     """
 
@@ -55,12 +57,12 @@ class TuitrainApp(AskingApp, ChartingApp):
     TITLE = "tuitrain"
     AUTO_FOCUS = None
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "freeze", "freeze"),
+        Binding("space", "freeze", "freeze the view"),
         Binding("question_mark", "help", "help"),
-        Binding("exclamation_mark", "worst", "worst check"),
+        Binding("exclamation_mark,i", "worst", "explain the worst check"),
         Binding("x", "export", "export"),
-        Binding("left_square_bracket", "choose(-1)", "previous"),
-        Binding("right_square_bracket", "choose(1)", "next"),
+        Binding("left_square_bracket", "choose(-1)", "previous policy or log"),
+        Binding("right_square_bracket", "choose(1)", "next policy or log"),
         *(
             Binding(key, f"scroll_tab({lines})", show=False)
             for key, lines in (
@@ -81,25 +83,24 @@ class TuitrainApp(AskingApp, ChartingApp):
         socket_path: Path | None,
         *,
         ascii_only: bool = False,
+        read_only: bool = False,
         redraw_s: float = REDRAW_S,
     ) -> None:
-        super().__init__(run_dir, ascii_only=ascii_only)
+        super().__init__(run_dir, ascii_only=ascii_only, read_only=read_only)
         self.animation_level = "none"
         if socket_path is not None:
             self.client = RunClient(socket_path, self._line, self._connection)
         self.ended = socket_path is None
         self.loaded = asyncio.Event()
         """Set once the run's files have been read."""
-        self._redraw_s = redraw_s
+        self.redraw_s = redraw_s
         self._received_s: float | None = None
         self._lost = False
         self._frozen: View | None = None
         self._frozen_at = 0.0
         self._tab = 1
         self._policy_at = self._log_at = 0
-        self._ticks = 0
         self._listening: asyncio.Task[None] | None = None
-        self._focused_terminal = True
         self._early: list[Stream] = []
 
     # ---- what is on the screen
@@ -115,7 +116,7 @@ class TuitrainApp(AskingApp, ChartingApp):
         self.start(self._load())
         if self.client is not None:
             self._listening = self.start(self.client.run())
-        self.set_interval(self._redraw_s, self._tick)
+        self.start_clock()
         self.redraw()
 
     async def _load(self) -> None:
@@ -211,6 +212,7 @@ class TuitrainApp(AskingApp, ChartingApp):
             view,
             palette=DARK if self.current_theme.dark else LIGHT,
             ascii_only=self.ascii_only,
+            read_only=self.read_only,
             policy_index=self._policy_at,
             log_index=self._log_at,
             charts=self.charts,
@@ -240,11 +242,6 @@ class TuitrainApp(AskingApp, ChartingApp):
             return False
         return False
 
-    def _tick(self) -> None:
-        self._ticks += 1
-        if self._focused_terminal or self._ticks % BLURRED_EVERY == 0:
-            self.redraw()
-
     def redraw(self) -> None:
         """Hand the current view to every panel that can be seen."""
         if not self.is_running or not self.screen_stack:
@@ -260,15 +257,6 @@ class TuitrainApp(AskingApp, ChartingApp):
         for panel in main.query(f"#tab-{self._tab} Panel").results(Panel):
             panel.show(view)
 
-    def on_app_focus(self, _: events.AppFocus) -> None:
-        """The terminal is looked at again."""
-        self._focused_terminal = True
-        self.redraw()
-
-    def on_app_blur(self, _: events.AppBlur) -> None:
-        """Nobody looks: redraw less often."""
-        self._focused_terminal = False
-
     # ---- what the user asks for
 
     def action_freeze(self) -> None:
@@ -281,7 +269,7 @@ class TuitrainApp(AskingApp, ChartingApp):
 
     def action_help(self) -> None:
         """Show all keys."""
-        self.push_screen(HelpDialog(self.view(), KEYS))
+        self.push_screen(HelpDialog(self.view()))
 
     def action_worst(self) -> None:
         """Explain the worst check."""
@@ -331,9 +319,13 @@ class TuitrainApp(AskingApp, ChartingApp):
         """Every action, for the command palette."""
         for binding in self.own_bindings():
             if binding.description and not binding.system:
+                keys = ", ".join(format_key(key) for key in binding.key.split(","))
                 yield SystemCommand(
-                    binding.description, f"key {binding.key}", self._runner(binding.action)
+                    binding.description, f"key {keys}", self._runner(binding.action)
                 )
+        for name, action in self.WITHOUT_KEY:
+            yield SystemCommand(name, "in the leave dialog, key q", self._runner(action))
+        yield SystemCommand("theme", "dark, light or of the terminal", self.action_change_theme)
 
     def _runner(self, action: str) -> Callable[[], None]:
         def run() -> None:

@@ -10,8 +10,10 @@ from textual.binding import Binding, BindingType
 
 from tuitrain.tui.base import RunApp
 from tuitrain.tui.client import Command, ConnectionLost, RunClient
-from tuitrain.tui.dialogs import Dialog, Leave, LeaveDialog
+from tuitrain.tui.dialogs.base import Dialog
+from tuitrain.tui.dialogs.leave import KillDialog, Leave, LeaveDialog
 from tuitrain.tui.replies import flatten
+from tuitrain.tui.widgets.header import run_name
 
 MOST_DETAILS = 50
 """Of a reply, among the events."""
@@ -30,13 +32,21 @@ class AskingApp(RunApp):
         Binding("e", "command('evaluate')", "evaluate"),
     ]
 
+    WITHOUT_KEY: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("stop and checkpoint", "stop"),
+        ("kill", "kill"),
+    )
+    """Names and actions that only the palette and the leave dialog have: no key is to end a run."""
+
     def action_command(self, command: Command) -> None:
         """Ask the run; pending until it has been carried out."""
         self.ask(command)
 
     def ask(self, command: Command, then: Callable[[], None] | None = None) -> None:
         """Ask the run, and do `then` once it has carried that out."""
-        if self.client is None or self.ended:
+        if self.read_only:
+            self.announce(f"{command}: this screen only looks (--read-only)", "fail")
+        elif self.client is None or self.ended:
             self.announce(f"{command}: the run has ended", "fail")
         elif command in self.pending:
             self.announce(f"{command}: still pending")
@@ -73,8 +83,8 @@ class AskingApp(RunApp):
         self.ask("unpause" if paused else "pause")
 
     async def action_leave(self) -> None:
-        """Ask what leaving means; an ended run is just left."""
-        if self.ended:
+        """Ask what leaving means; an ended run, and one only looked at, is just left."""
+        if self.ended or self.read_only:
             self.exit()
         elif not isinstance(self.screen, LeaveDialog):
             while isinstance(self.screen, Dialog):
@@ -85,7 +95,27 @@ class AskingApp(RunApp):
         if answer == "detach":
             self.action_detach()
         elif answer == "stop":
-            self.ask("stop", self.exit)
+            self.action_stop()
+        elif answer == "kill":
+            self.action_kill()
+
+    def action_stop(self) -> None:
+        """Stop the run with a checkpoint, and leave once that is done."""
+        self.ask("stop", self.exit)
+
+    def action_kill(self) -> None:
+        """End the run at once, once its name has been typed; then leave."""
+        snapshot = self.store.snapshot
+        if snapshot is None:
+            self.announce("kill: the run has not said anything yet", "fail")
+            return
+
+        def sure(typed: bool | None) -> None:
+            if typed:
+                self.ask("kill", self.exit)
+
+        view = self.view()
+        self.push_screen(KillDialog(view, run_name(view, snapshot)), sure)
 
     def action_detach(self) -> None:
         """Leave; training goes on."""

@@ -25,12 +25,14 @@ class RunApp(App[str]):
     Args:
         run_dir: The run's folder.
         ascii_only: Draw with ASCII characters alone.
+        read_only: Only look: nothing is asked of the run, nothing written into its folder.
     """
 
-    def __init__(self, run_dir: Path, *, ascii_only: bool = False) -> None:
+    def __init__(self, run_dir: Path, *, ascii_only: bool = False, read_only: bool = False) -> None:
         super().__init__()
         self.run_dir = run_dir
         self.ascii_only = ascii_only
+        self.read_only = read_only
         self.store = Store()
         self.client: RunClient | None = None
         self.ended = False

@@ -83,6 +83,7 @@ class View:
     """Per policy, the newest of each number that environments tell."""
     palette: Palette = DARK
     ascii_only: bool = False
+    read_only: bool = False
     policy_index: int = 0
     charts: ChartChoices = ChartChoices()
     frozen_s: float | None = None

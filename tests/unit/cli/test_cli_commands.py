@@ -317,8 +317,12 @@ def test_status_tables_several_policies_and_names_the_worst(
         ]  # fmt: skip
 
 
-def test_stop_kill_does_not_save(live: Started) -> None:
-    assert call("stop", "--kill").exit_code == 0
+def test_kill_asks_and_does_not_save(live: Started) -> None:
+    result = call("kill", "latest")
+    assert result.exit_code == 2
+    assert "--yes" in result.output, "nobody is there to type the name"
+    assert live.process.poll() is None
+    assert call("kill", "latest", "--yes").exit_code == 0
     assert live.end()[0] == 0
     assert live.summary["last_checkpoint"] is None
 
@@ -344,7 +348,7 @@ def test_a_command_that_was_not_carried_out_has_exit_code_1(tmp_path: Path) -> N
         assert result.exit_code == 1
         assert "No space left" in result.output
     finally:
-        call("stop", "--kill")
+        call("kill", "latest", "--yes")
         run.end()
 
 

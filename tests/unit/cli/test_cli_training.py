@@ -91,7 +91,7 @@ def test_a_run_starts_without_standard_streams() -> None:
     )
     assert done.returncode == 0
     assert '"event"' not in Path("runs/cp-0001/logs/supervisor.log").read_text()
-    assert tuitrain("stop", "--kill").returncode == 0
+    assert tuitrain("kill", "latest", "--yes").returncode == 0
 
 
 def test_a_working_folder_that_is_gone_is_said_plainly(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
-"""Names of tabs and keys: the line at the bottom, and what the help says of them."""
+"""Names of tabs and keys: the line at the bottom, and what the help says of each."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from rich.text import Text
 
@@ -9,22 +11,50 @@ from tuitrain.tui.view import View
 
 WIDE = 105
 TABS = ("Overview", "Learning", "Buffer", "Processes", "Logs")
-KEYS: list[tuple[str, str]] = [
-    ("q", "leave: detach or stop, it asks (also ctrl+q, ctrl+c)"),
-    ("d", "detach now; training goes on"),
-    ("p", "pause or unpause training"),
-    ("s", "resync: newest weights to the actors, compare all"),
-    ("c", "write a checkpoint now"),
-    ("e", "evaluate now"),
-    ("space", "freeze the view; training goes on"),
-    ("!", "explain the worst check"),
-    ("1-5", "Overview, Learning, Buffer, Processes, Logs"),
-    ("[ ]", "another policy, and its verdict; on Logs: file"),
-    ("g  X", "logarithmic y; x axis: steps, updates, time"),
-    ("x", "export the screen into the run's folder: SVG, text"),
-    ("↑↓ PgUp PgDn", "scroll the tab, or the panel that tab focused"),
-    ("?", "this help"),
-]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Keys that belong together, as the help lists them: what is on the key, and what it does."""
+
+    name: str
+    keys: tuple[tuple[str, str], ...]
+
+
+LEFT = (
+    Subject("Leave", (
+        ("q", "leave: detach, stop, kill"),
+        ("d", "detach; training goes on"),
+        ("ctrl+z", "suspend this screen"),
+    )),
+    Subject("Training", (
+        ("p", "pause or unpause"),
+        ("s", "resync weights, compare all"),
+        ("c", "write a checkpoint"),
+        ("e", "evaluate now"),
+    )),
+    Subject("Charts", (
+        ("g", "y: logarithmic, linear"),
+        ("X", "x: steps, updates, time"),
+    )),
+)  # fmt: skip
+RIGHT = (
+    Subject("Screen", (
+        ("1-5", "tabs"),
+        ("tab", "focus the next panel"),
+        ("[ ]", "other policy; on Logs: file"),
+        ("↑↓ PgDn", "scroll"),
+        ("! i", "explain the worst check"),
+        ("space", "freeze the view"),
+        ("+ -", "redraw faster, slower"),
+        ("ctrl+p", "every action by its name"),
+        ("?", "this help"),
+    )),
+    Subject("Take along", (
+        ("x", "export as SVG and text"),
+    )),
+)  # fmt: skip
+"""The two columns of the help. Of what a key does, 27 cells are shown."""
 
 
 def draw_keys(view: View, width: int, height: int) -> list[Text]:
@@ -37,7 +67,7 @@ def draw_keys(view: View, width: int, height: int) -> list[Text]:
         parts.append(part(words, "bold reverse" if mine else palette.dim, 0 if mine else 5))
     state = view.snapshot.state if view.snapshot is not None else ""
     keys = [("q", "leave", 1), ("?", "help", 1)]
-    if view.link != "recorded":
+    if view.link != "recorded" and not view.read_only:
         word = "unpause" if state == "paused" else "pause"
         keys = [("p", word, 2), ("s", "resync", 4), ("c", "checkpoint", 6), ("e", "eval", 6),
                 ("space", "freeze", 6), *keys]  # fmt: skip

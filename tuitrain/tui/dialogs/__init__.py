@@ -1,0 +1,1 @@
+"""The questions and explanations that open over the screen."""

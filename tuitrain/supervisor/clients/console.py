@@ -214,8 +214,8 @@ def _restart_lines(summary: dict[str, Any]) -> list[str]:
     lines += _total_lines(summary)
     if summary.get("reproducible") is False:
         lines.append(
-            "  not reproducible: it went on with another config or other sources, or from less than all "
-            "of its state"
+            "  not reproducible: it went on with another config or other sources, or from less "
+            "than all of its state"
         )
     return lines
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from tuitrain.tui.widgets.axes import (
     time_label,
     time_ticks,
 )
-from tuitrain.tui.widgets.line_chart import Line, draw_chart, raster
+from tuitrain.tui.widgets.line_chart import Band, Line, Look, Tick, draw_chart
+from tuitrain.tui.widgets.raster import raster, within
 
 INF, NAN = math.inf, math.nan
 
@@ -87,7 +89,7 @@ def test_points_of_a_sparse_series_survive_its_pattern() -> None:
 
 def test_whole_chart() -> None:
     line = Line("loss", array(0, 1, 2, 3), array(0, 10, 20, 30))
-    drawn = [t.plain for t in draw_chart([line], 24, 6, x_unit="steps")]
+    drawn = [t.plain for t in draw_chart([line], 24, 6, Look(x_unit="steps"))]
     assert drawn == [
         "── loss 30.0",
         "  │                ⢀⣀⠤⠤⠒",
@@ -123,7 +125,7 @@ def test_no_data_says_so() -> None:
 
 def test_log_axis_leaves_out_what_it_cannot_show_and_says_how_much() -> None:
     line = Line("loss", array(0, 1, 2, 3), array(-1, 0, 0.01, 100))
-    drawn = draw_chart([line], 60, 12, log_y=True)
+    drawn = draw_chart([line], 60, 12, Look(log_y=True))
     assert "2 values ≤ 0 not on log axis" in drawn[0].plain
     text = "\n".join(t.plain for t in drawn)
     assert "0.01┤" in text
@@ -142,7 +144,7 @@ def test_ascii_charts_are_ascii() -> None:
     from tuitrain.tui.text import to_ascii
 
     line = Line("r", array(0, 1, 2), array(0, NAN, 2))
-    for text in draw_chart([line], 40, 8, ascii_only=True):
+    for text in draw_chart([line], 40, 8, Look(ascii_only=True)):
         assert all(ord(c) < 0x2800 for c in text.plain)
         assert to_ascii(text.plain).isascii()
 
@@ -178,8 +180,8 @@ def test_awkward_series_at_every_size(name: str, log_y: bool, ascii_only: bool) 
         (0, 1, 2, 3, 7, 12, 13, 20, 80, 200), (0, 1, 2, 3, 4, 9, 50)
     ):
         for time_x in (False, True):
-            drawn = draw_chart(lines, width, height, log_y=log_y, ascii_only=ascii_only,
-                               time_x=time_x, x_unit="env steps")  # fmt: skip
+            look = Look(log_y=log_y, ascii_only=ascii_only, time_x=time_x, x_unit="env steps")
+            drawn = draw_chart(lines, width, height, look)
             assert len(drawn) == (height if width else 0)
             assert all(t.cell_len <= width for t in drawn)
 
@@ -189,21 +191,86 @@ floats = st.floats(allow_nan=True, allow_infinity=True, width=64)
 
 @settings(max_examples=150, deadline=None)
 @given(
-    points=st.lists(st.tuples(floats, floats), max_size=60),
+    points=st.lists(st.tuples(floats, floats, floats), max_size=60),
     width=st.integers(0, 120),
     height=st.integers(0, 40),
-    log_y=st.booleans(),
-    time_x=st.booleans(),
+    look=st.builds(
+        Look,
+        log_y=st.booleans(),
+        time_x=st.booleans(),
+        ascii_only=st.booleans(),
+        window=st.one_of(
+            st.none(),
+            st.tuples(st.floats(-1e300, 1e300), st.floats(1e-300, 1e300)).map(
+                lambda w: (w[0], w[0] + w[1]) if w[0] + w[1] > w[0] else None
+            ),
+        ),
+        ticks=st.lists(st.builds(Tick, floats, st.just("≡"), st.just("resync")), max_size=3),
+    ),
 )
 def test_any_series_at_any_size(
-    points: list[tuple[float, float]], width: int, height: int, log_y: bool, time_x: bool
+    points: list[tuple[float, float, float]], width: int, height: int, look: Look
 ) -> None:
-    data = np.array(points, dtype=np.float64).reshape(-1, 2)
-    drawn = draw_chart(
-        [Line("r", data[:, 0], data[:, 1])], width, height, log_y=log_y, time_x=time_x
-    )
+    x, y, z = np.array(points, dtype=np.float64).reshape(-1, 3).T
+    finite = np.sort(x[np.isfinite(x)])
+    band = Band(finite, y[: finite.size], z[: finite.size])
+    drawn = draw_chart([Line("r", x, y, band=band)], width, height, look)
     assert len(drawn) == (height if width else 0)
     assert all(t.cell_len <= width for t in drawn)
+
+
+def test_a_band_is_drawn_behind_its_line() -> None:
+    x = np.arange(40.0)
+    line = Line("r", x, np.full(40, 5.0), band=Band(x, np.zeros(40), np.full(40, 10.0)))
+    rows = [t.plain for t in draw_chart([line], 30, 10)]
+    middle = next(row for row in rows if "⠒" in row or "⠤" in row or "⠉" in row)
+    dotted = [row for row in rows[1:-1] if row != middle]
+    assert all(set(row[3:]) <= set("⠅⠁⠄⡀⠂⠐⠈ ⠡⡁⠊⠨⠌") for row in dotted)
+    assert len({c for c in middle[3:] if c != " "}) <= 2, "where the line is, nothing else is"
+
+
+def test_a_band_on_a_log_axis_begins_at_the_lowest_positive_value() -> None:
+    x = np.arange(4.0)
+    band = Band(x, array(-1, 0, 0.01, 1), array(1, 1, 10, -3))
+    drawn = draw_chart([Line("r", x, array(1, 1, 1, 1), band=band)], 60, 12, Look(log_y=True))
+    text = "\n".join(t.plain for t in drawn)
+    assert "0.01┤" in text
+    assert "✖" not in text
+
+
+def test_a_window_shows_the_line_cut_at_its_edges() -> None:
+    line = Line("r", array(0, 10), array(0, 10))
+    drawn = [t.plain for t in draw_chart([line], 30, 8, Look(window=(4.0, 6.0)))]
+    assert drawn[-1].strip("└ ").replace("─", "") == "46"
+    assert any(row.lstrip().startswith("6") for row in drawn), "y fits what is shown"
+    assert not any(row.lstrip().startswith("10") for row in drawn)
+    assert "10.0" in drawn[0], "the legend says the newest of all"
+    empty = draw_chart([line], 30, 8, Look(window=(20.0, 30.0)))
+    assert any("nothing measured here" in t.plain for t in empty)
+
+
+def test_within_keeps_a_gap_a_gap() -> None:
+    x, y = within(array(0, 1, 2, 3), array(0, NAN, 2, 3), 0.5, 2.5)
+    assert x.tolist() == [1, 2, 2.5]
+    assert y[1:].tolist() == [2, 2.5]
+
+
+def test_ticks_have_a_glyph_a_line_and_a_word() -> None:
+    line = Line("r", array(0, 10), array(1, 1))
+    ticks = [Tick(5.0, "≡", "resync"), Tick(99.0, "↻", "restart"), Tick(NAN, "»", "resume")]
+    drawn = [t.plain for t in draw_chart([line], 61, 9, Look(ticks=ticks, window=(0.0, 10.0)))]
+    assert drawn[0] == "── r 1.00  ≡ resync"
+    assert "≡" in drawn[1]
+    assert sum("┊" in row for row in drawn) >= 5
+    assert not any("↻" in row for row in drawn)
+
+
+def test_series_that_find_no_room_in_the_legend_are_counted() -> None:
+    lines = [Line(f"agent_{i}", array(0, 1), array(i, i)) for i in range(12)]
+    small, *_ = draw_chart(lines, 60, 8)
+    assert re.search(r"agent_0 0 .*\+\d$", small.plain)
+    large = draw_chart(lines, 100, 20)
+    assert "agent_11" in "".join(t.plain for t in large[:3])
 
 
 def test_nice_ticks() -> None:

@@ -25,14 +25,16 @@ from tuitrain.tui.store import Store
 from tuitrain.tui.text import DARK, wrap
 from tuitrain.tui.view import ChartChoices, Draw, Notice, View
 from tuitrain.tui.widgets.cause import draw_cause
+from tuitrain.tui.widgets.charts import LEARNING, RETURN
 from tuitrain.tui.widgets.checks import draw_checks
-from tuitrain.tui.widgets.curves import LEARNING, RETURN, draw_policies, drawer
+from tuitrain.tui.widgets.curves import drawer
 from tuitrain.tui.widgets.header import draw_header
 from tuitrain.tui.widgets.keys import draw_keys
 from tuitrain.tui.widgets.messages import draw_events, draw_log, draw_notice
 from tuitrain.tui.widgets.pipeline import draw_pipeline
 from tuitrain.tui.widgets.policies import draw_policy_table
 from tuitrain.tui.widgets.processes import draw_glyphs, draw_process_details, draw_processes
+from tuitrain.tui.widgets.replay import draw_policies
 from tuitrain.tui.widgets.told import draw_told
 
 TOLD = {"default": {"coverage": 0.8312, "[b]" * 30: math.nan, "wide 名前": 1e300} | {

@@ -7,72 +7,10 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from tests.tui.fixtures import events, records, snapshot, write_run
 from tuitrain.tui.recorded import load_recorded, recorded_snapshot, tell_if_killed
-from tuitrain.tui.store import MAX_CURVES, Curve, Store, as_float
-
-
-def fill(curve: Curve, values: list[float]) -> None:
-    for i, value in enumerate(values):
-        curve.append(i, i, i, value)
-
-
-def test_a_full_curve_keeps_every_spike() -> None:
-    curve = Curve(64)
-    values = [0.0] * 10_000
-    for i in (17, 4000, 9990):
-        values[i] = 100.0 + i
-        values[i + 5] = -100.0 - i
-    fill(curve, values)
-    kept = curve.view().value
-    assert len(curve) <= 64
-    for i in (17, 4000, 9990):
-        assert 100.0 + i in kept
-        assert -100.0 - i in kept
-
-
-def test_a_full_curve_keeps_what_is_not_finite() -> None:
-    curve = Curve(64)
-    values = [1.0] * 5000
-    values[700] = math.nan
-    fill(curve, values)
-    assert np.isnan(curve.view().value).sum() == 1
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, 3.0])
-def test_a_curve_of_one_value_stays_bounded(value: float) -> None:
-    curve = Curve(16)
-    fill(curve, [value] * 1000)
-    assert 0 < len(curve) <= 16
-
-
-def test_a_view_does_not_change_when_the_curve_does() -> None:
-    curve = Curve(16)
-    views = []
-    for i in range(300):
-        fill(curve, [math.sin(i), 9.0])
-        views.append((curve.view(), curve.view().value.copy()))
-    for view, before in views:
-        assert view.value.tolist() == before.tolist()
-
-
-def test_a_long_curve_covers_the_whole_run_evenly() -> None:
-    curve = Curve(256)
-    fill(curve, [math.sin(i / 10) for i in range(100_000)])
-    steps = curve.view().steps
-    assert 100 < len(curve) <= 256
-    assert np.diff(steps).max() < 100_000 / 20
-    assert steps[0] < 5000
-    assert steps[-1] == 99_999
-
-
-def test_points_stay_in_order() -> None:
-    curve = Curve(16)
-    fill(curve, [math.sin(i) for i in range(500)])
-    steps = curve.view().steps
-    assert (np.diff(steps) > 0).all()
+from tuitrain.tui.store import MAX_CURVES, Store, as_float
 
 
 def test_records_become_curves_per_policy_and_kind() -> None:

@@ -12,18 +12,9 @@ from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 
 from tuitrain.tui.view import View
 from tuitrain.tui.widgets.cause import draw_cause
+from tuitrain.tui.widgets.charts import LEARNING, LOSS_TD, Q_VALUES, REPLAY, RETURN, Chart
 from tuitrain.tui.widgets.checks import draw_checks
-from tuitrain.tui.widgets.curves import (
-    LEARNING,
-    LOSS_TD,
-    Q_VALUES,
-    REPLAY,
-    RETURN,
-    Chart,
-    chart_title,
-    draw_policies,
-    drawer,
-)
+from tuitrain.tui.widgets.curves import chart_title, drawer
 from tuitrain.tui.widgets.header import draw_header
 from tuitrain.tui.widgets.keys import draw_keys
 from tuitrain.tui.widgets.messages import draw_events, draw_log, draw_notice
@@ -31,6 +22,7 @@ from tuitrain.tui.widgets.panel import FittedPanel, Panel
 from tuitrain.tui.widgets.pipeline import draw_pipeline
 from tuitrain.tui.widgets.policies import draw_policy_table
 from tuitrain.tui.widgets.processes import draw_process_details, draw_processes
+from tuitrain.tui.widgets.replay import draw_policies
 from tuitrain.tui.widgets.told import draw_told
 
 

@@ -27,7 +27,8 @@ from tuitrain.protocol import (
     RunState,
     Snapshot,
 )
-from tuitrain.tui.store import EMPTY, ENDED, CurveKey, Floats, Store, as_float
+from tuitrain.tui.curve import EMPTY
+from tuitrain.tui.store import ENDED, Store, as_float
 
 
 def load_recorded(run_dir: Path, store: Store) -> None:
@@ -170,7 +171,6 @@ def _recorded_policy(name: str, store: Store, config: Mapping[str, Any], final: 
             "lag_updates_p95", "sample_age_p95",
         )
     }  # fmt: skip
-    means = _finite(store, (name, "eval", "return_mean"))
     evaluation = store.latest.get((name, "eval"), {})
     view = PolicyView(
         name=name,
@@ -181,7 +181,7 @@ def _recorded_policy(name: str, store: Store, config: Mapping[str, Any], final: 
         train_return_mean=as_float(store.latest.get((name, "train"), {}).get("return_mean")),
         eval_return_mean=as_float(evaluation.get("return_mean")),
         eval_return_ci95=as_float(evaluation.get("return_ci95")),
-        eval_best=float(means.max()) if means.size else None,
+        eval_best=_evaluations(store, name)[1],
         learning=_recorded_evaluations(name, store),
         **found,
     )
@@ -206,14 +206,14 @@ def _recorded_learning(summary: Mapping[str, Any], store: Store) -> LearningView
 
 def _recorded_evaluations(name: str, store: Store) -> LearningView:
     """What the curves say of one policy; there is no verdict on it."""
-    means = _finite(store, (name, "eval", "return_mean"))
+    n_evals, best = _evaluations(store, name)
     last = store.latest.get((name, "eval"), {})
     return LearningView(
         policy=name,
         mean=as_float(last.get("return_mean")),
         ci95=as_float(last.get("return_ci95")),
-        best=float(means.max()) if means.size else None,
-        n_evals=int(means.size),
+        best=best,
+        n_evals=n_evals,
         reason="recorded run",
     )
 
@@ -236,9 +236,12 @@ def _recorded_checks(summary: Mapping[str, Any]) -> list[CheckView]:
     return checks
 
 
-def _finite(store: Store, key: CurveKey) -> Floats:
-    value = store.curves().get(key, EMPTY).value
-    return value[np.isfinite(value)]
+def _evaluations(store: Store, policy: str) -> tuple[int, float | None]:
+    """How many evaluations of a policy there were, and the best mean return of them."""
+    curve = store.curves().get((policy, "eval", "return_mean"), EMPTY)
+    good = np.isfinite(curve.high)
+    best = float(curve.high[good].max()) if good.any() else None
+    return int(curve.count[good].sum()), best
 
 
 def _whole(value: float) -> int:

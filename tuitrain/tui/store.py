@@ -1,9 +1,8 @@
 """What the screen knows of a run: newest snapshot, recent events, bounded curves.
 
 Fed line by line, by the socket or by `recorded.py` from files; a line that arrives twice (the
-history after a reconnection) counts once. Memory is bounded: a curve that is full is thinned so
-that every stretch keeps its minimum, its maximum and its first value that is not finite, so
-spikes survive however long the run. Pure; knows nothing of textual, files or sockets.
+history after a reconnection) counts once. Memory is bounded. Pure; knows nothing of textual, files
+or sockets.
 """
 
 from __future__ import annotations
@@ -14,15 +13,10 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tuitrain.metrics.rewind import Rewind
 from tuitrain.protocol import EventLine, Snapshot
+from tuitrain.tui.curve import Curve, CurveView
 
-Floats = NDArray[np.float64]
-
-CURVE_POINTS = 8192
 MAX_CURVES = 512
 MAX_EVENTS = 2000
 MAX_SERIES = 65_536
@@ -37,102 +31,6 @@ _NEVER_MISSING = frozenset(
 )
 """Always measured, so a null (JSON has no NaN) means that it was not finite."""
 _X = ("steps", "updates", "wall_s")
-
-
-@dataclass(frozen=True)
-class CurveView:
-    """A curve as it was at one moment: float64[n] each; x are steps, updates and seconds."""
-
-    steps: Floats
-    updates: Floats
-    wall_s: Floats
-    value: Floats
-
-    def x(self, axis: str) -> Floats:
-        """The x column called `steps`, `updates` or `wall_s`."""
-        return {"steps": self.steps, "updates": self.updates}.get(axis, self.wall_s)
-
-
-_NOTHING = np.zeros(0)
-EMPTY = CurveView(_NOTHING, _NOTHING, _NOTHING, _NOTHING)
-
-
-class Curve:
-    """Points in the order they came, at most ``capacity`` of them, spread evenly over the run.
-
-    Full, it is thinned to half by stretches of four points, and from then on twice as many new
-    points are drawn together before they count as old. Views taken before stay as they were: a
-    change behind their end does not show in them, any other is made in a copy.
-    """
-
-    def __init__(self, capacity: int = CURVE_POINTS) -> None:
-        if capacity < 16:
-            raise ValueError(f"a curve needs room for at least 16 points, not {capacity}")
-        self._data = np.empty((4, capacity))
-        self._n = 0
-        self._stride = 1
-        self._tail_room = min(64, capacity // 4)
-        self._tail_start = 0
-        self._tail_count = 0
-
-    def __len__(self) -> int:
-        return self._n
-
-    def append(self, steps: float, updates: float, wall_s: float, value: float) -> None:
-        """Add one point; any value may be NaN or infinite."""
-        if self._n == self._data.shape[1]:
-            self._thin(0, 4)
-            self._stride *= 2
-            self._tail_start, self._tail_count = self._n, 0
-        self._data[:, self._n] = (steps, updates, wall_s, value)
-        self._n += 1
-        self._tail_count += 1
-        if self._tail_count >= self._stride:
-            self._tail_start, self._tail_count = self._n, 0
-        elif self._n - self._tail_start > self._tail_room:
-            self._thin(self._tail_start, self._tail_room)
-
-    def view(self) -> CurveView:
-        """All points, without a copy."""
-        steps, updates, wall_s, value = self._data[:, : self._n]
-        return CurveView(steps, updates, wall_s, value)
-
-    def drop_after(self, steps: float, updates: float) -> None:
-        """Forget the points of more steps, or of as many and more updates.
-
-        Of more updates at fewer steps, where a learner alone went back, points stay, but not on an
-        axis of updates: there they would lie among those of the updates made in their place.
-        """
-        at, made = self._data[:2, : self._n]
-        lost = made > updates
-        keep = ~((at > steps) | ((at == steps) & lost))
-        if lost.any() or not keep.all():
-            fresh = self._data.copy()
-            self._n = int(keep.sum())
-            fresh[:, : self._n] = self._data[:, : keep.size][:, keep]
-            fresh[1, : self._n][lost[keep]] = math.nan
-            self._data = fresh
-            self._tail_start, self._tail_count = self._n, 0
-
-    def _thin(self, start: int, stretch: int) -> None:
-        """Of every ``stretch`` points from ``start`` on keep the lowest, the highest and the first
-        that is not finite; fewer than ``stretch`` points at the end are all kept."""
-        end = start + (self._n - start) // stretch * stretch
-        value = self._data[3, start:end].reshape(-1, stretch)
-        good = np.isfinite(value)
-        keep = np.zeros(value.shape, dtype=bool)
-        rows = np.arange(len(value))
-        low = np.where(good, value, np.inf).argmin(axis=1)
-        high = np.where(good, value, -np.inf).argmax(axis=1)
-        some = good.any(axis=1)
-        keep[rows[some], low[some]] = True
-        keep[rows[some], high[some]] = True
-        broken = ~good.all(axis=1)
-        keep[rows[broken], (~good).argmax(axis=1)[broken]] = True
-        kept = start + np.append(np.flatnonzero(keep.ravel()), np.arange(end, self._n) - start)
-        fresh = self._data.copy()
-        fresh[:, start : start + kept.size] = self._data[:, kept]
-        self._data, self._n = fresh, start + kept.size
 
 
 def as_float(value: Any) -> float | None:

@@ -25,7 +25,8 @@ from tuitrain.protocol import (
     Snapshot,
     Verdict,
 )
-from tuitrain.tui.store import EMPTY, ENDED, CurveKey, CurveView
+from tuitrain.tui.curve import EMPTY, CurveView
+from tuitrain.tui.store import ENDED, CurveKey
 from tuitrain.tui.text import DARK, NA, Palette, safe
 
 Link = Literal["connecting", "live", "stale", "recorded"]
@@ -65,6 +66,12 @@ class ChartChoices:
     log_y: bool | None = None
     """None: every chart as suits it; else all charts."""
     x_axis: XAxis = "steps"
+    all_policies: bool = False
+    """Whether the chosen policy is shown among all others, or alone."""
+    zoom: int = 0
+    """How often the shown part of the x axis was halved."""
+    at: float | None = None
+    """Where that part ends, in units of the x axis; None: at the newest."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +147,9 @@ class View:
         """Whether the run is over, so that nothing has a rate any more."""
         return self.snapshot is not None and self.snapshot.state in ENDED
 
-    def curve(self, kind: str, name: str) -> CurveView:
-        """A curve of the shown policy; empty when there are no points."""
-        return self.curves.get((self.policy_name(), kind, name), EMPTY)
+    def curve(self, kind: str, name: str, policy: str | None = None) -> CurveView:
+        """A curve of a policy, of the chosen one by default; empty when there are no points."""
+        return self.curves.get((policy or self.policy_name(), kind, name), EMPTY)
 
 
 Draw = Callable[[View, int, int], list[Text]]

@@ -1,102 +1,37 @@
-"""Which curves belong on which chart, and the per-policy table of the Buffer tab."""
+"""From what is known of a run to the lines of a chart: whose curves, which part, how drawn."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from rich.text import Text
 
-from tuitrain.protocol import PolicyView
-from tuitrain.tui.store import CurveView
-from tuitrain.tui.text import NA, Column, age, bar, clip, count, number, percent, rate, safe, table
+from tuitrain.tui.curve import CurveView
+from tuitrain.tui.text import safe
 from tuitrain.tui.view import Draw, View
-from tuitrain.tui.widgets.line_chart import Line, Pattern, draw_chart
+from tuitrain.tui.widgets.charts import Chart, Shown
+from tuitrain.tui.widgets.line_chart import Band, Line, Look, draw_chart
+from tuitrain.tui.widgets.raster import Pattern
+from tuitrain.tui.widgets.smoothing import ordered, smoothed
 
 _PATTERNS: tuple[Pattern, ...] = ("solid", "dash", "dot", "dashdot")
+MOST_POLICIES = 12
+"""On one chart: as many as colours and patterns tell apart."""
 ROOMY = 60
 """Cells of a chart from which on its legend has room for more than the series."""
 X_UNITS = {"steps": "env steps", "updates": "updates", "wall_s": "time"}
 
 
-@dataclass(frozen=True)
-class Shown:
-    """One curve of a chart: a field of a record kind."""
-
-    label: str
-    kind: str
-    field: str
-    best: bool = False
-    """Show the running maximum instead of the values."""
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart of the screen."""
-
-    title: str
-    curves: tuple[Shown, ...]
-    unit: str = ""
-    log_y: bool = False
-
-
-RETURN = Chart(
-    "Return",
-    (
-        Shown("train", "train", "return_mean"),
-        Shown("eval", "eval", "return_mean"),
-        Shown("best", "eval", "return_mean", best=True),
-    ),
-)
-LOSS_TD = Chart(
-    "Loss, |TD| p95",
-    (Shown("loss", "learner", "loss"), Shown("|TD| p95", "learner", "td_p95")),
-    log_y=True,
-)
-Q_VALUES = Chart(
-    "Q", (Shown("Q mean", "learner", "q_mean"), Shown("max |Q|", "learner", "q_max_abs"))
-)
-LEARNING: tuple[Chart, ...] = (
-    RETURN,
-    Chart("Loss", (Shown("loss", "learner", "loss"),), log_y=True),
-    Q_VALUES,
-    Chart(
-        "TD error",
-        (Shown("|TD| mean", "learner", "td_abs_mean"), Shown("|TD| p95", "learner", "td_p95")),
-        log_y=True,
-    ),
-    Chart("Gradient norm", (Shown("grad norm", "learner", "grad_norm"),), log_y=True),
-    Chart("Learning rate", (Shown("lr", "learner", "lr"),)),
-    Chart(
-        "Episode length",
-        (Shown("train", "train", "length_mean"), Shown("eval", "eval", "length_mean")),
-        unit="st",
-    ),
-    Chart("Exploration", (Shown("ε", "train", "epsilon"),)),
-)
-REPLAY: tuple[Chart, ...] = (
-    Chart("Age of sampled rows", (Shown("age p95", "learner", "sample_age_p95"),), unit="tr"),
-    Chart(
-        "Policy lag of sampled rows",
-        (
-            Shown("p50", "learner", "lag_updates_p50"),
-            Shown("p95", "learner", "lag_updates_p95"),
-        ),
-        unit="u",
-    ),
-)
-
-
 def running_best(values: CurveView) -> CurveView:
     """The highest value so far at every point; what is not finite is passed over."""
-    if not values.value.size:
-        return values
-    finite = np.where(np.isfinite(values.value), values.value, -np.inf)
+    finite = np.where(np.isfinite(values.high), values.high, -np.inf)
     best = np.maximum.accumulate(finite)
     best = np.where(np.isfinite(best), best, np.nan)
-    first = int(np.argmax(np.isfinite(best))) if np.isfinite(best).any() else best.size
-    cut = slice(first, None)
-    return CurveView(values.steps[cut], values.updates[cut], values.wall_s[cut], best[cut])
+    cut = slice(int(np.count_nonzero(np.isnan(best))), None)  # they all come first
+    best = best[cut]
+    return CurveView(values.steps[cut], values.updates[cut], values.wall_s[cut],
+                     best, best, best, values.count[cut], np.zeros(best.size))  # fmt: skip
 
 
 def is_log(chart: Chart, view: View) -> bool:
@@ -105,34 +40,44 @@ def is_log(chart: Chart, view: View) -> bool:
 
 
 def chart_title(chart: Chart, view: View) -> str:
-    """Title for the border: what, of which policy, over what."""
+    """Title for the border: what, of which policy, how much of it."""
+    shown = shown_policies(view)
     label = view.policy_label()
+    if len(shown) > 1:
+        total = len(view.policies())
+        many = f"all {total}" if len(shown) == total else f"{len(shown)} of {total}"
+        label = f"{main_curve(chart, view).label}, {many} policies"
     whose = f" · {label}" if label else ""
-    return f"{chart.title}{' (log)' if is_log(chart, view) else ''}{whose}"
+    zoom = f" · x ×{2**view.charts.zoom}" if view.charts.zoom else ""
+    return f"{chart.title}{' (log)' if is_log(chart, view) else ''}{whose}{zoom}"
+
+
+def shown_policies(view: View) -> list[str]:
+    """Those with a line of their own on every chart, the chosen one first."""
+    chosen = view.policy_name()
+    if not view.charts.all_policies:
+        return [chosen]
+    others = [name for name in view.policies() if name != chosen]
+    return [chosen, *others[: MOST_POLICIES - 1]]
+
+
+def main_curve(chart: Chart, view: View) -> Shown:
+    """The curve that stands for the chart: its main one, or the first that anybody has."""
+    candidates = (chart.curves[chart.main], *chart.curves)
+    names = view.policies()
+    for shown in candidates:
+        if any((name, shown.kind, shown.field) in view.curves for name in names):
+            return shown
+    return candidates[0]
 
 
 def drawer(chart: Chart) -> Draw:
     """The function that draws this chart."""
 
     def draw(view: View, width: int, height: int) -> list[Text]:
-        lines = []
-        for i, shown in enumerate(chart.curves):
-            curve = view.curve(shown.kind, shown.field)
-            if shown.best:
-                curve = running_best(curve)
-            lines.append(
-                Line(
-                    shown.label,
-                    curve.x(view.charts.x_axis),
-                    curve.value,
-                    view.palette.series[i % len(view.palette.series)],
-                    _PATTERNS[i % len(_PATTERNS)],
-                )
-            )
-        return draw_chart(
-            lines,
-            width,
-            height,
+        shown = shown_policies(view)
+        lines = _of_one(chart, view) if len(shown) == 1 else _of_many(chart, view, shown)
+        look = Look(
             x_unit=X_UNITS[view.charts.x_axis],
             y_unit=chart.unit,
             log_y=is_log(chart, view),
@@ -140,10 +85,81 @@ def drawer(chart: Chart) -> Draw:
             ascii_only=view.ascii_only,
             dim=view.palette.dim,
             fail=view.palette.fail,
-            head=_whose(view, width),
+            head=_whose(view, width) if len(shown) == 1 else "",
+            window=window(view),
         )
+        return draw_chart(lines, width, height, look)
 
     return draw
+
+
+def _of_one(chart: Chart, view: View) -> list[Line]:
+    """All curves of the chosen policy, what was measured behind their means."""
+    lines = []
+    for i, shown in enumerate(chart.curves):
+        curve = view.curve(shown.kind, shown.field)
+        colour = view.palette.series[i % len(view.palette.series)]
+        line = _line(shown, curve, view, shown.label, colour, _PATTERNS[i % len(_PATTERNS)])
+        lines.append(line if shown.single else replace(line, band=_band(shown, curve, view)))
+    return lines
+
+
+def _of_many(chart: Chart, view: View, names: list[str]) -> list[Line]:
+    """The main curve of every policy, each with a colour and pattern that stay its own."""
+    shown, lines, places = main_curve(chart, view), [], view.policies()
+    for name in names:
+        i = places.index(name)
+        curve = view.curve(shown.kind, shown.field, name)
+        colour = view.palette.series[i % len(view.palette.series)]
+        pattern = _PATTERNS[i % len(_PATTERNS)]
+        line = _line(shown, curve, view, safe(name, 16), colour, pattern)
+        lines.append(replace(line, bold=name == names[0]))
+    return lines
+
+
+def _line(
+    shown: Shown, curve: CurveView, view: View, name: str, style: str, pattern: Pattern
+) -> Line:
+    if shown.best:
+        curve = running_best(curve)
+    x, curve = ordered(curve, view.charts.x_axis)
+    y = curve.value
+    if not shown.single:
+        x, y = smoothed(x, curve)
+    return Line(name, x, y, style, pattern, curve.newest)
+
+
+def _band(shown: Shown, curve: CurveView, view: View) -> Band:
+    """From the lowest to the highest of what was measured."""
+    low = high = curve
+    if shown.span is not None:
+        lowest, highest = (view.curve(shown.kind, field) for field in shown.span)
+        if lowest.value.size == highest.value.size == curve.value.size:
+            low, high = lowest, highest
+    x, both = ordered(replace(curve, low=low.low, high=high.high), view.charts.x_axis)
+    return Band(x, both.low, both.high)
+
+
+def x_range(view: View) -> tuple[float, float] | None:
+    """From the first to the last place on the x axis of any curve of the shown policies."""
+    names = set(shown_policies(view))
+    found = [curve.x(view.charts.x_axis) for key, curve in view.curves.items() if key[0] in names]
+    found = [x[np.isfinite(x)] for x in found]
+    ends = [(float(x.min()), float(x.max())) for x in found if x.size]
+    if not ends:
+        return None
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def window(view: View) -> tuple[float, float] | None:
+    """The part of the x axis that all charts show; None: each all of its own."""
+    whole = x_range(view) if view.charts.zoom else None
+    if whole is None or not whole[1] > whole[0]:
+        return None
+    low, high = whole
+    width = (high - low) / 2**view.charts.zoom
+    end = high if view.charts.at is None else min(high, max(low + width, view.charts.at))
+    return end - width, end
 
 
 def _whose(view: View, width: int) -> str:
@@ -151,46 +167,3 @@ def _whose(view: View, width: int) -> str:
     if not view.compact or len(view.policies()) < 2:
         return ""
     return view.policy_label(12) if width >= ROOMY else safe(view.policy_name(), 8)
-
-
-def draw_policies(view: View, width: int, height: int) -> list[Text]:
-    """One column per policy, one quantity a line."""
-    palette = view.palette
-    if view.snapshot is None or not view.snapshot.policies:
-        return [clip(Text(f"replay {NA}", palette.dim, end=""), width)]
-    policies = view.snapshot.policies
-    chosen = view.policy_name()  # where there is no room for all, this one stays
-    columns = [Column("", right=False)]
-    columns += [
-        Column(safe(p.name, 20), rank=0 if p.name == chosen else i + 1)
-        for i, p in enumerate(policies)
-    ]
-    quantities = [_quantities(p) for p in policies]
-    rows: list[list[Text | str]] = []
-    for i, (label, _) in enumerate(quantities[0]):
-        rows.append([Text(label, palette.dim, end=""), *(q[i][1] for q in quantities)])
-    return table(columns, rows, width, palette.accent)
-
-
-def _quantities(policy: PolicyView) -> list[tuple[str, str]]:
-    held = policy.sampleable
-    share = held / policy.capacity if held is not None and policy.capacity else None
-    published = age(policy.published_age_s)
-    lag50, lag95 = count(policy.lag_updates_p50), count(policy.lag_updates_p95)
-    return [
-        ("fill", f"{bar(share, 10)} {percent(share)}"),
-        ("sampleable transitions", f"{count(held)} tr"if held is not None else NA),
-        ("capacity", f"{count(policy.capacity)} tr" if policy.capacity else NA),
-        ("committed transitions", f"{count(policy.transitions)} tr"),
-        ("learning starts at", f"{count(policy.learning_starts)} tr"),
-        ("updates", f"{count(policy.updates)} u"),
-        ("update rate", rate(policy.updates_per_s, "u/s")),
-        ("updates/transition asked for", number(policy.ratio_target)),
-        ("updates/transition achieved", number(policy.ratio_achieved)),
-        ("age of sampled rows p95", f"{count(policy.sample_age_p95)} tr"
-         if policy.sample_age_p95 is not None else NA),
-        ("policy lag p50 / p95", f"{lag50} / {lag95} u"),
-        ("rows that begin no transition", count(policy.window_rejects)),
-        ("weights version", f"v{policy.version}"),
-        ("published", f"{published} ago" if published != NA else NA),
-    ]  # fmt: skip

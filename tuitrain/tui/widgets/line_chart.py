@@ -11,15 +11,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from tuitrain.tui.text import clip, number
+from tuitrain.tui.text import clip
 from tuitrain.tui.widgets.axes import (
-    LIMIT,
     Axis,
     log_ticks,
     nice_ticks,
@@ -30,20 +28,29 @@ from tuitrain.tui.widgets.axes import (
     time_label,
     time_ticks,
 )
-
-Pattern = Literal["solid", "dash", "dot", "dashdot"]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from tuitrain.tui.widgets.legend import ASCII_MARK, entry, pack
+from tuitrain.tui.widgets.raster import (
+    Bools,
+    Floats,
+    Pattern,
+    columns_of,
+    raster,
+    raster_band,
+    within,
+)
 
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint8)
-_SAMPLE: dict[Pattern, str] = {"solid": "──", "dash": "╌╌", "dot": "┈┈", "dashdot": "┄─"}
-_ASCII_MARK: dict[Pattern, str] = {"solid": "*", "dash": "+", "dot": "o", "dashdot": "x"}
-_PERIOD: dict[Pattern, tuple[bool, ...]] = {
-    "solid": (True,),
-    "dash": (True, True, True, True, False, False),
-    "dot": (True, False, False),
-    "dashdot": (True, True, True, True, False, False, True, False, False),
-}
+_ROOMY = 16
+"""Lines of a chart from which on its legend may take more than one."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """What lies behind a line: float64[n] each, what is not finite is left out."""
+
+    x: Floats
+    low: Floats
+    high: Floats
 
 
 @dataclass(frozen=True)
@@ -55,83 +62,63 @@ class Line:
     y: Floats
     style: str = ""
     pattern: Pattern = "solid"
+    newest: float | None = None
+    """For the legend; None means the last of ``y``."""
+    band: Band | None = None
+    bold: bool = False
+    """Whether its name stands out in the legend."""
 
 
-def raster(
-    x: Floats, y: Floats, x_axis: Axis, y_axis: Axis, width: int, height: int, pattern: Pattern
-) -> tuple[Bools, NDArray[np.int8]]:
-    """Draw one series on ``width`` × ``height`` pixels.
+@dataclass(frozen=True)
+class Tick:
+    """Something that happened at a place on the x axis: a vertical line under a glyph."""
 
-    Args:
-        x: float64[n], sorted and finite.
-        y: float64[n]; what is not finite breaks the line.
+    x: float
+    glyph: str
+    word: str
 
-    Returns:
-        dots bool[height, width], and marks int8[width]: 1 where a value was +inf, -1 where it was
-        -inf or NaN, else 0.
-    """
-    dots = np.zeros((height, width), dtype=bool)
-    marks = np.zeros(width, dtype=np.int8)
-    if x.size == 0 or width <= 0 or height <= 0:
-        return dots, marks
-    column = np.clip(np.rint(x_axis.place(x) * (width - 1)), 0, width - 1).astype(np.int64)
-    good = np.isfinite(y)
-    if not good.all():
-        bad = ~good
-        marks[column[bad]] = -1
-        marks[column[np.isposinf(y)]] = 1
-    piece = np.cumsum(~good)[good]
-    column = column[good]
-    if column.size == 0:
-        return dots, marks
-    place = np.clip(y_axis.place(np.clip(y[good], -LIMIT, LIMIT)), 0.0, 1.0)
-    row = np.rint((1.0 - place) * (height - 1)).astype(np.int64)
 
-    starts = np.flatnonzero(np.diff(column, prepend=-1))
-    ends = np.append(starts[1:], column.size) - 1
-    at = column[starts]
-    top = np.full(width, height, dtype=np.int64)
-    bottom = np.full(width, -1, dtype=np.int64)
-    top[at] = np.minimum.reduceat(row, starts)
-    bottom[at] = np.maximum.reduceat(row, starts)
-    shown = np.zeros(width, dtype=bool)
-    shown[at] = True
-    sparse = at.size * 4 < width
+@dataclass(frozen=True)
+class Look:
+    """How a chart is drawn, whatever is on it."""
 
-    joined = piece[starts[1:]] == piece[ends[:-1]]
-    left, right = at[:-1][joined], at[1:][joined]
-    first, last = row[ends[:-1]][joined], row[starts[1:]][joined]
-    # The row at which each line enters and leaves the step from a column to the next.
-    here = np.full(width, -1, dtype=np.int64)
-    there = np.full(width, -1, dtype=np.int64)
-    near = right == left + 1
-    here[left[near]], there[left[near]] = first[near], last[near]
-    for a, b, start, end in zip(
-        left[~near], right[~near], first[~near], last[~near], strict=True
-    ):  # at most one turn per two pixel columns
-        path = np.rint(np.linspace(start, end, b - a + 1)).astype(np.int64)
-        here[a:b], there[a:b] = path[:-1], path[1:]
-    step = np.flatnonzero(here >= 0)
-    here, there = here[step], there[step]
-    half = (here + there) // 2
-    far = np.where(there < here, half + 1, half)
-    top[step] = np.minimum(top[step], np.minimum(here, far))
-    bottom[step] = np.maximum(bottom[step], np.maximum(here, far))
-    close = np.where(there > here, half + 1, half)
-    step = step + 1
-    top[step] = np.minimum(top[step], np.minimum(there, close))
-    bottom[step] = np.maximum(bottom[step], np.maximum(there, close))
-    rows = np.arange(height)[:, None]
-    dots = (rows >= top) & (rows <= bottom)
-    period = _PERIOD[pattern]
-    pen = np.resize(np.array(period, dtype=bool), width)
-    if sparse:
-        pen |= shown  # a point of a sparse series is never hidden by its pattern
-    else:
-        lonely = shown & (top == bottom)
-        lonely &= ~np.roll(shown, 1) & ~np.roll(shown, -1)
-        pen |= lonely
-    return dots & pen, marks
+    x_unit: str = ""
+    y_unit: str = ""
+    log_y: bool = False
+    """Values ≤ 0 are left out and counted in the legend."""
+    time_x: bool = False
+    ascii_only: bool = False
+    dim: str = ""
+    fail: str = ""
+    head: str = ""
+    """First words of the legend."""
+    window: tuple[float, float] | None = None
+    """The x range that is shown; None: all of it."""
+    ticks: Sequence[Tick] = ()
+
+
+@dataclass
+class _Ready:
+    """A line and its band as they are drawn: sorted, finite in x, log10 of y if that is asked."""
+
+    x: Floats
+    y: Floats
+    hidden: int
+    band: Band | None
+
+    def cut(self, low: float, high: float) -> _Ready:
+        """The part in a window of x."""
+        x, y = within(self.x, self.y, low, high)
+        band = self.band
+        if band is not None:  # and one more at each side, so that it goes on to the edge
+            start = max(0, int(np.searchsorted(band.x, low, "left")) - 1)
+            end = int(np.searchsorted(band.x, high, "right")) + 1
+            band = Band(band.x[start:end], band.low[start:end], band.high[start:end])
+        return _Ready(x, y, self.hidden, band)
+
+    def heights(self) -> list[Floats]:
+        """All that the y axis must have room for."""
+        return [self.y] if self.band is None else [self.y, self.band.low, self.band.high]
 
 
 @dataclass
@@ -144,6 +131,37 @@ class _Canvas:
     def __post_init__(self) -> None:
         self.code = np.full((self.height, self.width), ord(" "), dtype=np.uint32)
         self.pen = np.full((self.height, self.width), -1, dtype=np.int16)
+
+    def put(
+        self, dots: Bools, pen: int, mark: int, bits: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
+        """Draw dots: of braille if they are 2 × 4 a cell, else of ``mark``.
+
+        Args:
+            dots: bool[rows × 1 or 4, columns × 1 or 2].
+            pen: Index of the style.
+            mark: Code of the character where there is one dot a cell.
+            bits: uint8[rows, columns], what is drawn already and stays seen; the dots are added.
+
+        Returns:
+            uint8[rows, columns], not 0 where there is a dot.
+        """
+        if dots.shape == self.code.shape:
+            cells = dots.astype(np.uint8)
+            self.code[dots] = mark
+            if bits is not None:
+                bits |= cells
+        else:
+            fine = dots.reshape(self.height, 4, self.width, 2)
+            cells = (fine * _DOTS[None, :, None, :]).sum(axis=(1, 3), dtype=np.uint8)
+            seen = cells
+            if bits is not None:
+                bits |= cells
+                seen = bits
+            here = cells > 0
+            self.code[here] = 0x2800 + seen[here].astype(np.uint32)
+        self.pen[cells > 0] = pen
+        return cells
 
     def lines(self, styles: Sequence[str]) -> list[Text]:
         out = []
@@ -160,166 +178,165 @@ class _Canvas:
 
 
 def draw_chart(
-    lines: Sequence[Line],
-    width: int,
-    height: int,
-    *,
-    x_unit: str = "",
-    y_unit: str = "",
-    log_y: bool = False,
-    time_x: bool = False,
-    ascii_only: bool = False,
-    dim: str = "",
-    fail: str = "",
-    head: str = "",
+    lines: Sequence[Line], width: int, height: int, look: Look | None = None
 ) -> list[Text]:
     """A chart of exactly ``height`` lines of at most ``width`` cells.
 
-    The first line is the legend (``head``, then pattern, name and newest value of each series),
-    the last the x axis.
-    With ``log_y`` values ≤ 0 are left out and counted in the legend. Works at any size: where
-    there is no room for a plot, only the legend is drawn; where there is no room at all, nothing.
+    First comes the legend (``head``, then pattern, name and newest value of each series), last
+    the x axis. The first line is drawn in front. Works at any size: where there is no room for a
+    plot, only the legend is drawn; where there is no room at all, nothing.
     """
     if width <= 0 or height <= 0:
         return []
     with np.errstate(all="ignore"):
-        return _draw(
-            lines, width, height, x_unit, y_unit, log_y, time_x, ascii_only, dim, fail, head
-        )
+        return _draw(lines, width, height, look or Look())
 
 
-def _prepare(line: Line, log_y: bool) -> tuple[Floats, Floats, int]:
+def _prepare(line: Line, log_y: bool) -> _Ready:
     n = min(line.x.size, line.y.size)
     x, y = np.asarray(line.x[:n], np.float64), np.asarray(line.y[:n], np.float64)
     keep = np.isfinite(x)
-    hidden = 0
+    hidden, band = 0, line.band
     if log_y:
         positive = ~(y <= 0)  # NaN and +inf stay, to be marked
         hidden = int(np.count_nonzero(~positive & keep))
         keep = keep & positive
         y = np.log10(np.where(positive, y, 1.0))
+        if band is not None:
+            band = _log_band(band)
     if not keep.all():
         x, y = x[keep], y[keep]
     if x.size > 1 and not (x[1:] >= x[:-1]).all():
         order = np.argsort(x, kind="stable")
         x, y = x[order], y[order]
-    return x, y, hidden
+    return _Ready(x, y, hidden, band)
 
 
-def legend(
-    lines: Sequence[Line], width: int, hidden: int, y_unit: str, ascii_only: bool, dim: str,
-    head: str = "",
-) -> Text:  # fmt: skip
-    """Pattern, name and newest value of every series; how many values a log axis hides."""
-    out = Text(head, "bold", end="") if head else Text(end="")
-    for line in lines:
-        if out:
-            out.append("  ")
-        sample = _ASCII_MARK[line.pattern] if ascii_only else _SAMPLE[line.pattern]
-        out.append(sample + " ", line.style)
-        out.append(line.name)
-        newest = number(float(line.y[-1])) if line.y.size else "n/a"
-        out.append(f" {newest}", line.style if line.y.size else dim)
-        if y_unit and line.y.size:
-            out.append(f" {y_unit}", dim)
-    if hidden:
-        out.append(f"  {hidden} value{'s' * (hidden != 1)} ≤ 0 not on log axis", dim)
-    return clip(out, width)
+def _log_band(band: Band) -> Band:
+    """Its logarithms; what is below all positive values begins at the lowest of them."""
+    high = np.where(band.high > 0, band.high, np.nan)
+    positive = np.append(band.low[band.low > 0], high[high > 0])
+    floor = float(positive.min()) if positive.size else 1.0
+    return Band(band.x, np.log10(np.where(band.low > 0, band.low, floor)), np.log10(high))
 
 
-def _draw(
-    lines: Sequence[Line],
-    width: int,
-    height: int,
-    x_unit: str,
-    y_unit: str,
-    log_y: bool,
-    time_x: bool,
-    ascii_only: bool,
-    dim: str,
-    fail: str,
-    head: str,
+def _legend(
+    lines: Sequence[Line], ready: Sequence[_Ready], width: int, rows: int, look: Look
 ) -> list[Text]:
-    ready = [_prepare(line, log_y) for line in lines]
-    hidden = sum(h for _, _, h in ready)
-    top = legend(lines, width, hidden, y_unit, ascii_only, dim, head)
-    plot_rows = height - 2
-    x_axis = span_of([x for x, _, _ in ready])
-    if x_axis is not None and not any(x.size and x[-1] > x[0] for x, _, _ in ready):
-        only = next(float(x[0]) for x, _, _ in ready if x.size)
-        x_axis = Axis(min(0.0, only), max(0.0, only)) if only else Axis(0.0, 1.0)
+    series = [Text(look.head, "bold", end="")] if look.head else []
+    for line in lines:
+        newest = line.newest
+        if newest is None and line.y.size:
+            newest = float(line.y[-1])
+        series.append(entry(line.name, newest, line.style, line.pattern, look.y_unit,
+                            ascii_only=look.ascii_only, dim=look.dim, bold=line.bold))  # fmt: skip
+    notes = []
+    if hidden := sum(r.hidden for r in ready):
+        words = f"{hidden} value{'s' * (hidden != 1)} ≤ 0 not on log axis"
+        notes.append(Text(words, look.dim, end=""))
+    low, high = look.window or (-np.inf, np.inf)
+    known = dict.fromkeys((t.glyph, t.word) for t in look.ticks if low <= t.x <= high)
+    notes += [Text(f"{glyph} {word}", look.dim, end="") for glyph, word in known]
+    return pack(series, notes, width, rows)
+
+
+def _draw(lines: Sequence[Line], width: int, height: int, look: Look) -> list[Text]:
+    ready = [_prepare(line, look.log_y) for line in lines]
+    top = _legend(lines, ready, width, 3 if height >= _ROOMY else 1, look)
+    if look.window is not None:
+        ready = [r.cut(*look.window) for r in ready]
+    plot_rows = height - 1 - len(top)
+    x_axis = span_of([r.x for r in ready])
     if plot_rows < 1 or width < 12:
-        return _fill([top], height)
+        return _fill(top, height)
     if x_axis is None:
-        middle = Text(end="")
-        middle.append("no data yet".center(width).rstrip(), dim)
-        return _fill([top, *[Text(end="")] * (plot_rows // 2), middle], height)
-    y_axis = span_of([y for _, y, _ in ready], pad=0.04) or Axis(0.0, 1.0)
+        words = "no data yet" if look.window is None else "nothing measured here"
+        middle = clip(Text(words.center(width).rstrip(), look.dim, end=""), width)
+        return _fill([*top, *[Text(end="")] * (plot_rows // 2), middle], height)
+    if look.window is not None:
+        x_axis = Axis(*look.window)
+    elif not any(r.x.size and r.x[-1] > r.x[0] for r in ready):
+        only = next(float(r.x[0]) for r in ready if r.x.size)
+        x_axis = Axis(min(0.0, only), max(0.0, only)) if only else Axis(0.0, 1.0)
+    y_axis = span_of([y for r in ready for y in r.heights()], pad=0.04) or Axis(0.0, 1.0)
     most = max(2, plot_rows // 3) if plot_rows > 1 else 1
-    if log_y:
+    if look.log_y:
         ticks = log_ticks(y_axis.low, y_axis.high, most)
         labels = [short_label(power_of_ten(t)) for t in ticks]
     else:
         ticks = nice_ticks(y_axis.low, y_axis.high, most)
         labels = tick_labels(ticks)
     margin = min(max((len(s) for s in labels), default=0), width // 3)
-    cols = width - margin - 1
-    canvas = _Canvas(cols, plot_rows)
-    _plot(canvas, lines, ready, x_axis, y_axis, ascii_only)
+    canvas = _Canvas(width - margin - 1, plot_rows)
+    _plot(canvas, lines, ready, x_axis, y_axis, look)
 
-    styles = [*(line.style for line in lines), fail or "bold"]
-    body = canvas.lines(styles)
+    body = canvas.lines(
+        [*(line.style for line in lines), look.fail or "bold", look.dim,
+         *(f"dim {line.style}" for line in lines)]
+    )  # fmt: skip
     named: dict[int, str] = {}
     for tick, label in zip(ticks, labels, strict=True):
         place = float(y_axis.place(np.array([tick]))[0])
         named.setdefault(round((1.0 - place) * (plot_rows - 1)), label)
-    out = [top]
+    out = top
     for row, text in enumerate(body):
         label = named.get(row, "")[:margin]
         line = Text(end="")
-        line.append(f"{label:>{margin}}{'┤' if label else '│'}", dim)
+        line.append(f"{label:>{margin}}{'┤' if label else '│'}", look.dim)
         line.append_text(text)
         out.append(line)
-    out.append(_x_line(x_axis, margin, cols, x_unit, time_x, dim))
+    out.append(_x_line(x_axis, margin, canvas.width, look.x_unit, look.time_x, look.dim))
     return _fill(out, height)
 
 
 def _plot(
     canvas: _Canvas,
     lines: Sequence[Line],
-    ready: Sequence[tuple[Floats, Floats, int]],
+    ready: Sequence[_Ready],
     x_axis: Axis,
     y_axis: Axis,
-    ascii_only: bool,
+    look: Look,
 ) -> None:
-    """Draw every series, the first on top, then the marks of what is not finite."""
+    """Draw bands, then every series, the first on top, ticks where there is room, then the marks
+    of what is not finite. Pens: the lines, what is not finite, ticks, the bands."""
     cols, rows = canvas.width, canvas.height
-    fine_x, fine_y = (1, 1) if ascii_only else (2, 4)
+    fine_x, fine_y = (1, 1) if look.ascii_only else (2, 4)
+    wide, high = cols * fine_x, rows * fine_y
+    for index in range(len(lines) - 1, -1, -1):
+        band = ready[index].band
+        if band is not None:
+            dots = raster_band(band.x, band.low, band.high, x_axis, y_axis, wide, high)
+            canvas.put(dots, len(lines) + 2 + index, ord("."))
     bits = np.zeros((rows, cols), dtype=np.uint8)
     marked: list[tuple[int, int]] = []
     for index in range(len(lines) - 1, -1, -1):
-        x, y, _ = ready[index]
-        dots, marks = raster(
-            x, y, x_axis, y_axis, cols * fine_x, rows * fine_y, lines[index].pattern
-        )
-        if ascii_only:
-            canvas.code[dots] = ord(_ASCII_MARK[lines[index].pattern])
-            canvas.pen[dots] = index
-        else:
-            cells = (dots.reshape(rows, 4, cols, 2) * _DOTS[None, :, None, :]).sum(
-                axis=(1, 3), dtype=np.uint8
-            )
-            bits |= cells
-            canvas.pen[cells > 0] = index
-            canvas.code[bits > 0] = 0x2800 + bits[bits > 0].astype(np.uint32)
-            if np.count_nonzero(np.isfinite(y)) == 1:
-                row, column = (int(v[0]) for v in np.nonzero(cells))
-                canvas.code[row, column] = ord("●")
+        x, y, pattern = ready[index].x, ready[index].y, lines[index].pattern
+        dots, marks = raster(x, y, x_axis, y_axis, wide, high, pattern)
+        cells = canvas.put(dots, index, ord(ASCII_MARK[pattern]), bits)
+        if np.count_nonzero(np.isfinite(y)) == 1 and not look.ascii_only:
+            row, column = (int(v[0]) for v in np.nonzero(cells))
+            canvas.code[row, column] = ord("●")
         for column in np.flatnonzero(marks).tolist():
             marked.append((0 if marks[column] > 0 else rows - 1, column // fine_x))
+    _tick(canvas, look.ticks, x_axis, len(lines) + 1, bits)
     for row, column in marked:
-        canvas.code[row, column] = ord("X" if ascii_only else "✖")
+        canvas.code[row, column] = ord("X" if look.ascii_only else "✖")
         canvas.pen[row, column] = len(lines)
+
+
+def _tick(
+    canvas: _Canvas, ticks: Sequence[Tick], x_axis: Axis, pen: int, drawn: NDArray[np.uint8]
+) -> None:
+    """A glyph at the top, and a line below it where no series is."""
+    for tick in ticks:
+        if not x_axis.low <= tick.x <= x_axis.high:
+            continue
+        column = int(columns_of(np.array([tick.x]), x_axis, canvas.width)[0])
+        free = drawn[:, column] == 0
+        canvas.code[free, column] = ord("┊")
+        canvas.pen[free, column] = pen
+        canvas.code[0, column] = ord(tick.glyph)
+        canvas.pen[0, column] = pen
 
 
 def _x_line(x_axis: Axis, margin: int, cols: int, unit: str, time_x: bool, dim: str) -> Text:

@@ -14,7 +14,8 @@ from tuitrain.tui.widgets.keys import LEFT, RIGHT
 
 SHOWN = {"question_mark": "?", "exclamation_mark": "!", "left_square_bracket": "[",
          "right_square_bracket": "]", "plus": "+", "minus": "-", "slash": "/",
-         "equals_sign": "="}  # fmt: skip
+         "equals_sign": "=", "left_parenthesis": "(", "right_parenthesis": ")", "left": "←",
+         "right": "→", "escape": "esc"}  # fmt: skip
 
 
 def keys_of(app: TuitrainApp) -> dict[str, str]:

@@ -36,13 +36,14 @@ from tuitrain.tui.text import DARK, LIGHT
 from tuitrain.tui.view import Link, View, worst_first
 from tuitrain.tui.widgets.keys import TABS
 from tuitrain.tui.widgets.panel import Panel
+from tuitrain.tui.zooming import ZoomingApp
 
 STALE_S = 3.0
 SCROLLED = {1: "#checks", 2: "#tab-2", 3: "#policies", 4: "#process-details", 5: "#log"}
 """By tab, what the keys scroll while nothing has the focus."""
 
 
-class TuitrainApp(AskingApp, ChartingApp, PacedApp):
+class TuitrainApp(AskingApp, ChartingApp, ZoomingApp, PacedApp):
     """The screen of one run.
 
     Args:
@@ -61,6 +62,7 @@ class TuitrainApp(AskingApp, ChartingApp, PacedApp):
         Binding("question_mark", "help", "help"),
         Binding("exclamation_mark,i", "worst", "explain the worst check"),
         Binding("x", "export", "export"),
+        Binding("escape", "step_back", "back: panel, x axis, focus"),
         Binding("left_square_bracket", "choose(-1)", "previous policy or log"),
         Binding("right_square_bracket", "choose(1)", "next policy or log"),
         *(
@@ -292,12 +294,18 @@ class TuitrainApp(AskingApp, ChartingApp, PacedApp):
     def action_tab(self, number: int) -> None:
         """Open a tab; what had the focus on another does not keep it."""
         if number != self._tab:
+            self.close_zoom()
             self.screen_stack[0].set_focus(None)
         self._tab = number
         for i in range(1, len(TABS) + 1):
             self.screen_stack[0].query_one(f"#tab-{i}").set_class(i == number, "-shown")
         self.call_after_refresh(self.redraw)
         self.redraw()
+
+    def action_step_back(self) -> None:
+        """Undo the last of: a panel alone, a part of the x axis, the focus."""
+        if not self.close_zoom() and not self.show_whole_x():
+            self.screen_stack[0].set_focus(None)
 
     def action_scroll_tab(self, lines: int) -> None:
         """Scroll what fills the tab; a panel that has the focus scrolls itself."""

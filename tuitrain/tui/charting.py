@@ -1,4 +1,4 @@
-"""Keys of the charts: their axes."""
+"""Keys of the charts: their axes, the part of x that is shown, one policy or all."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from textual.binding import Binding, BindingType
 
 from tuitrain.tui.base import RunApp
 from tuitrain.tui.view import ChartChoices, XAxis
+from tuitrain.tui.widgets.curves import MOST_POLICIES, window, x_range
 
 X_AXES: tuple[XAxis, ...] = ("steps", "updates", "wall_s")
+MOST_ZOOM = 12
+"""Times the shown part may be halved."""
 _X_WORDS = {"steps": "environment steps", "updates": "updates", "wall_s": "time since the start"}
 
 
@@ -20,6 +23,11 @@ class ChartingApp(RunApp):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("g", "log_y", "log y"),
         Binding("X", "x_axis", "x axis"),
+        Binding("a", "all_policies", "all policies or one"),
+        Binding("right_parenthesis", "zoom_x(1)", "zoom x: closer"),
+        Binding("left_parenthesis", "zoom_x(-1)", "zoom x: wider"),
+        Binding("left", "move_x(-1)", "zoom x: earlier"),
+        Binding("right", "move_x(1)", "zoom x: later"),
     ]
 
     charts = ChartChoices()
@@ -37,4 +45,43 @@ class ChartingApp(RunApp):
     def action_x_axis(self) -> None:
         """Switch the charts' x axis."""
         axis = X_AXES[(X_AXES.index(self.charts.x_axis) + 1) % len(X_AXES)]
-        self._choose(f"x axis: {_X_WORDS[axis]}", x_axis=axis)
+        self._choose(f"x axis: {_X_WORDS[axis]}", x_axis=axis, at=None)
+
+    def action_all_policies(self) -> None:
+        """Show the chosen policy among all others, or alone."""
+        many = len(self.view().policies())
+        if many < 2:
+            self.announce("this run has one policy")
+        elif self.charts.all_policies:
+            self._choose(f"charts show {self.view().policy_name()} alone", all_policies=False)
+        else:
+            others = "all policies" if many <= MOST_POLICIES else f"{MOST_POLICIES} policies"
+            self._choose(f"charts show {others}, [ ] another in front", all_policies=True)
+
+    def action_zoom_x(self, by: int) -> None:
+        """Show half (1) or twice (-1) as much of the x axis."""
+        zoom = max(0, min(MOST_ZOOM, self.charts.zoom + by))
+        self._choose(f"x axis: {_how_much(zoom)}", zoom=zoom, at=self.charts.at if zoom else None)
+
+    def action_move_x(self, by: int) -> None:
+        """Show an earlier (-1) or a later (1) part of the x axis, by half of what is shown."""
+        view = self.view()
+        shown, whole = window(view), x_range(view)
+        if shown is None or whole is None:
+            self.announce("all of the x axis is shown; ) zooms in")
+            return
+        end = max(whole[0] + shown[1] - shown[0], shown[1] + by * (shown[1] - shown[0]) / 2)
+        newest = end >= whole[1]
+        self._choose("x axis: the newest" if newest else "x axis: ← → move, esc shows all",
+                     at=None if newest else end)  # fmt: skip
+
+    def show_whole_x(self) -> bool:
+        """Show all of the x axis; whether that was not so before."""
+        zoomed = self.charts.zoom > 0
+        if zoomed:
+            self._choose(f"x axis: {_how_much(0)}", zoom=0, at=None)
+        return zoomed
+
+
+def _how_much(zoom: int) -> str:
+    return f"1/{2**zoom} of it, ← → move, esc shows all" if zoom else "all of it"

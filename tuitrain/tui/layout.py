@@ -30,7 +30,7 @@ class ChartPanel(Panel):
     """A chart with its title in the border."""
 
     def __init__(self, chart: Chart, **kwargs: Any) -> None:
-        super().__init__(drawer(chart), **kwargs)
+        super().__init__(drawer(chart), chart.title, **kwargs)
         self.chart = chart
 
     def show(self, view: View) -> None:

@@ -36,12 +36,17 @@ LEFT = (
     Subject("Charts", (
         ("g", "y: logarithmic, linear"),
         ("X", "x: steps, updates, time"),
+        ("( )", "x: wider, closer"),
+        ("← →", "x: earlier, later"),
+        ("a", "all policies, or one"),
     )),
 )  # fmt: skip
 RIGHT = (
     Subject("Screen", (
         ("1-5", "tabs"),
         ("tab", "focus the next panel"),
+        ("enter z", "one panel alone"),
+        ("esc", "back"),
         ("[ ]", "other policy; on Logs: file"),
         ("↑↓ PgDn", "scroll"),
         ("! i", "explain the worst check"),

@@ -12,6 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import events
+from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.strip import Strip
@@ -50,7 +51,7 @@ class Panel(Widget, can_focus=False):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.can_focus = scrolls
+        self.can_focus = bool(title)  # so that it can be shown alone
         self._draw = draw
         self._scrolls = scrolls
         self._follow = follow
@@ -113,7 +114,7 @@ class Panel(Widget, can_focus=False):
     def action_scroll_lines(self, lines: int) -> None:
         """Move the window over the lines of a scrollable panel."""
         if not self._scrolls:
-            return
+            raise SkipAction  # the keys are for the tab
         self._at_end = False
         self._from_top = max(0, self._from_top + lines)
         before = self._from_top
@@ -146,6 +147,9 @@ class FittedPanel(Panel):
     def show(self, view: View) -> None:
         """Draw this view, and be as high as that takes."""
         super().show(view)
+        if self.has_class("-alone"):
+            self.styles.height = "1fr"
+            return
         width = self.content_size.width or self.app.size.width
         lines = min(self._most, len(self._draw(view, width, self._most)))
         self.styles.height = lines + (0 if view.compact else 2)  # the border

@@ -61,7 +61,7 @@ async def test_help_has_two_pages() -> None:
 async def test_all_keys_are_explained_on_one_screen_of_80_by_24() -> None:
     async with seated(size=(80, 24)) as seat:
         await seat.press("question_mark")
-        shown = await seat.shows("Take along")
+        shown = await seat.shows("Lines")
         assert seat.app.screen.query_one("#dialog").max_scroll_y == 0
         for subject in (*LEFT, *RIGHT):
             for key, words in subject.keys:

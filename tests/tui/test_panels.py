@@ -30,7 +30,8 @@ from tuitrain.tui.widgets.checks import draw_checks
 from tuitrain.tui.widgets.curves import drawer
 from tuitrain.tui.widgets.header import draw_header
 from tuitrain.tui.widgets.keys import draw_keys
-from tuitrain.tui.widgets.messages import draw_events, draw_log, draw_notice
+from tuitrain.tui.widgets.logs import draw_log
+from tuitrain.tui.widgets.messages import draw_events, draw_notice
 from tuitrain.tui.widgets.pipeline import draw_pipeline
 from tuitrain.tui.widgets.policies import draw_policy_table
 from tuitrain.tui.widgets.processes import draw_glyphs, draw_process_details, draw_processes
@@ -92,7 +93,7 @@ def test_no_line_is_ever_too_wide(panel: str, name: str, tmp_path: Path) -> None
     write_run(tmp_path)
     view = views()[name]
     if panel == "log":
-        view = View(run_dir=tmp_path, log_index=1)
+        view = View(run_dir=tmp_path, log="learner")
     wide = range(200, -1, -1) if panel != "log" else range(200, -1, -20)
     for width in wide:
         for height in (0, 1, 2, 3, 5, 12, 50) if width % 40 == 0 or width < 5 else (1, 4):

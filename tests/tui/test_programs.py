@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.tui.fixtures import write_run
+import pytest
+
+from tests.tui.fixtures import failed, write_run
 from tests.tui.harness import seated
 
 
@@ -18,6 +21,17 @@ async def test_export_announces_its_path(tmp_path: Path) -> None:
         assert str(svg) in (await seat.text()).replace("\n", "")
         assert "<svg" in svg.read_text()
         assert "IMPROVING" in svg.with_suffix(".txt").read_text()
+        said = json.loads(svg.with_suffix(".json").read_text())
+        assert said["snapshot"]["learning"]["verdict"] == "IMPROVING"
+        assert said["events"][0]["text"].startswith("run 3f9a12bc started")
+
+
+async def test_what_is_exported_is_json_also_where_nothing_is_finite(tmp_path: Path) -> None:
+    async with seated(failed(), run_dir=tmp_path) as seat:
+        await seat.press("x")
+        (path,) = (tmp_path / "screens").glob("*.json")
+        (found,) = json.loads(path.read_text(), parse_constant=pytest.fail)["snapshot"]["policies"]
+        assert found["loss"] is None
 
 
 async def test_export_into_a_folder_that_is_none(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tuitrain.checkpoint_state import StateFile, save_state, verify
 from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.metrics.sinks import JsonlSink, read_jsonl
 from tuitrain.supervisor.crew.spawning import mark_log
-from tuitrain.tui.widgets.messages import tail
+from tuitrain.tui.widgets.logs import tail
 from tuitrain.workers.child import _open_log
 
 

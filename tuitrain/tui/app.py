@@ -30,8 +30,8 @@ from tuitrain.tui.dialogs.help import HelpDialog
 from tuitrain.tui.layout import ScrolledTab, compose_screen
 from tuitrain.tui.pacing import REDRAW_S, PacedApp
 from tuitrain.tui.recorded import load_recorded, recorded_snapshot, tell_if_killed
-from tuitrain.tui.screenshot import export_screen
 from tuitrain.tui.store import ENDED, Store
+from tuitrain.tui.taking import TakingApp
 from tuitrain.tui.text import DARK, LIGHT
 from tuitrain.tui.view import Link, View, worst_first
 from tuitrain.tui.widgets.keys import TABS
@@ -43,7 +43,7 @@ SCROLLED = {1: "#checks", 2: "#tab-2", 3: "#policies", 4: "#process-details", 5:
 """By tab, what the keys scroll while nothing has the focus."""
 
 
-class TuitrainApp(AskingApp, ChartingApp, ZoomingApp, PacedApp):
+class TuitrainApp(AskingApp, ChartingApp, ZoomingApp, TakingApp, PacedApp):
     """The screen of one run.
 
     Args:
@@ -61,8 +61,7 @@ class TuitrainApp(AskingApp, ChartingApp, ZoomingApp, PacedApp):
         Binding("space", "freeze", "freeze the view"),
         Binding("question_mark", "help", "help"),
         Binding("exclamation_mark,i", "worst", "explain the worst check"),
-        Binding("x", "export", "export"),
-        Binding("escape", "step_back", "back: panel, x axis, focus"),
+        Binding("escape", "step_back", "back: panel, x axis, filter, focus"),
         Binding("left_square_bracket", "choose(-1)", "previous policy or log"),
         Binding("right_square_bracket", "choose(1)", "next policy or log"),
         *(
@@ -100,8 +99,7 @@ class TuitrainApp(AskingApp, ChartingApp, ZoomingApp, PacedApp):
         self._lost = False
         self._frozen: View | None = None
         self._frozen_at = 0.0
-        self._tab = 1
-        self._policy_at = self._log_at = 0
+        self._policy_at = 0
         self._listening: asyncio.Task[None] | None = None
         self._early: list[Stream] = []
 
@@ -216,11 +214,12 @@ class TuitrainApp(AskingApp, ChartingApp, ZoomingApp, PacedApp):
             ascii_only=self.ascii_only,
             read_only=self.read_only,
             policy_index=self._policy_at,
-            log_index=self._log_at,
+            log=self.shown_log,
+            selected=self.selected,
             charts=self.charts,
             frozen_s=None if self._frozen is None else now - self._frozen_at,
             notice=self.current_notice(now),
-            tab=self._tab,
+            tab=self.tab,
             compact=self.has_class("-compact"),
             scrolled=self.screen_stack[0].query_one("#tab-2", ScrolledTab).scrolled,
         )
@@ -253,10 +252,11 @@ class TuitrainApp(AskingApp, ChartingApp, ZoomingApp, PacedApp):
         self.set_class(bool(view.told), "-told")
         self.set_class(len(view.policies()) > 1, "-several")
         self.set_class(view.snapshot is not None and view.snapshot.state == "failed", "-failed")
+        around = replace(view, filter=self.lines_in_use().filter)
         for name in ("header", "notice", "keys"):
             for panel in main.query(f"#{name}").results(Panel):
-                panel.show(view)
-        for panel in main.query(f"#tab-{self._tab} Panel").results(Panel):
+                panel.show(around)
+        for panel in main.query(f"#tab-{self.tab} Panel").results(Panel):
             panel.show(view)
 
     # ---- what the user asks for
@@ -284,8 +284,8 @@ class TuitrainApp(AskingApp, ChartingApp, ZoomingApp, PacedApp):
 
     def action_choose(self, by: int) -> None:
         """Another policy, or on the Logs tab another file."""
-        if self._tab == 5:
-            self._log_at += by
+        if self.tab == 5:
+            self.choose_log(by)
         else:
             self._policy_at += by
             self.announce(f"policy {self.view().policy_name() or 'n/a'}")
@@ -293,35 +293,26 @@ class TuitrainApp(AskingApp, ChartingApp, ZoomingApp, PacedApp):
 
     def action_tab(self, number: int) -> None:
         """Open a tab; what had the focus on another does not keep it."""
-        if number != self._tab:
+        if number != self.tab:
             self.close_zoom()
             self.screen_stack[0].set_focus(None)
-        self._tab = number
+        self.tab = number
         for i in range(1, len(TABS) + 1):
             self.screen_stack[0].query_one(f"#tab-{i}").set_class(i == number, "-shown")
         self.call_after_refresh(self.redraw)
         self.redraw()
 
     def action_step_back(self) -> None:
-        """Undo the last of: a panel alone, a part of the x axis, the focus."""
-        if not self.close_zoom() and not self.show_whole_x():
+        """Undo the first of: a panel alone, a part of the x axis, a filter, the focus."""
+        if not (self.close_zoom() or self.show_whole_x() or self.clear_filter()):
             self.screen_stack[0].set_focus(None)
 
     def action_scroll_tab(self, lines: int) -> None:
         """Scroll what fills the tab; a panel that has the focus scrolls itself."""
-        filling = self.screen_stack[0].query_one(SCROLLED[self._tab])
+        filling = self.screen_stack[0].query_one(SCROLLED[self.tab])
         assert isinstance(filling, ScrolledTab | Panel)
         filling.action_scroll_lines(lines)
         self.redraw()
-
-    def action_export(self) -> None:
-        """Write the screen as SVG and text into the run's folder."""
-        try:
-            path = export_screen(self, self.run_dir / "screens")
-        except OSError as error:
-            self.announce(f"export failed: {error}", "fail")
-        else:
-            self.announce(f"exported {path} and .txt", "ok")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every action, for the command palette."""

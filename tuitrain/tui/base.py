@@ -47,6 +47,13 @@ class RunApp(App[str]):
         """What the screen shows now."""
         raise NotImplementedError
 
+    tab = 1
+    """Number of the open tab."""
+
+    def action_tab(self, number: int) -> None:
+        """Open a tab."""
+        raise NotImplementedError
+
     def redraw(self) -> None:
         """Hand the current view to every panel that can be seen."""
         raise NotImplementedError

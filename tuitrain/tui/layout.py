@@ -17,8 +17,9 @@ from tuitrain.tui.widgets.checks import draw_checks
 from tuitrain.tui.widgets.curves import chart_title, drawer
 from tuitrain.tui.widgets.header import draw_header
 from tuitrain.tui.widgets.keys import draw_keys
-from tuitrain.tui.widgets.messages import draw_events, draw_log, draw_notice
-from tuitrain.tui.widgets.panel import FittedPanel, Panel
+from tuitrain.tui.widgets.logs import draw_log
+from tuitrain.tui.widgets.messages import draw_events, draw_notice
+from tuitrain.tui.widgets.panel import FittedPanel, Panel, SelectPanel
 from tuitrain.tui.widgets.pipeline import draw_pipeline
 from tuitrain.tui.widgets.policies import draw_policy_table
 from tuitrain.tui.widgets.processes import draw_process_details, draw_processes
@@ -66,10 +67,10 @@ def compose_screen() -> ComposeResult:
         with Vertical(id="tab-1", classes="tab -shown"):
             yield Panel(draw_pipeline, "Pipeline", id="pipeline", classes="framed")
             with Horizontal(id="middle"):
-                yield Panel(draw_processes, "Processes", id="processes", classes="framed",
-                            scrolls=True, sticky=1)  # fmt: skip
+                yield SelectPanel(draw_processes, "Processes", id="processes", classes="framed",
+                            scrolls=True, sticky=1, filters=True)  # fmt: skip
                 yield Panel(draw_checks, "Checks (worst first)", id="checks",
-                            classes="framed", scrolls=True)  # fmt: skip
+                            classes="framed", scrolls=True, filters=True)  # fmt: skip
             yield FittedPanel(draw_cause, "Why it failed", most=6, id="cause", classes="framed")
             with Horizontal(id="charts"):
                 yield ChartPanel(RETURN, id="chart-return", classes="framed")
@@ -77,9 +78,11 @@ def compose_screen() -> ComposeResult:
                     yield ChartPanel(LOSS_TD, id="chart-loss", classes="framed")
                     yield ChartPanel(Q_VALUES, id="chart-q", classes="framed")
             yield Panel(draw_events, "Events", id="events", classes="framed",
-                        scrolls=True, follow=True)  # fmt: skip
+                        scrolls=True, follow=True, filters=True)  # fmt: skip
         with ScrolledTab(id="tab-2", classes="tab"):
-            yield FittedPanel(draw_policy_table, "Policies", id="policy-table", classes="framed")
+            yield FittedPanel(
+                draw_policy_table, "Policies", filters=True, id="policy-table", classes="framed"
+            )
             yield Panel(draw_told, "Told by environments", id="told", classes="framed",
                         scrolls=True)  # fmt: skip
             with Container(id="learning-grid"):
@@ -92,12 +95,13 @@ def compose_screen() -> ComposeResult:
                 for i, chart in enumerate(REPLAY):
                     yield ChartPanel(chart, id=f"replay-{i}", classes="framed")
         with Vertical(id="tab-4", classes="tab"):
-            yield Panel(draw_processes, "Processes", id="process-table", classes="framed",
-                        scrolls=True, sticky=1)  # fmt: skip
+            yield SelectPanel(draw_processes, "Processes", id="process-table", classes="framed",
+                        scrolls=True, sticky=1, filters=True)  # fmt: skip
             yield Panel(draw_process_details, "Time by phase, and what they wait for",
-                        id="process-details", classes="framed", scrolls=True)  # fmt: skip
+                        id="process-details", classes="framed", scrolls=True,
+                        filters=True)  # fmt: skip
         with Vertical(id="tab-5", classes="tab"):
             yield Panel(draw_log, "Log", id="log", classes="framed", scrolls=True,
-                        follow=True, sticky=1)  # fmt: skip
+                        follow=True, filters=True, sticky=1)  # fmt: skip
     yield Panel(draw_notice, id="notice")
     yield Panel(draw_keys, id="keys")

@@ -1,4 +1,4 @@
-"""The screen as files: SVG and plain text."""
+"""The screen as files: SVG and plain text, and what it shows as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
 from textual.app import App
+
+from tuitrain.tui.view import View
 
 _REMOTE_FONT = re.compile(r"@font-face \{.*?\}", re.DOTALL)
 
@@ -25,10 +28,21 @@ def screen_svg(app: App[Any], title: str) -> str:
     return _REMOTE_FONT.sub("", app.export_screenshot(title=title))
 
 
-def export_screen(app: App[Any], folder: Path) -> Path:
-    """Write `screen-TIME.svg` and `.txt` into ``folder``; returns the SVG's path."""
+def screen_json(view: View) -> str:
+    """The newest snapshot and the events, as the protocol has them; what is not finite is null."""
+    snapshot = view.snapshot
+    said = {
+        "snapshot": None if snapshot is None else snapshot.model_dump(mode="json"),
+        "events": [event.model_dump(mode="json") for event in view.events],
+    }
+    return to_json(said, inf_nan_mode="null", indent=1).decode() + "\n"
+
+
+def export_screen(app: App[Any], view: View, folder: Path) -> Path:
+    """Write `screen-TIME.svg`, `.txt` and `.json` into ``folder``; returns the SVG's path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / time.strftime("screen-%Y%m%d-%H%M%S.svg")
     path.write_text(screen_svg(app, "tuitrain"), encoding="utf-8")
     path.with_suffix(".txt").write_text(screen_text(app), encoding="utf-8")
+    path.with_suffix(".json").write_text(screen_json(view), encoding="utf-8")
     return path

@@ -27,7 +27,7 @@ from tuitrain.protocol import (
 )
 from tuitrain.tui.curve import EMPTY, CurveView
 from tuitrain.tui.store import ENDED, CurveKey
-from tuitrain.tui.text import DARK, NA, Palette, safe
+from tuitrain.tui.text import DARK, NA, Palette, clip, safe
 
 Link = Literal["connecting", "live", "stale", "recorded"]
 XAxis = Literal["steps", "updates", "wall_s"]
@@ -96,7 +96,14 @@ class View:
     frozen_s: float | None = None
     notice: Notice | None = None
     tab: int = 1
-    log_index: int = 0
+    log: str = ""
+    """Whose log is shown; that of all where there is none of this name."""
+    selected: str = ""
+    """Name of the process that is chosen in the table."""
+    filter: str = ""
+    """Of the panel that draws: lines without it are left out, whatever the case of letters."""
+    following: bool | None = None
+    """Whether the panel that draws shows the newest line; None where that has no meaning."""
     bad_lines: int = 0
     compact: bool = False
     """Whether panels have no borders, and so no titles, for want of room."""
@@ -107,6 +114,11 @@ class View:
     def stale(self) -> bool:
         """Whether what is shown may no longer be so."""
         return self.link == "stale"
+
+    def matches(self, *texts: str) -> bool:
+        """Whether any of these contains the filter."""
+        words = self.filter.casefold()
+        return not words or any(words in text.casefold() for text in texts)
 
     def policies(self) -> list[str]:
         """Names of the run's policies."""
@@ -152,8 +164,28 @@ class View:
         return self.curves.get((policy or self.policy_name(), kind, name), EMPTY)
 
 
+NOTHING = "○ none of"
+"""How the line begins that stands for all that a filter leaves out."""
+
 Draw = Callable[[View, int, int], list[Text]]
 """Draws a panel: (view, width, height in cells) → lines; those beyond the height scroll."""
+
+
+def nothing_matches(view: View, count: int, what: str, width: int) -> Text:
+    """The line that stands for all that the filter leaves out."""
+    words = f"{NOTHING} {count} {what} has '{safe(view.filter, 40)}'"
+    return clip(Text(words, view.palette.dim, end=""), width)
+
+
+def shown_processes(view: View) -> list[ProcessView]:
+    """The processes that match the filter."""
+    if view.snapshot is None:
+        return []
+    return [
+        p
+        for p in view.snapshot.processes
+        if view.matches(p.name, p.role, p.state, p.wait or "", p.error or "")
+    ]
 
 
 def state_style(state: str, palette: Palette) -> str:

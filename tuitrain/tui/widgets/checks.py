@@ -6,7 +6,7 @@ from rich.text import Text
 
 from tuitrain.protocol import CheckView
 from tuitrain.tui.text import NA, Column, clip, safe, table
-from tuitrain.tui.view import CHECK_GLYPH, View, check_style, worst_first
+from tuitrain.tui.view import CHECK_GLYPH, View, check_style, nothing_matches, worst_first
 
 _COLUMNS = (
     Column("check", right=False),
@@ -20,7 +20,10 @@ def draw_checks(view: View, width: int, height: int) -> list[Text]:
     palette = view.palette
     if view.snapshot is None or not view.snapshot.checks:
         return [clip(Text("n/a: no checks reported", palette.dim, end=""), width)]
-    checks = worst_first(view.snapshot.checks)
+    every = worst_first(view.snapshot.checks)
+    checks = [c for c in every if view.matches(c.name, c.state, c.value, c.limit)]
+    if not checks:
+        return [nothing_matches(view, len(every), "checks", width)]
     rows: list[list[Text | str]] = []
     for check in checks:
         style = check_style(check.state, palette)

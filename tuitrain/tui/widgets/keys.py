@@ -48,15 +48,19 @@ RIGHT = (
         ("enter z", "one panel alone"),
         ("esc", "back"),
         ("[ ]", "other policy; on Logs: file"),
-        ("↑↓ PgDn", "scroll"),
+        ("↑↓ PgDn", "scroll, choose a process"),
         ("! i", "explain the worst check"),
         ("space", "freeze the view"),
         ("+ -", "redraw faster, slower"),
         ("ctrl+p", "every action by its name"),
         ("?", "this help"),
     )),
-    Subject("Take along", (
-        ("x", "export as SVG and text"),
+    Subject("Lines", (
+        ("/ n N", "filter; next, previous"),
+        ("l", "logs, of the chosen process"),
+        ("f", "follow the newest line"),
+        ("y Y", "copy line, whole panel"),
+        ("x", "export as SVG, text, JSON"),
     )),
 )  # fmt: skip
 """The two columns of the help. Of what a key does, 27 cells are shown."""

@@ -1,4 +1,4 @@
-"""What happened: the run's events, the notice line, and the tails of the workers' logs."""
+"""What happened: the run's events, and the notice line."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from pathlib import Path
 
 from rich.text import Text
 
-from tuitrain import regular
-from tuitrain.tui.text import Palette, age, clip, fit, part, safe, size, wrap
-from tuitrain.tui.view import View
+from tuitrain.tui.text import age, clip, fit, part, safe
+from tuitrain.tui.view import View, nothing_matches
 
-TAIL_BYTES = 64 * 1024
 MAX_SHOWN = 500
 _LEVEL_GLYPH = {"info": "·", "warning": "▲", "error": "✖"}
 
@@ -21,7 +19,10 @@ def draw_events(view: View, width: int, height: int) -> list[Text]:
     palette = view.palette
     if not view.events:
         return [clip(Text("no events", palette.dim, end=""), width)]
-    shown = view.events[-MAX_SHOWN:]
+    told = [e for e in view.events if view.matches(e.level, e.source, e.text)]
+    if not told:
+        return [nothing_matches(view, len(view.events), "events", width)]
+    shown = told[-MAX_SHOWN:]
     wide = max((len(safe(e.source, 12)) for e in shown), default=0)
     lines = []
     for event in shown:
@@ -56,6 +57,9 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
         return [clip(Text(f"{glyph} {text}{tail}", style, end=""), width)]
     snapshot = view.snapshot
     parts = []
+    if view.filter:
+        words = f"▲ only lines with '{safe(view.filter, 40)}': n N next, / changes it"
+        parts.append(part(words, palette.warn))
     if snapshot is not None and snapshot.last_checkpoint:
         when = age(snapshot.last_checkpoint_age_s)
         ago = f" {when} ago" if snapshot.last_checkpoint_age_s is not None else ""
@@ -67,56 +71,3 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
         parts.append(part(f"{view.bad_lines} lines not understood", palette.warn, 1))
     parts.append(part(safe(str(view.run_dir)), palette.dim, 2))
     return [fit(parts, width)]
-
-
-def log_files(run_dir: Path) -> list[Path]:
-    """The run's log files: the supervisor's, which tells the story, then the others by name."""
-    try:
-        files = (run_dir / "logs").glob("*.log")
-        return sorted(files, key=lambda path: (path.stem != "supervisor", path.name))
-    except OSError:
-        return []
-
-
-def tail(path: Path, most_bytes: int = TAIL_BYTES) -> tuple[list[str], int]:
-    """The last whole lines of a file and the file's size in bytes; reads at most ``most_bytes``."""
-    with open(path, "rb", opener=regular.opener) as file:
-        end = file.seek(0, 2)
-        start = max(0, end - most_bytes)
-        file.seek(start)
-        raw = file.read(most_bytes)
-    if start:
-        raw = raw.partition(b"\n")[2]
-    return raw.decode("utf-8", "replace").split("\n"), end
-
-
-def draw_log(view: View, width: int, height: int) -> list[Text]:
-    """The tail of one worker's log, read from disk now; which files there are comes first."""
-    palette = view.palette
-    files = log_files(view.run_dir)
-    if not files:
-        words = f"no logs in {safe(str(view.run_dir / 'logs'))}"
-        return [clip(Text(words, palette.dim, end=""), width)]
-    chosen = files[view.log_index % len(files)]
-    try:
-        lines, total = tail(chosen)
-    except OSError as error:
-        return [_names(files, chosen, width, palette), Text(safe(error), palette.fail, end="")]
-    if lines and not lines[-1]:
-        lines.pop()
-    head = _names(files, chosen, width, palette)
-    body = [row for line in lines for row in wrap(safe(line, 1000), width)]
-    if total > TAIL_BYTES:
-        note = f"… the last {size(TAIL_BYTES)} of {size(total)}; the rest is in {safe(chosen)}"
-        body.insert(0, clip(Text(note, palette.dim, end=""), width))
-    return [head, *(body or [Text("(empty)", palette.dim, end="")])]
-
-
-def _names(files: list[Path], chosen: Path, width: int, palette: Palette) -> Text:
-    parts = [part("[ ]", palette.dim, 1)]
-    for path in files:
-        mine = path == chosen
-        name = safe(path.stem)
-        parts.append(part(f"▸{name}" if mine else name, "bold reverse" if mine else palette.dim,
-                          0 if mine else 1))  # fmt: skip
-    return fit(parts, width, " ")

@@ -6,6 +6,8 @@ milliseconds an update, drawn as text it costs two.
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from rich.segment import Segment
@@ -19,16 +21,20 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tuitrain.tui.text import to_ascii
-from tuitrain.tui.view import Draw, View
+from tuitrain.tui.view import NOTHING, Draw, View
 
 _DIM = Style(dim=True)
+WIDE = 2000
+"""Cells in which nothing is cut or wrapped, for what is copied."""
+MOST_LINES = 100_000
 
 
 class Panel(Widget, can_focus=False):
     """Shows what ``draw`` makes of the newest view.
 
     Of what a scrollable panel's ``draw`` makes, however many lines, a window is shown; with
-    ``follow`` the window stays at the end until the user scrolls up.
+    ``follow`` the window stays at the end until the user scrolls up. A panel of lines has a filter
+    of its own, which ``draw`` obeys, and a place among the lines that match it.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,6 +46,9 @@ class Panel(Widget, can_focus=False):
         Binding("end", "scroll_lines(100000)", show=False),
     ]
 
+    selects: ClassVar[bool] = False
+    """Whether ``draw`` marks a line with ▸, which is to be seen."""
+
     def __init__(
         self,
         draw: Draw,
@@ -48,9 +57,14 @@ class Panel(Widget, can_focus=False):
         scrolls: bool = False,
         follow: bool = False,
         sticky: int = 0,
+        filters: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.filters = filters
+        self.filter = ""
+        self._match: int | None = None
+        """Which of the lines that match is marked."""
         self.can_focus = bool(title)  # so that it can be shown alone
         self._draw = draw
         self._scrolls = scrolls
@@ -66,6 +80,8 @@ class Panel(Widget, can_focus=False):
 
     def show(self, view: View) -> None:
         """Draw this view from now on."""
+        if self.filters:
+            view = replace(view, filter=self.filter, following=self.following)
         self._current = view
         self._strips = None
         self.refresh()
@@ -88,6 +104,12 @@ class Panel(Widget, can_focus=False):
         room = max(0, height - len(head))
         last = max(0, len(body) - room)
         self._from_top = last if self._at_end else min(self._from_top, last)
+        if self.filter:
+            body = self._highlighted(body)
+        if (row := self._row_to_show(body)) is not None:
+            # The last line may have to say how many more there are.
+            lowest = row - room + (2 if row < len(body) - 1 else 1)
+            self._from_top = max(0, min(row, max(self._from_top, lowest)))
         shown = body[self._from_top : self._from_top + room]
         if shown and self._from_top + room < len(body):
             more = len(body) - self._from_top - room + 1
@@ -111,18 +133,106 @@ class Panel(Widget, can_focus=False):
         strip = Strip(segments)
         return strip.apply_style(_DIM) if view.stale else strip
 
+    @property
+    def following(self) -> bool | None:
+        """Whether the newest line is shown, whatever comes; None of a panel that never does so."""
+        return self._at_end if self._follow else None
+
+    def follow(self, on: bool) -> None:
+        """Stay at the newest line from now on, or stay here."""
+        self._at_end = on and self._follow
+        self._match = None
+        self._redrawn()
+
+    def set_filter(self, words: str) -> None:
+        """Show the lines with these words alone; all with an empty text."""
+        self.filter, self._match = words, None
+        self.show(self._current)
+
+    def next_match(self, by: int) -> tuple[int, int]:
+        """Mark the next (1) or previous (-1) line that matches, in a circle.
+
+        Returns:
+            Its number, from 1 on, and how many there are; (0, 0) if there is none.
+        """
+        matching = len(self._matching(self._body()))
+        if not matching:
+            return 0, 0
+        before = self._match if self._match is not None else -1 if by > 0 else 0
+        self._match = (before + by) % matching
+        self._at_end = False
+        self._redrawn()
+        return self._match + 1, matching
+
+    def line(self) -> str:
+        """The line to copy: the marked or selected one, else the newest where that is shown, else
+        the first that is shown; whole, where the panel cuts or wraps it."""
+        body = self._body()
+        self.lines()  # brings the window up to date
+        row = self._row_to_show(body)
+        if row is None:
+            row = len(body) - 1 if self._at_end else self._from_top
+        if not 0 <= row < len(body):
+            return ""
+        part = body[row].plain.strip().rstrip("…")
+        return next((line.plain for line in self._wide() if part in line.plain), part).strip()
+
+    def whole(self) -> str:
+        """All lines, also those that are not shown; whole, where the panel cuts or wraps them."""
+        lines = self._wide() if self.filters else self.lines()
+        return "\n".join(line.plain.rstrip() for line in lines) + "\n"
+
+    def _wide(self) -> list[Text]:
+        return self._draw(self._current, WIDE, MOST_LINES)
+
+    def _body(self) -> list[Text]:
+        width, height = self.content_size
+        return self._draw(self._current, width, height)[self._sticky :]
+
+    def _matching(self, body: list[Text]) -> list[int]:
+        """Rows that have the filter in them; of a line that is wrapped, one row or more."""
+        words = self.filter.casefold()
+        return [
+            i
+            for i, row in enumerate(body)
+            if words and words in row.plain.casefold() and not row.plain.startswith(NOTHING)
+        ]
+
+    def _row_to_show(self, body: list[Text]) -> int | None:
+        """The row that is marked or selected."""
+        if self._match is not None:
+            matching = self._matching(body)
+            return matching[min(self._match, len(matching) - 1)] if matching else None
+        if self.selects:
+            return next((i for i, row in enumerate(body) if row.plain.startswith("▸")), None)
+        return None
+
+    def _highlighted(self, body: list[Text]) -> list[Text]:
+        """What matches in bold, the marked line reversed."""
+        rows = list(body)
+        for i in self._matching(body):
+            rows[i] = body[i].copy()
+            rows[i].highlight_regex(re.compile(re.escape(self.filter), re.IGNORECASE), "bold")
+        if (marked := self._row_to_show(rows)) is not None and self._match is not None:
+            rows[marked].stylize("reverse")
+        return rows
+
+    def _redrawn(self) -> None:
+        self._strips = None
+        self.show(self._current)
+
     def action_scroll_lines(self, lines: int) -> None:
         """Move the window over the lines of a scrollable panel."""
         if not self._scrolls:
             raise SkipAction  # the keys are for the tab
-        self._at_end = False
+        self._at_end, self._match = False, None
         self._from_top = max(0, self._from_top + lines)
         before = self._from_top
         self._strips = None
         self.lines()  # clamps the position
         if self._follow and lines > 0 and self._from_top < before:
             self._at_end = True
-        self.refresh()
+        self._redrawn()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Wheel; of a panel that does not scroll it is for the tab around it."""
@@ -135,6 +245,21 @@ class Panel(Widget, can_focus=False):
         if self._scrolls:
             self.action_scroll_lines(-2)
             event.stop()
+
+
+class SelectPanel(Panel):
+    """A table in which the app has one line selected, marked ▸."""
+
+    selects = True
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "app.select(-1)", show=False),
+        Binding("down,j", "app.select(1)", show=False),
+        Binding("pageup", "app.select(-10)", show=False),
+        Binding("pagedown", "app.select(10)", show=False),
+        Binding("home", "app.select(-100000)", show=False),
+        Binding("end", "app.select(100000)", show=False),
+    ]
 
 
 class FittedPanel(Panel):
@@ -151,5 +276,5 @@ class FittedPanel(Panel):
             self.styles.height = "1fr"
             return
         width = self.content_size.width or self.app.size.width
-        lines = min(self._most, len(self._draw(view, width, self._most)))
+        lines = min(self._most, len(self._draw(self._current, width, self._most)))
         self.styles.height = lines + (0 if view.compact else 2)  # the border

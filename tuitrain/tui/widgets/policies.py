@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tuitrain.protocol import PolicyView
 from tuitrain.tui.text import NA, Column, Palette, clip, count, number, safe, table
-from tuitrain.tui.view import VERDICT_GLYPH, View, verdict_style
+from tuitrain.tui.view import VERDICT_GLYPH, View, nothing_matches, verdict_style
 
 _COLUMNS = (
     Column("policy", right=False, least=10),
@@ -28,7 +28,11 @@ def draw_policy_table(view: View, width: int, height: int) -> list[Text]:
     """The table, the chosen policy marked."""
     if view.snapshot is None or not view.snapshot.policies:
         return [clip(Text(f"policies {NA}", view.palette.dim, end=""), width)]
-    return policy_table(view.snapshot.policies, width, view.palette, view.policy_name())
+    policies = view.snapshot.policies
+    shown = [p for p in policies if view.matches(p.name, p.learning.verdict)]
+    if not shown:
+        return [nothing_matches(view, len(policies), "policies", width)]
+    return policy_table(shown, width, view.palette, view.policy_name())
 
 
 def policy_table(

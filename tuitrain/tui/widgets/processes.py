@@ -25,7 +25,13 @@ from tuitrain.tui.text import (
     size,
     table,
 )
-from tuitrain.tui.view import STATE_GLYPH, View, state_style
+from tuitrain.tui.view import (
+    STATE_GLYPH,
+    View,
+    nothing_matches,
+    shown_processes,
+    state_style,
+)
 
 _COLUMNS = (
     Column("role", right=False),
@@ -57,7 +63,10 @@ def draw_processes(view: View, width: int, height: int) -> list[Text]:
         return [clip(Text(words, view.palette.dim, end=""), width)]
     if height == 1:
         return [draw_glyphs(processes, width, view.palette)]
-    rows = [_row(p, view.palette) for p in processes]
+    shown = shown_processes(view)
+    if not shown:
+        return [Text(end=""), nothing_matches(view, len(processes), "processes", width)]
+    rows = [_row(p, view) for p in shown]
     return table(_COLUMNS, rows, width, view.palette.dim)
 
 
@@ -85,15 +94,20 @@ def _glyph(process: ProcessView, palette: Palette) -> tuple[str, str]:
     return STATE_GLYPH.get(process.state, "○"), state_style(process.state, palette)
 
 
-def _row(process: ProcessView, palette: Palette) -> list[Text | str]:
+def _row(process: ProcessView, view: View) -> list[Text | str]:
+    palette = view.palette
     glyph, style = _glyph(process, palette)
     epsilon = NA if process.epsilon is None else number(process.epsilon)
     if process.epsilon is not None and isfinite(process.epsilon):
         epsilon = f"{process.epsilon:.3g}"
     beat = Text(age(process.beat_age_s), palette.warn if glyph == "▲" else "", end="")
     restarts = Text(str(process.restarts), palette.warn if process.restarts else "", end="")
+    name = Text(safe(process.name), end="")
+    if view.selected:
+        mine = process.name == view.selected
+        name = Text(f"{'▸' if mine else ' '}{safe(process.name)}", "bold" if mine else "", end="")
     return [
-        safe(process.name),
+        name,
         Text(f"{glyph} {process.state}", style, end=""),
         beat,
         age(process.progress_age_s),
@@ -113,9 +127,12 @@ def draw_process_details(view: View, width: int, height: int) -> list[Text]:
     palette = view.palette
     if view.snapshot is None or not view.snapshot.processes:
         return draw_processes(view, width, 2)
+    shown = shown_processes(view)
+    if not shown:
+        return [nothing_matches(view, len(view.snapshot.processes), "processes", width)]
     lines: list[Text] = []
-    name_width = max(len(safe(p.name)) for p in view.snapshot.processes)
-    for process in view.snapshot.processes:
+    name_width = max(len(safe(p.name)) for p in shown)
+    for process in shown:
         lines.append(fit(_facts(process, name_width, palette), width))
         lines.append(_phases(process, width, " " * (name_width + 2), palette))
         if process.restarts and not process.error:

@@ -199,6 +199,8 @@ class TuitrainApp(AskingApp, ChartingApp, ZoomingApp, TakingApp, PacedApp):
                 supervisor_gone=self._supervisor_gone(),
                 events=tuple(self.store.events),
                 curves=self.store.curves(),
+                times=self.store.times(),
+                marks=self.store.marks(),
                 told={policy: dict(told) for policy, told in self.store.told.items()},
                 bad_lines=(self.client.bad_lines if self.client else 0)
                 + self.store.damaged_lines,

@@ -11,14 +11,16 @@ import math
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from tuitrain.metrics.rewind import Rewind
 from tuitrain.protocol import EventLine, Snapshot
 from tuitrain.tui.curve import Curve, CurveView
+from tuitrain.tui.marks import Mark, mark_of
 
 MAX_CURVES = 512
 MAX_EVENTS = 2000
+MAX_MARKS = 500
 MAX_SERIES = 65_536
 REMEMBERED = 50_000
 ENDED: frozenset[str] = frozenset({"finished", "stopped", "failed", "interrupted"})
@@ -63,6 +65,16 @@ class _Seen:
         return False
 
 
+Key = TypeVar("Key", bound=Hashable)
+
+
+def _kept(curves: dict[Key, Curve], key: Key) -> Curve | None:
+    """The curve of this key, a new one if there is none; None where there are too many."""
+    if key not in curves and len(curves) < MAX_CURVES:
+        curves[key] = Curve()
+    return curves.get(key)
+
+
 CurveKey = tuple[str, str, str]
 """Policy (empty for records of the whole run), record kind, field."""
 
@@ -78,6 +90,9 @@ class Store:
 
     def __post_init__(self) -> None:
         self._curves: dict[CurveKey, Curve] = {}
+        self._times: dict[str, Curve] = {}
+        self._marks: deque[Mark] = deque(maxlen=MAX_MARKS)
+        self._void: deque[tuple[float, float]] = deque(maxlen=MAX_MARKS)
         self._last_wall_s = self._earlier_sessions_s = 0.0
         self._newest: dict[tuple[str, str, str], tuple[float, float]] = {}
         self._seen_events = _Seen(REMEMBERED)
@@ -94,6 +109,8 @@ class Store:
         """Keep an event, unless it is already known."""
         if not self._seen_events.again((event.seq, event.time_s, event.source)):
             self.events.append(event)
+            if (mark := mark_of(event)) is not None:
+                self._marks.append(mark)
             self.version += 1
 
     def add_record(self, record: Mapping[str, Any]) -> None:
@@ -105,29 +122,26 @@ class Store:
         if wall_s is not None:
             wall_s = self._run_time(wall_s)
         if (rewind := Rewind.of(record)) is not None:
-            self._rewind(rewind)
+            self._rewind(rewind, record)
             return
         if kind == "env":
             self._tell(policy, record)
             return
         nan = math.nan
+        at, made, ran = (nan if x is None else x for x in (steps, updates, wall_s))
+        time_s = as_float(record.get("time_s"))
+        if policy and kind in ("train", "learner") and time_s is not None:
+            times = _kept(self._times, policy)
+            if times is not None:
+                times.append(at, made, ran, time_s)
         for name, raw in record.items():
             if name in _NOT_CURVES:
                 continue
             value = nan if raw is None and (kind, name) in _NEVER_MISSING else as_float(raw)
             if value is None:
                 continue
-            curve = self._curves.get((policy, kind, name))
-            if curve is None:
-                if len(self._curves) >= MAX_CURVES:
-                    continue
-                curve = self._curves[(policy, kind, name)] = Curve()
-            curve.append(
-                nan if steps is None else steps,
-                nan if updates is None else updates,
-                nan if wall_s is None else wall_s,
-                value,
-            )
+            if (curve := _kept(self._curves, (policy, kind, name))) is not None:
+                curve.append(at, made, ran, value)
         if (policy, kind) in self.latest or len(self.latest) < MAX_CURVES:
             self.latest[(policy, kind)] = dict(record)
         self.version += 1
@@ -143,8 +157,16 @@ class Store:
                 told[name] = value
         self.version += 1
 
-    def _rewind(self, rewind: Rewind) -> None:
+    def _rewind(self, rewind: Rewind, record: Mapping[str, Any]) -> None:
         """The run goes on from there: nothing that was measured later counts any more."""
+        for policy, times in self._times.items():
+            times.drop_after(rewind.steps, rewind.updates.get(policy, math.inf))
+        now = as_float(record.get("time_s"))
+        if now is not None:
+            newest = [times.view().newest for times in self._times.values()]
+            self._void.append((max((t for t in newest if t is not None), default=0.0), now))
+            resumed = record.get("why") == "resumed"
+            self._marks.append(Mark("resume" if resumed else "rewind", now))
         for (policy, _, _), curve in self._curves.items():
             curve.drop_after(rewind.steps, rewind.updates.get(policy, math.inf))
         self.latest = {k: record for k, record in self.latest.items() if not rewind.voids(record)}
@@ -178,6 +200,14 @@ class Store:
     def curves(self) -> dict[CurveKey, CurveView]:
         """Views of all curves as they are now."""
         return {key: curve.view() for key, curve in self._curves.items()}
+
+    def times(self) -> dict[str, CurveView]:
+        """Per policy, when its records were made: unix seconds over steps and the rest."""
+        return {policy: times.view() for policy, times in self._times.items()}
+
+    def marks(self) -> tuple[Mark, ...]:
+        """What happened to the run, without what happened in stretches that do not count."""
+        return tuple(m for m in self._marks if not any(a < m.time_s < b for a, b in self._void))
 
     def policies(self) -> list[str]:
         """Names of policies that have records, in order of appearance."""

@@ -26,6 +26,7 @@ from tuitrain.protocol import (
     Verdict,
 )
 from tuitrain.tui.curve import EMPTY, CurveView
+from tuitrain.tui.marks import Mark
 from tuitrain.tui.store import ENDED, CurveKey
 from tuitrain.tui.text import DARK, NA, Palette, clip, safe
 
@@ -86,6 +87,9 @@ class View:
     supervisor_gone: bool = False
     events: tuple[EventLine, ...] = ()
     curves: dict[CurveKey, CurveView] = field(default_factory=dict)
+    times: dict[str, CurveView] = field(default_factory=dict)
+    """Per policy, when its records were made: unix seconds over steps and the rest."""
+    marks: tuple[Mark, ...] = ()
     told: dict[str, dict[str, float]] = field(default_factory=dict)
     """Per policy, the newest of each number that environments tell."""
     palette: Palette = DARK

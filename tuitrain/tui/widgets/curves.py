@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 from rich.text import Text
 
-from tuitrain.tui.curve import CurveView
+from tuitrain.tui.curve import EMPTY, CurveView
+from tuitrain.tui.marks import GLYPH, place
 from tuitrain.tui.text import safe
 from tuitrain.tui.view import Draw, View
 from tuitrain.tui.widgets.charts import Chart, Shown
-from tuitrain.tui.widgets.line_chart import Band, Line, Look, draw_chart
+from tuitrain.tui.widgets.line_chart import Band, Line, Look, Tick, draw_chart
 from tuitrain.tui.widgets.raster import Pattern
 from tuitrain.tui.widgets.smoothing import ordered, smoothed
 
@@ -87,6 +88,7 @@ def drawer(chart: Chart) -> Draw:
             fail=view.palette.fail,
             head=_whose(view, width) if len(shown) == 1 else "",
             window=window(view),
+            ticks=ticks(view),
         )
         return draw_chart(lines, width, height, look)
 
@@ -160,6 +162,13 @@ def window(view: View) -> tuple[float, float] | None:
     width = (high - low) / 2**view.charts.zoom
     end = high if view.charts.at is None else min(high, max(low + width, view.charts.at))
     return end - width, end
+
+
+def ticks(view: View) -> list[Tick]:
+    """What happened to the run, by where the chosen policy was then."""
+    times = view.times.get(view.policy_name(), EMPTY)
+    found = ((mark, place(mark, times, view.charts.x_axis)) for mark in view.marks)
+    return [Tick(x, GLYPH[mark.kind], mark.kind) for mark, x in found if x is not None]
 
 
 def _whose(view: View, width: int) -> str:

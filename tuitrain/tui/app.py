@@ -25,6 +25,7 @@ from tuitrain.protocol import EventLine, RecordLine, Snapshot
 from tuitrain.tui.asking import AskingApp
 from tuitrain.tui.charting import ChartingApp
 from tuitrain.tui.client import RunClient, Stream
+from tuitrain.tui.comparing import ComparingApp
 from tuitrain.tui.dialogs.check import CheckDialog
 from tuitrain.tui.dialogs.help import HelpDialog
 from tuitrain.tui.layout import ScrolledTab, compose_screen
@@ -43,7 +44,7 @@ SCROLLED = {1: "#checks", 2: "#tab-2", 3: "#policies", 4: "#process-details", 5:
 """By tab, what the keys scroll while nothing has the focus."""
 
 
-class TuitrainApp(AskingApp, ChartingApp, ZoomingApp, TakingApp, PacedApp):
+class TuitrainApp(AskingApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, PacedApp):
     """The screen of one run.
 
     Args:
@@ -219,6 +220,7 @@ class TuitrainApp(AskingApp, ChartingApp, ZoomingApp, TakingApp, PacedApp):
             log=self.shown_log,
             selected=self.selected,
             charts=self.charts,
+            compared=self.compared,
             frozen_s=None if self._frozen is None else now - self._frozen_at,
             notice=self.current_notice(now),
             tab=self.tab,

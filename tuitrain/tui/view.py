@@ -76,6 +76,20 @@ class ChartChoices:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What another run had recorded when it was chosen."""
+
+    name: str
+    curves: dict[CurveKey, CurveView]
+
+    def of(self, policy: str) -> dict[tuple[str, str], CurveView]:
+        """Curves of its policy of this name, by kind and field; else of the only one it has."""
+        names = dict.fromkeys(name for name, _, _ in self.curves if name)
+        whose = policy if policy in names or len(names) > 1 else next(iter(names), "")
+        return {key[1:]: curve for key, curve in self.curves.items() if key[0] == whose}
+
+
+@dataclass(frozen=True)
 class View:
     """Everything a panel may show."""
 
@@ -90,6 +104,8 @@ class View:
     times: dict[str, CurveView] = field(default_factory=dict)
     """Per policy, when its records were made: unix seconds over steps and the rest."""
     marks: tuple[Mark, ...] = ()
+    compared: Compared | None = None
+    """Another run, whose curves are drawn beside."""
     told: dict[str, dict[str, float]] = field(default_factory=dict)
     """Per policy, the newest of each number that environments tell."""
     palette: Palette = DARK

@@ -10,7 +10,7 @@ from rich.text import Text
 from tuitrain.tui.curve import EMPTY, CurveView
 from tuitrain.tui.marks import GLYPH, place
 from tuitrain.tui.text import safe
-from tuitrain.tui.view import Draw, View
+from tuitrain.tui.view import Compared, Draw, View
 from tuitrain.tui.widgets.charts import Chart, Shown
 from tuitrain.tui.widgets.line_chart import Band, Line, Look, Tick, draw_chart
 from tuitrain.tui.widgets.raster import Pattern
@@ -78,6 +78,8 @@ def drawer(chart: Chart) -> Draw:
     def draw(view: View, width: int, height: int) -> list[Text]:
         shown = shown_policies(view)
         lines = _of_one(chart, view) if len(shown) == 1 else _of_many(chart, view, shown)
+        if view.compared is not None:
+            lines.append(_of_other(chart, view, view.compared))
         look = Look(
             x_unit=X_UNITS[view.charts.x_axis],
             y_unit=chart.unit,
@@ -119,6 +121,14 @@ def _of_many(chart: Chart, view: View, names: list[str]) -> list[Line]:
     return lines
 
 
+def _of_other(chart: Chart, view: View, other: Compared) -> Line:
+    """The main curve of the other run, which looks like none of this one's."""
+    shown = main_curve(chart, view)
+    curve = other.of(view.policy_name()).get((shown.kind, shown.field), EMPTY)
+    name = safe(other.name, 24) + (f" {shown.label}" if len(chart.curves) > 1 else "")
+    return _line(shown, curve, view, name, view.palette.dim, "faint")
+
+
 def _line(
     shown: Shown, curve: CurveView, view: View, name: str, style: str, pattern: Pattern
 ) -> Line:
@@ -143,9 +153,12 @@ def _band(shown: Shown, curve: CurveView, view: View) -> Band:
 
 
 def x_range(view: View) -> tuple[float, float] | None:
-    """From the first to the last place on the x axis of any curve of the shown policies."""
+    """From the first to the last place on the x axis of any curve that may be shown."""
     names = set(shown_policies(view))
-    found = [curve.x(view.charts.x_axis) for key, curve in view.curves.items() if key[0] in names]
+    curves = [curve for key, curve in view.curves.items() if key[0] in names]
+    if view.compared is not None:
+        curves += view.compared.of(view.policy_name()).values()
+    found = [curve.x(view.charts.x_axis) for curve in curves]
     found = [x[np.isfinite(x)] for x in found]
     ends = [(float(x.min()), float(x.max())) for x in found if x.size]
     if not ends:

@@ -39,6 +39,7 @@ LEFT = (
         ("( )", "x: wider, closer"),
         ("← →", "x: earlier, later"),
         ("a", "all policies, or one"),
+        ("=", "compare with another run"),
     )),
 )  # fmt: skip
 RIGHT = (

@@ -1,0 +1,120 @@
+"""Another run's curves: chosen by key or at the start, drawn fainter, named, and taken away."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.tui.fixtures import policy, records, snapshot, write_run
+from tests.tui.harness import recorded
+from tuitrain.tui.comparing import other_runs
+from tuitrain.tui.dialogs.compare import ROWS, CompareDialog
+from tuitrain.tui.store import Store
+from tuitrain.tui.view import Compared, View
+from tuitrain.tui.widgets.charts import LEARNING, RETURN
+from tuitrain.tui.widgets.curves import drawer, x_range
+
+
+def run_at(folder: Path, made: float, **fields: Any) -> Path:
+    """A recorded run, made at this time; `fields` change its records."""
+    write_run(folder)
+    lines = [json.dumps(record | fields) + "\n" for record in records()]
+    (folder / "metrics.jsonl").write_text("".join(lines))
+    os.utime(folder / "config.toml", (made, made))
+    return folder
+
+
+def curves_of(*names: str, n: int = 40) -> dict[Any, Any]:
+    store = Store()
+    for name in names:
+        for record in records(n, name):
+            store.add_record(record)
+    return store.curves()
+
+
+def test_its_policy_of_the_same_name_or_the_only_one() -> None:
+    one, two = Compared("x", curves_of("solo")), Compared("x", curves_of("left", "right"))
+    assert one.of("default").keys() == one.of("solo").keys() != set()
+    assert two.of("left").keys() == two.of("right").keys() != set()
+    assert not two.of("default"), "which of them would be a guess"
+    assert not Compared("x", {}).of("default")
+
+
+def test_every_chart_shows_its_main_curve_by_name() -> None:
+    view = View(
+        snapshot=snapshot(policies=[policy()]),
+        curves=curves_of("default"),
+        compared=Compared("cartpole-0003", curves_of("default", n=80)),
+    )
+    legend = drawer(RETURN)(view, 140, 12)[0].plain
+    assert "·  cartpole-0003 eval " in legend
+    assert legend.startswith("── train")
+    loss = next(chart for chart in LEARNING if chart.title == "Loss")
+    assert "·  cartpole-0003 0.0" in drawer(loss)(view, 140, 12)[0].plain
+    assert "·  cartpole-0003 n/a" in drawer(loss)(
+        View(curves=view.curves, compared=Compared("cartpole-0003", {})), 140, 12
+    )[0].plain  # fmt: skip
+
+
+def test_its_range_counts_when_x_is_zoomed() -> None:
+    mine, longer = curves_of("default"), curves_of("default")
+    key = ("default", "learner", "loss")
+    longer[key].steps[-1] = 9e9
+    assert x_range(View(curves=mine, compared=Compared("x", longer))) == (310_000.0, 9e9)
+
+
+def test_runs_beside_this_one_newest_first(tmp_path: Path) -> None:
+    for i, name in enumerate(("a-0001", "a-0002", "a-0003")):
+        run_at(tmp_path / name, 1000.0 + i)
+    (tmp_path / "no-run").mkdir()
+    assert [p.name for p in other_runs(tmp_path / "a-0002")] == ["a-0003", "a-0001"]
+
+
+async def test_chosen_by_key_and_taken_away(tmp_path: Path) -> None:
+    mine = run_at(tmp_path / "a-0001", 1000.0)
+    run_at(tmp_path / "a-0002", 2000.0)
+    run_at(tmp_path / "a-0003", 3000.0)
+    async with recorded(mine) as seat:
+        await seat.press("equals_sign")
+        await seat.until(lambda: isinstance(seat.app.screen, CompareDialog), "the dialog")
+        assert "▶  a-0003" in await seat.text()
+        await seat.press("down", "enter")
+        await seat.shows("compared with a-0002, as it is now")
+        assert "a-0002 eval" in await seat.panel("chart-return")
+        await seat.press("equals_sign")
+        await seat.until(lambda: isinstance(seat.app.screen, CompareDialog), "the dialog")
+        assert "▶  a-0002" in await seat.text(), "the one of now"
+        await seat.press("pageup", "enter")
+        assert "a-0002" not in await seat.panel("chart-return")
+
+
+async def test_a_run_that_has_measured_nothing(tmp_path: Path) -> None:
+    mine, empty = run_at(tmp_path / "a-0001", 1.0), run_at(tmp_path / "a-0002", 2.0)
+    (empty / "metrics.jsonl").unlink()
+    async with recorded(mine) as seat:
+        seat.app.compare(empty)
+        await seat.shows("✖ a-0002 has measured nothing yet")
+
+
+async def test_no_other_run(tmp_path: Path) -> None:
+    async with recorded(run_at(tmp_path / "a-0001", 1.0)) as seat:
+        await seat.press("equals_sign")
+        await seat.shows("no other run in")
+
+
+async def test_many_runs_scroll_in_a_small_terminal(tmp_path: Path) -> None:
+    mine = run_at(tmp_path / "a-0000", 1.0)
+    for i in range(1, 31):
+        (tmp_path / f"a-{i:04d}").mkdir()
+        (tmp_path / f"a-{i:04d}" / "config.toml").touch()
+    async with recorded(mine, size=(80, 24)) as seat:
+        await seat.press("equals_sign")
+        await seat.until(lambda: isinstance(seat.app.screen, CompareDialog), "the dialog")
+        assert "30 runs, newest first" in await seat.text()
+        await seat.press(*["pagedown"] * (30 // ROWS + 1))
+        shown = await seat.text()
+        assert shown.count("a-00") == ROWS + 1, "and the one of this screen"
+        await seat.press("escape")
+        assert not isinstance(seat.app.screen, CompareDialog)

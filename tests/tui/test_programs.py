@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from tests.tui.fixtures import failed, write_run
 from tests.tui.harness import seated
+from tuitrain.cli.main import app as cli
+from tuitrain.tui.export import export
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments))
 
 
 async def test_export_announces_its_path(tmp_path: Path) -> None:
@@ -41,28 +48,41 @@ async def test_export_into_a_folder_that_is_none(tmp_path: Path) -> None:
         assert "✖ export failed" in await seat.text()
 
 
-async def test_export_program(tmp_path: Path) -> None:
-    from tuitrain.tui import export
-
-    write_run(tmp_path)
-    out, text = tmp_path / "pictures" / "screen.svg", tmp_path / "screen.txt"
-    done = await asyncio.to_thread(
-        export.main, [str(tmp_path), str(out), "--size", "80x24", "--text", str(text)]
-    )
-    assert done == 0
+def test_the_export_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs" / "b-0001")
+    out = tmp_path / "pictures" / "screen.svg"
+    done = command("export", "b-0001", "--size", "80x24", "--out", str(out))
+    assert done.exit_code == 0
+    assert done.stdout == f"{out}\n"
     assert "<svg" in out.read_text()
-    assert "FINISHED" in text.read_text()
-    assert export.main([str(tmp_path / "nowhere"), str(out)]) == 2
+    text = out.with_suffix(".txt").read_text()
+    assert "FINISHED" in text
+    assert max(map(len, text.splitlines())) == 80
+    assert json.loads(out.with_suffix(".json").read_text())["snapshot"]["state"] == "finished"
+    for wrong in (("nowhere",), ("b-0001", "--size", "80"), ("b-0001", "--size", "0x1")):
+        assert command("export", *wrong).exit_code == 2
+    (tmp_path / "runs" / "b-0001" / "screens").write_text("in the way")
+    assert "cannot be written" in command("export", "b-0001").stderr
+
+
+def test_the_logs_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = write_run(tmp_path / "runs" / "b-0001")
+    (folder / "logs" / "a0.log").write_text("\x1b[2Jout of the box\n")
+    assert command("logs", "b-0001", "a0").stdout == "\\x1b[2Jout of the box\n"
+    done = command("logs", "b-0001", "--filter", "LINE 42")
+    assert done.stdout.splitlines() == [
+        "learner: 12:00:42 learner line 42", "supervisor: 12:00:42 supervisor line 42",
+    ]  # fmt: skip
+    assert "it has: all, supervisor, learner, a0" in command("logs", "b-0001", "a1").stderr
 
 
 async def test_export_of_a_live_run(tmp_path: Path) -> None:
-    from tuitrain.tui.export import export, live_socket
-
     async with seated() as seat:
-        (tmp_path / "runtime.json").write_text(f'{{"socket_path": "{seat.run.socket_path}"}}')
-        out, text = tmp_path / "s.svg", tmp_path / "s.txt"
-        await export(tmp_path, out, socket_path=live_socket(tmp_path), text=text)
-        assert "● RUNNING" in text.read_text()
+        out = tmp_path / "s.svg"
+        await export(tmp_path, out, socket_path=seat.run.socket_path)
+        assert "● RUNNING" in out.with_suffix(".txt").read_text()
 
 
 def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:

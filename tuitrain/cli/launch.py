@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from tuitrain.cli.attach import AsciiOption, how_to_return, show
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.config_cmd import SetOption
 from tuitrain.cli.errors import Refused, explained
@@ -49,6 +50,7 @@ def launch(
     headless: HeadlessOption = False,
     as_json: JsonOption = False,
     detach: DetachOption = False,
+    ascii_only: AsciiOption = False,
 ) -> None:
     """Start training and open the terminal UI.
 
@@ -73,7 +75,7 @@ def launch(
     check_socket_path(root() / "00000000" / "sock")  # before anything is created
     _check_beginning(resolved)
     folder = create_run(resolved, command=sys.argv)
-    _start(folder, headless=headless, as_json=as_json, detach=detach)
+    _start(folder, headless=headless, as_json=as_json, detach=detach, ascii_only=ascii_only)
 
 
 def _check_beginning(config: Config) -> None:
@@ -111,6 +113,7 @@ def resume(
     headless: HeadlessOption = False,
     as_json: JsonOption = False,
     detach: DetachOption = False,
+    ascii_only: AsciiOption = False,
 ) -> None:
     """Go on with an ended run, in its folder, from its newest checkpoint or an earlier one.
 
@@ -133,7 +136,14 @@ def resume(
     if folder.checkpoints.is_dir():
         put_back(folder.checkpoints)
     _prepare(folder, list(overrides or []), checkpoint)
-    _start(folder, headless=headless, as_json=as_json, detach=detach, held=held)
+    _start(
+        folder,
+        headless=headless,
+        as_json=as_json,
+        detach=detach,
+        ascii_only=ascii_only,
+        held=held,
+    )
 
 
 def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) -> None:
@@ -190,7 +200,13 @@ def _sound_checkpoint(folder: RunFolder, text: str) -> Path:
 
 
 def _start(
-    folder: RunFolder, *, headless: bool, as_json: bool, detach: bool, held: int | None = None
+    folder: RunFolder,
+    *,
+    headless: bool,
+    as_json: bool,
+    detach: bool,
+    ascii_only: bool,
+    held: int | None = None,
 ) -> None:
     """Args: `held` is the descriptor by which this process holds the folder, if it does."""
     if not detach and (headless or as_json or not _on_terminal()):
@@ -199,12 +215,10 @@ def _start(
 
     typer.echo(f"starting {folder.name} ({folder.path})", err=True)
     start_detached(folder, lambda text: typer.echo(f"  {text}", err=True), held)
-    from tuitrain.cli.runs import how_to_return, show
-
     if detach:
         typer.echo(how_to_return(folder, "is running"))
         return
-    raise typer.Exit(show(find(str(folder.path), DEFAULT_RUNS)))
+    raise typer.Exit(show(find(str(folder.path), DEFAULT_RUNS), ascii_only=ascii_only))
 
 
 def _become_supervisor(folder: RunFolder, *, as_json: bool, held: int | None) -> NoReturn:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from tuitrain.cli import (
+    attach,
     commands,
     compare,
     config_cmd,
@@ -23,6 +24,7 @@ from tuitrain.cli import (
     new,
     report,
     runs,
+    screens,
 )
 from tuitrain.cli.errors import explained
 
@@ -48,6 +50,7 @@ It opens the terminal UI; leaving that (d) never stops training. Then:
     tuitrain status             one look, without the UI
     tuitrain stop               stop with a checkpoint
     tuitrain resume             go on from that checkpoint
+    tuitrain logs               what its processes have printed
     tuitrain eval --episodes 50 play it greedily
     tuitrain compare --help     arms over seeds: equivalent, different or inconclusive
     tuitrain report             a page of its curves, checks and events
@@ -72,7 +75,7 @@ app.command("new")(new.new)
 app.command("doctor")(doctor.doctor)
 app.command("launch")(launch.launch)
 app.command("resume")(launch.resume)
-app.command("attach")(runs.attach)
+app.command("attach")(attach.attach)
 app.command("ls")(runs.ls)
 app.command("status")(runs.status)
 app.command("pause")(commands.pause)
@@ -85,6 +88,8 @@ app.command("kill")(commands.kill)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
+app.command("logs")(screens.logs)
+app.command("export")(screens.export)
 app.add_typer(config_cmd.app, name="config")
 app.command("clean")(runs.clean)
 

@@ -1,11 +1,8 @@
-"""Looking at runs: the terminal UI of one, one look, the list, and what dead ones left."""
+"""Looking at runs without the terminal UI: one look, the list, and what dead ones left."""
 
 from __future__ import annotations
 
 import json
-import os
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,14 +11,7 @@ import typer
 from tuitrain.checkpoint_files import BEST
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
-from tuitrain.cli.find import (
-    RUNS_DIR_VARIABLE,
-    Found,
-    RunArgument,
-    RunsDirOption,
-    every,
-    find,
-)
+from tuitrain.cli.find import Found, RunArgument, RunsDirOption, every, find
 from tuitrain.cli.killed import killed_lines, last_seen
 from tuitrain.config.runs import RunFolder, RunFolderError
 
@@ -34,53 +24,12 @@ NAMED_POLICIES = 3
 
 
 @explained
-def attach(run: RunArgument = "latest", runs_dir: RunsDirOption = DEFAULT_RUNS) -> None:
-    """Open the terminal UI of a run. An ended run shows its recorded metrics.
-
-    Leaving the UI (d) never stops training.
-    """
-    found = find(run, runs_dir)
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise Refused("`attach` needs a terminal; `tuitrain status` prints one look without one")
-    raise typer.Exit(show(found))
-
-
-def show(found: Found) -> int:
-    """Run the terminal UI until the user leaves it; then say how to come back."""
-    from tuitrain.tui.terminal import run_tui
-
-    code = run_tui(found.folder.path, found.socket_path)
-    again = find(str(found.folder.path), DEFAULT_RUNS)
-    if again.tenant is not None:
-        typer.echo(how_to_return(again.folder))
-    else:
-        summary = again.folder.read_summary()
-        if summary is not None:
-            _print_summary(summary)
-    return code
-
-
-def how_to_return(folder: RunFolder, now: str = "goes on") -> str:
-    """What to type after leaving a run that goes on, or has been started without being looked at.
-
-    Its name, or its folder where the name would not be looked for or means another run.
-    """
-    runs_dir = Path(os.environ.get(RUNS_DIR_VARIABLE, DEFAULT_RUNS))
-    home = folder.path.parent.resolve() == runs_dir.resolve()
-    run = folder.name if home else shlex.quote(str(folder.path))
-    return (
-        f"{folder.name} {now}.  `tuitrain attach {run}` shows it again, "
-        f"`tuitrain stop {run}` stops it with a checkpoint."
-    )
-
-
-@explained
 def ls(
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the runs of a folder, oldest first, and those that run elsewhere."""
-    rows = [_row(found) for found in every(runs_dir)]
+    rows = [row_of(found) for found in every(runs_dir)]
     home = runs_dir.resolve()
     if as_json:
         typer.echo(json.dumps(rows))
@@ -90,14 +39,10 @@ def ls(
         return
     width = max(len(row["name"]) for row in rows)
     for row in rows:
-        total = row["total_steps"] or 0
-        steps = "" if row["steps"] is None else f"{row['steps']:>13,}/{total:,} steps"
-        score = _best(row["eval_best_by_policy"])
-        if row["best_checkpoint"]:
-            score = f"{score} ({BEST})" if score else f"  {BEST}"
         folder = Path(row["path"]).parent
         where = "" if folder.resolve() == home else f"  in {folder}"
-        typer.echo(f"{row['name']:<{width}}  {row['state']:<12}{steps}{score}{where}".rstrip())
+        told = progress_of(row)
+        typer.echo(f"{row['name']:<{width}}  {row['state']:<12}{told}{where}".rstrip())
 
 
 @explained
@@ -123,7 +68,7 @@ def status(
     elif snapshot is not None:
         _print_snapshot(found.folder.name, snapshot)
     elif summary is not None:
-        _print_summary(summary)
+        print_summary(summary)
 
 
 @explained
@@ -167,7 +112,8 @@ def _snapshot(found: Found) -> dict[str, Any] | None:
         raise
 
 
-def _row(found: Found) -> dict[str, Any]:
+def row_of(found: Found) -> dict[str, Any]:
+    """What `ls` tells of a run; of one that lives, as it is now."""
     folder = found.folder
     row: dict[str, Any] = {
         "name": folder.name,
@@ -199,6 +145,16 @@ def _row(found: Found) -> dict[str, Any]:
         return _with_best(row, bests)
     seen = last_seen(folder)
     return row | {k: seen[k] for k in ("state", "steps", "total_steps")}
+
+
+def progress_of(row: dict[str, Any]) -> str:
+    """Of a row, the steps and the best evaluation."""
+    total = row["total_steps"] or 0
+    steps = "" if row["steps"] is None else f"{row['steps']:>13,}/{total:,} steps"
+    score = _best(row["eval_best_by_policy"])
+    if row["best_checkpoint"]:
+        score = f"{score} ({BEST})" if score else f"  {BEST}"
+    return f"{steps}{score}"
 
 
 def _kept_best(folder: RunFolder) -> str | None:
@@ -280,7 +236,8 @@ def _print_learning(snapshot: Snapshot) -> None:
         typer.echo(f"  {line.plain}".rstrip())
 
 
-def _print_summary(summary: dict[str, Any]) -> None:
+def print_summary(summary: dict[str, Any]) -> None:
+    """How a run ended, in a few lines."""
     from tuitrain.supervisor.clients.console import summary_lines
 
     for line in summary_lines(summary):

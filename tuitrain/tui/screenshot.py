@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import to_json
 from textual.app import App
 
+from tuitrain.tui.text import to_ascii
 from tuitrain.tui.view import View
 
 _REMOTE_FONT = re.compile(r"@font-face \{.*?\}", re.DOTALL)
@@ -38,11 +39,19 @@ def screen_json(view: View) -> str:
     return to_json(said, inf_nan_mode="null", indent=1).decode() + "\n"
 
 
-def export_screen(app: App[Any], view: View, folder: Path) -> Path:
-    """Write `screen-TIME.svg`, `.txt` and `.json` into ``folder``; returns the SVG's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / time.strftime("screen-%Y%m%d-%H%M%S.svg")
-    path.write_text(screen_svg(app, "tuitrain"), encoding="utf-8")
+def new_path(run_dir: Path) -> Path:
+    """Where a run's folder keeps a picture of its screen of now: `screens/screen-TIME.svg`."""
+    return run_dir / "screens" / time.strftime("screen-%Y%m%d-%H%M%S.svg")
+
+
+def export_screen(app: App[Any], view: View, path: Path) -> None:
+    """Write ``path``, an SVG, and beside it the same as `.txt` and what it shows as `.json`.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    title = to_ascii(f"tuitrain {view.run_dir.name}")
+    path.write_text(screen_svg(app, title), encoding="utf-8")
     path.with_suffix(".txt").write_text(screen_text(app), encoding="utf-8")
     path.with_suffix(".json").write_text(screen_json(view), encoding="utf-8")
-    return path

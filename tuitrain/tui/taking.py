@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from tuitrain.tui.reading import ReadingApp
-from tuitrain.tui.screenshot import export_screen
+from tuitrain.tui.screenshot import export_screen, new_path
 from tuitrain.tui.widgets.panel import Panel
 
 MOST_COPIED = 50_000
@@ -49,8 +49,9 @@ class TakingApp(ReadingApp):
         if self.read_only:
             self.announce("export: this screen only looks (--read-only)", "fail")
             return
+        path = new_path(self.run_dir)
         try:
-            path = export_screen(self, self.view(), self.run_dir / "screens")
+            export_screen(self, self.view(), path)
         except OSError as error:
             self.announce(f"export failed: {error}", "fail")
         else:

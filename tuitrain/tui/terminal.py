@@ -11,12 +11,16 @@ import os
 import signal
 import sys
 import termios
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 
 from tuitrain.tui.app import TuitrainApp
 from tuitrain.tui.client import answers
+from tuitrain.tui.picker import Entry, PickerApp
 
 
 class _Driver(LinuxDriver):
@@ -34,7 +38,7 @@ class _Driver(LinuxDriver):
         super().resume_application_mode()
 
 
-async def _run(app: TuitrainApp) -> None:
+async def _run(app: App[Any]) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, app.exit)
     # Not the loop's: it must also be heard while the loop is stuck in a write.
@@ -46,7 +50,7 @@ async def _run(app: TuitrainApp) -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def _hang_up(app: TuitrainApp, loop: asyncio.AbstractEventLoop) -> None:
+def _hang_up(app: App[Any], loop: asyncio.AbstractEventLoop) -> None:
     """Leave; at once if the terminal is gone, since then nothing is left to restore.
 
     Textual's writing thread dies of its first write to a terminal that is gone, and leaving in good
@@ -59,30 +63,43 @@ def _hang_up(app: TuitrainApp, loop: asyncio.AbstractEventLoop) -> None:
     loop.call_soon_threadsafe(app.exit)
 
 
-async def _open(run_dir: Path, socket_path: Path | None, ascii_only: bool) -> int:
-    if socket_path is not None and not await answers(socket_path):
-        socket_path = None
-    app = TuitrainApp(run_dir, socket_path, ascii_only=ascii_only)
+def _in_terminal(app: App[Any]) -> None:
+    """Run a program until it ends; the terminal is left as it was."""
     if app.driver_class is LinuxDriver:
         app.driver_class = _Driver
-    await _run(app)
-    return app.return_code or 0
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_run(app))
 
 
-def run_tui(run_dir: Path, socket_path: Path | None, *, ascii_only: bool | None = None) -> int:
+def _ascii_wanted() -> bool:
+    return bool(os.environ.get("TUITRAIN_ASCII"))
+
+
+def pick(entries: Sequence[Entry], *, ascii_only: bool = False) -> int | None:
+    """Let the user choose one of several runs; None if they leave."""
+    app = PickerApp(entries, ascii_only=ascii_only or _ascii_wanted())
+    _in_terminal(app)
+    return app.return_value
+
+
+def run_tui(
+    run_dir: Path, socket_path: Path | None, *, ascii_only: bool = False, read_only: bool = False
+) -> int:
     """Show a run until the user leaves; returns the exit code (0, or 2 without a terminal).
 
     Args:
         run_dir: The run's folder.
         socket_path: The run's socket. None, or a socket that nobody serves, opens what the run
             has recorded.
-        ascii_only: Draw in ASCII; by default when TUITRAIN_ASCII is set and not empty.
+        ascii_only: Draw in ASCII; in any case where TUITRAIN_ASCII is set and not empty.
+        read_only: Ask nothing of the run.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         print("tuitrain: the screen needs a terminal on stdin and stderr", file=sys.stderr)
         return 2
-    if ascii_only is None:
-        ascii_only = bool(os.environ.get("TUITRAIN_ASCII"))
-    with contextlib.suppress(KeyboardInterrupt):
-        return asyncio.run(_open(run_dir, socket_path, ascii_only))
-    return 0
+    if socket_path is not None and not asyncio.run(answers(socket_path)):
+        socket_path = None
+    ascii_only = ascii_only or _ascii_wanted()
+    app = TuitrainApp(run_dir, socket_path, ascii_only=ascii_only, read_only=read_only)
+    _in_terminal(app)
+    return app.return_code or 0

@@ -19,8 +19,9 @@ from tests.fake_workers import fake_config, fake_folder
 from tests.tui.fixtures import several, snapshot
 from tests.unit.supervisor.running import Started
 from tuitrain.cli import main as cli
+from tuitrain.cli.attach import how_to_return
 from tuitrain.cli.find import with_runs_dir
-from tuitrain.cli.runs import _print_snapshot, how_to_return
+from tuitrain.cli.runs import _print_snapshot
 from tuitrain.config.load import load_config
 from tuitrain.config.runs import SUMMARY_KEYS, RunFolder, RunFolderError
 from tuitrain.config.schema import Config

@@ -1,0 +1,108 @@
+"""`attach`: the terminal UI of a run; which one is asked where more than one lives."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuitrain.cli.commands import DEFAULT_RUNS
+from tuitrain.cli.errors import Refused, explained
+from tuitrain.cli.find import RUNS_DIR_VARIABLE, Found, RunsDirOption, every, find
+from tuitrain.cli.runs import print_summary, progress_of, row_of
+from tuitrain.config.runs import RunFolder
+
+MOST_ENDED = 20
+"""So many runs that have ended, the newest, are offered beside those that live."""
+
+AsciiOption = Annotated[
+    bool,
+    typer.Option("--ascii", help="Draw with ASCII characters alone, as with TUITRAIN_ASCII=1."),
+]
+
+
+@explained
+def attach(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]",
+            show_default="`latest`, or a choice where more than one lives",
+            help="`latest`, a run's name, its run id while it runs, or its folder.",
+        ),
+    ] = None,
+    runs_dir: RunsDirOption = DEFAULT_RUNS,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Only look: no key asks anything of the run.")
+    ] = False,
+    ascii_only: AsciiOption = False,
+) -> None:
+    """Open the terminal UI of a run. An ended run shows its recorded metrics.
+
+    Leaving the UI (d) never stops training. Any number of terminals may look at the same run.
+    """
+    found = find("latest" if run is None else run, runs_dir)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Refused("`attach` needs a terminal; `tuitrain status` prints one look without one")
+    several = offered(every(runs_dir)) if run is None else []
+    if several:
+        chosen = _ask_for(several, ascii_only)
+        if chosen is None:
+            return
+        found = several[chosen]
+    raise typer.Exit(show(found, read_only=read_only, ascii_only=ascii_only))
+
+
+def show(found: Found, *, read_only: bool = False, ascii_only: bool = False) -> int:
+    """Run the terminal UI until the user leaves it; then say how to come back."""
+    from tuitrain.tui.terminal import run_tui
+
+    code = run_tui(found.folder.path, found.socket_path, read_only=read_only, ascii_only=ascii_only)
+    again = find(str(found.folder.path), DEFAULT_RUNS)
+    if again.tenant is not None:
+        typer.echo(how_to_return(again.folder))
+    else:
+        summary = again.folder.read_summary()
+        if summary is not None:
+            print_summary(summary)
+    return code
+
+
+def how_to_return(folder: RunFolder, now: str = "goes on") -> str:
+    """What to type after leaving a run that goes on, or has been started without being looked at.
+
+    Its name, or its folder where the name would not be looked for or means another run.
+    """
+    runs_dir = Path(os.environ.get(RUNS_DIR_VARIABLE, DEFAULT_RUNS))
+    home = folder.path.parent.resolve() == runs_dir.resolve()
+    run = folder.name if home else shlex.quote(str(folder.path))
+    return (
+        f"{folder.name} {now}.  `tuitrain attach {run}` shows it again, "
+        f"`tuitrain stop {run}` stops it with a checkpoint."
+    )
+
+
+def offered(runs: list[Found]) -> list[Found]:
+    """What to choose from where more than one run lives, living ones first, then newest first."""
+    living = [found for found in runs if found.tenant is not None]
+    if len(living) < 2:
+        return []
+    ended = [found for found in runs if found.tenant is None]
+    return [*reversed(living), *reversed(ended[-MOST_ENDED:])]
+
+
+def _ask_for(several: list[Found], ascii_only: bool) -> int | None:
+    """The number of the run that the user chooses, or None."""
+    from tuitrain.tui.picker import Entry
+    from tuitrain.tui.terminal import pick
+
+    entries = []
+    for found in several:
+        row = row_of(found)
+        words = progress_of(row).strip()
+        entries.append(Entry(found.folder.name, row["state"], words, live=row["live"]))
+    return pick(entries, ascii_only=ascii_only)

@@ -122,6 +122,8 @@ class Recovery:
     # ---- one alone ---------------------------------------------------------------------------
 
     async def _succeed(self, failure: Failure) -> None:
+        if self._is_lost(failure):
+            return
         run, name = self._run, failure.worker
         before = run.crew.workers[name]
         before.killed = True
@@ -184,7 +186,7 @@ class Recovery:
         if before is not None and not before.done():
             before.cancel()
             await asyncio.wait({before})
-        if await self._edited(failure):
+        if self._is_lost(failure) or await self._edited(failure):
             return  # before anybody else is killed: who lives can still save
         run, view = self._run, self._run.view
         steps, view.state = run.snapshot().steps, "starting"
@@ -216,6 +218,15 @@ class Recovery:
         self._run.tell(f"{text} are made again")
 
     # ---- both --------------------------------------------------------------------------------
+
+    def _is_lost(self, failure: Failure) -> bool:
+        """Whether another run may have the folder's name, by which a new worker would read and
+        write; then the run ends, saying so."""
+        if not (lost := self._run.place.lost()):
+            return False
+        failure.final = lost
+        self._give_up(failure)
+        return True
 
     async def _edited(self, failure: Failure) -> bool:
         """Whether a new worker would import other code; then the run ends, saying so."""

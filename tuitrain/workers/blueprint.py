@@ -118,10 +118,17 @@ class Blueprint:
         """Where checkpoints go, looked up for each.
 
         Raises:
-            CheckpointError: the run's folder is not there any more. One that has its name now is
-                another run's, where nothing must be written.
+            CheckpointError: the run's folder is not there any more, or cannot be looked up. One
+                that has its name now is another run's, where nothing must be written.
         """
-        if self.folder_id is not None and _id_of(self.run_dir) != self.folder_id:
+        try:
+            moved = self.folder_id is not None and _id_of(self.run_dir) != self.folder_id
+        except OSError as error:
+            raise CheckpointError(
+                f"nothing can be saved: the run folder {self.run_dir} cannot be looked up: "
+                f"{error.strerror}"
+            ) from error
+        if moved:
             raise CheckpointError(
                 f"nothing can be saved: the run folder {self.run_dir} was moved or removed while "
                 "the run went on"
@@ -240,9 +247,9 @@ class Blueprint:
 
 
 def _id_of(folder: str) -> tuple[int, int] | None:
-    """Device and inode; None if there is no such folder."""
+    """Device and inode; None if there is no such folder. Raises OSError if that is not known."""
     try:
         found = os.stat(folder)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino

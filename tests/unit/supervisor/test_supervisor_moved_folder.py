@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.unit.supervisor.running import running
+from tests.unit.supervisor.running import kill, running, together, worker
 from tuitrain.supervisor import watch
 from tuitrain.supervisor.house.folder_lock import hold_folder
 from tuitrain.supervisor.house.held_folder import HeldFolder
@@ -53,20 +55,51 @@ async def test_one_that_is_moved_back_is_as_before(tmp_path: Path) -> None:
         assert run.summary["state"] == "stopped"
 
 
-async def test_what_has_the_name_of_one_that_was_removed_is_left_alone(tmp_path: Path) -> None:
-    """It is another run's, whose supervisor may be writing there."""
-    async with running(tmp_path, {"learner": WORK}) as run:
+@pytest.mark.parametrize("then", ["stop", "death", "death in lockstep"])
+async def test_what_has_the_name_of_one_that_was_removed_is_left_alone(
+    tmp_path: Path, then: str
+) -> None:
+    """It is another run's, whose supervisor may be writing there; nor is anybody started by it."""
+    workers = {"learner": WORK, "a0": WORK}
+    tables = together(workers) if "lockstep" in then else None
+    async with running(tmp_path, workers, tables=tables, max_restarts=3) as run:
         await run.up()
         shutil.rmtree(run.folder.path)
         run.folder.checkpoints.mkdir(parents=True)
         part = run.folder.checkpoints / "0000-00000001-learner0.part"
         part.touch()
         await run.event("was removed")
-        assert not (await run.ask("stop")).ok
+        shutil.rmtree(run.supervisor.house.path)  # it gets another, and tells runtime.json
+        await run.event("the run listens on")
+        if then == "stop":
+            assert not (await run.ask("stop")).ok
+        else:
+            kill(run, "a0")
         assert await run.end() == 3
+        assert worker(run, "a0").view.restarts == 0
+        failure = run.supervisor.failure
+        assert (failure is not None) == (then != "stop")
+        assert failure is None or "was removed" in failure.final
         assert run.supervisor.view.last_checkpoint is None
         assert part.exists()
         assert list(run.folder.path.iterdir()) == [run.folder.checkpoints]  # no summary
+
+
+def test_one_that_cannot_be_looked_up_just_now_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network file system that does not answer has not moved anything."""
+    fd = hold_folder(tmp_path, "run")
+    held = HeldFolder(tmp_path, fd)
+
+    def stale(path: Path) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", stale)
+        assert held.stands()
+        assert not held.lost()
+    os.close(fd)
 
 
 def test_a_held_folder_knows_where_it_is(tmp_path: Path) -> None:

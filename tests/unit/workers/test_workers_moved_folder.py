@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.unit.workers.one_actor import Run, one_actor
 from tuitrain.checkpoint_files import CheckpointError
 from tuitrain.schedules.acting import build_actor
 from tuitrain.schedules.evaluation import build_evaluator
+from tuitrain.workers import blueprint
 from tuitrain.workers.beginning.state_files import save_actor
 from tuitrain.workers.evaluating.best import Best
 from tuitrain.workers.evaluating.evaluator import EvalResult
@@ -39,6 +41,20 @@ def keep_the_best(run: Run) -> str:
     assert told is not None
     assert told.level == "warning"
     return told.text
+
+
+def test_one_that_cannot_be_looked_up_is_not_said_to_be_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with one_actor(tmp_path) as (made, _):
+        with monkeypatch.context() as patch:
+            patch.setattr(blueprint, "_id_of", fails)
+            with pytest.raises(CheckpointError, match="cannot be looked up: Input/output error"):
+                made.checkpoints()
+        assert made.checkpoints() == tmp_path / "checkpoints"
 
 
 @pytest.mark.parametrize("save", [save_a_learner, save_an_actor, keep_the_best])

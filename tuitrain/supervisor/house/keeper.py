@@ -89,9 +89,10 @@ class Keeper:
         try:
             house.claim_again()
             await run.server.start(house.socket_path)
-            run.folder.write_runtime(
-                run_id=run.run_id, pid=os.getpid(), socket_path=str(house.socket_path)
-            )
+            if run.place.stands():  # else what has its name now may be another run's
+                run.folder.write_runtime(
+                    run_id=run.run_id, pid=os.getpid(), socket_path=str(house.socket_path)
+                )
         except (HouseError, OSError) as error:
             self._tell_once(
                 f"the runtime folder {lost} is gone and there is no other: {error}; training goes "

@@ -25,7 +25,8 @@ async def test_export_announces_its_path(tmp_path: Path) -> None:
     async with seated(run_dir=tmp_path) as seat:
         await seat.press("x")
         (svg,) = (tmp_path / "screens").glob("*.svg")
-        assert str(svg) in (await seat.text()).replace("\n", "")
+        assert f"exported screens/{svg.name}, .txt and .json" in await seat.text()
+        assert str(svg) in seat.app.store.events[-1].text
         assert "<svg" in svg.read_text()
         assert "IMPROVING" in svg.with_suffix(".txt").read_text()
         said = json.loads(svg.with_suffix(".json").read_text())

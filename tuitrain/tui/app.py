@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
 from textual.keys import format_key
 from textual.screen import Screen
 
@@ -317,6 +318,11 @@ class TuitrainApp(AskingApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, P
         assert isinstance(filling, ScrolledTab | Panel)
         filling.action_scroll_lines(lines)
         self.redraw()
+
+    def action_command_palette(self) -> None:
+        """Open the palette; textual's own asks in words that are not ASCII."""
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(placeholder="a command", id="--command-palette"))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every action, for the command palette."""

@@ -55,4 +55,5 @@ class TakingApp(ReadingApp):
         except OSError as error:
             self.announce(f"export failed: {error}", "fail")
         else:
-            self.announce(f"exported {path}, .txt and .json", "ok")
+            self.note(f"exported {path}, .txt and .json")
+            self.announce(f"exported screens/{path.name}, .txt and .json in {self.run_dir}", "ok")

@@ -66,11 +66,13 @@ class Recovery:
         """Whether the run goes on after this failure; it is told, and what follows is begun.
 
         Who was at work before the last of the others was ready has a successor as soon as it is: a
-        death is judged by what had been done, and not by who was quicker to start.
+        death is judged by what had been done, and not by who was quicker to start. A probe is at
+        work before it is ready, and never has a successor.
         """
         run, now = self._run, self._run.clock()
         run.note_death(failure)
         idle = not failure.ready or (failure.cause and not failure.progress)
+        idle = idle or failure.role == "probe"
         if run.end.done() or (self._sources is None and idle):
             return False
         together = self._together

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.fake_workers import FakePlan
-from tests.unit.supervisor.running import Run, gone, running
+from tests.unit.supervisor.running import Run, gone, running, together
 from tuitrain.replay import segment
 from tuitrain.supervisor.clients.console import summary_lines
 from tuitrain.supervisor.crew import log_size
@@ -215,6 +215,18 @@ async def test_a_failing_probe_fails_the_start(tmp_path: Path) -> None:
         assert await run.end() == 3
         assert "probe (probe) failed" in (run.told.problem or "")
         assert "learner" not in run.supervisor.crew.workers
+
+
+@pytest.mark.parametrize("schedule", ["async", "lockstep"])
+async def test_a_probe_that_dies_after_it_has_reported_fails_the_start(
+    tmp_path: Path, schedule: str
+) -> None:
+    workers = {"learner": WORK, "probe": {"do": "die after ready"}}
+    tables = together(workers) if schedule == "lockstep" else None
+    async with running(tmp_path, workers, tables=tables, max_restarts=5) as run:
+        assert await run.end() == 3
+        assert run.summary["reason"].startswith("probe (probe) failed, exit code 3")
+        assert len(run.summary["deaths"]) == 1
 
 
 async def test_a_worker_that_never_gets_ready_is_late(tmp_path: Path) -> None:

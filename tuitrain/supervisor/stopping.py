@@ -93,20 +93,22 @@ def judge_folder(run: Run, end: End) -> End:
 
 def _can_save_all(run: Run, end: End) -> bool:
     """Whether replay and state can be saved; of a run that has failed it is told if they cannot."""
-    if run.failure is None:
+    if run.failure is None and end.state != "failed":
         return end.state in ("stopped", "interrupted")
-    failed = run.failure.worker
+    failed = run.failure.worker if run.failure is not None else ""
     sound = {w.name for w in run.crew.alive() if not w.reported}
     savers = {w.name for w in run.crew.workers.values() if w.spec.role in SAVERS}
     if not savers <= sound:
         return False  # nor can the networks: which checkpoint is the last one is said at the end
     needed = set(run.state_of)
-    if run.config.run.schedule == "async" and needed <= sound:
+    if failed and run.config.run.schedule == "async" and needed <= sound:
         return True
     why = f"that of {failed} died with it" if failed in needed else "the round cannot be ended"
+    if not failed:  # a standstill, or the supervisor's own error
+        why = "nobody may come to a place where it is whole"
     run.journal.event(
-        f"{failed} has failed, so the replay cannot be saved, {why}: networks and counters are "
-        "saved without it, and a resumed run fills its replay anew",
+        f"{failed or 'the run'} has failed, so the replay cannot be saved, {why}: networks and "
+        "counters are saved without it, and a resumed run fills its replay anew",
         level="warning",
     )
     return False

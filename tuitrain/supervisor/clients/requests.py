@@ -15,7 +15,7 @@ from typing import Any
 from tuitrain.checkpoint_files import keep_for_good, sweep
 from tuitrain.protocol import Reply, Request
 from tuitrain.supervisor.checkpoint_clock import CheckpointClock
-from tuitrain.supervisor.clients.commands import Outcome, resync_report
+from tuitrain.supervisor.clients.commands import DEADLINES_S, Outcome, resync_report
 from tuitrain.supervisor.crew.crew import SAVERS, Worker
 from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.run import Run
@@ -23,6 +23,9 @@ from tuitrain.supervisor.saving import CheckpointError, checkpoint_of
 
 EVALUATION_DEADLINE_S = 600.0
 """How long a requested evaluation may take until the asker is told to look later."""
+
+LOOK_S = 0.25
+"""Between two looks at the run of who waits for a save of another's."""
 
 
 class Requests:
@@ -82,12 +85,15 @@ class Requests:
             return None
 
     def periodic_checkpoint(self, clock: CheckpointClock) -> None:
-        """Ask for a checkpoint without waiting, unless the last one is not done yet.
+        """Ask for a checkpoint without waiting, unless another one is not done yet.
 
         Args:
-            clock: told whether there is one; after a failure it says when to try again.
+            clock: told whether there is one; if not, it says when to try again.
         """
         if self._checkpointing:
+            return
+        if self._saves:  # of a user's, which this one would displace
+            clock.failed(self._run.clock())
             return
         self._checkpointing = True
         self.save(None).add_done_callback(lambda done: self._periodic_done(done, clock))
@@ -140,13 +146,23 @@ class Requests:
         done.add_done_callback(self._saves.discard)
         return done
 
-    async def _others_have_saved(self) -> None:
+    async def _others_have_saved(self, until: float) -> bool:
         """A worker answers one request to save at a time: the later would make it refuse the other.
 
         Not waited for while the run is paused, since nobody comes to a place to save then.
+
+        Args:
+            until: by the run's clock, the latest.
         """
         while self._saves and self._run.view.state == "running":
-            await asyncio.wait(self._saves, return_when=asyncio.FIRST_COMPLETED)
+            left_s = until - self._run.clock()
+            if left_s <= 0:
+                return False
+            # The state may become another while nobody saves: it is looked at again.
+            await asyncio.wait(
+                self._saves, timeout=min(left_s, LOOK_S), return_when=asyncio.FIRST_COMPLETED
+            )
+        return True
 
     def _periodic_done(self, done: asyncio.Future[Outcome], clock: CheckpointClock) -> None:
         self._checkpointing = False
@@ -181,16 +197,24 @@ class Requests:
         return outcome.ok, _with(text, outcome), outcome.result()
 
     async def _checkpoint(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
-        await self._others_have_saved()
+        asked_s = _deadline(request)
+        within_s = asked_s or DEADLINES_S["checkpoint"]
+        until = self._run.clock() + within_s
+        if not await self._others_have_saved(until):
+            return False, f"no checkpoint: another is not done after {within_s:g} s", {}
         # State is saved between two chunks or rounds, and who is paused comes to no such place.
         held = self._run.view.state == "paused" and bool(self._run.state_of)
         if held:
             self._run.tell("goes on for a moment, to the next place where it can be saved")
             await self._run.crew.command("unpause", self._run.crew.alive())
-            outcome = await self.save_and_hold(_deadline(request))
+        if (state := self._run.view.state) not in ("running", "paused"):
+            return False, f"the run is {state}", {}  # its last save is not to be displaced
+        left_s = asked_s and max(until - self._run.clock(), LOOK_S)
+        if held:
+            outcome = await self.save_and_hold(left_s)
             await self._run.crew.command("pause", self._run.crew.alive())  # who has saved is so
         else:
-            outcome = await self.save(_deadline(request))
+            outcome = await self.save(left_s)
         path = self.note_checkpoint(outcome)
         if path is None:
             return False, f"no checkpoint: {outcome.trouble()}", outcome.result()

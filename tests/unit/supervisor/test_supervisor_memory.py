@@ -61,6 +61,21 @@ def test_a_kill_in_the_group_is_known_while_it_is_fresh(
     assert kills.why() is None
 
 
+def test_a_count_that_cannot_be_read_for_a_moment_is_no_news(tmp_path: Path) -> None:
+    events = tmp_path / "box" / "memory.events"
+    events.parent.mkdir()
+    events.write_text("oom_kill 5\n")
+    kills = Kills("0::/box\n", tmp_path, tmp_path / "vmstat")
+    assert kills.look(0.0) == 0
+    events.rename(tmp_path / "away")
+    assert kills.look(1.0) == 0
+    (tmp_path / "away").rename(events)
+    assert kills.look(2.0) == 0
+    assert kills.why() is None
+    events.write_text("oom_kill 6\n")
+    assert kills.look(3.0) == 1
+
+
 async def test_who_is_killed_for_want_of_memory_is_said_to_be(tmp_path: Path) -> None:
     group = tmp_path / "box"
     group.mkdir()

@@ -102,9 +102,13 @@ class Kills:
         Returns:
             How many processes have been killed in the control group since the last look.
         """
-        in_group = self._count(self._files)
-        new = in_group - self._seen[-1][1] if self._seen else 0
-        self._seen.append((now, in_group, self._count(self._vmstat)))
+        in_group, anywhere = self._count(self._files), self._count(self._vmstat)
+        new = 0
+        if self._seen:  # what is less could not be read
+            _, before, before_anywhere = self._seen[-1]
+            in_group, anywhere = max(in_group, before), max(anywhere, before_anywhere)
+            new = in_group - before
+        self._seen.append((now, in_group, anywhere))
         while len(self._seen) > 1 and self._seen[1][0] <= now - FRESH_S:
             self._seen.popleft()
         return new

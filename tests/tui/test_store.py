@@ -94,15 +94,32 @@ def test_a_run_without_summary_was_interrupted(tmp_path: Path) -> None:
 
 def test_a_recorded_run_that_was_killed_says_so(tmp_path: Path) -> None:
     write_run(tmp_path)
+    ended = Store()
+    load_recorded(tmp_path, ended)
+    before = len(ended.events)
+    tell_if_killed(tmp_path, ended)
+    assert len(ended.events) == before
+    (tmp_path / "summary.json").unlink()
+    assert _told_of_a_killed(tmp_path) == "killed: its supervisor ended without a word"
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "ckpt-0000000010.pt").touch()
+    assert f"; `tuitrain resume {tmp_path.name}` goes on from" in _told_of_a_killed(tmp_path)
+
+
+def _told_of_a_killed(run_dir: Path) -> str:
     store = Store()
+    load_recorded(run_dir, store)
+    tell_if_killed(run_dir, store)
+    (event,) = [e for e in store.events if e.source == "summary"]
+    assert event.level == "error"
+    return event.text
+
+
+def test_a_run_that_has_never_begun_was_not_killed(tmp_path: Path) -> None:
+    store = Store()
+    load_recorded(tmp_path, store)
     tell_if_killed(tmp_path, store)
     assert not store.events
-    (tmp_path / "summary.json").unlink()
-    tell_if_killed(tmp_path, store)
-    (event,) = store.events
-    assert event.level == "error"
-    assert event.text.startswith("killed: its supervisor ended without a word")
-    assert f"tuitrain resume {tmp_path.name}" in event.text
 
 
 def test_the_last_snapshot_is_used_where_it_was_kept(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from tuitrain import regular
+from tuitrain.checkpoint_files import checkpoints
 from tuitrain.protocol import (
     BestView,
     CheckView,
@@ -49,12 +50,16 @@ def load_recorded(run_dir: Path, store: Store) -> None:
 
 
 def tell_if_killed(run_dir: Path, store: Store) -> None:
-    """Say of an ended run that it was killed, if so: nobody was left to write that down."""
-    if not _object(run_dir / "summary.json"):
-        how = "killed: its supervisor ended without a word"
-        _tell_end(
-            store, f"{how}; `tuitrain resume {run_dir.name}` goes on from its newest checkpoint"
-        )
+    """Say of an ended run that it was killed, if so: nobody was left to write that down.
+
+    One without events has never begun.
+    """
+    if not store.events or _object(run_dir / "summary.json"):
+        return
+    text = "killed: its supervisor ended without a word"
+    if checkpoints(run_dir / "checkpoints"):
+        text += f"; `tuitrain resume {run_dir.name}` goes on from its newest checkpoint"
+    _tell_end(store, text)
 
 
 def _tell_end(store: Store, text: str, bad: bool = True) -> None:

@@ -12,21 +12,22 @@ from typing import Any
 
 from tuitrain.checkpoint_choice import set_aside
 from tuitrain.config.problems import ConfigError
-from tuitrain.disk import address_limit_bytes, free_bytes
+from tuitrain.disk import free_bytes
 from tuitrain.replay import segment
 from tuitrain.supervisor.crew.judge import nowhere
 from tuitrain.supervisor.crew.spawning import Kit
 from tuitrain.supervisor.house.house import House
 from tuitrain.supervisor.house.open_files import TooFewFiles, allow_files, files_needed
 from tuitrain.supervisor.house.runtime import HouseError
-from tuitrain.supervisor.house.surroundings import disk_warnings, memory_warnings, shm_warnings
+from tuitrain.supervisor.house.surroundings import disk_warnings, shm_warnings
 from tuitrain.supervisor.plan import Held, Plan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.run import Run
 
 _NOT_ALL = (
-    "the checkpoint does not hold the whole state of training, so the run goes on otherwise than "
-    "it would have: it is not reproducible from its seed any more"
+    "the checkpoint does not hold the whole state of training, or sources have been edited since "
+    "the launch, so the run goes on otherwise than it would have: it is not reproducible from its "
+    "seed any more"
 )
 
 
@@ -63,7 +64,6 @@ class Starting:
         run, plan = self._run, self._plan
         target = plan.child_main()
         self._allow_files(workers=1)
-        self._warn(memory_warnings(address_limit_bytes()))
         report = await self._probe(Kit(target, run.config, None, run.folder.path))
         blueprint = plan.build(
             run_id=run.run_id,

@@ -26,6 +26,7 @@ from tuitrain.config.presets import departures
 from tuitrain.config.provenance import changed_since_launch
 from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
+from tuitrain.disk import address_limit_bytes
 from tuitrain.protocol import Hello, RecordLine, Reply, Request
 from tuitrain.supervisor.clients.console import Console
 from tuitrain.supervisor.clients.control import ControlServer
@@ -37,7 +38,7 @@ from tuitrain.supervisor.house.folder_lock import sole_supervisor
 from tuitrain.supervisor.house.house import House
 from tuitrain.supervisor.house.keeper import Keeper
 from tuitrain.supervisor.house.marks import kill_of, marks, supervisor_mark
-from tuitrain.supervisor.house.surroundings import logout_warnings, look_at_login
+from tuitrain.supervisor.house.surroundings import logout_warnings, look_at_login, memory_warnings
 from tuitrain.supervisor.journal import Journal
 from tuitrain.supervisor.plan import Plan, TrainingPlan
 from tuitrain.supervisor.ready import ReadyPipe
@@ -191,6 +192,7 @@ class Supervisor(Run):
         os.environ["OMP_PROC_BIND"] = "false"
         self.tell(f"run {self.folder.name} starts, schedule {self.config.run.schedule}")
         self._warn(logout_warnings(look_at_login()))
+        self._warn(memory_warnings(address_limit_bytes()))
         if differs := departures(self.config):
             preset = self.config.algorithm.preset
             self.tell(f"differs from preset {preset}: {', '.join(differs)}")

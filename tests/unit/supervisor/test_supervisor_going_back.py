@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.fake_workers import FakePlan
 from tests.unit.supervisor.running import CREW, WORK, gone, kill, running, together, until, worker
 from tuitrain.checkpoint_files import checkpoints
+from tuitrain.supervisor import supervisor as supervisors
 from tuitrain.supervisor.snapshot import SavedCounts
 
 
-async def test_in_rounds_all_go_back_together(tmp_path: Path) -> None:
+async def test_in_rounds_all_go_back_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisors, "address_limit_bytes", lambda: 2**40)
     async with running(tmp_path, CREW, tables=together(CREW), max_restarts=3) as run:
         await run.up()
         pids = {n: run.pid(n) for n in CREW}
@@ -32,6 +38,8 @@ async def test_in_rounds_all_go_back_together(tmp_path: Path) -> None:
         assert await run.end() == 0
         assert run.summary["restarts"] == {"a0": 1}, "the others were rolled back, not dead"
         assert run.summary["reproducible"] is True
+        told = [e for e in run.events if "ulimit -v" in e["text"]]
+        assert len(told) == 1, "what holds for the whole run is told once"
 
 
 async def test_a_return_to_less_than_everything_is_told(tmp_path: Path) -> None:

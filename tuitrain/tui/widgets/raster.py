@@ -128,8 +128,10 @@ def raster_band(
     if width <= 0 or height <= 0 or not good.any():
         return dots
     column = columns_of(x, x_axis, width)
-    bad = np.setdiff1d(column[~good], column[good])
+    gap = np.zeros(width, dtype=bool)
+    gap[column[~good]] = True
     column = column[good]
+    gap[column] = False
     first = np.flatnonzero(np.diff(column, prepend=-1))
     at = column[first]
     top = np.minimum.reduceat(rows_of(high[good], y_axis, height), first)
@@ -138,7 +140,7 @@ def raster_band(
     rows = np.arange(height)[:, None]
     inside = (rows >= np.interp(between, at, top)) & (rows <= np.interp(between, at, bottom))
     dots[:, between] = inside & (rows % 2 == 0) & (between % 2 == 0)
-    dots[:, bad] = False
+    dots[:, gap] = False
     return dots
 
 

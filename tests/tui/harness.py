@@ -99,9 +99,11 @@ async def seated(
 
 
 @contextlib.asynccontextmanager
-async def recorded(run_dir: Path, size: tuple[int, int] = (120, 40)) -> AsyncIterator[Seat]:
+async def recorded(
+    run_dir: Path, size: tuple[int, int] = (120, 40), **kwargs: Any
+) -> AsyncIterator[Seat]:
     """A screen that shows what a run has recorded."""
-    app = TuitrainApp(run_dir, None)
+    app = TuitrainApp(run_dir, None, **kwargs)
     async with app.run_test(size=size) as pilot:
         seat = Seat(app, pilot, FakeRun(run_dir / "none"))
         await seat.until(lambda: app.store.snapshot is not None, "the recorded run")

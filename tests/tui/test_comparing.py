@@ -7,8 +7,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+from typer.testing import CliRunner
+
 from tests.tui.fixtures import policy, records, snapshot, write_run
 from tests.tui.harness import recorded
+from tuitrain.cli.attach import compared, show
+from tuitrain.cli.find import find
+from tuitrain.cli.main import app as cli
 from tuitrain.tui.comparing import other_runs
 from tuitrain.tui.dialogs.compare import ROWS, CompareDialog
 from tuitrain.tui.store import Store
@@ -88,6 +94,40 @@ async def test_chosen_by_key_and_taken_away(tmp_path: Path) -> None:
         assert "▶  a-0002" in await seat.text(), "the one of now"
         await seat.press("pageup", "enter")
         assert "a-0002" not in await seat.panel("chart-return")
+
+
+async def test_from_the_start(tmp_path: Path) -> None:
+    mine, other = run_at(tmp_path / "a-0001", 1.0), run_at(tmp_path / "b-0002", 2.0)
+    async with recorded(mine, compare=other) as seat:
+        await seat.shows("b-0002 eval")
+
+
+@pytest.mark.parametrize("command", ["attach", "launch"])
+def test_the_commands_know_the_run_or_refuse_before_anything_is_done(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUITRAIN_RUNS_DIR", str(tmp_path))
+    run_at(tmp_path / "a-0001", 1.0)
+    config = Path(__file__).parents[2] / "configs" / "cartpole.toml"
+    what = {"attach": "a-0001", "launch": str(config)}[command]
+    done = CliRunner().invoke(cli, [command, what, "--compare", "a-0007"])
+    assert done.exit_code == 2
+    assert "a-0007" in done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["a-0001"]
+
+
+def test_show_opens_the_screen_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, other = run_at(tmp_path / "a-0001", 1.0), run_at(tmp_path / "b-0002", 2.0)
+    opened: list[dict[str, Any]] = []
+
+    def run_tui(*_: Any, **how: Any) -> int:
+        opened.append(how)
+        return 0
+
+    monkeypatch.setattr("tuitrain.tui.terminal.run_tui", run_tui)
+    (mine / "summary.json").unlink()
+    assert show(find(str(mine), tmp_path), compare=compared("b-0002", tmp_path)) == 0
+    assert opened[0]["compare"] == other
 
 
 async def test_a_run_that_has_measured_nothing(tmp_path: Path) -> None:

@@ -24,6 +24,14 @@ AsciiOption = Annotated[
     typer.Option("--ascii", help="Draw with ASCII characters alone, as with TUITRAIN_ASCII=1."),
 ]
 
+CompareOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN",
+        help="Draw this run's curves beside, fainter; key = chooses another, or none.",
+    ),
+]
+
 
 @explained
 def attach(
@@ -39,6 +47,7 @@ def attach(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Only look: no key asks anything of the run.")
     ] = False,
+    compare: CompareOption = None,
     ascii_only: AsciiOption = False,
 ) -> None:
     """Open the terminal UI of a run. An ended run shows its recorded metrics.
@@ -46,6 +55,7 @@ def attach(
     Leaving the UI (d) never stops training. Any number of terminals may look at the same run.
     """
     found = find("latest" if run is None else run, runs_dir)
+    other = compared(compare, runs_dir)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused("`attach` needs a terminal; `tuitrain status` prints one look without one")
     several = offered(every(runs_dir)) if run is None else []
@@ -54,14 +64,35 @@ def attach(
         if chosen is None:
             return
         found = several[chosen]
-    raise typer.Exit(show(found, read_only=read_only, ascii_only=ascii_only))
+    raise typer.Exit(show(found, read_only=read_only, ascii_only=ascii_only, compare=other))
 
 
-def show(found: Found, *, read_only: bool = False, ascii_only: bool = False) -> int:
+def compared(run: str | None, runs_dir: Path) -> Path | None:
+    """The folder of the run that `--compare` names, if it names one.
+
+    Raises:
+        RunFolderError: there is no such run.
+    """
+    return None if run is None else find(run, runs_dir).folder.path
+
+
+def show(
+    found: Found,
+    *,
+    read_only: bool = False,
+    ascii_only: bool = False,
+    compare: Path | None = None,
+) -> int:
     """Run the terminal UI until the user leaves it; then say how to come back."""
     from tuitrain.tui.terminal import run_tui
 
-    code = run_tui(found.folder.path, found.socket_path, read_only=read_only, ascii_only=ascii_only)
+    code = run_tui(
+        found.folder.path,
+        found.socket_path,
+        read_only=read_only,
+        ascii_only=ascii_only,
+        compare=compare,
+    )
     again = find(str(found.folder.path), DEFAULT_RUNS)
     if again.tenant is not None:
         typer.echo(how_to_return(again.folder))

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tuitrain.cli.attach import AsciiOption, how_to_return, show
+from tuitrain.cli.attach import AsciiOption, CompareOption, compared, how_to_return, show
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.config_cmd import SetOption
 from tuitrain.cli.errors import Refused, explained
@@ -50,6 +50,7 @@ def launch(
     headless: HeadlessOption = False,
     as_json: JsonOption = False,
     detach: DetachOption = False,
+    compare: CompareOption = None,
     ascii_only: AsciiOption = False,
 ) -> None:
     """Start training and open the terminal UI.
@@ -73,9 +74,17 @@ def launch(
         given.append(f"run.init_from={json.dumps(init_from)}")
     resolved = resolve(with_runs_dir(load_config(config, given)), source=str(config))
     check_socket_path(root() / "00000000" / "sock")  # before anything is created
+    other = compared(compare, Path(resolved.run.out_dir))
     _check_beginning(resolved)
     folder = create_run(resolved, command=sys.argv)
-    _start(folder, headless=headless, as_json=as_json, detach=detach, ascii_only=ascii_only)
+    _start(
+        folder,
+        headless=headless,
+        as_json=as_json,
+        detach=detach,
+        ascii_only=ascii_only,
+        compare=other,
+    )
 
 
 def _check_beginning(config: Config) -> None:
@@ -206,6 +215,7 @@ def _start(
     as_json: bool,
     detach: bool,
     ascii_only: bool,
+    compare: Path | None = None,
     held: int | None = None,
 ) -> None:
     """Args: `held` is the descriptor by which this process holds the folder, if it does."""
@@ -218,7 +228,8 @@ def _start(
     if detach:
         typer.echo(how_to_return(folder, "is running"))
         return
-    raise typer.Exit(show(find(str(folder.path), DEFAULT_RUNS), ascii_only=ascii_only))
+    found = find(str(folder.path), DEFAULT_RUNS)
+    raise typer.Exit(show(found, ascii_only=ascii_only, compare=compare))
 
 
 def _become_supervisor(folder: RunFolder, *, as_json: bool, held: int | None) -> NoReturn:

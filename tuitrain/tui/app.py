@@ -54,6 +54,7 @@ class TuitrainApp(AskingApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, P
         ascii_only: Draw with ASCII characters alone.
         read_only: Ask nothing of the run.
         redraw_s: Seconds between two redraws.
+        compare: Folder of a run whose curves are drawn beside.
     """
 
     CSS_PATH = "tuitrain.tcss"
@@ -88,6 +89,7 @@ class TuitrainApp(AskingApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, P
         ascii_only: bool = False,
         read_only: bool = False,
         redraw_s: float = REDRAW_S,
+        compare: Path | None = None,
     ) -> None:
         super().__init__(run_dir, ascii_only=ascii_only, read_only=read_only)
         self.animation_level = "none"
@@ -97,6 +99,7 @@ class TuitrainApp(AskingApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, P
         self.loaded = asyncio.Event()
         """Set once the run's files have been read."""
         self.redraw_s = redraw_s
+        self._compare_first = compare
         self._received_s: float | None = None
         self._lost = False
         self._frozen: View | None = None
@@ -118,6 +121,8 @@ class TuitrainApp(AskingApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, P
         self.start(self._load())
         if self.client is not None:
             self._listening = self.start(self.client.run())
+        if self._compare_first is not None:
+            self.compare(self._compare_first)
         self.start_clock()
         self.redraw()
 

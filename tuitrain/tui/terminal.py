@@ -83,7 +83,12 @@ def pick(entries: Sequence[Entry], *, ascii_only: bool = False) -> int | None:
 
 
 def run_tui(
-    run_dir: Path, socket_path: Path | None, *, ascii_only: bool = False, read_only: bool = False
+    run_dir: Path,
+    socket_path: Path | None,
+    *,
+    ascii_only: bool = False,
+    read_only: bool = False,
+    compare: Path | None = None,
 ) -> int:
     """Show a run until the user leaves; returns the exit code (0, or 2 without a terminal).
 
@@ -93,6 +98,7 @@ def run_tui(
             has recorded.
         ascii_only: Draw in ASCII; in any case where TUITRAIN_ASCII is set and not empty.
         read_only: Ask nothing of the run.
+        compare: Folder of a run whose curves are drawn beside.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         print("tuitrain: the screen needs a terminal on stdin and stderr", file=sys.stderr)
@@ -100,6 +106,8 @@ def run_tui(
     if socket_path is not None and not asyncio.run(answers(socket_path)):
         socket_path = None
     ascii_only = ascii_only or _ascii_wanted()
-    app = TuitrainApp(run_dir, socket_path, ascii_only=ascii_only, read_only=read_only)
+    app = TuitrainApp(
+        run_dir, socket_path, ascii_only=ascii_only, read_only=read_only, compare=compare
+    )
     _in_terminal(app)
     return app.return_code or 0

@@ -122,6 +122,9 @@ class FakePlan:
     def checkpoint_bytes(self, blueprint: Any) -> int:
         return 1000
 
+    def imported(self, blueprint: Any) -> dict[str, str]:
+        return {}
+
     def start_of(self, blueprint: Any) -> str | None:
         return None
 

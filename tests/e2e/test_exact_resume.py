@@ -38,6 +38,7 @@ def evaluations(run: Run) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("schedule", ["sequential", "lockstep"])
 def test_killed_and_resumed_is_left_alone(place: Place, schedule: str) -> None:
     settings = {"schedule": schedule, "total_steps": STEPS, "checkpoint_every_s": 1000.0}
+    settings["fingerprint"] = True  # of weights and of all columns of the replay
     actors = {"count": 2}
     rich = {"prioritized": True}
     tables: dict[str, Any] = {"actors": actors, "replay": rich, "env": {"id": "CartPole-v1"}}
@@ -62,4 +63,7 @@ def test_killed_and_resumed_is_left_alone(place: Place, schedule: str) -> None:
     place.tuitrain("launch", config, "--headless")
     (alone,) = (run for run in place.runs() if run.name.startswith("alone"))
     assert learned(killed) == learned(alone)
+    print_of_both = [run.summary()["fingerprint"] for run in (killed, alone)]
+    assert print_of_both[0] == print_of_both[1]
+    assert print_of_both[0]["default"].keys() == {"weights", "replay"}
     assert evaluations(killed) == evaluations(alone)

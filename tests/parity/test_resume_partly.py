@@ -12,11 +12,13 @@ import pytest
 
 from tests.parity.cases import config
 from tests.parity.resumption import Session, every_record, session
+from tuitrain.checkpoint import load
 from tuitrain.config.resolve import resolve
 from tuitrain.replay.layout import CUT
 from tuitrain.workers.asides.probe import probe
 from tuitrain.workers.beginning.taking_over import is_reproducible
 from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.learners.learner import Learner
 
 __all__ = ["every_record"]
 
@@ -24,6 +26,8 @@ pytestmark = pytest.mark.usefixtures("every_record")
 
 CASE = config("cartpole", "sequential", replay={"prioritized": True})
 N = 8
+CHANGED = "goes on exactly where it was saved, but for what has been changed since: "
+OTHER = f"replay.capacity = 500 (was {CASE.replay.capacity}); "
 
 
 def saved(folder: Path) -> Session:
@@ -113,19 +117,67 @@ def test_a_changed_config_is_named_and_the_run_not_called_reproducible(tmp_path:
         assert (run.blueprint.base.exact, run.blueprint.base.reproducible) == (True, False)
 
 
-def test_edited_sources_are_named_and_the_run_not_called_reproducible(tmp_path: Path) -> None:
-    saved(tmp_path)
+def test_edited_sources_are_named_and_the_run_not_called_reproducible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = tmp_path / "world.py"
     world.write_text("speed = 1\n")
-    case = config("cartpole", "sequential", replay={"prioritized": True})
-    recorded = {"env.id": {str(world): hashlib.sha256(b"speed = 0\n").hexdigest()}}
-    (tmp_path / "provenance.json").write_text(json.dumps({"sources": recorded}))
-    with session(case, tmp_path) as run:
+    monkeypatch.setattr("tuitrain.config.loaded.files", lambda _: [world])
+    saved(tmp_path)
+    world.write_text("speed = 2\n")
+    with session(CASE, tmp_path) as run:
+        assert (run.blueprint.base.exact, run.blueprint.base.reproducible) == (True, False)
+    changed = f"{world} (imported) has changed"
+    assert told(tmp_path, replay={"prioritized": True}) == f"{CHANGED}{changed}"
+    other = told(tmp_path, replay={"prioritized": True, "capacity": 500})
+    assert other.endswith(f"before the next update. Changed since it was saved: {OTHER}{changed}")
+
+
+def test_other_versions_are_named_and_the_run_not_called_reproducible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {"torch": "2.0", "numpy": "2.4", "python": "3.11.7", "onlythere": "1"}
+    monkeypatch.setattr("tuitrain.config.loaded.versions", lambda _: there)
+    saved(tmp_path)
+    assert "as if it had not been interrupted" in told(tmp_path, replay={"prioritized": True})
+    here = {"torch": "2.1", "numpy": "2.4", "python": "3.11.9", "onlyhere": "1"}
+    monkeypatch.setattr("tuitrain.config.loaded.versions", lambda _: here)
+    with session(CASE, tmp_path) as run:
         assert (run.blueprint.base.exact, run.blueprint.base.reproducible) == (True, False)
     assert told(tmp_path, replay={"prioritized": True}) == (
-        "goes on exactly where it was saved, but for what has been changed since: "
+        f"{CHANGED}python 3.11.9 (was 3.11.7); torch 2.1 (was 2.0)"
+    )
+
+
+def test_a_checkpoint_of_an_earlier_version_says_that_it_does_not_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Learner._payload
+    since = {"config", "software", "sources"}
+    monkeypatch.setattr(
+        Learner, "_payload", lambda self: {k: v for k, v in whole(self).items() if k not in since}
+    )
+    saved(tmp_path)
+    world = tmp_path / "world.py"
+    recorded = {"env.id": {str(world): hashlib.sha256(b"speed = 0\n").hexdigest()}}
+    (tmp_path / "provenance.json").write_text(json.dumps({"sources": recorded}))
+    with session(CASE, tmp_path) as run:
+        assert (run.blueprint.base.exact, run.blueprint.base.reproducible) == (True, False)
+    unsaid = "perhaps: the checkpoint does not say what it was made with"
+    assert told(tmp_path, replay={"prioritized": True}) == (
+        f"{CHANGED}the config, {unsaid}; versions of torch and other packages, {unsaid}; "
         f"{world} (env.id) is gone or no longer imported"
     )
+
+
+def test_a_checkpoint_without_state_says_what_it_was_made_with(tmp_path: Path) -> None:
+    with session(CASE, tmp_path) as run:
+        path = Path(run.trainer.learner.save()["path"])
+        payload = load(path)
+        assert payload["config"] == run.blueprint.config.model_dump_json()
+    assert payload["software"].keys() >= {"python", "torch", "numpy", "gymnasium", "tuitrain"}
+    assert payload["stream"] == 0
+    assert payload["since_updates"] == {"default": 0}
 
 
 @pytest.mark.parametrize(

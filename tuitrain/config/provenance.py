@@ -3,7 +3,8 @@
 Recorded at launch: git commit and diff of the working folder, versions of every installed package,
 and SHA-256 of the source files of environment and network with whatever they import from beside
 them. ``changed_sources`` compares those later, because a worker that is restarted imports what
-the files hold *then*. Imports none of the user's code, and no torch.
+the files hold *then*. Imports none of the user's code, and no torch; the probe adds what it has
+imported (``loaded``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,8 @@ from tuitrain.config.schema import Config
 PROVENANCE_SCHEMA_VERSION = 1
 MAX_DIFF_BYTES = 2_000_000
 """A longer diff is cut; its hash is always of the whole."""
+IMPORTED = "imported"
+"""Key of the files that no import statement leads to, but that the probe had imported."""
 _GIT_DEADLINE_S = 10.0
 _MAX_FILES = 500
 
@@ -105,10 +109,14 @@ def git_state(folder: Path) -> dict[str, Any]:
     }
 
 
-def source_hashes(config: Config) -> dict[str, dict[str, str]]:
+def source_hashes(config: Config, imported: Iterable[Path] = ()) -> dict[str, dict[str, str]]:
     """SHA-256 of the source files behind `env.id` and `learner.network`, by key and path.
 
-    Built-in networks and gymnasium ids have no files here; package versions cover them.
+    Built-in networks and gymnasium ids have no files here; the versions of what they are installed
+    with are compared instead (``loaded.versions``).
+
+    Args:
+        imported: files that are code of the user's besides, under the key "imported".
     """
     importlib.invalidate_caches()  # files may have been added since the finders last looked
     hashes: dict[str, dict[str, str]] = {}
@@ -116,12 +124,15 @@ def source_hashes(config: Config) -> dict[str, dict[str, str]]:
         start = source_of(reference)
         if start is not None:
             hashes[key] = {str(path): _file_hash(path) for path in local_sources(start)}
+    known = {path for files in hashes.values() for path in files}
+    if others := {str(path): _file_hash(path) for path in imported if str(path) not in known}:
+        hashes[IMPORTED] = others
     return hashes
 
 
 def changed_sources(recorded: dict[str, dict[str, str]], config: Config) -> list[str]:
     """One line per source file that is no longer what `recorded` (``source_hashes``) says."""
-    now, lines = source_hashes(config), []
+    now, lines = source_hashes(config, map(Path, recorded.get(IMPORTED, {}))), []
     for key in sorted(recorded.keys() | now.keys()):
         before, after = recorded.get(key, {}), now.get(key, {})
         for path in sorted(before.keys() | after.keys()):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tuitrain import regular
+from tuitrain.config.provenance import IMPORTED
 from tuitrain.config.schema import Config
 from tuitrain.metrics.phases import Stay
 from tuitrain.replay import segment
@@ -74,6 +75,10 @@ class Plan(Protocol):
 
     def reproducible(self, blueprint: Any) -> bool:
         """Whether all training follows from config, sources and seed, also before this start."""
+        ...
+
+    def imported(self, blueprint: Any) -> dict[str, str]:
+        """Hashes of the user's files that only importing has led to, by path."""
         ...
 
     def checkpoint_bytes(self, blueprint: Any) -> int:
@@ -170,6 +175,10 @@ class TrainingPlan:
     def reproducible(self, blueprint: Any) -> bool:
         """From its first step, or only ever from checkpoints that hold everything, unchanged."""
         return bool(blueprint.base.reproducible)
+
+    def imported(self, blueprint: Any) -> dict[str, str]:
+        """As the probe has found them."""
+        return dict(blueprint.sources.get(IMPORTED, {}))
 
     def start_of(self, blueprint: Any) -> str | None:
         """As the probe has chosen it."""

@@ -57,6 +57,7 @@ class Recovery:
 
     def watch(self, sources: Sources) -> None:
         """The run is up, made with these sources: from now on the dead may have successors."""
+        sources.imported(self._starting.imported)
         self._sources = sources
         early, self._early = self._early, []
         for failure in early:
@@ -79,8 +80,8 @@ class Recovery:
         limits = run.config.supervisor
         rule = RestartRule(limits.max_restarts, limits.restart_period_s, repeats=together)
         history = self._histories.setdefault(_CREW if together else failure.worker, [])
-        cause = failure.cause
-        history.append(Death(now, failure.ready, bool(cause), cause, failure.progress))
+        cause, saved = failure.cause, run.view.last_checkpoint
+        history.append(Death(now, failure.ready, bool(cause), cause, failure.progress, saved))
         verdict = decide(history, now, rule)
         del history[: -(rule.max_restarts + 2)]  # older ones can decide nothing
         if isinstance(verdict, GiveUp):

@@ -3,7 +3,8 @@
 The rule of Erlang/OTP's supervisors: more than so many deaths within a period give up, since what
 dies again and again will not get well by being started once more. A worker that cannot even be
 built gives up at once: it is told with its cause while its user still looks. So does one whose
-successor raises the very same before it has done anything. Decides for one worker, or for a whole
+successor raises the very same before it has done anything, or before there is a new checkpoint
+where all go back to one. Decides for one worker, or for a whole
 crew that goes back together.
 """
 
@@ -23,6 +24,7 @@ class Death:
         told: whether it told an exception; else a signal, a hang or an exit has ended it.
         cause: of the exception, its type, message and place.
         progress: units of work that it had done before it told the exception.
+        checkpoint: the newest one of the run by then, where all would go back to; None: the start.
     """
 
     at_s: float
@@ -30,6 +32,7 @@ class Death:
     told: bool
     cause: str = ""
     progress: int = 0
+    checkpoint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,8 @@ class RestartRule:
     Attributes:
         max_restarts: deaths within the period after which one is still started again; 0: never.
         period_s: length of the period in seconds.
-        repeats: one that starts again does the same as before, so an exception that comes a second
-            time will come every time.
+        repeats: all go back to the newest checkpoint and do the same as before, so an exception
+            that comes a second time after the same checkpoint will come every time.
     """
 
     max_restarts: int
@@ -77,11 +80,12 @@ def decide(history: Sequence[Death], now: float, rule: RestartRule) -> Restart |
     if not newest.ready and (newest.told or len(history) == 1):
         return GiveUp("it failed before it was ready, so it would fail again")
     if newest.told and len(history) > 1 and history[-2].cause == newest.cause:
-        if rule.repeats:
+        if rule.repeats and history[-2].checkpoint == newest.checkpoint:
             return GiveUp(
-                "it failed in the same way after it had gone back, so it would fail again"
+                "it failed in the same way after it had gone back, with no new checkpoint in "
+                "between, so it would fail again"
             )
-        if newest.progress == 0:
+        if not rule.repeats and newest.progress == 0:
             return GiveUp(
                 "it failed in the same way as the one before it, before it had done anything, so "
                 "the next would too"

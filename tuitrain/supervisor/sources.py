@@ -6,7 +6,7 @@ made with one environment and half with another would be worth nothing, so it is
 
 from __future__ import annotations
 
-from tuitrain.config.provenance import changed_sources, source_hashes
+from tuitrain.config.provenance import IMPORTED, changed_sources, source_hashes
 from tuitrain.config.schema import Config
 
 
@@ -19,6 +19,10 @@ class Sources:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._now = source_hashes(config)
+
+    def imported(self, hashes: dict[str, str]) -> None:
+        """Watch these files too, by path with their hashes: the probe has told of them."""
+        self._now[IMPORTED] = hashes
 
     def changed(self) -> list[str]:
         """One line per file that is not what it was when this object was made."""

@@ -44,10 +44,12 @@ class Starting:
 
     Attributes:
         held: the shared memory that has been reserved, as long as it is.
+        imported: hashes of the user's files that only the probe could find, by path.
     """
 
     def __init__(self, run: Run, plan: Plan, house: House, ready: ReadyPipe) -> None:
         self.held: Held | None = None
+        self.imported: dict[str, str] = {}
         self._run = run
         self._plan = plan
         self._house = house
@@ -72,6 +74,7 @@ class Starting:
             config=run.config,
             report=report,
         )
+        self.imported = plan.imported(blueprint)
         view = run.view
         run.config = view.config = run.crew.config = plan.resolved(blueprint)
         view.spec_hash = plan.spec_hash(blueprint)

@@ -73,6 +73,8 @@ class Blueprint:
     Attributes:
         unsaved_environment: why the state of the environment cannot be saved; empty if it can.
         folder_id: device and inode of `run_dir`; None if it is not known.
+        software: versions of what the probe had imported (``config.loaded.versions``).
+        sources: hashes of the user's code that it had (``config.provenance.source_hashes``).
     """
 
     run_id: str
@@ -84,6 +86,8 @@ class Blueprint:
     base: Base = field(default_factory=Base)
     unsaved_environment: str = ""
     folder_id: tuple[int, int] | None = None
+    software: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
     def from_probe(
@@ -112,6 +116,8 @@ class Blueprint:
             base=Base(**report["base"]),
             unsaved_environment=report.get("unsaved_environment", ""),
             folder_id=_id_of(run_dir) if run_dir else None,
+            software=report["software"],
+            sources=report["sources"],
         )
 
     def checkpoints(self) -> Path:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.fake_workers import FakePlan
 from tests.unit.supervisor.running import CREW, kill, running, together
 from tuitrain.config.schema import EnvConfig
 
@@ -29,6 +32,24 @@ async def test_nobody_is_started_from_edited_sources(tmp_path: Path, schedule: s
         assert run.summary["last_checkpoint"].endswith("ckpt-1")
         assert run.pid("a0") == pid
         assert run.summary["restarts"] == {}
+
+
+async def test_what_only_the_probe_has_found_is_watched_too(tmp_path: Path) -> None:
+    plug = tmp_path / "plug.py"
+    plug.write_text("speed = 1\n")
+
+    class Imports(FakePlan):
+        def imported(self, blueprint: Any) -> dict[str, str]:
+            return {str(plug): hashlib.sha256(b"speed = 1\n").hexdigest()}
+
+    async with running(tmp_path, CREW, Imports(), max_restarts=3) as run:
+        await run.up()
+        kill(run, "a0")
+        await run.event("a0 is back")
+        plug.write_text("speed = 2\n")
+        kill(run, "a0")
+        assert await run.end() == 3
+        assert f"{plug} (imported) has changed" in run.summary["reason"]
 
 
 async def test_what_was_edited_before_a_session_is_told_and_used(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_successor_that_raises_the_same_at_once_stops_the_run() -> None:
 
 
 def test_who_repeats_its_past_is_not_asked_to_raise_the_same_again() -> None:
-    """However far apart: between two deaths it may have trained for longer than a period."""
+    """However far apart: between two checkpoints it may train for longer than a period."""
     rule = replace(RULE, repeats=True)
     raised = [Death(at, True, True, "ValueError: x", progress=9) for at in (0.0, 500.0)]
     assert decide(raised[:1], 0.0, rule) == Restart()
@@ -91,6 +91,25 @@ def test_who_repeats_its_past_is_not_asked_to_raise_the_same_again() -> None:
     other = [raised[0], replace(raised[1], cause="ValueError: y")]
     assert decide(other, 500.0, rule) == Restart()
     assert decide(killed(0.0, 500.0), 500.0, rule) == Restart()
+
+
+def test_who_has_come_past_a_new_checkpoint_does_not_repeat_its_past() -> None:
+    """A disk that is out of reach for a moment twice a day ends no run of a week."""
+    rule = replace(RULE, repeats=True)
+    hours = [Death(3600.0 * i, True, True, "OSError: x", 9, f"ckpt-{i}") for i in range(1, 50)]
+    for number in range(1, len(hours)):
+        assert decide(hours[:number], hours[number - 1].at_s, rule) == Restart()
+    again = [*hours, replace(hours[-1], at_s=hours[-1].at_s + 3600.0)]
+    verdict = decide(again, again[-1].at_s, rule)
+    assert isinstance(verdict, GiveUp)
+    assert "no new checkpoint in between" in verdict.reason
+    # the first one came of the run's first checkpoint: before, all went back to the start
+    first = [replace(hours[0], at_s=0.0, checkpoint=None), hours[0]]
+    assert decide(first, hours[0].at_s, rule) == Restart()
+    crowd = [replace(death, at_s=float(i)) for i, death in enumerate(hours[:4])]
+    verdict = decide(crowd, 3.0, rule)
+    assert isinstance(verdict, GiveUp)
+    assert "death 4 of all workers together" in verdict.reason
 
 
 def test_restarting_can_be_turned_off() -> None:

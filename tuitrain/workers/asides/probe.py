@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +20,9 @@ import gymnasium
 import torch
 
 import tuitrain
+from tuitrain.config import loaded
 from tuitrain.config.problems import ConfigError, Problem
+from tuitrain.config.provenance import source_hashes
 from tuitrain.config.resolve import planned_updates
 from tuitrain.config.rules import check
 from tuitrain.config.runs import write_atomically
@@ -117,6 +120,8 @@ def probe(config: Config, run_dir: Path | None) -> dict[str, Any]:
         "base": asdict(base),
         "skipped": skipped,
         "init_from": told,
+        "software": loaded.versions(sys.modules),
+        "sources": source_hashes(config, loaded.files(sys.modules)),
     }
     if base.checkpoint is not None:
         blueprint = Blueprint.from_probe(

@@ -15,7 +15,8 @@ from typing import Any
 from tuitrain.checkpoint_files import states_of
 from tuitrain.checkpoint_state import StateFile
 from tuitrain.config.differences import differences
-from tuitrain.config.provenance import changed_since_launch
+from tuitrain.config.loaded import version_changes
+from tuitrain.config.provenance import changed_since_launch, changed_sources
 from tuitrain.config.runs import RunFolder
 from tuitrain.workers.beginning.state_files import SCHEMA, layouts
 from tuitrain.workers.blueprint import Base, Blueprint
@@ -43,10 +44,12 @@ def with_state(base: Base, payload: dict[str, Any], blueprint: Blueprint) -> tup
         paths[state.worker] = str(checkpoint.with_name(state.file))
         with StateFile(Path(paths[state.worker])) as file:
             trees[state.worker] = file.tree
+    changes = _changes(payload, blueprint)
+    since = f". Changed since it was saved: {'; '.join(changes)}" if changes else ""
     if why := _not_usable(trees, payload, blueprint):
         return (
             base,
-            f"the replay is not taken over: {why}; it is filled anew before the next update",
+            f"the replay is not taken over: {why}; it is filled anew before the next update{since}",
         )
     versions = {
         name: max(version, *(tree["versions"][name] for tree in trees.values()))
@@ -61,8 +64,7 @@ def with_state(base: Base, payload: dict[str, Any], blueprint: Blueprint) -> tup
         since_updates=payload["since_updates"],
     )
     if why := _not_exact(trees, payload, blueprint):
-        return base, f"goes on with the replay it had; episodes begin anew: {why}"
-    changes = _changes(payload, blueprint)
+        return base, f"goes on with the replay it had; episodes begin anew: {why}{since}"
     exact = replace(
         base,
         exact=True,
@@ -132,10 +134,17 @@ def _not_exact(
 
 
 def _changes(payload: dict[str, Any], blueprint: Blueprint) -> list[str]:
-    """What is not as it was when the checkpoint was made, and decides how training goes on."""
-    sources = changed_since_launch(
-        RunFolder(Path(blueprint.run_dir)).provenance_json, blueprint.config
-    )
-    if "config" not in payload:
-        return ["the config, perhaps: the checkpoint does not say what it was", *sources]
-    return [*differences(payload["config"], blueprint.config), *sources]
+    """What is not as it was when the checkpoint was made, and decides how training goes on.
+
+    Earlier versions of tuitrain have written checkpoints that do not say all of it.
+    """
+    unsaid = "perhaps: the checkpoint does not say what it was made with"
+    changes = [f"the config, {unsaid}"]
+    if "config" in payload:
+        changes = differences(payload["config"], blueprint.config)
+    if "software" not in payload:
+        launched = RunFolder(Path(blueprint.run_dir)).provenance_json
+        sources = changed_since_launch(launched, blueprint.config)
+        return [*changes, f"versions of torch and other packages, {unsaid}", *sources]
+    changes += version_changes(payload["software"], blueprint.software)
+    return [*changes, *changed_sources(payload["sources"], blueprint.config)]

@@ -262,32 +262,33 @@ class Learner:
         return {"path": str(save(folder, payload, checkpoint_name(updates), keep))} | counts
 
     def _payload(self) -> dict[str, Any]:
-        totals = self.stores.limiter.totals()
+        totals, counts = self.stores.limiter.totals(), self.stores.limiter.counts()
         return {
             "schema": CHECKPOINT_SCHEMA,
+            "config": self.blueprint.config.model_dump_json(),
+            "software": self.blueprint.software,
+            "sources": self.blueprint.sources,
             "run_id": self.blueprint.run_id,
             "spec_hash": self.blueprint.spec.spec_hash(),
             "spec": self.blueprint.spec.to_dict(),
             "session": self.blueprint.base.session,
+            "stream": self.blueprint.base.stream,
             "steps": totals.steps,
             "inserts": {n: totals.inserts[p.place] for n, p in self.policies.items()},
             "updates": {n: p.dqn.updates for n, p in self.policies.items()},
             "made": {n: totals.updates[p.place] for n, p in self.policies.items()},
             "versions": {n: p.store.version() for n, p in self.policies.items()},
+            "since_steps": counts.steps,
+            "since_inserts": {n: counts.inserts[p.place] for n, p in self.policies.items()},
+            "since_updates": {n: counts.updates[p.place] for n, p in self.policies.items()},
             "policies": {n: {"dqn": p.dqn.state_dict()} for n, p in self.policies.items()},
         }
 
     def _state(self, moment: str | None) -> dict[str, Any]:
-        counts, evaluations = self.stores.limiter.counts(), self.stores.board.eval_request
         return {
             "moment": moment,
-            "config": self.blueprint.config.model_dump_json(),
             "reproducible": self.blueprint.base.reproducible,
-            "stream": self.blueprint.base.stream,
-            "evaluations": evaluations,
-            "since_steps": counts.steps,
-            "since_inserts": {n: counts.inserts[p.place] for n, p in self.policies.items()},
-            "since_updates": {n: counts.updates[p.place] for n, p in self.policies.items()},
+            "evaluations": self.stores.board.eval_request,
             "learners": {n: p.state() for n, p in self.policies.items()},
         }
 

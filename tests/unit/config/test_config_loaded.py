@@ -1,0 +1,86 @@
+"""What a process has imported by ways that no import statement shows."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import tuitrain
+from tuitrain.config import loaded
+from tuitrain.config.load import config_from
+from tuitrain.config.provenance import changed_sources
+
+ENV = """
+import importlib, sys
+sys.path.append({there!r})
+import helper
+import gymnasium
+
+class Unasked:
+    __file__ = property(lambda self: 1 / 0)
+sys.modules["unasked"] = Unasked()
+
+def make():
+    importlib.import_module("plug")
+    return gymnasium.make("CartPole-v1")
+"""
+
+PROBE = """
+import json, sys
+from tuitrain.config.load import config_from
+from tuitrain.config.resolve import resolve
+from tuitrain.workers.asides.probe import probe
+report = probe(resolve(config_from({"env": {"id": sys.argv[1]}}), cores=2), None)
+print(json.dumps([report["sources"], report["software"]]))
+"""
+
+
+def test_files_that_only_running_leads_to_are_found_and_watched(tmp_path: Path) -> None:
+    there = tmp_path / "b"
+    there.mkdir()
+    (there / "helper.py").write_text("speed = 1\n")
+    (there / "plug.py").write_text("")
+    env = tmp_path / "env.py"
+    env.write_text(ENV.format(there=str(there)))
+    reference = f"{env}:make"
+    probed = subprocess.run(
+        [sys.executable, "-c", PROBE, reference], check=True, capture_output=True, text=True
+    )
+    sources, software = json.loads(probed.stdout.splitlines()[-1])
+    assert {key: list(files) for key, files in sources.items()} == {
+        "env.id": [str(env)],
+        "imported": [str(there / "helper.py"), str(there / "plug.py")],
+    }
+    assert software.keys() >= {"python", "torch", "numpy", "gymnasium", "tuitrain"}
+    assert software["tuitrain"] == tuitrain.__version__
+    config = config_from({"env": {"id": reference}})
+    assert changed_sources(sources, config) == []
+    (there / "helper.py").write_text("speed = 2\n")
+    (there / "plug.py").unlink()
+    assert changed_sources(sources, config) == [
+        f"{there}/helper.py (imported) has changed",
+        f"{there}/plug.py (imported) has changed",
+    ]
+
+
+def test_what_is_installed_built_in_or_ours_is_not_the_users(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.touch()
+    (tmp_path / "site-packages").mkdir()
+    installed = tmp_path / "site-packages" / "theirs.py"
+    installed.touch()
+    paths = [str(file), str(installed), json.__file__, tuitrain.__file__, "<frozen>", None]
+    modules: dict[str, Any] = {"namespace": SimpleNamespace(__file__=str(file) + "c")}
+    for number, path in enumerate(paths):
+        module = modules[f"m{number}"] = ModuleType(f"m{number}")
+        module.__file__ = path
+    assert loaded.files(modules) == [file]
+
+
+def test_only_versions_of_both_sides_are_compared() -> None:
+    before, now = {"a": "1", "b": "1", "c": "1"}, {"a": "1", "b": "2", "d": "1"}
+    assert loaded.version_changes(before, now) == ["b 2 (was 1)"]

@@ -18,6 +18,7 @@ import pytest
 
 from tests.fake_workers import FakePlan
 from tests.unit.supervisor.running import running
+from tuitrain import regular
 from tuitrain.config.runs import new_run_id
 from tuitrain.replay import segment
 from tuitrain.supervisor.house import house as houses
@@ -293,6 +294,35 @@ def test_a_house_that_is_gone_is_released_without_a_word(runtime_dir: Path) -> N
     shutil.rmtree(runtime_dir)
     house.release()
     house.release()
+
+
+@pytest.mark.parametrize("number", [errno.ENFILE, errno.EACCES])
+def test_where_it_cannot_be_told_who_lives_nobody_is_taken_for_dead(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    house = House.claim(RUN_ID, Path("/tmp"), "run-0001")
+    opener = regular.opener
+
+    def fails(path: str, flags: int) -> int:
+        if path.endswith("alive"):
+            raise OSError(number, os.strerror(number))
+        return opener(path, flags)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(regular, "opener", fails)
+        assert not leftovers.sweep()
+        with pytest.raises(HouseError, match=os.strerror(number)):
+            houses.tenants()
+        with pytest.raises(HouseError, match="cannot be told"):
+            House.claim(RUN_ID, Path("/tmp"), "run-0001")
+    assert [tenant.run_id for tenant in houses.tenants()] == [RUN_ID]
+    house.release()
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: path.symlink_to(path)])
+def test_something_else_in_the_place_of_a_life_is_none(runtime_dir: Path, put: Any) -> None:
+    put(runtime_dir / "alive")
+    assert not runtime.is_alive(runtime_dir)
 
 
 def test_half_a_house_of_a_living_supervisor_is_not_swept(

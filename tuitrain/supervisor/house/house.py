@@ -84,8 +84,9 @@ class House:
 
         Raises:
             AlreadyRunning: another supervisor holds it.
-            HouseError: the runtime directory is not private, the socket path is too long, or the
-                folder cannot be made (then nothing of it is left).
+            HouseError: the runtime directory is not private, the socket path is too long, whether
+                another supervisor holds it cannot be told, or the folder cannot be made (then
+                nothing of it is left).
             ValueError: `run_id` is not 8 hex digits.
         """
         if not RUN_ID.match(run_id):
@@ -183,7 +184,7 @@ def tenants() -> list[Tenant]:
     """The living runs of this user, oldest first.
 
     Raises:
-        HouseError: the runtime directory cannot be used.
+        HouseError: the runtime directory cannot be used, or whether a run lives cannot be told.
     """
     found: dict[str, Tenant] = {}
     for base in roots():

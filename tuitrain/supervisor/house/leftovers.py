@@ -22,7 +22,7 @@ import psutil
 from tuitrain import regular
 from tuitrain.replay import segment
 from tuitrain.supervisor.house.marks import is_supervised, kill_marked
-from tuitrain.supervisor.house.runtime import is_alive, root_lock, roots, run_folders
+from tuitrain.supervisor.house.runtime import HouseError, is_alive, root_lock, roots, run_folders
 
 
 @dataclass
@@ -54,7 +54,7 @@ def sweep(*, dry_run: bool = False) -> Swept:
                 continue
             with root_lock(base):
                 for path in run_folders(base):
-                    if not (is_alive(path) or _lives_elsewhere(path) or is_supervised(path.name)):
+                    if not (_may_live(path) or _lives_elsewhere(path) or is_supervised(path.name)):
                         remove_dead(path, swept, dry_run=dry_run)
     return swept
 
@@ -99,6 +99,14 @@ def orphans(*, dry_run: bool = False) -> list[str]:
         for name in lost:
             segment.unlink(name)
     return lost
+
+
+def _may_live(path: Path) -> bool:
+    """Whether a supervisor holds this folder, or nobody can tell."""
+    try:
+        return is_alive(path)
+    except HouseError:
+        return True
 
 
 def _lives_elsewhere(path: Path) -> bool:

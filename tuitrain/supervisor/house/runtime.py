@@ -25,6 +25,9 @@ MAX_SOCKET_PATH_BYTES = 107
 
 RUN_ID = re.compile(r"^[0-9a-f]{8}$")
 
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO)
+"""Where nothing, or something else, is in a file's place. Other errors say nothing of it."""
+
 
 class HouseError(RuntimeError):
     """The runtime directory cannot be used; the message says why and what to do."""
@@ -101,20 +104,35 @@ def check_socket_path(path: Path) -> None:
 
 
 def is_alive(path: Path) -> bool:
-    """Whether a supervisor holds the flock of this run folder."""
+    """Whether a supervisor holds the flock of this run folder.
+
+    Raises:
+        HouseError: it cannot be told, so nothing of it may be taken for a dead one's.
+    """
     try:
         fd = regular.opener(str(path / "alive"), os.O_RDWR)
-    except OSError:  # gone, or something else is in its place
+    except regular.NotRegular:
         return False
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return False
+        raise _unknown(path, error) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return True
-        raise
+        raise _unknown(path, error) from error
     finally:
         os.close(fd)
     return False
+
+
+def _unknown(path: Path, error: OSError) -> HouseError:
+    return HouseError(
+        f"whether the run of {path} lives cannot be told: {error.strerror}; try again, or "
+        "remove that folder if the run has ended"
+    )
 
 
 def run_folders(base: Path) -> list[Path]:

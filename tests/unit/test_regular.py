@@ -13,8 +13,10 @@ import pytest
 from tuitrain import regular
 from tuitrain.checkpoint_files import CheckpointError, contents
 from tuitrain.checkpoint_state import StateFile, save_state, verify
+from tuitrain.config.provenance import changed_since_launch
 from tuitrain.config.runs import RunFolder, RunFolderError
-from tuitrain.metrics.sinks import JsonlSink, read_jsonl
+from tuitrain.config.schema import Config
+from tuitrain.metrics.sinks import JsonlSink, last_steps, read_jsonl
 from tuitrain.supervisor.crew.spawning import mark_log
 from tuitrain.tui.widgets.logs import tail
 from tuitrain.workers.child import _open_log
@@ -84,6 +86,19 @@ def test_a_file_of_a_run_that_is_one_is_told(path: Path) -> None:
 
 def test_metrics_of_it_are_none(path: Path) -> None:
     assert list(read_jsonl(path)) == []
+    assert last_steps(path) is None
+
+
+def test_nothing_is_known_of_the_code_that_a_run_began_with(path: Path) -> None:
+    assert changed_since_launch(path, Config()) == []
+
+
+def test_no_supervisor_is_started_without_its_log(path: Path) -> None:
+    run = RunFolder(path.parent)
+    run.logs.mkdir()
+    path.rename(run.logs / "supervisor.log")
+    with pytest.raises(RunFolderError, match=r"supervisor\.log cannot be opened"):
+        run.open_supervisor_log()
 
 
 def test_logs_of_it_are_left_alone(path: Path) -> None:
@@ -108,9 +123,12 @@ def test_nobody_waits_for_a_reader_of_lines(tmp_path: Path) -> None:
     path, told = tmp_path / "m.jsonl", list[str]()
     os.mkfifo(path)
     sink = JsonlSink(path, told.append)
-    while sink.write({"a": "x" * 4096}):
-        pass  # as much as a pipe holds
+    assert not sink.write({"a": 1})
     assert len(told) == 1
+    assert "not a regular file" in told[0]
+    path.unlink()
+    assert sink.write({"a": 2})
+    assert list(read_jsonl(path)) == [{"a": 2}]
     sink.close()
 
 

@@ -9,10 +9,7 @@ from typing import Any
 from tuitrain.checkpoint_files import checkpoints
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.runs import RunFolder, RunFolderError
-from tuitrain.metrics.sinks import read_jsonl
-
-_TAIL = 50
-"""So many records are looked at for the newest steps; one every few seconds has them."""
+from tuitrain.metrics.sinks import last_steps
 
 
 def last_seen(folder: RunFolder) -> dict[str, Any]:
@@ -23,8 +20,6 @@ def last_seen(folder: RunFolder) -> dict[str, Any]:
         and `total_steps`, `seen_s` (unix time of its last sign of life), `last_checkpoint` (path)
         and `last_checkpoint_s` (unix time). What is not known is None.
     """
-    records = list(read_jsonl(folder.metrics_jsonl, last=_TAIL))
-    steps = [int(r["steps"]) for r in records if isinstance(r.get("steps"), int | float)]
     try:
         total = folder.load_config().run.total_steps
     except (RunFolderError, ConfigError):
@@ -33,7 +28,7 @@ def last_seen(folder: RunFolder) -> dict[str, Any]:
     signs = [_written_s(path) for path in (folder.metrics_jsonl, folder.events_jsonl)]
     return {
         "state": "killed" if folder.events_jsonl.is_file() else "not started",
-        "steps": steps[-1] if steps else None,
+        "steps": last_steps(folder.metrics_jsonl),
         "total_steps": total,
         "seen_s": max((sign for sign in signs if sign is not None), default=None),
         "last_checkpoint": str(newest[0]) if newest else None,

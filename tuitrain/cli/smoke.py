@@ -73,7 +73,7 @@ def _ending_by_signals() -> Iterator[None]:
 
 def _run(folder: RunFolder, seconds: float, tell: Callable[[str], None]) -> Smoke:
     read_fd, write_fd = os.pipe()
-    with open(folder.logs / "supervisor.log", "ab") as log, held_back():
+    with folder.open_supervisor_log() as log, held_back():
         process = subprocess.Popen(
             command_line(folder.path, "--headless", "--ready-fd", str(write_fd)),
             stdin=subprocess.DEVNULL,

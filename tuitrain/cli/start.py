@@ -33,6 +33,7 @@ def start_detached(
             `supervisor/house/folder_lock.py`; closed.
 
     Raises:
+        RunFolderError: `logs/supervisor.log` cannot be opened.
         typer.Exit: the run did not come up (the reason has been printed), with the supervisor's
             exit code; 130 after Ctrl-C and 143 after SIGTERM, which stop the supervisor.
     """
@@ -44,7 +45,7 @@ def start_detached(
     process: subprocess.Popen[bytes] | None = None
     before = signal.signal(signal.SIGTERM, _on_terminate)
     try:
-        with open(log_path, "ab") as log, held_back():
+        with folder.open_supervisor_log() as log, held_back():
             process = subprocess.Popen(
                 command_line(folder.path, "--headless", "--ready-fd", str(write_fd), *told),
                 stdin=subprocess.DEVNULL,
@@ -65,6 +66,7 @@ def start_detached(
         code = process.wait()
     except (KeyboardInterrupt, _Terminated) as error:
         if process is not None:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it has been told, and is waited for
             process.terminate()
             process.wait()
         typer.echo("tuitrain: interrupted: the run was stopped", err=True)

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import tuitrain
+from tuitrain import regular
 from tuitrain.config.schema import Config
 
 PROVENANCE_SCHEMA_VERSION = 1
@@ -148,7 +149,7 @@ def changed_sources(recorded: dict[str, dict[str, str]], config: Config) -> list
 def changed_since_launch(provenance_json: Path, config: Config) -> list[str]:
     """One line per file that is not what the run was launched with; none if that is not known."""
     try:
-        recorded = json.loads(provenance_json.read_text(encoding="utf-8"))["sources"]
+        recorded = json.loads(regular.read(provenance_json))["sources"]
         return changed_sources(recorded, config)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []

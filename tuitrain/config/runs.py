@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tuitrain import regular
 from tuitrain.config.load import parse_config, to_toml
@@ -75,6 +75,18 @@ class RunFolder:
     def probe_json(self) -> Path:
         """What the probe found: the environment's spec with its policies and agents."""
         return self.path / "probe.json"
+
+    def open_supervisor_log(self) -> BinaryIO:
+        """What a supervisor prints itself goes there, to the end.
+
+        Raises:
+            RunFolderError: it cannot be opened, or something else is in its place.
+        """
+        path = self.logs / "supervisor.log"
+        try:
+            return open(path, "ab", opener=regular.opener)
+        except OSError as error:
+            raise RunFolderError(f"{path} cannot be opened: {error.strerror}") from error
 
     @property
     def metrics_jsonl(self) -> Path:

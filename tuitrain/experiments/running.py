@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -22,19 +21,18 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Protocol
 
-from tuitrain import regular
 from tuitrain.config.runs import RunFolder, RunFolderError, create_run
 from tuitrain.config.schema import Config
 from tuitrain.experiments.curves import read_curves
 from tuitrain.experiments.plan import Cell, Plan
 from tuitrain.experiments.store import FINISHED, Result, Store, agents_of
+from tuitrain.metrics.sinks import last_steps
 from tuitrain.supervisor.ready import command_line
 from tuitrain.supervisor.stop_signals import held_back
 
 TICK_S = 0.1
 PROGRESS_S = 1.0
 _PR_SET_PDEATHSIG = 1
-_TAIL_BYTES = 8_192
 _KILL_AFTER_S = 10.0
 """Beyond `supervisor.stop_deadline_s`."""
 
@@ -300,18 +298,7 @@ def code_of(folder: RunFolder) -> dict[str, str]:
 
 def steps_so_far(folder: RunFolder) -> int:
     """Environment steps of a run, from the newest lines of its metrics; 0 where it has none."""
-    try:
-        with open(folder.metrics_jsonl, "rb", opener=regular.opener) as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            lines = file.read().splitlines()
-    except OSError:
-        return 0
-    for line in reversed(lines):
-        try:
-            return int(json.loads(line)["steps"])
-        except (ValueError, KeyError, TypeError):
-            continue  # cut off by the tail, or being written
-    return 0
+    return last_steps(folder.metrics_jsonl) or 0
 
 
 def start_run(folder: RunFolder, command: Sequence[str] | None = None) -> Process:
@@ -322,7 +309,7 @@ def start_run(folder: RunFolder, command: Sequence[str] | None = None) -> Proces
     Args:
         command: another supervisor than the usual one, for this folder.
     """
-    with open(folder.logs / "supervisor.log", "ab") as log, held_back():
+    with folder.open_supervisor_log() as log, held_back():
         return subprocess.Popen(
             command or command_line(folder.path, "--headless"),
             stdin=subprocess.DEVNULL,

@@ -38,10 +38,10 @@ class Rewind:
     def of(cls, record: Mapping[str, Any]) -> Rewind | None:
         """From a record; None if it is none, or does not say from where."""
         steps, updates = record.get("steps"), record.get("updates")
-        if record.get("kind") != KIND or not _is_number(steps):
+        if record.get("kind") != KIND or not is_number(steps):
             return None
         counts = updates if isinstance(updates, Mapping) else {}
-        return cls(int(steps), {str(k): int(v) for k, v in counts.items() if _is_number(v)})
+        return cls(int(steps), {str(k): int(v) for k, v in counts.items() if is_number(v)})
 
     def record(self, session: int, why: str) -> dict[str, Any]:
         """The line for metrics.jsonl, without its time."""
@@ -59,14 +59,14 @@ class Rewind:
         At the same step the updates decide: a learner may owe some when the last step is done.
         """
         steps = record.get("steps")
-        if not _is_number(steps) or record.get("kind") == KIND:
+        if not is_number(steps) or record.get("kind") == KIND:
             return False
         return steps > self.steps or (steps == self.steps and self.loses(record))
 
     def loses(self, record: Mapping[str, Any]) -> bool:
         """Whether an earlier record counts updates of its policy that have been lost."""
         updates, kept = record.get("updates"), self.updates.get(str(record.get("policy")))
-        if kept is None or not _is_number(updates) or record.get("kind") == KIND:
+        if kept is None or not is_number(updates) or record.get("kind") == KIND:
             return False
         return updates > kept
 
@@ -108,8 +108,9 @@ def surviving(records: Iterable[R]) -> Iterator[R]:
 def newest_steps(records: Iterable[Mapping[str, Any]]) -> int:
     """The most environment steps that any of them counts; 0 if none does."""
     found = (record.get("steps") for record in records)
-    return max((int(steps) for steps in found if _is_number(steps)), default=0)
+    return max((int(steps) for steps in found if is_number(steps)), default=0)
 
 
-def _is_number(value: object) -> TypeGuard[float]:
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it counts something: a finite number; whoever edits a file may put NaN there."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

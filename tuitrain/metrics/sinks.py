@@ -9,9 +9,11 @@ files along.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -21,7 +23,10 @@ from typing import IO, Any
 
 from tuitrain import regular
 from tuitrain.disk import why
-from tuitrain.metrics.rewind import Rewind
+from tuitrain.metrics.rewind import Rewind, is_number
+
+_TAIL_BYTES = 65_536
+"""So much of the end is read for the newest steps; a record every few seconds has them."""
 
 
 class JsonlSink:
@@ -88,6 +93,8 @@ class JsonlSink:
         fd = os.open(self.path.name, flags, 0o600, dir_fd=self._folder_fd)
         try:
             found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise regular.NotRegular(errno.EINVAL, "it is not a regular file", str(self.path))
             self._torn = found.st_size > 0 and os.pread(fd, 1, found.st_size - 1) != b"\n"
         except OSError:
             os.close(fd)
@@ -241,6 +248,21 @@ def read_jsonl(path: Path, last: int | None = None) -> Iterator[dict[str, Any]]:
                 yield from deque(_parsed(file), maxlen=last)
     except OSError:
         return
+
+
+def last_steps(path: Path) -> int | None:
+    """Environment steps of the newest record that counts them; only the file's end is read.
+
+    None if there is no such record, or the file cannot be read.
+    """
+    try:
+        with open(path, "rb", opener=regular.opener) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            records = list(_parsed(file))  # the first line may be cut off, the last be torn
+    except OSError:
+        return None
+    found = (record.get("steps") for record in reversed(records))
+    return next((int(steps) for steps in found if is_number(steps)), None)
 
 
 @dataclass(frozen=True)

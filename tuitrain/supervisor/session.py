@@ -14,6 +14,7 @@ from typing import Any
 
 from tuitrain.checkpoint_choice import keep_aside, put_back
 from tuitrain.checkpoint_files import checkpoints
+from tuitrain.metrics.rewind import newest_steps
 from tuitrain.protocol import BestView, EventLine
 from tuitrain.supervisor.run import Run
 
@@ -57,8 +58,7 @@ class Session:
             return
         run, base = self._run, self._run.view.base_steps
         killed = not run.folder.summary_json.exists()
-        counts = (record.get("steps") for record in run.journal.history.all())
-        reached = max((int(n) for n in counts if isinstance(n, int | float)), default=0)
+        reached = newest_steps(run.journal.history.all())
         text = "the session before was killed, with its supervisor; " if killed else ""
         text += f"resumes at {base:,} environment steps"
         if reached > base:

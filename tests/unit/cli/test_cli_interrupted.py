@@ -21,6 +21,7 @@ import json, os, signal, sys
 from pathlib import Path
 def stop(number, frame):
     Path(sys.argv[1]).touch()
+    os.kill(os.getppid(), signal.SIGTERM)  # who waits for this end is told again
     sys.exit()
 signal.signal(signal.SIGTERM, stop)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])

@@ -13,8 +13,9 @@ from pathlib import Path
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
+from tuitrain.metrics import sinks
 from tuitrain.metrics.records import COMMON_FIELDS, FIELDS, stamped
-from tuitrain.metrics.sinks import JsonlSink, RecordHistory, read_jsonl, to_json
+from tuitrain.metrics.sinks import JsonlSink, RecordHistory, last_steps, read_jsonl, to_json
 from tuitrain.metrics.tensorboard import TensorBoardSink
 
 
@@ -59,9 +60,13 @@ def test_what_cannot_be_read_has_no_lines(tmp_path: Path) -> None:
     assert list(read_jsonl(tmp_path)) == []
 
 
-def test_a_full_disk_is_told_once_and_never_raised() -> None:
+def test_a_full_disk_is_told_once_and_never_raised(tmp_path: Path) -> None:
     told: list[str] = []
-    sink = JsonlSink(Path("/dev/full"), told.append)
+    sink = JsonlSink(tmp_path / "m.jsonl", told.append)
+    assert sink._fd is not None
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, sink._fd)
+    os.close(full)
     for _ in range(5):
         assert not sink.write({"a": 1})
     assert sink.failures == 5
@@ -199,3 +204,14 @@ def test_every_kind_is_documented() -> None:
     assert set(FIELDS) == {"train", "learner", "eval", "env", "system", "rewind"}
     for fields in (*FIELDS.values(), COMMON_FIELDS):
         assert all(fields.values())
+
+
+def test_the_newest_steps_are_a_number_and_found_without_reading_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.jsonl"
+    assert last_steps(path) is None
+    path.write_text('{"steps": 7}\n{"steps": NaN}\n{"steps": true}\n{"a": 1}\n{"steps": 9')
+    assert last_steps(path) == 7
+    monkeypatch.setattr(sinks, "_TAIL_BYTES", 20)
+    assert last_steps(path) is None

@@ -111,6 +111,8 @@ async def test_where_it_goes_on_and_what_is_made_again_is_told(
     path = used_folder(tmp_path, WORK)
     if killed:
         (path / "summary.json").unlink()
+    with open(path / "metrics.jsonl", "a") as file:
+        file.write('{"kind": "system", "steps": NaN, "time_s": 2.0}\n')  # somebody's edit
     async with running(tmp_path, WORK, GoesOn()) as run:
         await run.up()
         told = await run.event("resumes at 600 environment steps")

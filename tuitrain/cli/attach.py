@@ -108,7 +108,7 @@ def how_to_return(folder: RunFolder, now: str = "goes on") -> str:
 
     Its name, or its folder where the name would not be looked for or means another run.
     """
-    runs_dir = Path(os.environ.get(RUNS_DIR_VARIABLE, DEFAULT_RUNS))
+    runs_dir = Path(os.environ.get(RUNS_DIR_VARIABLE) or DEFAULT_RUNS)
     home = folder.path.parent.resolve() == runs_dir.resolve()
     run = folder.name if home else shlex.quote(str(folder.path))
     return (

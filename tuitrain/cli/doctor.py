@@ -108,7 +108,7 @@ def _runs_dir(config: Config | None) -> Path:
     from tuitrain.cli.commands import DEFAULT_RUNS
     from tuitrain.cli.find import RUNS_DIR_VARIABLE
 
-    default = os.environ.get(RUNS_DIR_VARIABLE, DEFAULT_RUNS)
+    default = os.environ.get(RUNS_DIR_VARIABLE) or DEFAULT_RUNS
     return Path(default if config is None else config.run.out_dir).absolute()
 
 

@@ -20,6 +20,7 @@ from tests.tui.fixtures import several, snapshot
 from tests.unit.supervisor.running import Started
 from tuitrain.cli import main as cli
 from tuitrain.cli.attach import how_to_return
+from tuitrain.cli.doctor import _runs_dir
 from tuitrain.cli.find import with_runs_dir
 from tuitrain.cli.runs import _print_snapshot
 from tuitrain.config.load import load_config
@@ -201,6 +202,16 @@ def test_runs_are_made_where_they_are_looked_for(
     assert with_runs_dir(given).run.out_dir == "theirs"
     monkeypatch.delenv("TUITRAIN_RUNS_DIR")
     assert with_runs_dir(load_config(None)).run.out_dir == "runs"
+
+
+def test_a_folder_of_runs_without_a_name_is_not_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUITRAIN_RUNS_DIR", "")
+    folder = fake_folder(tmp_path / "runs", fake_config({}))
+    assert "fake-0001" in call("ls").output
+    assert "`tuitrain attach fake-0001`" in how_to_return(folder)
+    assert _runs_dir(None) == Path("runs").absolute()
 
 
 def test_launch_and_doctor_make_and_look_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,6 +218,10 @@ def prune(folder: Path, written: Path, keep: int) -> None:
     others = [p for p in others if p.stem != written.stem and not kept_mark(p).exists()]
     for path in [*again, *others[: max(0, len(others) - (keep - 1))]]:
         _remove(path)
+    marks = {kept_mark(path) for path in checkpoints(folder)}
+    for mark in folder.glob("kept-*"):
+        if mark not in marks:
+            _remove(mark)  # else what comes to be called so would be kept as well
     wanted, unsound = _wanted(folder)  # of a damaged one the parts are nobody's
     if any(isinstance(error, Unreadable) for error in unsound):
         return

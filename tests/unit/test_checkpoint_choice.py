@@ -155,6 +155,18 @@ def test_what_was_made_by_hand_is_not_pruned_and_does_not_count(tmp_path: Path) 
     assert all((tmp_path / part.file).exists() for part in parts_of(mine))
 
 
+def test_a_mark_without_a_checkpoint_is_removed(tmp_path: Path) -> None:
+    """A later checkpoint that comes to be called so was not made by hand."""
+    gone, mine = joined(tmp_path, 100), joined(tmp_path, 200)
+    for path in (gone, mine):
+        keep_for_good(path)
+    gone.unlink()
+    newest = joined(tmp_path, 300)
+    assert not kept_mark(gone).exists()
+    assert checkpoints(tmp_path) == [mine, newest]
+    assert kept_mark(mine).exists()
+
+
 def test_what_was_made_by_hand_stays_so_when_it_is_put_aside_and_back(tmp_path: Path) -> None:
     first, mine = whole(tmp_path, 100), whole(tmp_path, 200)
     keep_for_good(mine)

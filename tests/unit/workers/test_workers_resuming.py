@@ -19,6 +19,7 @@ from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.workers.asides.probe import probe
+from tuitrain.workers.beginning import resuming
 from tuitrain.workers.beginning.resuming import (
     CannotResume,
     check_environment,
@@ -74,6 +75,25 @@ def test_a_session_whose_checkpoints_were_put_aside_is_not_counted_again(
     base, _, _ = read_base(folder)
     assert base.checkpoint == str(first)
     assert base.session == 5
+
+
+def test_of_what_was_put_aside_only_the_newest_that_can_be_read_is_read(
+    stopped: tuple[Config, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, read = stopped[1] / "checkpoints", list[str]()
+    (first,) = folder.glob("*.pt")
+    for number, session in enumerate((2, 3, 4)):
+        save(folder, load(first) | {"session": session}, f"ckpt-000000090{number}", 9)
+    (folder / "ckpt-0000000903.pt").write_bytes(b"torn")
+    set_aside(folder, first)
+
+    def counted(path: Path) -> dict[str, Any]:
+        read.append(path.name)
+        return load(path)
+
+    monkeypatch.setattr(resuming, "load", counted)
+    assert read_base(folder)[0].session == 5
+    assert read == ["ckpt-0000000903.pt", "ckpt-0000000902.pt"]
 
 
 def test_another_environment_is_refused_by_the_fields_that_differ(

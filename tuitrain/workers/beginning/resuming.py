@@ -86,12 +86,16 @@ def _last_session(folder: Path, payload: dict[str, Any], *, passed_over: bool) -
         payload: of the checkpoint that is gone on from.
         passed_over: whether there are newer ones beside it; others may have been put aside.
     """
-    paths = [path for place in aside(folder) for path in checkpoints(place)]
-    sessions = [payload["session"]]
-    for path in paths + (checkpoints(folder) if passed_over else []):
+    places = [*aside(folder), *([folder] if passed_over else [])]
+    return max(int(payload["session"]), *map(_session_of_newest, places), 0)
+
+
+def _session_of_newest(folder: Path) -> int:
+    """Of the newest checkpoint that can be read: in one folder a later session has newer ones."""
+    for path in reversed(checkpoints(folder)):
         with contextlib.suppress(CheckpointError):
-            sessions.append(load(path)["session"])
-    return int(max(sessions))
+            return int(load(path).get("session", 0))
+    return 0
 
 
 def check_environment(payload: dict[str, Any], spec: EnvSpec) -> None:

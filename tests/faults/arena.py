@@ -32,7 +32,11 @@ from tuitrain.config.schema import Config
 from tuitrain.protocol import Reply
 from tuitrain.supervisor.stop_signals import held_back
 
-PATIENCE_S = 180.0
+GOES_ON_S = 60.0
+"""From a fault until all work again: the longest deadline here (6 s) and a start-up, of which 35 s
+have been seen, with sixteen runs on four cores."""
+PATIENCE_S = 90.0
+"""For a whole run to come up or to end: as many runs that start at once need up to 64 s."""
 STARTUP_S = 120.0
 SHORT_STARTUP_S = 20.0
 """Of a start in which a process is stopped until long after its deadline."""
@@ -129,6 +133,7 @@ class Arena(Site):
         self.faults = self.folder.path / FAULTS
         (self.faults / "orders").mkdir(parents=True)
         (self.faults / "ledger").mkdir()
+        self._run_ids: set[str] = set()
         self.process: subprocess.Popen[bytes] | None = None
         self.started_s = 0.0
         self.to_resume: list[Result] = []
@@ -343,8 +348,10 @@ class Arena(Site):
     # ---- what is left ------------------------------------------------------------------------
 
     def segments(self) -> list[str]:
-        """Names in shared memory."""
-        return segments_of(self.folder.read_run_id() or "")
+        """Names in shared memory, of every session that was looked at."""
+        if run_id := self.folder.read_run_id():
+            self._run_ids.add(run_id)
+        return [name for run_id in sorted(self._run_ids) for name in segments_of(run_id)]
 
     def eventually(self, probe: Callable[[], T], what: str, deadline_s: float = PATIENCE_S) -> T:
         """What `probe` returns once that is true.

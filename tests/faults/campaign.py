@@ -1,7 +1,8 @@
 """Many cases: dealt to runs, some runs side by side, results kept line by line.
 
 Cases of one schedule share a run for as long as it goes on; one that ends is resumed by the next.
-Interrupted, a campaign goes on where it was.
+Interrupted, a campaign keeps what is complete and goes on where it was. What counts is what is
+stored: the last result of every case, in whichever call it was run.
 """
 
 from __future__ import annotations
@@ -10,19 +11,23 @@ import json
 import queue
 import random
 import shutil
+import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tests.faults.arena import Arena, Result
 from tests.faults.attack import Attack
 from tests.faults.audit import Audit, Rules, audit, read
 from tests.faults.cases import Case
 from tests.sites import Stuck
-from tuitrain.checkpoint import newest
+from tuitrain.checkpoint import CheckpointError, load_whole
+from tuitrain.checkpoint_files import checkpoints
 from tuitrain.config.schema import Config
 
 PER_RUN = 25
@@ -30,38 +35,72 @@ LONG_STOPS = 10
 """So many of the SIGSTOPs last 30 s."""
 
 Told = Callable[[Result], None]
+Numbered = tuple[int, Case]
 
 
 class Results:
-    """What is known so far, one JSON line a case."""
+    """What is known so far, one JSON line for each time that a case was run."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
 
-    def add(self, number: int, seed: int, result: Result) -> None:
-        """Keep one."""
-        line = json.dumps({"number": number, "seed": seed, **asdict(result)})
+    def add(self, number: int, seed: int, result: Result, commit: str) -> None:
+        """Keep one, of the program as it was then."""
+        line = json.dumps({"number": number, "seed": seed, "commit": commit, **asdict(result)})
         with self._lock, open(self._path, "a") as file:
             file.write(line + "\n")
 
-    def done(self, seed: int) -> set[int]:
-        """Numbers of the cases of a seed that need not be run again."""
-        return {line["number"] for line in self.all() if line["seed"] == seed}
+    def of(self, seed: int, cases: Sequence[Numbered]) -> dict[int, dict[str, Any]]:
+        """By number, the last result of each of these cases that has one.
 
-    def all(self) -> list[dict[str, object]]:
-        """Every line."""
+        What stands under the number of a case that is now another one is no result of it.
+        """
+        names = {number: case.name for number, case in cases}
+        mine = [line for line in self.all() if line["seed"] == seed]
+        return {line["number"]: line for line in mine if names.get(line["number"]) == line["name"]}
+
+    def all(self) -> list[dict[str, Any]]:
+        """The last line of every case of every seed."""
         if not self._path.exists():
             return []
-        return [json.loads(line) for line in self._path.read_text().splitlines()]
+        lines = [json.loads(line) for line in self._path.read_text().splitlines()]
+        return list({(line["seed"], line["number"]): line for line in lines}.values())
 
 
-def deal(cases: Sequence[tuple[int, Case]], per_run: int = PER_RUN) -> list[list[tuple[int, Case]]]:
+def wrong(cases: Sequence[Numbered], results: Mapping[int, Mapping[str, Any]]) -> list[str]:
+    """What speaks against a seed: cases that have failed, and those without a result."""
+    out = []
+    for number, case in cases:
+        if number not in results:
+            out.append(f"{case.name}: has not been run to its end")
+        elif problems := results[number]["problems"]:
+            out.append(f"{case.name}: {'; '.join(problems)}")
+    return out
+
+
+def struck(results: Mapping[int, Mapping[str, Any]]) -> int:
+    """In how many cases there was a fault: the others do not make so many calls."""
+    return sum(line["outcome"] != "passed" for line in results.values())
+
+
+def commit() -> str:
+    """The program's: a short hash, `+` if files differ from it; "unknown" outside a repository."""
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def deal(cases: Sequence[Numbered], per_run: int = PER_RUN) -> list[list[Numbered]]:
     """Into runs: cases of one schedule. Those that start the run come one after another: a run that
     has just ended need not be resumed for the next one to end it as it starts.
     """
-    by_schedule: dict[str, list[tuple[int, Case]]] = {}
+    by_schedule: dict[str, list[Numbered]] = {}
     for number, case in sorted(cases, key=lambda one: one[1].where.provoke == "start"):
         by_schedule.setdefault(case.schedule, []).append((number, case))
     lots = [
@@ -73,48 +112,58 @@ def deal(cases: Sequence[tuple[int, Case]], per_run: int = PER_RUN) -> list[list
 
 
 def run_cases(
-    cases: Sequence[tuple[int, Case]],
+    cases: Sequence[Numbered],
     seed: int,
     root: Path,
     results: Results,
     jobs: int,
     told: Told = lambda _: None,
-) -> list[Result]:
-    """Run all that are not done; returns the results of this call."""
-    done = results.done(seed)
+) -> None:
+    """Run all that are not done; those that have failed are run again.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted; what had begun has been brought to its end, and kept.
+    """
+    known = results.of(seed, cases)
+    done = {number for number, line in known.items() if not line["problems"]}
     left = [(number, case) for number, case in cases if number not in done]
     stops = [number for number, case in cases if case.fault == "SIGSTOP"][:LONG_STOPS]
-    lots: queue.SimpleQueue[list[tuple[int, Case]]] = queue.SimpleQueue()
+    lots: queue.SimpleQueue[list[Numbered]] = queue.SimpleQueue()
     for lot in deal(left):
         lots.put(lot)
-    out: list[Result] = []
-    enough = threading.Event()
+    begin, enough = threading.Event(), threading.Event()
 
     def work() -> None:
+        begin.wait()
         while not enough.is_set():
             try:
                 lot = lots.get_nowait()
             except queue.Empty:
                 return
-            for number, result in run_lot(lot, seed, root, stops, told, enough):
-                results.add(number, seed, result)
-                out.append(result)
+            begun_with = commit()
+            try:
+                ran = run_lot(lot, seed, root, stops, told, enough)
+            except Exception:  # its cases have no result, which is told in the end
+                traceback.print_exc()
+                continue
+            for number, result in ran:
+                results.add(number, seed, result, begun_with)
 
-    threads = [threading.Thread(target=work) for _ in range(jobs)]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join()
-    finally:
-        enough.set()  # interrupted: what has begun is brought to its end
-        for thread in threads:
-            thread.join()
-    return out
+    # not threads that are joined: an interrupted `join` takes its thread for ended (Python 3.11)
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            working = [pool.submit(work) for _ in range(jobs)]
+            begin.set()
+            wait(working)
+        finally:
+            enough.set()  # interrupted: what has begun is brought to its end
+            begin.set()
+    for one in working:
+        one.result()
 
 
 def run_lot(
-    lot: Sequence[tuple[int, Case]],
+    lot: Sequence[Numbered],
     seed: int,
     root: Path,
     long_stops: Sequence[int] = (),
@@ -139,14 +188,11 @@ def run_lot(
             result = attack.run()
             out.append((number, result))
             told(result)
-        if arena.to_resume:
-            with suppress(Stuck):  # the cases have been told
-                arena.up()
+        last = out[-1][1]
+        last.problems += from_disk(arena)
     finally:
         left = arena.close()
-    last = out[-1][1]
     last.problems += [f"left in the end: {text}" for text in left]
-    last.problems += damaged(arena)
     for time_s, text in look(arena).faults:
         struck = [r for _, r in out if r.fired_s <= time_s]
         (struck[-1] if struck else out[0][1]).problems.append(f"ledger: {text}")
@@ -178,10 +224,26 @@ def rules(config: Config) -> Rules:
     )
 
 
-def damaged(arena: Arena) -> list[str]:
-    """Checkpoints of a run that are not sound."""
-    found = newest(arena.folder.checkpoints)
-    return [] if found is None else [f"damaged checkpoint: {text}" for text in found[2]]
+def from_disk(arena: Arena) -> list[str]:
+    """End every process of a run at once: is what is on the disk sound, and can it go on?"""
+    arena.kill()
+    problems = damaged(arena.folder.checkpoints)
+    try:
+        arena.up()
+    except Stuck as stuck:
+        problems.append(f"cannot be resumed from what is on the disk: {stuck}")
+    return problems
+
+
+def damaged(folder: Path) -> list[str]:
+    """Checkpoints that are not sound, whichever they are, with the replay and state they hold."""
+    problems = []
+    for path in checkpoints(folder):
+        try:
+            load_whole(path)
+        except CheckpointError as error:
+            problems.append(f"damaged checkpoint: {error}")
+    return problems
 
 
 def progress(total: int) -> Told:

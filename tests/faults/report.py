@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -32,17 +32,25 @@ def tables(lines: Sequence[Line]) -> str:
     """Seeds, then role × fault, then what system calls were made to fail; Markdown."""
     newest = {(line["seed"], line["number"]): line for line in lines}
     ran = list(newest.values())
-    return "\n\n".join([_seeds(ran), _cells(ran), _calls(ran)])
+    return "\n\n".join([_commits(ran), _seeds(ran), _cells(ran), _calls(ran)])
+
+
+def _commits(lines: Sequence[Line]) -> str:
+    """Of which states of the program these results are."""
+    counts = Counter(line.get("commit", "unknown") for line in lines)
+    told = ", ".join(f"`{name}` ({count:,})" for name, count in counts.most_common())
+    return f"Cases by commit (`+`: with changes): {told or 'none'}."
 
 
 def _seeds(lines: Sequence[Line]) -> str:
-    out = ["| seed | cases | as declared | not |", "|---|---|---|---|"]
+    out = ["| seed | cases | a fault struck | as declared | not |", "|---|---|---|---|---|"]
     by_seed: dict[int, list[Line]] = defaultdict(list)
     for line in lines:
         by_seed[line["seed"]].append(line)
     for seed, some in sorted(by_seed.items()):
         good = sum(not line["problems"] for line in some)
-        out.append(f"| {seed} | {len(some):,} | {good:,} | {len(some) - good} |")
+        struck = sum(line["outcome"] != "passed" for line in some)
+        out.append(f"| {seed} | {len(some):,} | {struck:,} | {good:,} | {len(some) - good} |")
     return "\n".join(out)
 
 
@@ -53,9 +61,9 @@ def _cells(lines: Iterable[Line]) -> str:
         fault = "failed system call" if case.fault in ERRORS else case.fault
         groups[case.role, fault].append(line)
     out = [
-        "| role | fault | cases | as declared | went on | ended | dead, resumed | told after, s | "
-        "at work again after, s | resumed in, s |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| role | fault | cases | as declared | went on | ended | dead, resumed | call not made | "
+        "told after, s | at work again after, s | resumed in, s |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     order = [*FAULTS, "failed system call"]
     for (role, fault), some in sorted(
@@ -63,8 +71,8 @@ def _cells(lines: Iterable[Line]) -> str:
     ):
         good = sum(not line["problems"] for line in some)
         became = [
-            sum(line["outcome"] in names for line in some)
-            for names in (("goes on", "passed"), ("ends",), ("dies",))
+            sum(line["outcome"] == name for line in some)
+            for name in ("goes on", "ends", "dies", "passed")
         ]
         out.append(
             f"| {role} | {fault} | {len(some)} | {good} | "

@@ -128,7 +128,7 @@ def test_growth_is_told_with_its_interval() -> None:
 
 def line(number: int, name: str, outcome: str, **fields: Any) -> dict[str, Any]:
     result = Result(name, outcome, **fields)
-    return {"number": number, "seed": 1, **asdict(result)}
+    return {"number": number, "seed": 1, "commit": "abc1234", **asdict(result)}
 
 
 def test_results_become_tables(tmp_path: Path) -> None:
@@ -141,14 +141,22 @@ def test_results_become_tables(tmp_path: Path) -> None:
     ]
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- faults -->\nWHAT STOOD HERE\n<!-- /faults -->\nafter\n")
-    write_section(page, "faults", tables([lines[2] | {"problems": []}, *lines]))
+    write_section(
+        page,
+        "faults",
+        tables([lines[2] | {"problems": []}, *lines[:4], lines[4] | {"commit": "abc1234+"}]),
+    )
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "STOOD" not in text
-    assert "| 1 | 5 | 4 | 1 |" in text  # a case that was run again counts as it ran last
-    assert "| actor | SIGKILL | 3 | 2 | 2 | 1 | 0 | 0.3 (most 0.4) | 3.0 (most 4.0) | – |" in text
+    assert "| 1 | 5 | 4 | 4 | 1 |" in text  # a case that was run again counts as it ran last
+    assert (
+        "| actor | SIGKILL | 3 | 2 | 2 | 1 | 0 | 0 | 0.3 (most 0.4) | 3.0 (most 4.0) | – |" in text
+    )
+    assert "| learner | failed system call | 2 | 2 | 1 | 0 | 0 | 1 |" in text
     assert "| learner | checkpointing | open | each of 1 | yes |" in text
+    assert "`abc1234` (4), `abc1234+` (1)" in text
     with pytest.raises(ValueError, match="no section"):
         write_section(page, "soak", "")
 

@@ -21,8 +21,10 @@ class Tagged(gymnasium.Env):
 
     Args:
         step_s: length of a step at least, so that many runs fit on one machine.
-        child: keep a process (`cat`) that every step has to pass through.
-        children: folder in which a file is made for each, named after its pid.
+        child: keep a process (`cat`) that every step has to pass through, and one that has left the
+            process group and would sleep on whoever ends.
+        children: folder in which a file is made for each `cat`, named after its pid; beside it is
+            `strays`, for the others.
     """
 
     def __init__(self, step_s: float = 0.001, child: bool = False, children: str = ""):
@@ -31,7 +33,13 @@ class Tagged(gymnasium.Env):
         self.step_s = step_s
         self.world = self.steps = 0
         self.episode = -1
-        self._child = self._start_child(children) if child else None
+        self._child = self._stray = None
+        if child:
+            pipe = subprocess.PIPE
+            cat = subprocess.Popen(["cat"], stdin=pipe, stdout=pipe, bufsize=0)
+            self._child = _noted(cat, Path(children))
+            sleep = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+            self._stray = _noted(sleep, Path(children).with_name("strays"))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         super().reset(seed=seed)
@@ -51,9 +59,9 @@ class Tagged(gymnasium.Env):
         return self._observe(), float(action), terminated, truncated, {}
 
     def close(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
+        for process in filter(None, (self._child, self._stray)):
+            process.kill()
+            process.wait()
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -69,13 +77,6 @@ class Tagged(gymnasium.Env):
         numbers = [self.world, self.episode, self.steps, int(self.np_random.integers(1000))]
         return np.array([*numbers, checksum(*numbers)], np.float32)
 
-    def _start_child(self, children: str) -> subprocess.Popen[bytes]:
-        child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-        folder = Path(children)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / str(child.pid)).write_text(str(os.getpid()))
-        return child
-
     def _through_child(self) -> None:
         child = self._child
         assert child is not None
@@ -84,6 +85,12 @@ class Tagged(gymnasium.Env):
         child.stdin.write(b"?")
         if child.stdout.read(1) != b"?":
             raise RuntimeError("the simulator has ended")
+
+
+def _noted(process: subprocess.Popen[bytes], folder: Path) -> subprocess.Popen[bytes]:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / str(process.pid)).write_text(str(os.getpid()))
+    return process
 
 
 def checksum(world: int, episode: int, step: int, draw: int) -> int:

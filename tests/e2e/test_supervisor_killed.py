@@ -61,9 +61,21 @@ def test_what_an_environment_prints_and_starts_stays_in_its_worker(place: Place)
 
 
 def test_what_leaves_group_and_session_and_heeds_no_signal_ends_too(place: Place) -> None:
-    run = place.launch_detached(env={"id": f"{THINGS}:Daemonic"})
-    path = run.path / "logs" / "a0.log"
-    pids = [int(line.split()[1]) for line in path.read_text().splitlines() if "daemon" in line]
+    run = place.launch_detached(
+        env={"id": f"{THINGS}:Daemonic"}, supervisor={"heartbeat_s": 0.1, "max_restarts": 1}
+    )
+
+    def daemons(worker: str) -> list[int]:
+        lines = (run.path / "logs" / f"{worker}.log").read_text().splitlines()
+        return [int(line.split()[1]) for line in lines if line.startswith("daemon")]
+
+    assert daemons("probe")
+    assert all(gone(pid) for pid in daemons("probe"))
+    before = daemons("a0")
+    os.kill(run.workers()["a0"]["pid"], signal.SIGKILL)
+    eventually(lambda: len(daemons("a0")) == 8, "a successor")
+    assert all(gone(pid) for pid in before)
+    pids = daemons("a0")[4:]
     assert len(pids) == 4
     assert not any(gone(pid) for pid in pids)
     assert all(os.getsid(pid) == pid for pid in pids)

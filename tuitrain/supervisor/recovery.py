@@ -135,6 +135,7 @@ class Recovery:
             failure.final = "its process cannot be killed (in the kernel?)"
             self._give_up(failure)
             return
+        await run.crew.strays.ended()
         if await self._edited(failure) or run.end.done():
             return
         began = run.clock()

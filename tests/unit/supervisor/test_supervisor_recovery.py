@@ -50,6 +50,45 @@ async def test_in_async_the_dead_one_alone_has_a_successor(tmp_path: Path, name:
         assert f"{name} will work" in second
 
 
+@pytest.mark.parametrize("tables", [None, together(CREW)])
+async def test_what_a_dead_worker_has_left_ends_before_it_is_back(
+    tmp_path: Path, tables: dict[str, Any] | None
+) -> None:
+    """▣ Also in a session of its own; what others have left, or its successor has, stays."""
+    leaves = {"do": "leave a process", "own session": True}
+    async with running(tmp_path, {**CREW, "a0": leaves}, tables=tables, max_restarts=3) as run:
+        await run.up()
+        file = run.folder.path / "left.pid"
+        left = int(file.read_text())
+        kill(run, "a0")
+        await run.event("a0 is back" if tables is None else "all workers are back")
+        assert gone(left)
+        assert int(file.read_text()) != left
+        os.kill(int(file.read_text()), 0)
+        told = await run.event("had left")
+        assert told.text.startswith("a0's environment had left 1 process (")
+        assert f" {left}); it was ended" in told.text
+        assert (told.source, told.level) == ("a0", "warning")
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert [e["text"] for e in run.events if "left" in e["text"]][1:] == [
+            "killed 1 processes that workers had left behind"
+        ]
+
+
+async def test_what_the_probe_has_left_ends_before_the_others_start(tmp_path: Path) -> None:
+    probe = {"do": "leave a process", "own session": True}
+    async with running(tmp_path, {**CREW, "probe": probe}) as run:
+        await run.up()
+        left = int((run.folder.path / "left.pid").read_text())
+        told = await run.event("had left")
+        assert f" {left}); it was ended" in told.text
+        assert told.source == "probe"
+        assert gone(left)
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
 async def test_lost_updates_are_counted_and_lie_before_a_rewind(tmp_path: Path) -> None:
     measured = [{"kind": "learner", "policy": "default", "steps": 9_999, "updates": 9}]
     learner = {**WORK, "measured": measured, "updates": {"default": 4}}

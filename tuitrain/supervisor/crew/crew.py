@@ -26,6 +26,7 @@ from tuitrain.supervisor.crew.judge import Judge
 from tuitrain.supervisor.crew.liveness import Liveness
 from tuitrain.supervisor.crew.process import Exit, WorkerProcess
 from tuitrain.supervisor.crew.spawning import Kit, Spawner, mark_log
+from tuitrain.supervisor.crew.strays import Strays
 from tuitrain.supervisor.crew.worker_view import WorkerView
 from tuitrain.supervisor.journal import Journal
 from tuitrain.workers import messages
@@ -49,6 +50,8 @@ class Worker:
     view: WorkerView
     life: Liveness
     process: WorkerProcess
+    mark: str = ""
+    """Carried by all that it starts."""
     gauge: psutil.Process | None = None
     log_is_cut: bool = False
     own_bytes: int = 0
@@ -106,6 +109,7 @@ class Crew:
         self._on_record = on_record
         self._clock = clock
         self.judged_by = Judge(config.supervisor.worker_memory_limit_mib, journal, self._report)
+        self.strays = Strays(journal)
         self._spawner = Spawner()
         self._kit: Kit | None = None
 
@@ -117,6 +121,7 @@ class Crew:
         Who has been in one of these places before is dead, and all begin anew: totals too.
         """
         specs, self._kit = list(specs), kit
+        await self.strays.ended()
         self._spawner.hang_bells(spec.name for spec in specs)
         for spec in specs:
             view = WorkerView(spec.name, spec.role)
@@ -158,7 +163,7 @@ class Crew:
         worker = Worker(spec=spec, view=view, life=life, process=process)
         if view.restarts or view.rolled_back:
             mark_log(process.log_path, f"{spec.name} starts again ({view.times()})")
-        self._spawner.start(process, spec, kit, incarnation)
+        worker.mark = self._spawner.start(process, spec, kit, incarnation)
         self.workers[spec.name] = worker
         view.pid = process.pid
         with suppress(psutil.Error):
@@ -218,6 +223,8 @@ class Crew:
             self._report(worker, "but its process does not end")
 
     def _on_exit(self, worker: Worker, end: Exit) -> None:
+        if not self.stopping and worker.process.pid is not None:  # else all are ended together
+            self.strays.of(worker.name, worker.mark, worker.process.pid)
         self._commands.on_end(worker.name)
         expected = worker.killed or (
             end.ok and worker.failed is None and (self.stopping or worker.finished is not None)
@@ -355,6 +362,7 @@ class Crew:
 
     async def gone(self, timeout_s: float | None = None) -> bool:
         """Wait until every process has ended; False if some have not in time."""
+        await self.strays.ended()
         tasks = [asyncio.ensure_future(w.process.ended.wait()) for w in self.alive()]
         if not tasks:
             return True

@@ -21,6 +21,7 @@ from tuitrain import regular
 from tuitrain.config.schema import Config
 from tuitrain.schedules import RoleSpec
 from tuitrain.supervisor.crew.process import WorkerProcess
+from tuitrain.supervisor.house.marks import marked_as, worker_mark
 from tuitrain.workers.child import ChildArgs
 
 
@@ -54,8 +55,11 @@ class Spawner:
             if name not in self._doorbells:
                 self._doorbells[name] = multiprocessing.Pipe(duplex=False)
 
-    def start(self, process: WorkerProcess, spec: RoleSpec, kit: Kit, incarnation: int) -> None:
+    def start(self, process: WorkerProcess, spec: RoleSpec, kit: Kit, incarnation: int) -> str:
         """Start one process. Its predecessor, if there was one, is dead and reaped.
+
+        Returns:
+            The mark that it and whatever it starts carry.
 
         Raises:
             OSError: the system has no room for another process or pipe.
@@ -84,14 +88,17 @@ class Spawner:
             peers={n: bell[1] for n, bell in self._doorbells.items() if n != spec.name},
             handles=kit.handles,
         )
+        mark = worker_mark(spec.name)
         try:
-            process.start(kit.target, args, control)
+            with marked_as(mark):
+                process.start(kit.target, args, control)
         except BaseException:
             control.close()
             raise
         finally:
             control_of_child.close()
             lifeline_of_child.close()
+        return mark
 
     def forget(self, name: str) -> None:
         """Nobody will be in this place any more."""

@@ -89,6 +89,8 @@ def _run(folder: RunFolder, seconds: float, tell: Callable[[str], None]) -> Smok
         for said in _lines(read_fd):
             if said["event"] == "progress":
                 tell(f"smoke run: {said['text']}")
+            elif said["event"] == "warning":
+                pass  # doctor looks for the same itself
             elif said["event"] == "ready":
                 return _measure(folder, Path(said["socket_path"]), seconds, tell)
             else:

@@ -59,6 +59,8 @@ def start_detached(
         for said in _lines(read_fd):
             if said["event"] == "progress":
                 tell(said["text"])
+            elif said["event"] == "warning":
+                typer.echo(f"warning: {printable(said['text'])}", err=True)
             elif said["event"] == "ready":
                 return process.pid
             else:

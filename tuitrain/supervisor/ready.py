@@ -1,8 +1,9 @@
 """How a supervisor is started and tells its starter: JSON lines on an inherited pipe.
 
-`{"event": "progress", "text"}` any number of times, then once `{"event": "ready", "run_id",
-"socket_path"}` or `{"event": "failed", "text"}`. The end of the pipe without either means that the
-supervisor died. The starter may go away at any moment; nobody waits for it.
+`{"event": "progress", "text"}` and `{"event": "warning", "text"}` any number of times, then once
+`{"event": "ready", "run_id", "socket_path"}` or `{"event": "failed", "text"}`. The end of the pipe
+without either means that the supervisor died. The starter may go away at any moment; nobody waits
+for it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class ReadyPipe:
     def progress(self, text: str) -> None:
         """Say what is being done."""
         self._write(event="progress", text=text)
+
+    def warning(self, text: str) -> None:
+        """Say what a person should know before leaving the run alone."""
+        self._write(event="warning", text=text)
 
     def ready(self, run_id: str, socket_path: str) -> None:
         """The run is up. Closes the pipe."""

@@ -83,7 +83,7 @@ class Starting:
         if run.config.run.schedule != "async":
             before, view.reproducible = view.reproducible, plan.reproducible(blueprint)
             if before and not view.reproducible:
-                self._warn([_NOT_ALL])
+                self.warn([_NOT_ALL])
         run.session.number = plan.session(blueprint)
         run.state_of = plan.state_of(blueprint)
         self.put_aside(plan.start_of(blueprint))
@@ -95,10 +95,10 @@ class Starting:
         plan.unlink(run.run_id)  # of a session whose end itself failed: the run folder is ours
         self.held = plan.create_stores(blueprint)
         run.crew.judged_by.where = self.held.stay
-        self._warn(shm_warnings(segment.total_bytes(), segment.free_bytes()))
+        self.warn(shm_warnings(segment.total_bytes(), segment.free_bytes()))
         folder, kept = run.folder.path, run.config.run.keep_checkpoints
         one = plan.checkpoint_bytes(blueprint)
-        self._warn(disk_warnings(folder, free_bytes(folder), one, kept))
+        self.warn(disk_warnings(folder, free_bytes(folder), one, kept))
         self._ready.progress("starting workers")
         handles = self.held.handles()
         kit = Kit(target, run.config, blueprint, run.folder.path, handles)
@@ -156,7 +156,7 @@ class Starting:
         try:
             moved = set_aside(folder, Path(start))
         except OSError as error:
-            self._warn([f"checkpoints newer than {start} cannot be put aside: {error}"])
+            self.warn([f"checkpoints newer than {start} cannot be put aside: {error}"])
             return
         if str(view.last_checkpoint) in map(str, moved):
             view.last_checkpoint = start
@@ -166,6 +166,8 @@ class Starting:
         if raised := allow_files(files_needed(workers, policies)):
             self._run.tell(raised)
 
-    def _warn(self, texts: Iterable[str]) -> None:
+    def warn(self, texts: Iterable[str]) -> None:
+        """Tell of what threatens the run, also whoever has started it and waits."""
         for text in texts:
             self._run.journal.event(text, level="warning")
+            self._ready.warning(text)

@@ -14,7 +14,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any
@@ -191,13 +191,13 @@ class Supervisor(Run):
         # Bound threads would all be bound to the same core: one of each worker.
         os.environ["OMP_PROC_BIND"] = "false"
         self.tell(f"run {self.folder.name} starts, schedule {self.config.run.schedule}")
-        self._warn(logout_warnings(look_at_login()))
-        self._warn(memory_warnings(address_limit_bytes()))
+        self.starting.warn(logout_warnings(look_at_login()))
+        self.starting.warn(memory_warnings(address_limit_bytes()))
         if differs := departures(self.config):
             preset = self.config.algorithm.preset
             self.tell(f"differs from preset {preset}: {', '.join(differs)}")
         sources = await asyncio.to_thread(Sources, self.config)
-        self._warn(await asyncio.to_thread(self._changed_since_launch))
+        self.starting.warn(await asyncio.to_thread(self._changed_since_launch))
         await self.starting.bring_up()
         self.session.tell_where_from()
         self.recovery.watch(sources)
@@ -213,10 +213,6 @@ class Supervisor(Run):
     def _write_runtime(self) -> None:
         path = str(self.house.socket_path)
         self.folder.write_runtime(run_id=self.run_id, pid=os.getpid(), socket_path=path)
-
-    def _warn(self, texts: Iterable[str]) -> None:
-        for text in texts:
-            self.journal.event(text, level="warning")
 
     def _changed_since_launch(self) -> list[str]:
         return [

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -19,6 +20,7 @@ from tests.fake_workers import fake_config, fake_folder
 from tests.tui.fixtures import several, snapshot
 from tests.unit.supervisor.running import Started
 from tuitrain.cli import main as cli
+from tuitrain.cli import start
 from tuitrain.cli.attach import how_to_return
 from tuitrain.cli.doctor import _runs_dir
 from tuitrain.cli.find import with_runs_dir
@@ -400,3 +402,24 @@ def test_the_runs_folder_may_be_elsewhere(tmp_path: Path) -> None:
     assert "fake-0001" in call("ls", "--runs-dir", "other").output
     os.environ["TUITRAIN_RUNS_DIR"] = "other"
     assert "fake-0001" in call("ls").output
+
+
+def test_what_a_start_warns_of_is_on_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """▣ Also of a run that is left alone: its events are read when it is too late."""
+    said = [
+        {"event": "warning", "text": "logging out will kill this \x1b[31mrun"},
+        {"event": "failed", "text": "it ended"},
+    ]
+    lines = b"".join(json.dumps(line).encode() + b"\n" for line in said)
+    program = f"import os, sys; os.write(int(sys.argv[1]), {lines!r})"
+    monkeypatch.setattr(
+        start, "command_line", lambda path, *options: [sys.executable, "-c", program, options[2]]
+    )
+    (tmp_path / "logs").mkdir()
+    with pytest.raises(typer.Exit):
+        start.start_detached(RunFolder(tmp_path), lambda text: None)
+    warned, ended, _ = capsys.readouterr().err.splitlines()
+    assert warned == "warning: logging out will kill this �[31mrun"
+    assert ended == "tuitrain: it ended"

@@ -50,6 +50,10 @@ class Ready(ReadyPipe):
         super().__init__(None)
         self.up = asyncio.Event()
         self.problem: str | None = None
+        self.warnings: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
 
     def ready(self, run_id: str, socket_path: str) -> None:
         self.up.set()

@@ -132,6 +132,9 @@ async def test_a_run_tells_what_threatens_it_and_starts(
         await run.up()
         assert (await run.event("RemoveIPC=yes")).level == "warning"
         assert (await run.event("left in /dev/shm")).level == "warning"
+        logout, shm = run.told.warnings  # the terminal of a run that is left alone has them too
+        assert "RemoveIPC=yes" in logout
+        assert "left in /dev/shm" in shm
         assert (await run.ask("stop")).ok
         assert await run.end() == 0
 

@@ -17,6 +17,7 @@ from tuitrain.config.schema import Config
 from tuitrain.metrics.phases import Stay
 from tuitrain.replay import segment
 from tuitrain.schedules import RoleSpec
+from tuitrain.supervisor.crew.memory import check_room
 from tuitrain.supervisor.snapshot import PolicyPlan
 
 
@@ -202,6 +203,7 @@ class TrainingPlan:
         """Segments and lock file."""
         from tuitrain.workers import stores
 
+        check_room(stores.needed_bytes(blueprint))
         held = stores.create(blueprint)
         if not segment.are_listed():  # nobody could find them later
             held.unlink()

@@ -15,6 +15,7 @@ from tuitrain.config.problems import ConfigError
 from tuitrain.disk import free_bytes
 from tuitrain.replay import segment
 from tuitrain.supervisor.crew.judge import nowhere
+from tuitrain.supervisor.crew.memory import MemoryTooSmall
 from tuitrain.supervisor.crew.spawning import Kit
 from tuitrain.supervisor.house.house import House
 from tuitrain.supervisor.house.open_files import TooFewFiles, allow_files, files_needed
@@ -35,7 +36,14 @@ class WrongEnvironment(RuntimeError):
     """Some worker has built another environment than the probe did."""
 
 
-EXPLAINED = (ConfigError, HouseError, WrongEnvironment, segment.SegmentError, TooFewFiles)
+EXPLAINED = (
+    ConfigError,
+    HouseError,
+    WrongEnvironment,
+    segment.SegmentError,
+    MemoryTooSmall,
+    TooFewFiles,
+)
 """What makes a start fail and says all itself: no traceback is shown of it."""
 
 

@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 from tests.unit.supervisor.running import running
-from tuitrain.supervisor.crew.memory import FRESH_S, MIB, Kills, Left, Scarcity, left
+from tuitrain.supervisor import plan
+from tuitrain.supervisor.crew.memory import (
+    FRESH_S,
+    MIB,
+    Kills,
+    Left,
+    MemoryTooSmall,
+    Scarcity,
+    check_room,
+    left,
+)
+from tuitrain.supervisor.starting import EXPLAINED
+from tuitrain.workers import stores
 
 SIZES = {"learner": 900 * MIB, "a0": 100 * MIB, "a1": 2_000 * MIB, "eval": 50 * MIB}
 
@@ -27,6 +39,52 @@ def test_scarcity_is_told_once_each_time_and_names_the_largest() -> None:
     assert scarcity.judge(Left(40 * MIB, 1_000 * MIB, "the machine"), SIZES) is None  # no flutter
     assert scarcity.judge(Left(100 * MIB, 1_000 * MIB, "the machine"), SIZES) is None
     assert scarcity.judge(Left(40 * MIB, 1_000 * MIB, "the machine"), SIZES) is not None
+
+
+@pytest.mark.parametrize(
+    ("limit_mib", "used_mib", "swap_mib", "fits_mib", "whose"),
+    [
+        (300, 100, 0, 200, "its control group (limit 300 MiB) has 200 MiB"),
+        (300, 100, 50, 250, "its control group (limit 300 MiB) has 250 MiB"),
+        (300, 400, 0, 0, "its control group (limit 300 MiB) has 0 MiB"),
+        (9_000, 100, 0, 1_000, "the machine has 1,000 MiB"),
+        (None, 100, 500, 1_500, "the machine has 1,500 MiB"),
+    ],
+)
+def test_what_cannot_fit_is_refused_with_both_numbers(
+    tmp_path: Path, limit_mib: int | None, used_mib: int, swap_mib: int, fits_mib: int, whose: str
+) -> None:
+    (tmp_path / "box").mkdir()
+    limit = "max" if limit_mib is None else str(limit_mib * MIB)
+    (tmp_path / "box/memory.max").write_text(limit)
+    (tmp_path / "box/memory.current").write_text(str(used_mib * MIB))
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text(
+        f"MemTotal: 1 kB\nMemAvailable: {1_000 * 1024} kB\nSwapFree: {swap_mib * 1024} kB\n"
+    )
+    check_room(fits_mib * MIB, "0::/box\n", tmp_path, meminfo)
+    with pytest.raises(MemoryTooSmall) as refused:
+        check_room((fits_mib + 1) * MIB, "0::/box\n", tmp_path, meminfo)
+    said = str(refused.value)
+    assert f"needs {fits_mib + 1:,} MiB, and {whose} left" in said
+    assert "replay.capacity" in said
+    assert "--memory" in said
+
+
+def test_where_nothing_is_known_nothing_is_refused(tmp_path: Path) -> None:
+    check_room(2**60, "", tmp_path, tmp_path / "meminfo")
+
+
+def test_a_run_that_cannot_fit_reserves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(needed: int) -> None:
+        raise MemoryTooSmall(f"needs {needed}")
+
+    monkeypatch.setattr(plan, "check_room", refuse)
+    monkeypatch.setattr(stores, "needed_bytes", lambda blueprint: 7)
+    monkeypatch.setattr(stores, "create", lambda blueprint: pytest.fail("it was reserved"))
+    with pytest.raises(MemoryTooSmall, match="needs 7"):
+        plan.TrainingPlan().create_stores(None)
+    assert MemoryTooSmall in EXPLAINED
 
 
 def test_this_machine_has_memory() -> None:

@@ -5,6 +5,7 @@ Linux tells of it in files; where they are missing nothing is known, and nothing
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -47,6 +48,49 @@ def left() -> Left:
         limit = group.memory_limit_bytes
         found.append(Left(max(0, limit - group.memory_used_bytes), limit, "its control group"))
     return min(found, key=lambda one: one.share)
+
+
+class MemoryTooSmall(Exception):
+    """The shared memory of a run cannot fit; the text says what to do."""
+
+
+def check_room(
+    needed: int,
+    membership: str | None = None,
+    root: Path = Path("/sys/fs/cgroup"),
+    meminfo: Path = _PROC / "meminfo",
+) -> None:
+    """Refuse shared memory that is larger than what is left, swap included.
+
+    To reserve it takes it at once: the kernel would kill, instead of any call failing. Nothing is
+    refused where Linux's files do not tell.
+
+    Args:
+        needed: bytes.
+        membership: text of `/proc/self/cgroup`.
+        root: where control groups are mounted.
+
+    Raises:
+        MemoryTooSmall: see there.
+    """
+    told = re.findall(r"^(\w+):\s+(\d+) kB$", _text(meminfo), re.MULTILINE)
+    sizes = {key: int(kib) * 1024 for key, kib in told}
+    if "MemAvailable" not in sizes:
+        return
+    found = [("the machine", sizes["MemAvailable"])]
+    group = read_cgroup(_text(_PROC / "self/cgroup") if membership is None else membership, root)
+    if group.memory_limit_bytes is not None and group.memory_used_bytes is not None:
+        limit = group.memory_limit_bytes
+        whose = f"its control group (limit {limit // MIB:,} MiB)"
+        found.append((whose, max(0, limit - group.memory_used_bytes)))
+    whose, free = min(found, key=lambda one: one[1])
+    free += sizes.get("SwapFree", 0)
+    if needed > free:
+        raise MemoryTooSmall(
+            f"memory: the run's shared memory (its replay, most of all) needs {needed // MIB:,} "
+            f"MiB, and {whose} has {free // MIB:,} MiB left: the kernel would kill it. Lower "
+            "replay.capacity, or make room (containers: a larger `--memory`)"
+        )
 
 
 class Scarcity:

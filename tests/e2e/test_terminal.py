@@ -46,6 +46,9 @@ class Terminal:
         """Wait until the screen shows it."""
         eventually(lambda: text in self.screen(), f"{text!r} on the screen:\n{self.screen()}")
 
+    def resize(self, width: int, height: int) -> None:
+        self._tmux("resize-window", "-x", str(width), "-y", str(height))
+
     def modes(self) -> str:
         """Alternate screen, mouse reporting, cursor: `0 0 1` in a terminal left in order."""
         return self._tmux(
@@ -156,4 +159,34 @@ def test_a_client_that_is_continued_restores_the_terminal(
     terminal.shows("code=0")
     terminal.type("clear; stty -a", "Enter")
     terminal.shows(" icanon")
+    place.tuitrain("stop")
+
+
+def test_two_clients_of_one_run_at_any_size(place: Place, terminals: list[Terminal]) -> None:
+    run = place.launch_detached()
+    one, two = (open_terminal(place, terminals) for _ in range(2))
+    one.command("attach")
+    two.command("attach", "--read-only")
+    one.shows("p pause")
+    two.shows("READ-ONLY")
+    for width, height in ((200, 60), (80, 24), (39, 11), (2, 1), (1, 1), (120, 40)):
+        two.resize(width, height)
+    two.shows("READ-ONLY")
+
+    one.type("C-z")
+    one.shows("topped")  # says the shell
+    assert one.modes() == "0 0 1"
+    two.type("5")
+    two.shows("follow")
+    one.type("clear; fg", "Enter")
+    one.shows("p pause")
+
+    client = one.client_pid()
+    os.kill(client, signal.SIGKILL)
+    eventually(lambda: gone(client), "the client's end")
+    two.type("1")
+    two.shows("Pipeline")
+    assert run.snapshot()["state"] == "running"
+    two.type("q")
+    two.shows("goes on")
     place.tuitrain("stop")

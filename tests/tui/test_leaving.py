@@ -76,8 +76,8 @@ async def test_kill_can_be_thought_better_of() -> None:
 
 
 async def test_a_screen_that_only_looks_asks_nothing_of_the_run(tmp_path: Path) -> None:
-    async with seated(run_dir=tmp_path, read_only=True) as seat:
-        assert "READ-ONLY" in await seat.panel("header")
+    async with seated(run_dir=tmp_path, read_only=True, size=(80, 24)) as seat:
+        assert "READ-ONLY" in await seat.panel("keys")
         assert "pause" not in await seat.panel("keys")
         for key in "psce":
             await seat.press(key)

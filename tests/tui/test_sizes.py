@@ -34,6 +34,20 @@ async def test_every_size(now: Any) -> None:
                 assert all(len(line) <= width for line in lines)
 
 
+async def test_a_window_that_becomes_narrower_and_lower_while_a_filter_is_typed() -> None:
+    async with seated(size=(200, 60)) as seat:
+        await seat.press("slash", *"a5")
+        for width in range(200, 0, -7):
+            height = max(1, 60 * width // 200)
+            await seat.pilot.resize_terminal(width, height)
+            lines = (await seat.text()).splitlines()
+            assert len(lines) <= height
+            assert all(len(line) <= width for line in lines)
+        await seat.pilot.resize_terminal(120, 40)
+        await seat.press("enter")
+        assert "policy lag a5: 212 updates" in await seat.panel("events")
+
+
 @pytest.mark.parametrize("size", [(200, 60), (30, 10), (1, 1)])
 async def test_dialogs_at_every_size(size: tuple[int, int]) -> None:
     async with seated(size=size) as seat:

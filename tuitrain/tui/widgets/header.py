@@ -107,8 +107,6 @@ def _link(view: View) -> list[Part]:
         return [part("○ RECORDED", palette.warn, 1)]
     if view.link == "connecting":
         return [part("connecting", palette.warn, 5)]
-    if view.read_only:
-        return [part(f"READ-ONLY {age(view.age_s)}", palette.accent, 1)]
     return [part(f"LIVE {age(view.age_s)}", palette.dim, 9)]
 
 

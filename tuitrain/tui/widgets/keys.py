@@ -81,6 +81,8 @@ def draw_keys(view: View, width: int, height: int) -> list[Text]:
         word = "unpause" if state == "paused" else "pause"
         keys = [("p", word, 2), ("s", "resync", 4), ("c", "checkpoint", 6), ("e", "eval", 6),
                 ("space", "freeze", 6), *keys]  # fmt: skip
+    if view.read_only and view.link != "recorded":
+        parts.append(part("READ-ONLY", palette.warn))
     if view.scrolled is not None and view.tab == 2:
         keys.insert(0, ("↑↓ PgDn", f"more {view.scrolled:.0%}", 1))
     if len(view.policies()) > 1 and view.tab != 5:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import Found, RunArgument, RunsDirOption, every, find
 from tuitrain.cli.killed import killed_lines, last_seen
 from tuitrain.config.runs import RunFolder, RunFolderError
+from tuitrain.supervisor.house.leftovers import is_held
 
 if TYPE_CHECKING:
     from tuitrain.protocol import Snapshot
@@ -144,6 +146,9 @@ def row_of(found: Found) -> dict[str, Any]:
         bests = {name: policy["eval_best"] for name, policy in summary["policies"].items()}
         return _with_best(row, bests)
     seen = last_seen(folder)
+    with contextlib.suppress(OSError):
+        if is_held(folder.path):  # it was moved, or has another XDG_RUNTIME_DIR
+            seen["state"] = "out of reach"
     return row | {k: seen[k] for k in ("state", "steps", "total_steps")}
 
 

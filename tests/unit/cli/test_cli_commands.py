@@ -30,6 +30,7 @@ from tuitrain.config.runs import SUMMARY_KEYS, RunFolder, RunFolderError
 from tuitrain.config.schema import Config
 from tuitrain.replay import segment
 from tuitrain.supervisor.house import house as houses
+from tuitrain.supervisor.house.folder_lock import hold_folder
 
 WORK = {"do": "work"}
 
@@ -186,6 +187,16 @@ def test_a_killed_run_says_how_far_it_came(live: Started, monkeypatch: pytest.Mo
     assert "fake-0001: killed" in resumed.output
     assert "last seen at 1,200" in resumed.output
     assert [run.name for run in started] == ["fake-0001"]
+    assert "killed" in call("ls").output
+
+
+def test_a_run_whose_folder_is_held_is_not_called_killed(tmp_path: Path) -> None:
+    """It was moved while it lives, so it is not found by its name."""
+    folder = fake_folder(tmp_path / "runs", fake_config({}))
+    folder.events_jsonl.touch()
+    fd = hold_folder(folder.path, folder.name)
+    assert "out of reach" in call("ls").output
+    os.close(fd)
     assert "killed" in call("ls").output
 
 

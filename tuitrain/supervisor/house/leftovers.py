@@ -115,10 +115,18 @@ def _lives_elsewhere(path: Path) -> bool:
     It has the same run id there, so what carries that id is not left over.
     """
     try:
-        run_dir = json.loads(regular.read(path / "run.json"))["run_dir"]
-        fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return is_held(json.loads(regular.read(path / "run.json"))["run_dir"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def is_held(run_dir: str | Path) -> bool:
+    """Whether a supervisor, or who prepares for one, holds this run folder, whatever its name.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

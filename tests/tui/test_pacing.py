@@ -6,9 +6,12 @@ import signal
 
 import pytest
 from textual import events
+from textual.strip import Strip
 
 from tests.tui.harness import seated
+from tuitrain.protocol import EventLine
 from tuitrain.tui.pacing import PERIODS_S
+from tuitrain.tui.widgets.panel import Panel
 
 
 async def test_no_redraw_happens_for_nobody() -> None:
@@ -43,3 +46,26 @@ async def test_ctrl_z_suspends_the_client(monkeypatch: pytest.MonkeyPatch) -> No
         await seat.press("ctrl+z")
         monkeypatch.undo()
     assert sent == [signal.SIGTSTP]
+
+
+async def test_lines_that_stay_are_not_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written to the terminal is what has changed, not whole panels once a second."""
+    monkeypatch.setattr("tuitrain.tui.app.STALE_S", 1e9)
+    drawn: list[tuple[str | None, int]] = []
+    draw_line = Panel.render_line
+
+    def render_line(panel: Panel, y: int) -> Strip:
+        drawn.append((panel.id, y))
+        return draw_line(panel, y)
+
+    async with seated() as seat:
+        await seat.settle()
+        monkeypatch.setattr(Panel, "render_line", render_line)
+        seat.app.store.add_event(EventLine(seq=7, time_s=0, level="info", source="x", text="new"))
+        await seat.settle()
+        assert ("events", 5) in drawn
+        assert not {"chart-return", "processes", "pipeline"} & {name for name, _ in drawn}
+        drawn.clear()
+        await seat.pilot.resize_terminal(110, 40)
+        await seat.settle()
+        assert ("chart-return", 3) in drawn, "of another size all is drawn"

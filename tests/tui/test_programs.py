@@ -103,3 +103,16 @@ def test_imports_neither_torch_nor_gymnasium() -> None:
            "print([m for m in ('torch', 'gymnasium', 'psutil') if m in sys.modules])"  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
     assert done.stdout.strip() == b"[]"
+
+
+async def test_an_error_of_a_task_ends_the_screen_and_is_told(tmp_path: Path) -> None:
+    async def fail() -> None:
+        raise LookupError("of a task")
+
+    async def look() -> None:
+        async with seated() as seat:
+            seat.app.start(fail())
+            await seat.until(lambda: seat.app._exit, "the end of the screen")
+
+    with pytest.raises(LookupError, match="of a task"):
+        await look()

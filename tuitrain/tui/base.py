@@ -77,8 +77,12 @@ class RunApp(App[str]):
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._handle_exception(error if isinstance(error, Exception) else RuntimeError(error))
+        if task.cancelled():
+            return
+        try:
+            task.result()
+        except Exception as error:  # textual shows it, and asks for it to be raised just now
+            self._handle_exception(error)
 
     async def on_unmount(self) -> None:
         """End every task."""

@@ -6,6 +6,7 @@ milliseconds an update, drawn as text it costs two.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from rich.text import Text
 from textual import events
 from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -73,24 +74,39 @@ class Panel(Widget, can_focus=False):
         self._from_top = 0
         self._at_end = follow
         self._current = View()
+        self._titles = (title, "")
         self._strips: list[Strip] | None = None
         self._drawn_size = Size(0, 0)
         if title:
             self.border_title = title
 
     def show(self, view: View) -> None:
-        """Draw this view from now on."""
+        """Draw this view from now on; of what can be seen, lines that stay are not sent again."""
         if self.filters:
             view = replace(view, filter=self.filter, following=self.following)
         self._current = view
-        self._strips = None
-        self.refresh()
+        before = self._strips
+        if before is None or self._drawn_size != self.content_size or not self.content_size:
+            self._strips = None
+            self.refresh()
+            return
+        self._strips = [self._strip(line) for line in self.lines()]
+        width, height = self.content_size
+        changed = [
+            Region(0, y, width, 1)
+            for y, (old, new) in enumerate(itertools.zip_longest(before, self._strips))
+            if old != new and y < height
+        ]
+        if changed:
+            self.refresh(*changed)
 
     def retitle(self, title: str, subtitle: str = "") -> None:
         """Change the titles in the border; the text is never read as markup."""
         plain = to_ascii(title) if self._current.ascii_only else title
-        self.border_title = plain.replace("[", "\\[")
-        self.border_subtitle = subtitle.replace("[", "\\[")
+        if self._titles != (plain, subtitle):  # setting them draws the whole panel again
+            self._titles = (plain, subtitle)
+            self.border_title = plain.replace("[", "\\[")
+            self.border_subtitle = subtitle.replace("[", "\\[")
 
     def lines(self) -> list[Text]:
         """What is drawn now, for tests and for export."""

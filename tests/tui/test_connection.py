@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,8 @@ async def test_the_end_of_a_run_is_not_stale(monkeypatch: pytest.MonkeyPatch) ->
         await seat.run.stop()
         shown = await seat.shows("○ RECORDED")
         assert "STALE" not in shown
+        assert "3m before the end" in shown, "the newest evaluation"
+        assert "44s before the end" in shown, "the newest checkpoint"
         await seat.press("p")
         assert "✖ pause: the run has ended" in await seat.text()
         await seat.press("q")
@@ -56,6 +59,7 @@ async def test_a_recorded_run(tmp_path: Path) -> None:
         assert "✓ FINISHED" in shown
         assert "○ RECORDED" in shown
         assert "finished: all steps taken" in shown
+        assert re.search(r"○ RECORDED \d+[hd] ago", shown), "when it ended"
         assert sum(0x2800 < ord(c) < 0x2900 for c in shown) > 100
         for key in "2345":
             await seat.press(key)

@@ -188,7 +188,7 @@ class TuitrainApp(AskingApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, P
         """What the screen shows now."""
         now = time.monotonic()
         snapshot = self.store.snapshot
-        age_s = None if self._received_s is None else now - self._received_s
+        age_s = self._age_s(now)
         if self._frozen is not None:
             held = replace(
                 self._frozen,
@@ -233,6 +233,12 @@ class TuitrainApp(AskingApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, P
             compact=self.has_class("-compact"),
             scrolled=self.screen_stack[0].query_one("#tab-2", ScrolledTab).scrolled,
         )
+
+    def _age_s(self, now: float) -> float | None:
+        snapshot = self.store.snapshot
+        if self.ended and snapshot is not None and snapshot.time_s > 0:
+            return max(0.0, time.time() - snapshot.time_s)
+        return None if self._received_s is None else now - self._received_s
 
     def _link(self, age_s: float | None) -> Link:
         if self.ended:

@@ -97,7 +97,7 @@ class View:
     snapshot: Snapshot | None = None
     link: Link = "connecting"
     age_s: float | None = None
-    """Seconds since the newest snapshot arrived; None before the first."""
+    """Seconds since the newest snapshot arrived, or since the run ended; None where not known."""
     supervisor_gone: bool = False
     events: tuple[EventLine, ...] = ()
     curves: dict[CurveKey, CurveView] = field(default_factory=dict)

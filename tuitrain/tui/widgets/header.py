@@ -104,7 +104,8 @@ def _link(view: View) -> list[Part]:
     if view.frozen_s is not None:
         return [part(f"▲ view FROZEN {age(view.frozen_s)}", palette.warn, 1)]
     if view.link == "recorded":
-        return [part("○ RECORDED", palette.warn, 1)]
+        when = f" {age(view.age_s)} ago" if view.age_s is not None else ""
+        return [part(f"○ RECORDED{when}", palette.warn, 1)]
     if view.link == "connecting":
         return [part("connecting", palette.warn, 5)]
     return [part(f"LIVE {age(view.age_s)}", palette.dim, 9)]
@@ -153,7 +154,8 @@ def _learning(view: View, snapshot: Snapshot) -> list[Part]:
             parts.append(part(f"{signed(learning.slope_per_1m_steps)}/1M steps", rank=4))
         parts.append(part(f"n={learning.n_evals}", rank=5))
         if learning.age_s is not None:
-            parts.append(part(f"{age(learning.age_s)} ago", rank=5))
+            before = "before the end" if view.ended else "ago"
+            parts.append(part(f"{age(learning.age_s)} {before}", rank=5))
         parts.append(part(f"best {number(learning.best)}", rank=3))
     if whose and worst.verdict != learning.verdict:
         marked = part(f"worst: {safe(worst.policy, 24)}", palette.dim, 2)

@@ -62,7 +62,8 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
         parts.append(part(words, palette.warn))
     if snapshot is not None and snapshot.last_checkpoint:
         when = age(snapshot.last_checkpoint_age_s)
-        ago = f" {when} ago" if snapshot.last_checkpoint_age_s is not None else ""
+        before = "before the end" if view.ended else "ago"
+        ago = f" {when} {before}" if snapshot.last_checkpoint_age_s is not None else ""
         name = safe(Path(snapshot.last_checkpoint).name)
         parts.append(part(f"last checkpoint {name}{ago}", palette.dim, 1))
     elif snapshot is not None:

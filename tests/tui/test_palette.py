@@ -71,6 +71,13 @@ def test_every_key_is_in_the_help() -> None:
     assert not missing, f"keys without help: {missing}"
 
 
+def test_every_key_is_in_the_guide() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "screen.md").read_text()
+    explained = set(re.findall(r"`([^`\s]+)`", guide)) | set("12345")
+    missing = set(keys_of(TuitrainApp(Path(), None))) - explained
+    assert not missing, f"keys that docs/guide/screen.md does not name: {missing}"
+
+
 def test_what_is_asked_of_a_run_is_a_command_of_the_same_name() -> None:
     """So that scripts can do what fingers can."""
     commands = {command.name for command in cli.registered_commands}

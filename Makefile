@@ -10,7 +10,7 @@ JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$((n
 SEEDS  ?= 1 2 3
 MINUTES ?= 30
 
-.PHONY: help env run test learn parity stress faults soak check format bench bench-peers
+.PHONY: help env run test learn parity stress faults soak check format bench bench-peers bench-tui
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -57,6 +57,9 @@ format: env ## let ruff put the code in order
 
 bench: env ## measure speed as ratios; figures go into benchmarks/README.md
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+bench-tui: env ## what the terminal UI costs, against its budget; figures go into benchmarks/README.md (5 minutes)
+	$(BIN)/python -m benchmarks.tui $(ARGS)
 
 bench-peers: .venv-peers/.installed ## make .venv-peers with the libraries that we measure against
 

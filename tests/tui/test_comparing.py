@@ -15,7 +15,7 @@ from tests.tui.harness import recorded
 from tuitrain.cli.attach import compared, show
 from tuitrain.cli.find import find
 from tuitrain.cli.main import app as cli
-from tuitrain.tui.comparing import other_runs
+from tuitrain.tui.actions.comparing import other_runs
 from tuitrain.tui.dialogs.compare import ROWS, CompareDialog
 from tuitrain.tui.store import Store
 from tuitrain.tui.view import Compared, View

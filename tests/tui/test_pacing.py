@@ -10,7 +10,7 @@ from textual.strip import Strip
 
 from tests.tui.harness import seated
 from tuitrain.protocol import EventLine
-from tuitrain.tui.pacing import PERIODS_S
+from tuitrain.tui.actions.pacing import PERIODS_S
 from tuitrain.tui.widgets.panel import Panel
 
 

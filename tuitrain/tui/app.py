@@ -23,22 +23,22 @@ from textual.keys import format_key
 from textual.screen import Screen
 
 from tuitrain.protocol import EventLine, RecordLine, Snapshot
-from tuitrain.tui.asking import AskingApp
-from tuitrain.tui.charting import ChartingApp
+from tuitrain.tui.actions.asking import AskingApp
+from tuitrain.tui.actions.charting import ChartingApp
+from tuitrain.tui.actions.comparing import ComparingApp
+from tuitrain.tui.actions.pacing import REDRAW_S, PacedApp
+from tuitrain.tui.actions.taking import TakingApp
+from tuitrain.tui.actions.zooming import ZoomingApp
 from tuitrain.tui.client import RunClient, Stream
-from tuitrain.tui.comparing import ComparingApp
 from tuitrain.tui.dialogs.check import CheckDialog
 from tuitrain.tui.dialogs.help import HelpDialog
 from tuitrain.tui.layout import ScrolledTab, compose_screen
-from tuitrain.tui.pacing import REDRAW_S, PacedApp
 from tuitrain.tui.recorded import load_recorded, recorded_snapshot, tell_if_killed
 from tuitrain.tui.store import ENDED, Store
-from tuitrain.tui.taking import TakingApp
 from tuitrain.tui.text import DARK, LIGHT
 from tuitrain.tui.view import Link, View, worst_first
 from tuitrain.tui.widgets.keys import TABS
 from tuitrain.tui.widgets.panel import Panel
-from tuitrain.tui.zooming import ZoomingApp
 
 STALE_S = 3.0
 SCROLLED = {1: "#checks", 2: "#tab-2", 3: "#policies", 4: "#process-details", 5: "#log"}

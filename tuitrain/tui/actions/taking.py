@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from tuitrain.tui.reading import ReadingApp
+from tuitrain.tui.actions.reading import ReadingApp
 from tuitrain.tui.screenshot import export_screen, new_path
 from tuitrain.tui.widgets.panel import Panel
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from tuitrain.tui.base import RunApp
+from tuitrain.tui.actions.base import RunApp
 from tuitrain.tui.dialogs.compare import CompareDialog
 from tuitrain.tui.recorded import load_recorded
 from tuitrain.tui.store import Store

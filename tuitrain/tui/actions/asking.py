@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from tuitrain.tui.base import RunApp
+from tuitrain.tui.actions.base import RunApp
 from tuitrain.tui.client import Command, ConnectionLost, RunClient
 from tuitrain.tui.dialogs.base import Dialog
 from tuitrain.tui.dialogs.leave import KillDialog, Leave, LeaveDialog

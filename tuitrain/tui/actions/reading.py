@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from tuitrain.tui.base import RunApp
+from tuitrain.tui.actions.base import RunApp
 from tuitrain.tui.dialogs.filter import FilterDialog
 from tuitrain.tui.view import shown_processes
 from tuitrain.tui.widgets.logs import after, sources

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from tuitrain.tui.base import RunApp
+from tuitrain.tui.actions.base import RunApp
 from tuitrain.tui.widgets.panel import Panel
 
 MAIN = {1: "#chart-return", 2: "#learning-0", 3: "#policies", 4: "#process-details", 5: "#log"}

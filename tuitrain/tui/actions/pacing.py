@@ -8,7 +8,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
-from tuitrain.tui.base import RunApp
+from tuitrain.tui.actions.base import RunApp
 
 REDRAW_S = 1.0
 PERIODS_S = (0.2, 0.5, REDRAW_S, 2.0, 5.0, 10.0)

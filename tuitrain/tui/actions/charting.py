@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from tuitrain.tui.base import RunApp
+from tuitrain.tui.actions.base import RunApp
 from tuitrain.tui.view import ChartChoices, XAxis
 from tuitrain.tui.widgets.curves import MOST_POLICIES, window, x_range
 

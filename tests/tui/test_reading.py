@@ -100,6 +100,10 @@ async def test_y_copies_the_whole_line(tmp_path: Path, monkeypatch: pytest.Monke
         taken = copies(seat, monkeypatch)
         await seat.press("y")
         assert taken == [long], "although it is wrapped"
+        with (tmp_path / "logs" / "supervisor.log").open("a") as file:
+            file.write("".join(f"EnvError: {'environment ' * 30}at the end of {i}\n" for i in "ab"))
+        await seat.press("slash", *"EnvError", "enter", "N", "y")
+        assert taken[-1].endswith("at the end of b"), "although three begin in the same way"
         await seat.press("slash", *"line 7", "enter", "n", "y")
         assert taken[-1] == "12:00:07 supervisor line 7"
 

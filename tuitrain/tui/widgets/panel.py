@@ -191,7 +191,9 @@ class Panel(Widget, can_focus=False):
         if not 0 <= row < len(body):
             return ""
         part = body[row].plain.strip().rstrip("…")
-        return next((line.plain for line in self._wide() if part in line.plain), part).strip()
+        whole = [line.plain for line in self._wide() if part in line.plain] or [part]
+        earlier = sum(body[row].plain == other.plain for other in body[:row])
+        return whole[min(earlier, len(whole) - 1)].strip()
 
     def whole(self) -> str:
         """All lines, also those that are not shown; whole, where the panel cuts or wraps them."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.tui.fixtures import (
+    START_S,
     actor,
     events,
     failed,
@@ -21,9 +22,10 @@ from tests.tui.fixtures import (
     write_run,
 )
 from tuitrain.protocol import ProcessView
+from tuitrain.tui.marks import Mark
 from tuitrain.tui.store import Store
 from tuitrain.tui.text import DARK, wrap
-from tuitrain.tui.view import ChartChoices, Draw, Notice, View
+from tuitrain.tui.view import ChartChoices, Compared, Draw, Notice, View
 from tuitrain.tui.widgets.cause import draw_cause
 from tuitrain.tui.widgets.charts import LEARNING, RETURN
 from tuitrain.tui.widgets.checks import draw_checks
@@ -66,6 +68,12 @@ def views() -> dict[str, View]:
     for record in records(60):
         store.add_record(record)
     curves = store.curves()
+    unruly = Store()
+    for i, bad in enumerate((math.nan, math.inf, -1.0)):
+        for j, record in enumerate(records(20 * i + 1, f"agent_{i}")):
+            odd = {"loss": bad, "return_mean": bad, "lr": 0.0, "q_mean": 1e308 * (-1) ** j}
+            unruly.add_record(record | odd)
+    awkward, times = unruly.curves(), unruly.times()
     said = tuple(events())
     return {
         "nothing": View(),
@@ -80,6 +88,14 @@ def views() -> dict[str, View]:
             snapshot=snapshot(policies=[policy("a"), policy("b" * 50)], processes=[], checks=[]),
             policy_index=7,
             charts=ChartChoices(x_axis="wall_s"),
+        ),
+        "compared": View(
+            snapshot=several(3),
+            curves=awkward,
+            times=times,
+            marks=(Mark("resync", START_S + 60), Mark("resume", math.nan), Mark("rewind", 1e18)),
+            compared=Compared("名前" * 30, {k: v for k, v in awkward.items() if "_1" in k[0]}),
+            charts=ChartChoices(all_policies=True, zoom=1, at=-1e9),
         ),
         "several": View(snapshot=several(), policy_index=11, compact=True, curves=curves),
         "asked": View(snapshot=snapshot(), notice=Notice("resync", "pending", 3.0), frozen_s=None),

@@ -13,7 +13,7 @@ SAMPLE: dict[Pattern, str] = {
     "solid": "──", "dash": "╌╌", "dot": "┈┈", "dashdot": "┄─", "faint": "· ",
 }  # fmt: skip
 ASCII_MARK: dict[Pattern, str] = {
-    "solid": "*", "dash": "+", "dot": "o", "dashdot": "x", "faint": ".",
+    "solid": "*", "dash": "+", "dot": "o", "dashdot": "x", "faint": ",",
 }  # fmt: skip
 _GAP = "  "
 

@@ -40,8 +40,8 @@ from tuitrain.tui.widgets.raster import (
 )
 
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint8)
-_ROOMY = 16
-"""Lines of a chart from which on its legend may take more than one."""
+_LEGEND_ROWS = ((16, 3), (10, 2), (0, 1))
+"""From so many lines of a chart on its legend may take so many."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,8 @@ def _legend(
 
 def _draw(lines: Sequence[Line], width: int, height: int, look: Look) -> list[Text]:
     ready = [_prepare(line, look.log_y) for line in lines]
-    top = _legend(lines, ready, width, 3 if height >= _ROOMY else 1, look)
+    rows = next(rows for least, rows in _LEGEND_ROWS if height >= least)
+    top = _legend(lines, ready, width, rows, look)
     if look.window is not None:
         ready = [r.cut(*look.window) for r in ready]
     plot_rows = height - 1 - len(top)

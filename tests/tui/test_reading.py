@@ -80,6 +80,7 @@ async def test_n_and_N_go_through_what_matches(tmp_path: Path) -> None:
         assert "no filter here: / sets one" in await seat.text()
         await seat.press("slash", *"line 1", "enter", "N")
         assert "match 333 of 333" in await seat.text(), "from the newest on backwards"
+        assert "only lines with 'line 1'" in await seat.panel("notice"), "whatever else is said"
         assert (await seat.panel("log")).endswith("supervisor line 199")
         await seat.press("n")
         assert "match 1 of 333" in await seat.text()

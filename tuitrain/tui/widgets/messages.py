@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from tuitrain.tui.text import age, clip, fit, part, safe
+from tuitrain.tui.text import Part, age, clip, fit, part, safe
 from tuitrain.tui.view import View, nothing_matches
 
 MAX_SHOWN = 500
@@ -54,12 +54,12 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
         }[notice.state]
         text = safe(notice.text)
         tail = f" … pending {age(notice.age_s)}" if notice.state == "pending" else ""
-        return [clip(Text(f"{glyph} {text}{tail}", style, end=""), width)]
+        said = part(f"{glyph} {text}{tail}", style)
+        return [fit([*_filter(view), said], width)]
     snapshot = view.snapshot
-    parts = []
-    if view.filter:
-        words = f"▲ only lines with '{safe(view.filter, 40)}': n N next, / changes it"
-        parts.append(part(words, palette.warn))
+    parts = _filter(view)
+    if parts:
+        parts.append(part("n N next, / changes it, esc clears it", palette.dim, 1))
     if snapshot is not None and snapshot.last_checkpoint:
         when = age(snapshot.last_checkpoint_age_s)
         before = "before the end" if view.ended else "ago"
@@ -72,3 +72,10 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
         parts.append(part(f"{view.bad_lines} lines not understood", palette.warn, 1))
     parts.append(part(safe(str(view.run_dir)), palette.dim, 2))
     return [fit(parts, width)]
+
+
+def _filter(view: View) -> list[Part]:
+    """What the lines of the panel in use must have; as long as it hides some, it is said."""
+    if not view.filter:
+        return []
+    return [part(f"▲ only lines with '{safe(view.filter, 24)}'", view.palette.warn)]

@@ -21,7 +21,7 @@ from tuitrain.tui.widgets.axes import (
     time_ticks,
 )
 from tuitrain.tui.widgets.line_chart import Band, Line, Look, Tick, draw_chart
-from tuitrain.tui.widgets.raster import raster, within
+from tuitrain.tui.widgets.raster import raster, raster_band, within
 
 INF, NAN = math.inf, math.nan
 
@@ -227,6 +227,15 @@ def test_a_band_is_drawn_behind_its_line() -> None:
     dotted = [row for row in rows[1:-1] if row != middle]
     assert all(set(row[3:]) <= set("⠅⠁⠄⡀⠂⠐⠈ ⠡⡁⠊⠨⠌") for row in dotted)
     assert len({c for c in middle[3:] if c != " "}) <= 2, "where the line is, nothing else is"
+
+
+def test_where_nothing_is_finite_there_is_no_band() -> None:
+    x, low, high = np.arange(40.0), np.zeros(40), np.full(40, 3.0)
+    high[15:25] = NAN
+    dots = raster_band(x, low, high, Axis(0, 39), Axis(0, 3), 40, 8)
+    assert np.flatnonzero(dots.any(axis=0)).tolist() == [*range(0, 15, 2), *range(26, 40, 2)]
+    assert dots.mean() == pytest.approx(15 / 40 / 2)
+    assert not raster_band(x, low, np.full(40, NAN), Axis(0, 39), Axis(0, 3), 40, 8).any()
 
 
 def test_a_band_on_a_log_axis_begins_at_the_lowest_positive_value() -> None:

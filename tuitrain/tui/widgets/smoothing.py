@@ -59,9 +59,8 @@ def smoothed(x: Floats, curve: CurveView) -> tuple[Floats, Floats]:
         broken = curve.broken != 0  # NaN too
         good = np.isfinite(curve.value)
         stretch = np.floor(x / stretch_width(float(x[0]), float(x[-1])))[good]
-        piece = np.cumsum(broken)[good]
         new = np.ones(stretch.size, dtype=bool)
-        new[1:] = (np.diff(stretch) != 0) | (np.diff(piece) != 0)
+        new[1:] = np.diff(stretch) != 0
         first = np.flatnonzero(new)
         if not first.size:
             return x[broken], curve.broken[broken]

@@ -9,9 +9,10 @@ import pytest
 
 from tests.tui.fixtures import policy, records, several, snapshot
 from tests.tui.harness import Seat, seated
+from tests.tui.test_sizes import SIZES
 from tuitrain.tui.layout import ChartPanel
 from tuitrain.tui.store import Store
-from tuitrain.tui.view import ChartChoices, View
+from tuitrain.tui.view import ChartChoices, Compared, View
 from tuitrain.tui.widgets.charts import LEARNING, RETURN, Chart, Shown
 from tuitrain.tui.widgets.curves import chart_title, drawer, main_curve, window, x_range
 
@@ -182,3 +183,20 @@ async def test_a_chart_with_the_focus_leaves_scrolling_to_its_tab() -> None:
         assert "more 0%" in await seat.text()
         await seat.press("pagedown")
         assert "more 0%" not in await seat.text()
+
+
+async def test_charts_with_everything_on_them_at_every_size() -> None:
+    async with seated(several(3)) as seat:
+        await charts_of(seat, "agent_0", "agent_1")
+        seat.app.compared = Compared("another", dict(seat.app.store.curves()))
+        await seat.press("2", "a", "right_parenthesis")
+        seat.app.screen.query_one("#learning-1").focus()
+        for alone in (False, True):
+            for width, height in SIZES:
+                await seat.pilot.resize_terminal(width, height)
+                lines = (await seat.text()).splitlines()
+                assert len(lines) <= height
+                assert all(len(line) <= width for line in lines)
+            if not alone:
+                await seat.pilot.resize_terminal(120, 40)
+                await seat.press("z")

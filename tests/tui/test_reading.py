@@ -113,7 +113,8 @@ async def test_Y_copies_all_of_a_panel_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_run(tmp_path)
-    (tmp_path / "logs" / "a0.log").write_text("x" * 100 + "\n" * 2 + "y" * 99 * 1000)
+    for log in (tmp_path / "logs").iterdir():
+        log.write_text(f"{'y' * 99}\n" * 1000)
     async with seated(snapshot(processes=processes(40)), run_dir=tmp_path) as seat:
         taken = copies(seat, monkeypatch)
         seat.app.screen.query_one("#processes").focus()
@@ -121,7 +122,7 @@ async def test_Y_copies_all_of_a_panel_bounded(
         assert [row.split()[0] for row in taken[0].splitlines()[:3]] == ["role", "learner", "a0"]
         assert len(taken[0].splitlines()) == 43, "also those that are not shown"
         await seat.press("5", "Y")
-        assert len(taken[1].encode()) <= 50_000
+        assert 49_000 < len(taken[1].encode()) <= 50_000
 
 
 async def test_a_process_is_chosen_and_stays_in_sight() -> None:

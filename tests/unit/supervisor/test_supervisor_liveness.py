@@ -56,6 +56,7 @@ def test_one_slow_unit_of_work_allows_others_as_slow() -> None:
     life = ready()
     life.on_heartbeat(2.0, "running", 1)
     life.on_heartbeat(11.0, "running", 2)  # 9 s for one unit
+    assert life.judge(11.0) == "ok"
     assert life.deadline_s == pytest.approx(27.0)
     assert life.judge(11.0 + 26.0) == "ok"
 
@@ -81,6 +82,17 @@ def test_after_a_gap_of_the_judge_all_deadlines_start_again() -> None:
     assert not deadline.passed(610.0)
     assert life.judge(611.5) == "hung"
     assert deadline.passed(611.5)
+
+
+def test_heartbeats_read_after_a_gap_of_the_judge_are_no_history() -> None:
+    life = ready()
+    life.on_heartbeat(1.0, "running", 1)
+    assert life.judge(1.0) == "ok"
+    life.on_heartbeat(601.0, "running", 500)  # the first thing that is done after a suspension
+    life.renew(601.1)
+    assert life.judge(601.1) == "ok"
+    assert life.deadline_s == 10.0
+    assert life.judge(611.2) == "hung"
 
 
 def test_all_waiting_for_each_other_is_a_standstill() -> None:

@@ -83,6 +83,8 @@ class Liveness:
     def __post_init__(self) -> None:
         self._renewed_at = self._heard_at = self._entered_at = self.started_at
         self._silence_told = False
+        self._newest_gap_s = 0.0
+        """The longest since it was judged last: of no account if the supervisor was away itself."""
 
     def on_ready(self, now: float) -> None:
         """The worker has built everything; from here on it must make progress."""
@@ -96,7 +98,7 @@ class Liveness:
         elif progress != self.progress:
             if self.progress_at is not None and self.state == "running":
                 # Only work counts as history: a long wait says nothing of how long work takes.
-                self.longest_gap_s = max(self.longest_gap_s, now - self._renewed_at)
+                self._newest_gap_s = max(self._newest_gap_s, now - self._renewed_at)
             self.progress = progress
             self.progress_at = self._renewed_at = now
         elif state in _HEALTHY_WAITS:
@@ -112,8 +114,13 @@ class Liveness:
             self._entered_at = now
 
     def renew(self, now: float) -> None:
-        """Forget time that the supervisor itself was away."""
+        """Forget time that the supervisor itself was away.
+
+        Heartbeats of that time were read before anybody could know: what they told of how long
+        work takes was as long as the supervisor's absence.
+        """
         self._renewed_at = self._heard_at = now
+        self._newest_gap_s = 0.0
 
     @property
     def deadline_s(self) -> float:
@@ -130,6 +137,8 @@ class Liveness:
 
     def judge(self, now: float) -> Judgement:
         """Whether the worker is within its deadlines at `now`."""
+        self.longest_gap_s = max(self.longest_gap_s, self._newest_gap_s)
+        self._newest_gap_s = 0.0
         since = self._renewed_at
         if self.ready and self._phase_deadline_s is not None:
             since = max(since, self._entered_at)

@@ -182,7 +182,12 @@ def test_a_killed_run_says_how_far_it_came(live: Started, monkeypatch: pytest.Mo
     (row,) = json.loads(call("ls", "--json").output)
     assert (row["state"], row["steps"], row["total_steps"]) == ("killed", 1200, 10_000)
     started: list[RunFolder] = []
-    monkeypatch.setattr("tuitrain.cli.launch._start", lambda run, **_: started.append(run))
+
+    def start(run: RunFolder, *, held: int, **_: Any) -> None:
+        started.append(run)
+        os.close(held)
+
+    monkeypatch.setattr("tuitrain.cli.launch._start", start)
     resumed = call("resume", "-d")
     assert "fake-0001: killed" in resumed.output
     assert "last seen at 1,200" in resumed.output

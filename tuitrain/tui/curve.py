@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-CURVE_POINTS = 4096
+CURVE_POINTS = 2048
 _TAIL = 64
 """Newest points that are kept single until they are drawn together."""
 _STEPS, _UPDATES, _WALL, _VALUE, _LOW, _HIGH, _COUNT, _BROKEN = range(8)

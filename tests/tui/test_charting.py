@@ -49,6 +49,7 @@ def test_all_policies_have_lines_that_differ_the_chosen_one_first() -> None:
     second = replace(view, policy_index=2)
     assert chart(second, loss)[0].startswith("┈┈ agent_2 3.00  ── agent_0 1.00"), "pattern stays"
     assert chart_title(loss, second) == "Loss (log) · loss, all 4 policies"
+    assert chart(replace(view, compact=True), loss)[0].startswith("loss  ── agent_0 1.00")
     one = replace(view, charts=ChartChoices())
     assert chart(one, loss)[0] == "── loss 1.00"
 

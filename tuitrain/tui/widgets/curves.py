@@ -88,7 +88,7 @@ def drawer(chart: Chart) -> Draw:
             ascii_only=view.ascii_only,
             dim=view.palette.dim,
             fail=view.palette.fail,
-            head=_whose(view, width) if len(shown) == 1 else "",
+            head=_head(chart, view, width),
             window=window(view),
             ticks=ticks(view),
         )
@@ -184,8 +184,13 @@ def ticks(view: View) -> list[Tick]:
     return [Tick(x, GLYPH[mark.kind], mark.kind) for mark, x in found if x is not None]
 
 
-def _whose(view: View, width: int) -> str:
-    """The policy of a chart without a title; its name alone where there is little room."""
+def _head(chart: Chart, view: View, width: int) -> str:
+    """What a chart without a title shows: whose curves, or of all policies which one.
+
+    The policy's name alone where there is little room.
+    """
     if not view.compact or len(view.policies()) < 2:
         return ""
+    if view.charts.all_policies:
+        return main_curve(chart, view).label
     return view.policy_label(12) if width >= ROOMY else safe(view.policy_name(), 8)

@@ -10,7 +10,7 @@ from tuitrain.tui.text import clip, number
 from tuitrain.tui.widgets.raster import Pattern
 
 SAMPLE: dict[Pattern, str] = {
-    "solid": "──", "dash": "╌╌", "dot": "┈┈", "dashdot": "┄─", "faint": "· ",
+    "solid": "──", "dash": "╌╌", "dot": "┈┈", "dashdot": "┄─", "faint": "··",
 }  # fmt: skip
 ASCII_MARK: dict[Pattern, str] = {
     "solid": "*", "dash": "+", "dot": "o", "dashdot": "x", "faint": ",",

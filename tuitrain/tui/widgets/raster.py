@@ -18,7 +18,7 @@ _PERIOD: dict[Pattern, tuple[bool, ...]] = {
     "dash": (True, True, True, True, False, False),
     "dot": (True, False, False),
     "dashdot": (True, True, True, True, False, False, True, False, False),
-    "faint": (True, False, False, False, False),
+    "faint": (True, True, False, False, False),
 }
 
 

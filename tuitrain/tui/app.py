@@ -124,6 +124,7 @@ class TuitrainApp(AskingApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, P
         if self._compare_first is not None:
             self.compare(self._compare_first)
         self.start_clock()
+        self.app_resume_signal.subscribe(self, lambda _: self.repaint())
         self.redraw()
 
     async def _load(self) -> None:

@@ -38,6 +38,11 @@ class PacedApp(RunApp):
             self._clock.stop()
         self._clock = self.set_interval(self.redraw_s, self._tick)
 
+    def repaint(self) -> None:
+        """Send every cell again: something else has written on the terminal."""
+        self.screen.refresh(layout=True)
+        self.redraw()
+
     def _tick(self) -> None:
         self._ticks += 1
         if self._focused_terminal or self._ticks % BLURRED_EVERY == 0:

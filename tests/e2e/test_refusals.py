@@ -47,7 +47,7 @@ def test_broken_toml_and_a_missing_file_are_refused(place: Place) -> None:
                 "env": {"id": f"{THINGS}:Big"},
                 "replay": {"capacity": 10**9, "learning_starts": 1_000},
             },
-            ["--shm-size", "free", "MiB"],
+            ["replay.capacity", "MiB left"],
         ),
     ],
 )

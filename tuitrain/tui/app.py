@@ -144,6 +144,7 @@ class TuitrainApp(AskingApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, P
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the new size."""
         self._layout(event.size.width, event.size.height)
+        self.call_after_refresh(self.repaint)  # a terminal keeps little of what it showed
 
     def _layout(self, width: int, height: int) -> None:
         tiny = width < 40 or height < 12

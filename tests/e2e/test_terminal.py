@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.harness import FOREVER, TUITRAIN, Place
-from tests.sites import eventually, gone
+from tests.sites import Stuck, eventually, gone
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
@@ -27,6 +27,7 @@ class Terminal:
             "LC_ALL": "C.UTF-8",
             "TERM": "xterm-256color",
         }
+        del self._environment["COLUMNS"]  # it would go before the terminal's own width
         self._tmux("-f", os.devnull, "new-session", "-d", "-x", "120", "-y", "40", "sh")
         self._tmux("set-option", "-g", "default-terminal", "tmux-256color")
 
@@ -44,7 +45,10 @@ class Terminal:
 
     def shows(self, text: str) -> None:
         """Wait until the screen shows it."""
-        eventually(lambda: text in self.screen(), f"{text!r} on the screen:\n{self.screen()}")
+        try:
+            eventually(lambda: text in self.screen(), f"{text!r} on the screen")
+        except Stuck as error:
+            raise Stuck(f"{error}\n{self.screen()}") from None
 
     def resize(self, width: int, height: int) -> None:
         self._tmux("resize-window", "-x", str(width), "-y", str(height))

@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from textual import events
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Size
 
 from tuitrain.tui.app import TuitrainApp
 from tuitrain.tui.client import answers
@@ -24,14 +26,29 @@ from tuitrain.tui.picker import Entry, PickerApp
 
 
 class _Driver(LinuxDriver):
-    """Textual's, but fit for a SIGCONT without the SIGTSTP that it waits for.
+    """Textual's, but fit for sizes that change fast and for a SIGCONT of its own."""
 
-    Textual would start a second reader of the keys beside the first, and would put back its own
-    terminal modes at the end instead of those of before.
-    """
+    def start_application_mode(self) -> None:
+        """As Textual, but SIGWINCH is heard by the event loop.
+
+        Textual asks for the size in the signal handler. A second change of size interrupts that
+        handler, its size is told first, and the screen stays at the older one. The loop's calls
+        do not nest, and the last one asks after the last change.
+        """
+        super().start_application_mode()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._tell_size)
+
+    def _tell_size(self) -> None:
+        if not self._in_band_window_resize:
+            size = Size(*self._get_terminal_size())
+            self._app.post_message(events.Resize(size, size))
 
     def resume_application_mode(self) -> None:
-        """Suspend first, unless that has been done."""
+        """Suspend first, unless that has been done, for a SIGCONT without a SIGTSTP before it.
+
+        Textual would start a second reader of the keys beside the first, and would put back its
+        own terminal modes at the end instead of those of before.
+        """
         if self._key_thread is not None and self._key_thread.is_alive():
             self._must_signal_resume = True
             self.suspend_application_mode()

@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.faults.arena import GOES_ON_S, SHORT_STARTUP_S, STARTUP_S, Arena, Result, cont
 from tests.faults.cases import Case, Outcome
-from tests.faults.expected import SILENT, STOPPED, Expected, expected
+from tests.faults.expected import STOPPED, Expected, deadline_s, expected, told_within_s
 from tests.faults.orders import Order
 from tests.sites import Stuck, gone
 
@@ -28,9 +28,6 @@ ORPHANS_S = 2.0
 """After the death of a supervisor its workers have so long."""
 GUARD_S = 3.0
 """Then its guard has so long for the rest; what it has not removed the next command removes."""
-TOLD_S = 1.5
-"""From a worker's end until an event says so. A second is promised; in 500 cases on a machine with
-four times the work that it can do 0.35 s were the most. The rest is for worse moments."""
 FIRE_S = 40.0
 EXIT_CODES = {"finished": 0, "stopped": 0, "refused": 2, "failed": 3, "interrupted": 130}
 
@@ -63,6 +60,8 @@ class Attack:
         self._victim = 0
         self._threads: list[threading.Thread] = []
         self._client: subprocess.Popen[bytes] | None = None
+        self._pausing: threading.Thread | None = None
+        self._unpaused_s: float | None = None
 
     def run(self) -> Result:
         """To its end; never raises for what the program does wrong."""
@@ -115,7 +114,7 @@ class Attack:
         if provoke == "gate":
             self._beside(self._hold_locks)
         elif provoke == "pause":
-            self._beside(lambda: arena.ask("pause", timeout_s=10.0))
+            self._pausing = self._beside(lambda: arena.ask("pause"))
         elif provoke == "checkpoint":
             self._beside(lambda: arena.ask("checkpoint", timeout_s=10.0))
         elif provoke == "evaluate":
@@ -123,7 +122,7 @@ class Attack:
         elif provoke == "stop":
             self._beside(lambda: arena.ask("stop"))
 
-    def _beside(self, act: Callable[[], Any]) -> None:
+    def _beside(self, act: Callable[[], Any]) -> threading.Thread:
         def quietly() -> None:
             with contextlib.suppress(Exception):
                 act()
@@ -131,6 +130,7 @@ class Attack:
         thread = threading.Thread(target=quietly, daemon=True)
         thread.start()
         self._threads.append(thread)
+        return thread
 
     def _hold_locks(self) -> None:
         end = time.monotonic() + FIRE_S
@@ -175,7 +175,7 @@ class Attack:
             orphaned = case.moment == "orphaned"
             self._victim = owner if orphaned else self.rng.choice(self._children_of(owner))
         if case.moment == "paused":
-            arena.ask("pause", timeout_s=10.0)
+            arena.ask("pause")
         time.sleep(self.rng.uniform(0.0, 0.3))
         fired = {"mono_s": time.monotonic(), "time_s": time.time(), "pid": self._victim}
         self.result.fired_s = fired["mono_s"]
@@ -209,7 +209,7 @@ class Attack:
         arena, case = self.arena, self.case
         since = fired["mono_s"]
         if case.fault == "SIGSTOP":
-            time.sleep(30.0 if self._long_stop else 3 * self._deadline_s())
+            time.sleep(30.0 if self._long_stop else 3 * deadline_s(case, arena.config.supervisor))
             cont(self._victim)
             since = time.monotonic()
         if case.moment == "paused":
@@ -224,7 +224,12 @@ class Attack:
                 return True
             if "goes on" not in self.expected.outcomes:
                 return False
-            at_work = all(arena.worked_since(name, since, killed) for name in names)
+            again = since
+            if case.moment == "paused":
+                if self._unpaused_s is None:
+                    return False
+                again = max(since, self._unpaused_s)
+            at_work = all(arena.worked_since(name, again, killed) for name in names)
             return at_work and arena.state() == "running"
 
         arena.eventually(clear, "the run going on, or its end", GOES_ON_S)
@@ -249,21 +254,17 @@ class Attack:
         return (worked or time.monotonic()) - since
 
     def _unpause(self) -> None:
-        """Until the case is over: who comes up meanwhile is paused like the others."""
+        """Once the pause has been answered: one that comes late would outlast the case."""
+        if self._pausing is not None:
+            self._pausing.join()
         time.sleep(0.5)
         while not self.result.outcome and self.arena.alive:
-            if self.arena.state() == "paused":
-                with contextlib.suppress(Exception):
-                    self.arena.ask("unpause", timeout_s=5.0)
+            with contextlib.suppress(Exception):
+                self.arena.ask("unpause", timeout_s=5.0)
+            if self.arena.state() == "running":
+                self._unpaused_s = time.monotonic()
+                return
             time.sleep(0.3)
-
-    def _deadline_s(self) -> float:
-        limits, moment = self.arena.config.supervisor, self.case.moment
-        if moment == "booting" and self.case.role != "supervisor":
-            return limits.startup_deadline_s
-        if self.case.where.provoke == "stop" or moment == "stopping":
-            return limits.stop_deadline_s
-        return limits.progress_deadline_s
 
     # ---- judging -----------------------------------------------------------------------------
 
@@ -288,6 +289,13 @@ class Attack:
             wanted = " or ".join(sorted(self.expected.outcomes))
             code = "" if outcome == "goes on" else f" (exit code {arena.code}: {arena.ending()[1]})"
             result.problems.append(f"{outcome}{code}, must be: {wanted}")
+        if self._told_within_s() is not None:  # the run may go on before an event says why
+            with contextlib.suppress(Stuck):
+                arena.eventually(
+                    lambda: self._detected(fired) is not None or not arena.alive,
+                    "an event that tells of it",
+                    GOES_ON_S,
+                )
         result.detected_s = self._detected(fired)
         result.problems += self._untold()
         if self.case.moment == "orphaned":
@@ -349,20 +357,13 @@ class Attack:
             if found := left():
                 self.result.problems.append(f"left: {'; '.join(found)}")
 
+    def _told_within_s(self) -> float | None:
+        return told_within_s(self.case, self.arena.config.supervisor)  # which a start may change
+
     def _untold(self) -> list[str]:
         """The death of a worker that nobody told of, or too late."""
-        case, told = self.case, self.result.detected_s
-        if case.role in ("supervisor", "client", "child"):
-            return []
-        if case.fault == "SIGSTOP":
-            if case.where.provoke == "restart":
-                return []  # a start-up has a deadline that is longer than it is stopped
-            within = self._deadline_s() + TOLD_S
-        elif case.fault in (*SILENT, "SIGTERM", "exception"):
-            if case.fault == "exit 0" and case.where.provoke == "stop":
-                return []  # as it was asked to
-            within = TOLD_S
-        else:
+        within, told = self._told_within_s(), self.result.detected_s
+        if within is None:
             return []
         if told is None:
             return ["no event told of it"]

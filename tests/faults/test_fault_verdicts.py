@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,11 @@ import torch
 from tests.faults import __main__ as command
 from tests.faults import attack, campaign
 from tests.faults.arena import Arena, Result
-from tests.faults.attack import TOLD_S, Attack
+from tests.faults.attack import Attack
 from tests.faults.campaign import Results, damaged, run_cases, struck, wrong
 from tests.faults.cases import Case, draw
+from tests.faults.expected import TOLD_S
+from tests.faults.orders import make
 from tuitrain.checkpoint import save
 
 CASES = list(enumerate(draw(1, 4)))
@@ -164,6 +169,72 @@ def test_a_death_must_be_told(
     attacked = attack_on(arena, name)
     attacked.result.detected_s = told_s
     assert attacked._untold() == says
+
+
+class Alive(Arena):
+    """A run that seems to go on: every worker is at work whenever it is looked at."""
+
+    said = "running"
+
+    @property
+    def alive(self) -> bool:
+        return True
+
+    def worked_since(self, worker: str, mono_s: float, besides: int = 0) -> float | None:
+        return mono_s
+
+    def state(self) -> str:
+        return self.said
+
+
+def test_a_run_goes_on_before_an_event_tells_of_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arena = Alive("async", tmp_path / "arena")
+    reads: list[list[dict[str, Any]]] = [
+        [],
+        [],
+        [{"source": "supervisor", "time_s": 7.0, "level": "warning", "text": "learner: Injected"}],
+    ]
+    monkeypatch.setattr(arena, "events", lambda: reads.pop(0) if len(reads) > 1 else reads[0])
+    struck = attack_on(arena, "async/learner/checkpointing:2/exception")
+    fired = {"mono_s": 6.5, "time_s": 6.5, "pid": 0}
+    struck._after(fired)
+    struck._judge(fired)
+    shutil.rmtree(arena.runtime)
+    assert (struck.result.outcome, struck.result.problems) == ("goes on", [])
+    assert struck.result.detected_s == 0.5
+
+
+def test_a_pause_that_comes_late_does_not_outlast_its_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a stop of the supervisor, which finds the request when it goes on."""
+    arena = Alive("async", tmp_path / "arena")
+    late, asked = threading.Event(), []
+
+    def ask(command: str, *_: Any, **__: Any) -> None:
+        if command == "pause":
+            late.wait()
+        asked.append(command)
+        arena.said = "paused" if command == "pause" else "running"
+
+    monkeypatch.setattr(arena, "ask", ask)
+    monkeypatch.setattr(arena, "order", lambda order: make(order.mark(arena.faults, "armed")))
+    paused = attack_on(arena, "async/supervisor/paused:12/SIGSTOP")
+    monkeypatch.setattr(attack, "deadline_s", lambda *_: 0.0)
+    monkeypatch.setattr(attack, "cont", lambda _: threading.Timer(0.2, late.set).start())
+    paused._provoke("pause")
+    paused._after({"mono_s": time.monotonic(), "time_s": time.time(), "pid": 0})
+    late.set()
+    for thread in paused._threads:
+        thread.join()
+    shutil.rmtree(arena.runtime)
+    assert (paused.result.outcome, arena.said, asked) == (
+        "goes on",
+        "running",
+        ["pause", "unpause"],
+    )
 
 
 def test_what_no_command_removes_after_a_supervisors_death_is_found(

@@ -35,7 +35,7 @@ class _Driver(LinuxDriver):
         handler, its size is told first, and the screen stays at the older one. The loop's calls
         do not nest, and the last one asks after the last change.
         """
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
         asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._tell_size)
 
     def _tell_size(self) -> None:

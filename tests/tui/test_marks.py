@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import pytest
@@ -10,8 +9,6 @@ import pytest
 from tests.tui.fixtures import snapshot
 from tests.tui.harness import seated
 from tuitrain.protocol import EventLine, RecordLine
-from tuitrain.supervisor import recovery, session
-from tuitrain.supervisor.clients import requests
 from tuitrain.tui.marks import Mark, mark_of
 from tuitrain.tui.store import Store
 from tuitrain.tui.view import ChartChoices, View
@@ -55,7 +52,7 @@ def ticks_of(store: Store, **choices: Any) -> list[tuple[str, float]]:
         ("somebody resumes at home", None),
     ],
 )  # fmt: skip
-def test_which_events_make_a_mark(text: str, kind: str | None) -> None:
+def test_which_events_made_a_mark_before_they_said_so(text: str, kind: str | None) -> None:
     found = mark_of(event(text))
     assert (found and found.kind) == kind
     assert mark_of(event(text, source="you")) is None, "a line of this screen's own"
@@ -65,10 +62,13 @@ def test_a_resync_that_failed_makes_none() -> None:
     assert mark_of(event("resync: a0 did not answer", level="warning")) is None
 
 
-def test_these_are_the_words_of_the_supervisor() -> None:
-    assert 'f"{name} is back after ' in inspect.getsource(recovery)
-    assert 'f"resumes at {base:,} environment steps"' in inspect.getsource(session)
-    assert 'f"{request.command}: {text}"' in inspect.getsource(requests)
+@pytest.mark.parametrize("kind", ["resync", "restart", "resume"])
+def test_an_event_says_itself_which_mark_it_makes(kind: str) -> None:
+    found = mark_of(event("in whatever words", 7.0, data={"mark": kind}))
+    assert found is not None
+    assert (found.kind, found.time_s) == (kind, 7.0)
+    for other in ("of another version", ["resync"], None):
+        assert mark_of(event("in whatever words", data={"mark": other})) is None
 
 
 def test_a_mark_lies_where_training_was_then() -> None:

@@ -157,7 +157,7 @@ class Recovery:
         run.journal.event(
             f"{text}: {self._what_it_took_over(worker, lost)}",
             source=name,
-            data={"lost_updates": lost} if lost else None,
+            data={"mark": "restart"} | ({"lost_updates": lost} if lost else {}),
         )
 
     def _leave_behind(self, worker: Worker, began: float) -> None:

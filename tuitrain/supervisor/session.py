@@ -63,7 +63,7 @@ class Session:
         text += f"resumes at {base:,} environment steps"
         if reached > base:
             text += f": {reached - base:,} steps that came after this checkpoint are made again"
-        run.journal.event(text, level="warning" if killed else "info")
+        run.journal.event(text, level="warning" if killed else "info", data={"mark": "resume"})
 
     def up(self, why: str = "resumed") -> None:
         """The run is up: what is recorded beyond its start is void, what it has made counts.

@@ -1,7 +1,8 @@
 """What happened to a run that its curves should show: restarts, resumes, rewinds, resyncs.
 
 A mark has a time; where that lies on an axis of steps or updates is known from the records around
-it. Which events make one is known from their words, as `events.jsonl` has them. Pure.
+it. Events say in their data which mark they make (`mark`); those of runs made before they did are
+known by their words. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tuitrain.tui.curve import CurveView
 
 MarkKind = Literal["resync", "restart", "resume", "rewind"]
 GLYPH: dict[MarkKind, str] = {"resync": "≡", "restart": "↻", "resume": "»", "rewind": "«"}
-_SAID: tuple[tuple[MarkKind, re.Pattern[str]], ...] = (
+_SAID_EARLIER: tuple[tuple[MarkKind, re.Pattern[str]], ...] = (
     ("resync", re.compile(r"resync: ")),
     ("restart", re.compile(r"\S+ is back after ")),
     ("resume", re.compile(r"(the session before was killed, .*; )?resumes at ")),
@@ -36,7 +37,10 @@ def mark_of(event: EventLine) -> Mark | None:
     """What an event marks; None if nothing, or if it says that nothing came of it."""
     if event.source == "you" or event.level == "error":
         return None
-    for kind, words in _SAID:
+    told = event.data.get("mark")
+    if isinstance(told, str) and told in GLYPH:
+        return Mark(told, event.time_s)
+    for kind, words in _SAID_EARLIER:
         if words.match(event.text) and not (kind == "resync" and event.level == "warning"):
             return Mark(kind, event.time_s)
     return None

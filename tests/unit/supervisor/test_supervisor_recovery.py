@@ -26,7 +26,7 @@ async def test_in_async_the_dead_one_alone_has_a_successor(tmp_path: Path, name:
         kill(run, name)
         event = await run.event(f"{name} is back after")
         assert "(restart 1)" in event.text
-        assert event.source == name
+        assert (event.source, event.data["mark"]) == (name, "restart")
         told = next(e for e in run.events if "killed by SIGKILL" in e["text"])
         assert told["level"] == "warning"
         assert told["data"]["log"][0] == f"{name} will work"

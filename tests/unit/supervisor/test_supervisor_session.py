@@ -117,6 +117,7 @@ async def test_where_it_goes_on_and_what_is_made_again_is_told(
         await run.up()
         told = await run.event("resumes at 600 environment steps")
         assert "300 steps that came after this checkpoint are made again" in told.text
+        assert told.data["mark"] == "resume"
         assert ("was killed" in told.text, told.level == "warning") == (killed, killed)
         await run.ask("stop")
         await run.end()

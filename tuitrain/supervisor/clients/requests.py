@@ -28,6 +28,10 @@ LOOK_S = 0.25
 """Between two looks at the run of who waits for a save of another's."""
 
 
+MARKED = ("resync",)
+"""Commands that are marked on the curves once they have been carried out."""
+
+
 class Requests:
     """Answers requests to one run."""
 
@@ -66,7 +70,8 @@ class Requests:
                 ok, text, result = False, f"{request.command} is not known here", {}
         if request.command not in ("status", "stop", "kill"):  # how it ends is told anyway
             said = text if text.startswith(request.command) else f"{request.command}: {text}"
-            self._run.journal.event(said, level="info" if ok else "warning", data=result)
+            data = result | ({"mark": request.command} if ok and request.command in MARKED else {})
+            self._run.journal.event(said, level="info" if ok else "warning", data=data)
         return Reply(id=request.id, ok=ok, message=text, result=result)
 
     def on_record(self, record: dict[str, Any]) -> None:

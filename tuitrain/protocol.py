@@ -19,6 +19,20 @@ RunState = Literal[
 ]
 ProcessState = Literal["starting", "running", "waiting", "paused", "finished", "stopped", "failed"]
 CheckState = Literal["ok", "warn", "fail", "n/a"]
+Command = Literal[
+    "subscribe",
+    "status",
+    "pause",
+    "unpause",
+    "resync",
+    "checkpoint",
+    "evaluate",
+    "restart",
+    "stacks",
+    "stop",
+    "kill",
+]
+"""What a client may ask for."""
 Verdict = Literal["IMPROVING", "FLAT", "FALLING", "TOO EARLY", "n/a"]
 
 
@@ -264,22 +278,13 @@ class Request(_Line):
     """A command from a client.
 
     `subscribe` starts the stream of snapshots, events and records (with bounded history first);
-    `status` answers with one snapshot; the others act on the run.
+    `status` answers with one snapshot; the others act on the run, `restart` and `stacks` on the
+    worker that `args` names.
     """
 
     kind: Literal["request"] = "request"
     id: int
-    command: Literal[
-        "subscribe",
-        "status",
-        "pause",
-        "unpause",
-        "resync",
-        "checkpoint",
-        "evaluate",
-        "stop",
-        "kill",
-    ]
+    command: Command
     args: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -25,11 +25,11 @@ from tests.faults import worlds
 from tests.faults.orders import Order
 from tests.faults.processes import FAULTS
 from tests.sites import Site, Stuck, eventually, segments_of
-from tuitrain.cli.client import BlockingClient, Command
+from tuitrain.cli.client import BlockingClient
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import RunFolder, create_run, new_run_id
 from tuitrain.config.schema import Config
-from tuitrain.protocol import Reply
+from tuitrain.protocol import Command, Reply
 from tuitrain.supervisor.stop_signals import held_back
 
 GOES_ON_S = 60.0

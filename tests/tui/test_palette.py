@@ -8,8 +8,8 @@ from typing import get_args
 
 from tests.tui.harness import seated
 from tuitrain.cli.main import app as cli
+from tuitrain.protocol import Command
 from tuitrain.tui.app import TuitrainApp
-from tuitrain.tui.client import Command
 from tuitrain.tui.widgets.keys import LEFT, RIGHT
 
 SHOWN = {"question_mark": "?", "exclamation_mark": "!", "left_square_bracket": "[",

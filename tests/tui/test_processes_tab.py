@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from tests.tui.fixtures import actor, failed
-from tests.tui.harness import seated
+from tests.tui.harness import Seat, seated
 from tuitrain.protocol import WeightsHeld
 
 
@@ -34,3 +38,54 @@ async def test_process_details_show_errors_waits_and_weights() -> None:
         assert "✖ NonFiniteLoss: loss of policy default is nan" in details
         assert "waits: limiter" in details
         assert "default v7 sha256 abababababab" in details
+
+
+async def choose(seat: Seat, name: str) -> None:
+    """Mark a process in the table of tab 4."""
+    await seat.press("4", "tab")
+    while seat.app.selected != name:
+        await seat.press("down")
+
+
+async def test_restart_says_what_it_costs_and_asks_first() -> None:
+    async with seated() as seat:
+        await choose(seat, "a0")
+        await seat.press("R")
+        shown = await seat.text()
+        assert "Restart a0?" in shown
+        assert "its episodes begin anew" in shown
+        await seat.press("escape")
+        assert seat.run.commands == []
+        await seat.press("R", "enter")
+        request = await seat.asked("restart")
+        assert request.args == {"worker": "a0"}
+        assert "◌ restart … pending" in await seat.text()
+        seat.run.answer(request, "a0 is back after 1.4 s (restart 1)")
+        await seat.shows("✓ restart: a0 is back after 1.4 s")
+
+
+async def test_stacks_are_told_where_they_are() -> None:
+    async with seated() as seat:
+        await choose(seat, "learner")
+        await seat.press("D")
+        request = await seat.asked("stacks")
+        assert request.args == {"worker": "learner"}
+        seat.run.answer(request, "learner: net.py:7 in forward", stack=["File"], log="/x.log")
+        await seat.shows("✓ stacks: learner: net.py:7 in forward")
+
+
+@pytest.mark.parametrize("key", ["R", "D"])
+async def test_a_process_must_be_chosen_first(key: str) -> None:
+    async with seated() as seat:
+        await seat.press("4", key)
+        assert "choose a process first" in await seat.text()
+        assert seat.run.commands == []
+
+
+@pytest.mark.parametrize("key", ["R", "D"])
+async def test_a_screen_that_only_looks_restarts_nobody(key: str, tmp_path: Path) -> None:
+    async with seated(run_dir=tmp_path, read_only=True) as seat:
+        await choose(seat, "a0")
+        await seat.press(key)
+        assert "this screen only looks (--read-only)" in await seat.text()
+        assert seat.run.commands == []

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
 from tuitrain.cli.errors import Refused
-from tuitrain.protocol import Reply, Request, decode_to_client, encode
-
-Command = Literal["status", "pause", "unpause", "resync", "checkpoint", "evaluate", "stop", "kill"]
+from tuitrain.protocol import Command, Reply, Request, decode_to_client, encode
 
 
 class BlockingClient:

@@ -6,14 +6,19 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from tuitrain.cli.errors import EXIT_NOT_DONE, Refused, explained
 from tuitrain.cli.find import Found, RunArgument, RunsDirOption, find
 
+if TYPE_CHECKING:
+    from tuitrain.protocol import Command
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="As in every command; no default.")]
+WorkerName = Annotated[str, typer.Argument(metavar="WORKER", help="As `status` names it.")]
 DEFAULT_RUNS = Path("runs")
 GONE_DEADLINE_S = 15.0
 
@@ -67,6 +72,51 @@ def evaluate(
 
 
 @explained
+def restart(
+    run: RunName,
+    worker: WorkerName,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    runs_dir: RunsDirOption = DEFAULT_RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """End one worker and start it again: `a0`, `learner`, `eval`, as `status` names them.
+
+    Says what that costs, and asks. In `async` the others go on; in `lockstep` and `sequential` all
+    go back to the newest checkpoint. It does not count as a death.
+    """
+    from tuitrain.cli.client import BlockingClient
+    from tuitrain.diagnosis.restarting import cost_of_restart
+    from tuitrain.protocol import Snapshot
+
+    found = living(run, runs_dir)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Refused(f"`restart` asks first; `tuitrain restart {run} {worker} --yes`")
+        assert found.socket_path is not None
+        with BlockingClient(found.socket_path) as client:
+            snapshot = Snapshot.model_validate(client.ask("status").result["snapshot"])
+        if words := cost_of_restart(snapshot, worker):
+            typer.echo(f"{worker}: {words}")
+        if not typer.confirm(f"restart {worker}?"):
+            raise Refused(f"{worker} goes on")
+    _command("restart", run, runs_dir, as_json, worker=worker)
+
+
+@explained
+def stacks(
+    run: RunName,
+    worker: WorkerName,
+    runs_dir: RunsDirOption = DEFAULT_RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the stacks of all threads of one worker into its log, and say where it stands.
+
+    The worker goes on. --json has the stack of its main thread too.
+    """
+    _command("stacks", run, runs_dir, as_json, worker=worker)
+
+
+@explained
 def stop(
     run: RunArgument = "latest",
     runs_dir: RunsDirOption = DEFAULT_RUNS,
@@ -84,7 +134,7 @@ def stop(
 
 @explained
 def kill(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="As in every command; no default.")],
+    run: RunName,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the run's name.")] = False,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     as_json: JsonOption = False,
@@ -127,13 +177,13 @@ def living(run: str, runs_dir: Path) -> Found:
     return found
 
 
-def _command(name: str, run: str, runs_dir: Path, as_json: bool) -> None:
+def _command(name: Command, run: str, runs_dir: Path, as_json: bool, **args: Any) -> None:
     from tuitrain.cli.client import BlockingClient
 
     found = living(run, runs_dir)
     assert found.socket_path is not None
     with BlockingClient(found.socket_path) as client:
-        reply = client.ask(name)  # type: ignore[arg-type]  # one of the protocol's commands
+        reply = client.ask(name, **args)
     _print(found, reply.ok, reply.message, reply.model_dump(mode="json"), as_json)
 
 

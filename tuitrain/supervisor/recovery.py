@@ -51,8 +51,8 @@ class Recovery:
         self._sources: Sources | None = None
         self._early: list[Failure] = []
         self._histories: dict[str, list[Death]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._going_back: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[str]] = set()
+        self._going_back: asyncio.Task[str] | None = None
         self._away = False  # all have been killed, and are not back yet
 
     def watch(self, sources: Sources) -> None:
@@ -96,16 +96,41 @@ class Recovery:
             self._follow(failure)
         return True
 
+    async def restart(self, worker: Worker) -> tuple[bool, str]:
+        """End a worker at work, and let it come back as after a death, which this is not.
+
+        Nothing is counted against the limits: who asks knows why.
+
+        Returns:
+            Whether all are back, and what was told of it or stands against it.
+        """
+        run, name = self._run, worker.name
+        if self._sources is None or not _at_work(worker):
+            return False, f"{name} is not at work"
+        if worker.finished is not None:
+            return False, f"{name} has done its work"
+        if changed := await asyncio.to_thread(self._sources.changed):
+            return False, f"{name} would import other code than it has: {'; '.join(changed)}"
+        if not _at_work(worker) or run.end.done():
+            return False, f"{name} has just ended"
+        worker.killed = True
+        asked = Failure(name, worker.spec.role, "restarted on request", ready=True, asked=True)
+        run.tell(asked.happened)
+        task = self._follow(asked)
+        await asyncio.wait({task})
+        text = "" if task.cancelled() or task.exception() else task.result()
+        return bool(text), text or f"{name} is not back: see the events"
+
     @property
     def _together(self) -> bool:
         return self._run.config.run.schedule != "async"
 
-    def _follow(self, failure: Failure) -> None:
-        """Begin what follows a death."""
+    def _follow(self, failure: Failure) -> asyncio.Task[str]:
+        """Begin what follows a death; the task's result is what it has told, if all went well."""
         if self._together:
             self._going_back = self._begin(self._go_back(failure, self._going_back))
-        else:
-            self._begin(self._succeed(failure))
+            return self._going_back
+        return self._begin(self._succeed(failure))
 
     async def cancel(self) -> None:
         """Nobody is started any more."""
@@ -124,9 +149,9 @@ class Recovery:
 
     # ---- one alone ---------------------------------------------------------------------------
 
-    async def _succeed(self, failure: Failure) -> None:
+    async def _succeed(self, failure: Failure) -> str:
         if self._is_lost(failure):
-            return
+            return ""
         run, name = self._run, failure.worker
         before = run.crew.workers[name]
         before.killed = True
@@ -134,15 +159,15 @@ class Recovery:
         if not await _within(REAP_S, before.process.ended.wait()):
             failure.final = "its process cannot be killed (in the kernel?)"
             self._give_up(failure)
-            return
+            return ""
         await run.crew.strays.ended()
         if await self._edited(failure) or run.end.done():
-            return
+            return ""
         began = run.clock()
-        worker = run.crew.succeed(name)
+        worker = run.crew.succeed(name, asked=failure.asked)
         await _first_of(worker.ready.wait(), worker.process.ended.wait())
         if not worker.ready.is_set():
-            return  # its own failure is being dealt with
+            return ""  # its own failure is being dealt with
         self._starting.check_specs()
         if run.held:
             run.crew.command("pause", [worker])
@@ -150,15 +175,18 @@ class Recovery:
             run.unattended.again()
         self._leave_behind(worker, began)
         if updates := worker.told.get("updates"):
-            why = f"{name} failed, {failure.how}"
-            run.journal.rewind_updates(updates, why, run.session.number)
-        text = f"{name} is back after {run.clock() - began:.1f} s (restart {worker.view.restarts})"
+            run.journal.rewind_updates(updates, failure.happened, run.session.number)
+        text = (
+            f"{name} is back after {run.clock() - began:.1f} s (restart {worker.view.successors})"
+        )
         lost = self._lost(worker)
+        text += f": {self._what_it_took_over(worker, lost)}"
         run.journal.event(
-            f"{text}: {self._what_it_took_over(worker, lost)}",
+            text,
             source=name,
             data={"mark": "restart"} | ({"lost_updates": lost} if lost else {}),
         )
+        return text
 
     def _leave_behind(self, worker: Worker, began: float) -> None:
         """Put aside what a learner's successor, started at `began`, has passed over."""
@@ -186,12 +214,12 @@ class Recovery:
 
     # ---- all together ------------------------------------------------------------------------
 
-    async def _go_back(self, failure: Failure, before: asyncio.Task[None] | None) -> None:
+    async def _go_back(self, failure: Failure, before: asyncio.Task[str] | None) -> str:
         if before is not None and not before.done():
             before.cancel()
             await asyncio.wait({before})
         if self._is_lost(failure) or await self._edited(failure):
-            return  # before anybody else is killed: who lives can still save
+            return ""  # before anybody else is killed: who lives can still save
         run, view = self._run, self._run.view
         steps, view.state = run.snapshot().steps, "starting"
         self._away = True
@@ -199,27 +227,30 @@ class Recovery:
         if not await run.crew.gone(REAP_S):
             failure.final = "a process of the crew cannot be killed (in the kernel?)"
             self._give_up(failure)
-            return
+            return ""
         self._starting.tear_down()
         run.session.down()
         await self._starting.bring_up()
         self._away = False
-        run.session.up(f"{failure.worker} failed, {failure.how}")
+        run.session.up(failure.happened)
         view.published.clear()
-        self._note_place(steps)
+        text = self._note_place(steps)
         view.state = "running"
         if run.held:
             view.state = "paused"
             run.crew.command("pause", run.crew.alive())
         run.unattended.again()
         run.publish_snapshot()
+        return text
 
-    def _note_place(self, steps: int) -> None:
+    def _note_place(self, steps: int) -> str:
         """Tell where all went back to."""
         view = self._run.view
         where = f"the checkpoint at step {view.base_steps:,}" if view.base_steps else "the start"
         text = f"all workers are back, at {where}; {max(0, steps - view.base_steps):,} steps"
-        self._run.tell(f"{text} are made again")
+        text += " are made again"
+        self._run.tell(text)
+        return text
 
     # ---- both --------------------------------------------------------------------------------
 
@@ -245,16 +276,22 @@ class Recovery:
         self._give_up(failure)
         return True
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begin(self, work: Coroutine[Any, Any, str]) -> asyncio.Task[str]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[str]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_error(error)
+
+
+def _at_work(worker: Worker) -> bool:
+    """Whether it is ready, and nobody is ending it."""
+    ends = worker.killed or worker.reported or worker.failed is not None or worker.hang is not None
+    return worker.ready.is_set() and worker.process.alive and not ends
 
 
 async def _first_of(*waits: Awaitable[Any]) -> None:

@@ -133,7 +133,7 @@ class Supervisor(Run):
         self.session = Session(self, self._on_record)
         self.starting = Starting(self, self.plan, self.house, self.ready)
         self.recovery = Recovery(self, self.starting, self._give_up, self._on_recovery_error)
-        self.requests = Requests(self)
+        self.requests = Requests(self, self.recovery)
         self.server = ControlServer(
             Hello(run_id=self.run_id, run_dir=str(self.folder.path)),
             self._on_request,

@@ -23,9 +23,9 @@ from textual.keys import format_key
 from textual.screen import Screen
 
 from tuitrain.protocol import EventLine, RecordLine, Snapshot
-from tuitrain.tui.actions.asking import AskingApp
 from tuitrain.tui.actions.charting import ChartingApp
 from tuitrain.tui.actions.comparing import ComparingApp
+from tuitrain.tui.actions.one_worker import OneWorkerApp
 from tuitrain.tui.actions.pacing import REDRAW_S, PacedApp
 from tuitrain.tui.actions.taking import TakingApp
 from tuitrain.tui.actions.zooming import ZoomingApp
@@ -45,7 +45,7 @@ SCROLLED = {1: "#checks", 2: "#tab-2", 3: "#policies", 4: "#process-details", 5:
 """By tab, what the keys scroll while nothing has the focus."""
 
 
-class TuitrainApp(AskingApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, PacedApp):
+class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, PacedApp):
     """The screen of one run.
 
     Args:

@@ -12,11 +12,12 @@ import contextlib
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
 from tuitrain.protocol import (
+    Command,
     EventLine,
     Hello,
     RecordLine,
@@ -30,9 +31,6 @@ from tuitrain.protocol import (
 MAX_LINE_BYTES = 16 * 2**20
 RETRY_S = (0.2, 0.5, 1.0, 2.0)
 
-Command = Literal[
-    "subscribe", "status", "pause", "unpause", "resync", "checkpoint", "evaluate", "stop", "kill"
-]
 Stream = Snapshot | EventLine | RecordLine | Hello
 
 

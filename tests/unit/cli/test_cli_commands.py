@@ -357,6 +357,20 @@ def test_kill_asks_and_does_not_save(live: Started) -> None:
     assert live.summary["last_checkpoint"] is None
 
 
+def test_restart_asks_a_person_and_stacks_says_where(live: Started) -> None:
+    name = live.folder.name
+    refused = call("restart", name, "a0")
+    assert refused.exit_code == 2
+    assert f"`tuitrain restart {name} a0 --yes`" in refused.output
+    done = call("restart", name, "a0", "--yes")
+    assert done.exit_code == 0
+    assert f"{name}: a0 is back after" in done.output
+    told = json.loads(call("stacks", name, "learner", "--json").output)
+    assert told["message"].startswith("learner: fake_workers.py:")
+    assert told["result"]["log"] == str(live.folder.logs / "learner.log")
+    assert call("stacks", name, "a9").exit_code == 1
+
+
 def test_a_running_run_is_not_resumed(live: Started) -> None:
     result = call("resume")
     assert result.exit_code == 2

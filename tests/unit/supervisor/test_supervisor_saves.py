@@ -54,7 +54,7 @@ class Scene:
             folder=SimpleNamespace(checkpoints=Path("/nonexistent")),
             state_of=(),
         )
-        self.requests = Requests(self.run)
+        self.requests = Requests(self.run, Any)
 
     async def periodic(self) -> asyncio.Future[Outcome]:
         """A save that the clock has asked for, under way."""

@@ -15,9 +15,11 @@ from typing import Any
 from tuitrain.checkpoint_files import keep_for_good, sweep
 from tuitrain.protocol import Reply, Request
 from tuitrain.supervisor.checkpoint_clock import CheckpointClock
+from tuitrain.supervisor.clients import one_worker
 from tuitrain.supervisor.clients.commands import DEADLINES_S, Outcome, resync_report
 from tuitrain.supervisor.crew.crew import SAVERS, Worker
 from tuitrain.supervisor.ending import End
+from tuitrain.supervisor.recovery import Recovery
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.saving import CheckpointError, checkpoint_of
 
@@ -35,8 +37,9 @@ MARKED = ("resync",)
 class Requests:
     """Answers requests to one run."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, recovery: Recovery) -> None:
         self._run = run
+        self._recovery = recovery
         self._saves: set[asyncio.Future[Outcome]] = set()  # under way, whoever has asked
         self._checkpointing = False
         self._evaluations: list[asyncio.Queue[dict[str, Any]]] = []
@@ -66,9 +69,14 @@ class Requests:
                 ok, text, result = await self._checkpoint(request)
             case "evaluate":
                 ok, text, result = await self._evaluate(request)
+            case "restart":
+                ok, text, result = await one_worker.restart(self._run, self._recovery, request)
+            case "stacks":
+                ok, text, result = await one_worker.stacks(self._run, request)
             case _:
                 ok, text, result = False, f"{request.command} is not known here", {}
-        if request.command not in ("status", "stop", "kill"):  # how it ends is told anyway
+        told = ok and request.command == "restart"  # by those who have carried it out
+        if request.command not in ("status", "stop", "kill") and not told:  # its end is told anyway
             said = text if text.startswith(request.command) else f"{request.command}: {text}"
             data = result | ({"mark": request.command} if ok and request.command in MARKED else {})
             self._run.journal.event(said, level="info" if ok else "warning", data=data)

@@ -132,13 +132,17 @@ class Crew:
         for spec in specs:
             await self.workers[spec.name].ready.wait()
 
-    def succeed(self, name: str) -> Worker:
-        """Start the successor of a worker that is dead and reaped; its totals go on."""
+    def succeed(self, name: str, *, asked: bool = False) -> Worker:
+        """Start the successor of a worker that is dead and reaped; its totals go on.
+
+        Args:
+            asked: a person wanted it, which is no death.
+        """
         worker = self.workers[name]
         assert self._kit is not None
         assert not worker.process.alive
-        worker.view.begin_again()
-        return self._start(worker.spec, worker.view, self._kit, worker.view.restarts)
+        worker.view.begin_again(asked=asked)
+        return self._start(worker.spec, worker.view, self._kit, worker.view.successors)
 
     def dismiss(self, name: str) -> None:
         """Forget a worker that is dead, and its place."""
@@ -161,7 +165,7 @@ class Crew:
             deadlines.phase_deadline_s,
         )
         worker = Worker(spec=spec, view=view, life=life, process=process)
-        if view.restarts or view.rolled_back:
+        if view.successors or view.rolled_back:
             mark_log(process.log_path, f"{spec.name} starts again ({view.times()})")
         worker.mark = self._spawner.start(process, spec, kit, incarnation)
         self.workers[spec.name] = worker

@@ -33,6 +33,15 @@ class Failure:
     """Unix time; None of one that was stopping anyway, which is no death."""
     final: str = ""
     """Why it is not started again, where others would be."""
+    asked: bool = False
+    """Nothing has failed: a person wants it to be started again."""
+
+    @property
+    def happened(self) -> str:
+        """What others are told to go back or on for."""
+        if self.asked:
+            return f"{self.worker} is restarted on request"
+        return f"{self.worker} failed, {self.how}"
 
     @property
     def cause(self) -> str:

@@ -1,4 +1,4 @@
-"""A worker that is given up: where it stands is found out, within a bound, before it is killed.
+"""Where a worker stands is found out, within a bound: of one that is given up, or for a person.
 
 It is asked for its stacks by a signal; what it writes into its log is looked at with every tick of
 the supervisor, which never waits here. A process that is stopped cannot answer and is not asked.
@@ -32,7 +32,7 @@ _WORDS: dict[State, str] = {
 
 
 class Hang:
-    """One worker that is to be killed, from the moment it is judged.
+    """One worker that is asked for its stacks; what becomes of it then is another's to decide.
 
     Args:
         pid: of the worker, which has not been reaped.
@@ -60,7 +60,7 @@ class Hang:
                 os.kill(pid, stacks.SIGNAL)
 
     def over(self, now: float) -> bool:
-        """Whether all is known that will be; the worker is to be killed then."""
+        """Whether all is known that will be."""
         if self._until <= now:
             return True
         size, before = _size(self._log), self._size
@@ -74,10 +74,12 @@ class Hang:
 
     def how(self) -> str:
         """What is told as the cause, with the place in the code where it is known."""
+        return printable(f"{self._told}: {self.where()}")
+
+    def where(self) -> str:
+        """Where it stands, or why that is not known."""
         place = self._stack.place() if self._stack is not None else None
-        told = [self._told]
-        if self._state in _WORDS:
-            told.append(_WORDS[self._state])
+        told = [_WORDS[self._state]] if self._state in _WORDS else []
         if place is not None:
             told.append(str(place))
         elif self._state not in _WORDS:

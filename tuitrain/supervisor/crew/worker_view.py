@@ -63,6 +63,8 @@ class WorkerView:
     role: str
     restarts: int = 0
     """Deaths of its own that were followed by a start."""
+    asked_again: int = 0
+    """Restarts that a person has asked for: no deaths."""
     rolled_back: int = 0
     """Times it was started anew because another had died."""
     died_of: str | None = None
@@ -110,9 +112,10 @@ class WorkerView:
             self._phases_seen.popleft()
         self.phase_share = _shares(self._phases_seen[0][1], self.phases_s)
 
-    def begin_again(self) -> None:
+    def begin_again(self, *, asked: bool = False) -> None:
         """A successor starts in this place: totals that every process counts for itself go on."""
-        self.restarts += 1
+        self.restarts += not asked
+        self.asked_again += asked
         self._earlier = {name: v for name, v in self.counters.items() if _is_own_total(name)}
         self.earlier_progress = self.progress
         self.state, self.wait, self.error = "starting", None, None
@@ -123,13 +126,18 @@ class WorkerView:
 
     def begin_after(self, before: WorkerView, *, died: bool) -> None:
         """All start anew, totals too: of `before` only its deaths stay, and whether it `died`."""
-        self.restarts = before.restarts + died
+        self.restarts, self.asked_again = before.restarts + died, before.asked_again
         self.rolled_back = before.rolled_back + (not died)
         self.died_of = before.died_of
 
+    @property
+    def successors(self) -> int:
+        """Processes that have been started in this place after the first one."""
+        return self.restarts + self.asked_again
+
     def times(self) -> str:
         """How often it was started again, in words."""
-        parts = [f"restart {self.restarts}"] if self.restarts else []
+        parts = [f"restart {self.successors}"] if self.successors else []
         if self.rolled_back:
             parts.append(f"rolled back {self.rolled_back}×")
         return ", ".join(parts)

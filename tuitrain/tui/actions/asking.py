@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from tuitrain.protocol import Command
 from tuitrain.tui.actions.base import RunApp
-from tuitrain.tui.client import Command, ConnectionLost, RunClient
+from tuitrain.tui.client import ConnectionLost, RunClient
 from tuitrain.tui.dialogs.base import Dialog
 from tuitrain.tui.dialogs.leave import KillDialog, Leave, LeaveDialog
 from tuitrain.tui.replies import flatten
@@ -42,24 +43,37 @@ class AskingApp(RunApp):
         """Ask the run; pending until it has been carried out."""
         self.ask(command)
 
-    def ask(self, command: Command, then: Callable[[], None] | None = None) -> None:
-        """Ask the run, and do `then` once it has carried that out."""
+    def ask(self, command: Command, then: Callable[[], None] | None = None, **args: Any) -> None:
+        """Ask the run with these arguments, and do `then` once it has carried that out."""
+        if self.refused(command):
+            return
+        if command in self.pending:
+            self.announce(f"{command}: still pending")
+            return
+        assert self.client is not None
+        self.pending[command] = time.monotonic()
+        self.start(self._carry_out(self.client, command, then, args))
+        self.redraw()
+
+    def refused(self, command: str) -> bool:
+        """Whether nothing can be asked of the run; why is said."""
         if self.read_only:
             self.announce(f"{command}: this screen only looks (--read-only)", "fail")
         elif self.client is None or self.ended:
             self.announce(f"{command}: the run has ended", "fail")
-        elif command in self.pending:
-            self.announce(f"{command}: still pending")
         else:
-            self.pending[command] = time.monotonic()
-            self.start(self._carry_out(self.client, command, then))
-            self.redraw()
+            return False
+        return True
 
     async def _carry_out(
-        self, client: RunClient, command: Command, then: Callable[[], None] | None
+        self,
+        client: RunClient,
+        command: Command,
+        then: Callable[[], None] | None,
+        args: dict[str, Any],
     ) -> None:
         try:
-            reply = await client.request(command)
+            reply = await client.request(command, **args)
         except ConnectionLost as error:
             ok, text, result = False, str(error), {}
         else:

@@ -32,6 +32,7 @@ LEFT = (
         ("s", "resync weights, compare all"),
         ("c", "write a checkpoint"),
         ("e", "evaluate now"),
+        ("R D", "process: restart, stacks"),
     )),
     Subject("Charts", (
         ("g", "y: logarithmic, linear"),

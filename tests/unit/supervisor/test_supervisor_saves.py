@@ -1,4 +1,4 @@
-"""Saves that meet each other or the end of a run; of a run without processes."""
+"""Requests that meet each other or the end of a run; of a run without processes."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ class Scene:
             place=SimpleNamespace(stands=lambda: False),
             folder=SimpleNamespace(checkpoints=Path("/nonexistent")),
             state_of=(),
+            held=False,
         )
         self.requests = Requests(self.run, Any)
 
@@ -156,3 +157,19 @@ def test_a_run_that_fails_without_a_failed_worker_says_that_its_replay_is_lost(
     assert _can_save_all(run, End("stopped", "stopped by its user"))
     assert not _can_save_all(run, End("finished", "all steps are made"))
     assert len(told) == learner_lives
+
+
+async def test_a_pause_done_after_its_unpause_does_not_make_the_run_paused() -> None:
+    """A worker is slow to hold, and does not go on within the time that the unpause has."""
+    scene = Scene()
+    answers = {}
+    for number, command in enumerate(("pause", "unpause")):
+        request = Request(id=number, command=command)
+        task = asyncio.ensure_future(scene.requests.handle(request))
+        _, answer = await _in_time(scene.crew.asked.get())
+        answers[command] = task, answer
+    for command in ("unpause", "pause"):
+        task, answer = answers[command]
+        answer.set_result(Outcome(command, 1.0, missing=["a1"] if command == "unpause" else []))
+        await _in_time(task)
+    assert scene.run.view.state == "running"

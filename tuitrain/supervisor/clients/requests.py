@@ -195,7 +195,8 @@ class Requests:
     async def _pause(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
         workers, self._run.held = self._run.crew.alive(), True
         outcome = await self._run.crew.command("pause", workers, deadline_s=_deadline(request))
-        if outcome.ok and self._run.view.state == "running":
+        # Not if it shall go on again: an unpause with less time may have been answered before.
+        if outcome.ok and self._run.held and self._run.view.state == "running":
             self._run.view.state = "paused"
         text = f"paused: {len(outcome.acks)} of {len(workers)} workers hold"
         return outcome.ok, _with(text, outcome), outcome.result()

@@ -32,11 +32,12 @@ from tuitrain.config.schema import Config
 from tuitrain.protocol import Command, Reply
 from tuitrain.supervisor.stop_signals import held_back
 
-GOES_ON_S = 60.0
+GOES_ON_S = 90.0
 """From a fault until all work again: the longest deadline here (6 s) and a start-up, of which 35 s
-have been seen, with sixteen runs on four cores."""
-PATIENCE_S = 90.0
-"""For a whole run to come up or to end: as many runs that start at once need up to 64 s."""
+have been seen, with sixteen runs on four cores, and as much for worse moments."""
+PATIENCE_S = 150.0
+"""For a whole run to come up or to end: as many runs that start at once need up to 64 s. Longer
+than the run's own deadline for a start, which says who is late."""
 STARTUP_S = 120.0
 SHORT_STARTUP_S = 20.0
 """Of a start in which a process is stopped until long after its deadline."""
@@ -186,7 +187,8 @@ class Arena(Site):
         def at_work() -> bool:
             if not self.alive:
                 raise Stuck(f"it ended with {self.code} instead of coming up: {self.ending()[1]}")
-            return all(self.worked_since(name, since) for name in self.names())
+            worked = all(self.worked_since(name, since) for name in self.names())
+            return worked and self.state() == "running"  # before it obeys no command
 
         earlier, self.to_resume = self.to_resume, []
         try:

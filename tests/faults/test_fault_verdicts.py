@@ -237,6 +237,17 @@ def test_a_pause_that_comes_late_does_not_outlast_its_case(
     )
 
 
+def test_a_run_is_up_when_it_obeys_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arena = Alive("async", tmp_path / "arena")
+    states = ["starting", "running"]
+    monkeypatch.setattr(arena, "state", lambda: states.pop(0))
+    arena.up()
+    shutil.rmtree(arena.runtime)
+    assert not states
+
+
 def test_what_no_command_removes_after_a_supervisors_death_is_found(
     arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:

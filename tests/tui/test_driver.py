@@ -7,9 +7,10 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
-CHILD = """
+TWO_SIZES = """
 import fcntl, json, os, signal, struct, sys, termios
 from textual.app import App
 from tuitrain.tui.terminal import _Driver
@@ -43,20 +44,50 @@ with open(sys.argv[1], "w") as file:
 """
 
 
-def test_of_two_changes_of_size_the_later_one_is_told_last(tmp_path: Path) -> None:
+CONTINUED = """
+import os, signal
+from textual.app import App
+from tuitrain.tui.terminal import _Driver
+
+class Screen(App[None]):
+    def on_mount(self):
+        self.app_resume_signal.subscribe(self, lambda _: self.exit())
+        self.call_after_refresh(self.continued)
+
+    def continued(self):
+        with self._driver._writer_thread._queue.mutex:  # as in the midst of a write
+            os.kill(os.getpid(), signal.SIGCONT)
+
+Screen(driver_class=_Driver).run()
+"""
+
+
+def run_in_terminal(code: str, *arguments: str) -> int:
+    """Run Python code in a terminal of its own, killed after a minute; returns its exit code."""
     ours, theirs = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
-    told = tmp_path / "told.json"
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(told)],
+        [sys.executable, "-c", code, *arguments],
         stdin=theirs, stdout=theirs, stderr=theirs, env=environment | {"TERM": "xterm-256color"},
     )  # fmt: skip
     os.close(theirs)
+    limit = threading.Timer(60, child.kill)
+    limit.start()
     try:
         while True:
             os.read(ours, 1 << 16)
     except OSError:  # the child has ended
         pass
+    limit.cancel()
     os.close(ours)
-    assert child.wait(timeout=60) == 0
+    return child.wait()
+
+
+def test_of_two_changes_of_size_the_later_one_is_told_last(tmp_path: Path) -> None:
+    told = tmp_path / "told.json"
+    assert run_in_terminal(TWO_SIZES, str(told)) == 0
     assert json.loads(told.read_text()) == 40
+
+
+def test_continued_in_the_midst_of_a_write() -> None:
+    assert run_in_terminal(CONTINUED) == 0

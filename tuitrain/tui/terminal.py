@@ -26,17 +26,21 @@ from tuitrain.tui.picker import Entry, PickerApp
 
 
 class _Driver(LinuxDriver):
-    """Textual's, but fit for sizes that change fast and for a SIGCONT of its own."""
+    """Textual's, but the event loop hears its signals, between two things that it does.
+
+    Textual handles them at once, in the midst of whatever it does. Of two fast changes of size the
+    later one interrupts the handler of the first and is told before it: the screen stays at the
+    older size. And a SIGCONT or SIGTSTP in the midst of a write waits for ever for the lock of
+    what is to be written.
+    """
 
     def start_application_mode(self) -> None:
-        """As Textual, but SIGWINCH is heard by the event loop.
-
-        Textual asks for the size in the signal handler. A second change of size interrupts that
-        handler, its size is told first, and the screen stays at the older one. The loop's calls
-        do not nest, and the last one asks after the last change.
-        """
+        """As Textual, then have the loop hear the signals."""
         super().start_application_mode()  # type: ignore[no-untyped-call]
-        asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._tell_size)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGWINCH, self._tell_size)
+        loop.add_signal_handler(signal.SIGCONT, self._sigcont_application)
+        loop.add_signal_handler(signal.SIGTSTP, self._sigtstp_application)
 
     def _tell_size(self) -> None:
         if not self._in_band_window_resize:

@@ -25,7 +25,7 @@ from tuitrain.replay import segment
 from tuitrain.replay.segment import Segment
 from tuitrain.schedules import RoleSpec
 from tuitrain.supervisor.plan import Held
-from tuitrain.supervisor.snapshot import PolicyPlan
+from tuitrain.supervisor.snapshot import PolicyPlan, Shards
 from tuitrain.workers.child import ChildArgs, Refused
 from tuitrain.workers.link import Link
 
@@ -78,6 +78,9 @@ class FakeHeld:
 
     def stay(self, role: str, index: int) -> Stay | None:
         return None
+
+    def shards(self) -> Shards:
+        return {}
 
 
 class FakePlan:

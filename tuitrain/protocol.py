@@ -106,6 +106,39 @@ class LearningView(_Line):
     reason: str = ""
 
 
+class ShardView(_Line):
+    """What one actor has written of a policy's replay: the ring it lies in, and what is drawn."""
+
+    rows: int
+    """Of the ring; a row holds one step of every lane. Those below are absolute and only grow."""
+    tail: int
+    head: int
+    """Rows from `tail` to before `head` can be read."""
+    reserved: float | None = None
+    """Rows from `head` on that the writer was filling at its last heartbeat."""
+    pinned: int = 0
+    """Rows that the learner keeps from being overwritten at this moment."""
+    low: float | None = None
+    end: float | None = None
+    """What is drawn begins in rows from `low` to before `end`: the window pinned last."""
+    sampleable: float | None = None
+    """Transitions in that window."""
+    rejects: float | None = None
+    """Rows of single lanes in which no transition begins, since the learner started."""
+    drawn_share: float | None = None
+    """Of the newest draws, the share that came from here."""
+    age_p50: float | None = None
+    age_p95: float | None = None
+    """Of these, in transitions of all shards that came later; None if none came from here."""
+    priority_mean: float | None = None
+    priority_max: float | None = None
+    """Of its sampleable transitions, (|TD| + eps) ** alpha; None if draws are uniform."""
+    lock_waits: float | None = None
+    """How often actor and learner have had to wait for its lock, since they started."""
+    lock_waited_s: float | None = None
+    lock_worst_s: float | None = None
+
+
 class PolicyView(_Line):
     """One policy: its replay, its learner state, its curves' newest values."""
 
@@ -154,6 +187,8 @@ class PolicyView(_Line):
     eval_best: float | None = None
     learning: LearningView = Field(default_factory=LearningView)
     """Its own verdict; the snapshot's is that of the policy that needs attention first."""
+    shards: list[ShardView] = Field(default_factory=list)
+    """One per actor, in their order; none where the run's memory is not there."""
 
 
 class CheckView(_Line):

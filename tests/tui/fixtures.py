@@ -13,6 +13,7 @@ from tuitrain.protocol import (
     LearningView,
     PolicyView,
     ProcessView,
+    ShardView,
     Snapshot,
 )
 
@@ -121,6 +122,30 @@ def checks() -> list[CheckView]:
     return rows
 
 
+def shard(index: int = 0, **changes: Any) -> ShardView:
+    """A full ring of 10,000 rows, whose writer is a little further in it with each actor."""
+    head = 52_000 + 1000 * index
+    fields: dict[str, Any] = {
+        "rows": 10_000,
+        "tail": head - 9_960,
+        "head": head,
+        "reserved": 40,
+        "low": head - 9_000,
+        "end": head,
+        "sampleable": 51_500.0,
+        "rejects": 640.0 + index,
+        "drawn_share": 0.125,
+        "age_p50": 190_000.0,
+        "age_p95": 380_000.0,
+        "priority_mean": 0.42,
+        "priority_max": 2.5,
+        "lock_waits": 12.0,
+        "lock_waited_s": 0.004,
+        "lock_worst_s": 0.0011,
+    }
+    return ShardView(**{**fields, **changes})
+
+
 def policy(name: str = "default", **changes: Any) -> PolicyView:
     """A policy in the middle of its training."""
     fields: dict[str, Any] = {
@@ -149,6 +174,7 @@ def policy(name: str = "default", **changes: Any) -> PolicyView:
         "eval_return_mean": 87.3,
         "eval_return_ci95": 4.2,
         "eval_best": 91.0,
+        "shards": [shard(i) for i in range(8)],
     }
     return PolicyView(**{**fields, **changes})
 
@@ -222,7 +248,7 @@ def bare() -> Snapshot:
         policies=[policy(
             "default", transitions=0, sampleable=None, updates=0, updates_per_s=None,
             ratio_achieved=None, published_age_s=None, lag_updates_p95=None, sample_age_p95=None,
-            grad_norm=None,
+            grad_norm=None, shards=[ShardView(rows=10, tail=0, head=0)],
         )],
     )  # fmt: skip
 

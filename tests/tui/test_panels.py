@@ -38,6 +38,7 @@ from tuitrain.tui.widgets.pipeline import draw_pipeline
 from tuitrain.tui.widgets.policies import draw_policy_table
 from tuitrain.tui.widgets.processes import draw_glyphs, draw_process_details, draw_processes
 from tuitrain.tui.widgets.replay import draw_policies
+from tuitrain.tui.widgets.shards import draw_shards
 from tuitrain.tui.widgets.told import draw_told
 
 TOLD = {"default": {"coverage": 0.8312, "[b]" * 30: math.nan, "wide 名前": 1e300} | {
@@ -56,6 +57,7 @@ PANELS: dict[str, Draw] = {
     "log": draw_log,
     "keys": draw_keys,
     "told": draw_told,
+    "shards": draw_shards,
     "policy table": draw_policy_table,
     "cause": draw_cause,
     **{chart.title: drawer(chart) for chart in LEARNING},

@@ -17,6 +17,7 @@ from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL, Columns, ReplayLayo
 from tuitrain.replay.lock import RWLock
 from tuitrain.replay.priority import PriorityRule
 from tuitrain.replay.reader import Batch, DrawStats, NothingToSample, Origin, ReplayReader, Window
+from tuitrain.replay.seen import look
 from tuitrain.replay.shard import ShardWriter
 from tuitrain.replay.window import pieces
 
@@ -61,6 +62,7 @@ class PolicyReplay:
         """Make every shard empty. Called once by the creator, before anybody attaches."""
         self.columns.header[:] = 0
         self.columns.pins[:] = -1
+        self.columns.told.view(np.float64)[:] = np.nan
 
     def writer(self, actor: int) -> ShardWriter:
         """The writer of an actor's shard; there must be no other one alive."""
@@ -80,6 +82,10 @@ class PolicyReplay:
     def release(self, reader_index: int) -> None:
         """Drop the pins of a reader that is dead and reaped, so that writers go on."""
         self.columns.pins[:, reader_index] = -1
+
+    def look(self) -> list[dict[str, float | None]]:
+        """What is known of every shard; see ``seen.look``."""
+        return look(self.columns)
 
     def column_digest(self) -> str:
         """SHA-256 (hex) of every shard's tail, head and rows [tail, head), column by column.

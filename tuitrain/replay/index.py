@@ -54,7 +54,6 @@ class TransitionIndex:
         row: int64 [cells], absolute row.
         version: int64 [shards * T], weights version the row was acted with.
         stamp: int64 [shards * T], policy-wide count of inserts when the row was made.
-        rejected: rows looked at so far at which no transition begins.
     """
 
     def __init__(self, layout: ReplayLayout, columns: Columns, gamma: float) -> None:
@@ -70,10 +69,10 @@ class TransitionIndex:
         self.action, self.row = np.zeros((2, total), np.int64)
         self.returns, self.discount = np.zeros((2, total), np.float32)
         self.version, self.stamp = np.zeros((2, layout.n_actors * layout.ring_rows), np.int64)
-        self.rejected = 0
-        # Rows [low, known) of each shard have been looked at.
+        # Rows [low, known) of each shard have been looked at; ``looked`` is how many ever were.
         self._low = np.zeros(layout.n_actors, np.int64)
         self._known = np.zeros(layout.n_actors, np.int64)
+        self._looked = np.zeros(layout.n_actors, np.int64)
         self._in_row = np.zeros(layout.n_actors * layout.ring_rows, np.int64)
         # The queues: positions [first, last) of each, modulo a power of two.
         self._queue_size = 1 << (self._per_shard - 1).bit_length()
@@ -89,6 +88,16 @@ class TransitionIndex:
         """Transitions that may be drawn."""
         return int(self._ends[-1])
 
+    @property
+    def sampleable_of(self) -> Int:
+        """The same per shard."""
+        return self._last - self._first
+
+    @property
+    def rejected_of(self) -> Int:
+        """Per shard, cells looked at so far at which no transition begins."""
+        return self._looked * self._ring.lanes - self._last
+
     def advance(self, low: Int, head: Int) -> Moved:
         """Move the window to rows [low, head) of every shard; neither may fall.
 
@@ -103,6 +112,7 @@ class TransitionIndex:
             self._enter(shards, rows, head)
             for shards, rows in _blocks(start, stop, max(1, _AT_ONCE_CELLS // self._ring.lanes))
         ]
+        self._looked += stop - start
         self._known[:] = stop
         counts = self._last - self._first
         np.cumsum(counts, out=self._ends)
@@ -157,7 +167,6 @@ class TransitionIndex:
         self.frames[at, frames:] = next_stack[:, self._overlap :]
         self._in_row[times] = found.valid.reshape(-1, ring.lanes).sum(1)
         entered = at[found.valid]
-        self.rejected += len(at) - len(entered)
         queue = shard[found.valid]
         came = np.bincount(queue, minlength=ring.shards)
         # the n-th of those that came to a queue lies n places behind its last

@@ -36,6 +36,18 @@ MAX_AGE = 65_535
 HEADER_TAIL, HEADER_HEAD, HEADER_INCARNATION = 0, 1, 2
 """Columns of ``Columns.header``, one line of int64 per shard."""
 _HEADER_COLUMNS = 8
+TOLD = np.dtype(
+    [
+        (name, np.float64)
+        for name in (
+            *("reserved", "writer_waits", "writer_waited_s", "writer_worst_s"),
+            *("low", "end", "sampleable", "rejects", "drawn_share", "age_p50", "age_p95"),
+            *("priority_mean", "priority_max"),
+            *("reader_waits", "reader_waited_s", "reader_worst_s"),
+        )
+    ]
+)
+"""One line of ``Columns.told`` per shard; the first four fields are the writer's."""
 _ALIGNMENT = 64
 _LAYOUT_VERSION = 1
 
@@ -53,6 +65,7 @@ class Columns:
     Attributes:
         header: int64 [A, 8]; see ``HEADER_*``.
         pins: int64 [A, n_readers]; the oldest row a reader may still read, -1 for none.
+        told: ``TOLD`` [A], for whoever looks on; see ``seen``.
         version: int64 [A, T], weights version the row was acted with.
         stamp: int64 [A, T], policy-wide count of inserts when the row was made; never falls
             from one row of a shard to the next.
@@ -73,6 +86,7 @@ class Columns:
     def __init__(self, arrays: Mapping[str, Any_]) -> None:
         self.header: npt.NDArray[np.int64] = arrays["header"]
         self.pins: npt.NDArray[np.int64] = arrays["pins"]
+        self.told: Any_ = arrays["told"]
         self.version: npt.NDArray[np.int64] = arrays["version"]
         self.stamp: npt.NDArray[np.int64] = arrays["stamp"]
         self.observation: Any_ = arrays["observation"]
@@ -223,6 +237,7 @@ class ReplayLayout:
         wanted: dict[str, tuple[Any, tuple[int, ...]]] = {
             "header": (np.int64, (self.n_actors, _HEADER_COLUMNS)),
             "pins": (np.int64, (self.n_actors, self.n_readers)),
+            "told": (TOLD, (self.n_actors,)),
             "version": (np.int64, time),
             "stamp": (np.int64, time),
             "observation": (self.spec.dtype, (*cell, *self.spec.observation_shape)),

@@ -177,6 +177,11 @@ class Priorities:
         here = (self._row.take(cells) == state["rows"]) & (self._tree.get(cells) > 0.0)
         self._tree.set(cells[here], values[here])
 
+    def of_shards(self, shards: int) -> tuple[Float, Float]:
+        """Per shard the sum of all priorities, and the greatest: float64 [shards] each."""
+        by_shard = self._tree.leaves[: len(self._row)].reshape(shards, -1)
+        return by_shard.sum(1), by_shard.max(1)
+
     def draw(self, batch_size: int, batches: int, rng: np.random.Generator) -> Int:
         """Cells of ``batches`` batches, one after the other: int64 [batches * batch_size].
 

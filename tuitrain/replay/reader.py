@@ -18,6 +18,7 @@ from tuitrain.replay.index import Moved, TransitionIndex, overlap
 from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL, Columns, ReplayLayout, check_header
 from tuitrain.replay.lock import RWLock
 from tuitrain.replay.priority import Priorities, PriorityRule
+from tuitrain.replay.seen import tell_draws, tell_lock
 from tuitrain.replay.window import Int, pieces
 
 
@@ -255,6 +256,28 @@ class ReplayReader:
             index.stamp.take(times),
         )
 
+    def tell(self, shard: Int, age: Int) -> None:
+        """Show whoever looks on what of every shard may be drawn, and has been; see ``seen``.
+
+        Args:
+            shard: int64 [B], of each of the newest draws.
+            age: int64 [B], transitions of all shards that had come after what was drawn.
+        """
+        told = self._columns.told
+        if self._pinned_last is not None:
+            told["low"], told["end"] = self._low, self._pinned_last[0].head
+        told["sampleable"] = sampleable = self._index.sampleable_of
+        told["rejects"] = self._index.rejected_of
+        if self._priorities is not None:
+            whole, greatest = self._priorities.of_shards(len(told))
+            told["priority_mean"] = np.where(
+                sampleable > 0, whole / np.maximum(sampleable, 1), np.nan
+            )
+            told["priority_max"] = np.where(sampleable > 0, greatest, np.nan)
+        tell_draws(self._columns, shard, age)
+        for place, lock in enumerate(self._locks):
+            tell_lock(self._columns, place, "reader", lock)
+
     @property
     def sampleable(self) -> int:
         """Transitions that could be drawn when the window was pinned last."""
@@ -267,7 +290,7 @@ class ReplayReader:
 
     def stats(self) -> DrawStats:
         """Draws and rejects so far."""
-        return DrawStats(self._draws, self._index.rejected)
+        return DrawStats(self._draws, int(self._index.rejected_of.sum()))
 
     def _pin_all(self) -> tuple[Int, Int]:
         """Heads, and the first rows that stay readable, which are pinned."""

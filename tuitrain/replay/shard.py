@@ -26,6 +26,7 @@ from tuitrain.replay.layout import (
     check_header,
 )
 from tuitrain.replay.lock import RWLock
+from tuitrain.replay.seen import tell_lock
 from tuitrain.replay.window import Ring
 
 Wait = Callable[[Callable[[], bool], str], None]
@@ -322,6 +323,11 @@ class ShardWriter:
             self._refuse_a_second()
             self._header[HEADER_HEAD] = head
         self._head = head
+
+    def tell(self) -> None:
+        """Show whoever looks on how far this writer is; see ``seen``."""
+        self.columns.told[self.shard]["reserved"] = self._reserved_to + 1 - self._head
+        tell_lock(self.columns, self.shard, "writer", self._lock)
 
     def begin_at(self, tail: int, head: int) -> None:
         """The empty shard has been filled with saved rows, which can be read from now on.

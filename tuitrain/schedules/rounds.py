@@ -127,6 +127,11 @@ class Reporter:
         values = self._link.counters.values
         if self._learner is not None:
             values |= self._learner.counters()
+            for learner in self._learner.policies.values():
+                learner.tell_shards()
+        for actor in self._actors:
+            for part in actor.parts.values():
+                part.writer.tell()
         if not self._actors:
             return
         values["steps"] = sum(a.steps for a in self._actors)

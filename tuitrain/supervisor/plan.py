@@ -18,7 +18,7 @@ from tuitrain.metrics.phases import Stay
 from tuitrain.replay import segment
 from tuitrain.schedules import RoleSpec
 from tuitrain.supervisor.crew.memory import check_room
-from tuitrain.supervisor.snapshot import PolicyPlan
+from tuitrain.supervisor.snapshot import PolicyPlan, Shards
 
 
 class Held(Protocol):
@@ -30,6 +30,10 @@ class Held(Protocol):
 
     def stay(self, role: str, index: int) -> Stay | None:
         """What a worker says in shared memory that it is doing; None: it says nothing."""
+        ...
+
+    def shards(self) -> Shards:
+        """What is known of the shards of the replay."""
         ...
 
     def close(self) -> None:

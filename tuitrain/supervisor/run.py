@@ -24,7 +24,7 @@ from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.house.held_folder import HeldFolder
 from tuitrain.supervisor.house.keeper import Keeper
 from tuitrain.supervisor.journal import Journal
-from tuitrain.supervisor.snapshot import RunView, SavedCounts, build_snapshot
+from tuitrain.supervisor.snapshot import RunView, SavedCounts, Shards, build_snapshot
 from tuitrain.supervisor.unattended import Unattended
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class Run:
         self.failure: Failure | None = None
         self.hard = asyncio.Event()
         self.hurried = False
+        self.shards: Callable[[], Shards] = dict
+        """What is known of the shards of the replay; nothing before there is memory."""
         self.held = False
         self.over = asyncio.Event()
         self.reason = ""
@@ -104,6 +106,7 @@ class Run:
             time_s=time.time(),
             elapsed_s=now - self.started_at,
             lost_lines=self.journal.lost_lines,
+            shards=self.shards(),
         )
         self.unattended.show(snapshot)
         return snapshot

@@ -22,6 +22,7 @@ from tuitrain.protocol import (
     PolicyView,
     ProcessView,
     RunState,
+    ShardView,
     Snapshot,
 )
 from tuitrain.supervisor.crew.worker_view import WorkerView
@@ -32,6 +33,9 @@ _RATES = {
     "trainer": ("env_steps", "st/s"),
     "evaluator": ("episodes", "ep/s"),
 }
+
+Shards = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Per policy, the fields of a ``ShardView`` for every actor."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,7 @@ def build_snapshot(
     time_s: float,
     elapsed_s: float,
     lost_lines: int | None = None,
+    shards: Shards | None = None,
 ) -> Snapshot:
     """The run at one moment, checks included.
 
@@ -165,10 +170,13 @@ def build_snapshot(
         time_s: unix time.
         elapsed_s: seconds since this session started.
         lost_lines: metrics and events that could not be written.
+        shards: as they are now; None while there is no memory.
     """
     views = list(workers)
     learners = [view for view in views if view.role in ("learner", "trainer")]
     policies = [_policy(run, plan, learners, now) for plan in run.policies]
+    for policy in policies:
+        policy.shards = [ShardView.model_validate(s) for s in (shards or {}).get(policy.name, ())]
     # all learners count the run's steps; whose heartbeat is newest has counted most
     source = max(learners, key=lambda view: view.counters.get("env_steps", 0.0), default=None)
     steps = int(source.counters.get("env_steps", run.base_steps)) if source else run.base_steps

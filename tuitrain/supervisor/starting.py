@@ -103,6 +103,7 @@ class Starting:
         plan.unlink(run.run_id)  # of a session whose end itself failed: the run folder is ours
         self.held = plan.create_stores(blueprint)
         run.crew.judged_by.where = self.held.stay
+        run.shards = self.held.shards
         self.warn(shm_warnings(segment.total_bytes(), segment.free_bytes()))
         folder, kept = run.folder.path, run.config.run.keep_checkpoints
         one = plan.checkpoint_bytes(blueprint)
@@ -113,12 +114,19 @@ class Starting:
         await run.crew.spawn(specs, kit)
         self.check_specs()
 
-    def tear_down(self) -> None:
-        """Give back what ``bring_up`` has reserved, so that it can be called again."""
-        self._run.crew.judged_by.where = nowhere
+    def let_go(self) -> None:
+        """Close the shared memory; what is known of shards stays what it was."""
+        run = self._run
+        run.crew.judged_by.where = nowhere
         if self.held is not None:
+            last = run.shards()
+            run.shards = lambda: last
             self.held.close()
             self.held = None
+
+    def tear_down(self) -> None:
+        """Give back what ``bring_up`` has reserved, so that it can be called again."""
+        self.let_go()
         probe = self._plan.probe()
         if probe is not None and probe.name in self._run.crew.workers:
             self._run.crew.dismiss(probe.name)  # it died before it had reported

@@ -358,8 +358,7 @@ class Supervisor(Run):
         self.recovery.fall_back()
         end = judge_folder(self, end)
         self._attempt("remove left-over processes", self._kill_marked)
-        if (held := self.starting.held) is not None:
-            self._attempt("close shared memory", held.close)
+        self._attempt("close shared memory", self.starting.let_go)
         self._attempt("remove shared memory", lambda: self.plan.unlink(self.run_id))
         if there := self.place.now() is not None:
             self._attempt("remove what saves have left", lambda: sweep(self.folder.checkpoints))

@@ -24,6 +24,7 @@ from tuitrain.tui.widgets.pipeline import draw_pipeline
 from tuitrain.tui.widgets.policies import draw_policy_table
 from tuitrain.tui.widgets.processes import draw_process_details, draw_processes
 from tuitrain.tui.widgets.replay import draw_policies
+from tuitrain.tui.widgets.shards import draw_shards
 from tuitrain.tui.widgets.told import draw_told
 
 
@@ -89,11 +90,14 @@ def compose_screen() -> ComposeResult:
                 for i, chart in enumerate(LEARNING):
                     yield ChartPanel(chart, id=f"learning-{i}", classes="framed")
         with Vertical(id="tab-3", classes="tab"):
-            yield Panel(draw_policies, "Replay", id="policies", classes="framed",
-                        scrolls=True, sticky=1)  # fmt: skip
-            with Horizontal(id="replay-charts"):
-                for i, chart in enumerate(REPLAY):
-                    yield ChartPanel(chart, id=f"replay-{i}", classes="framed")
+            with Horizontal(id="replay"):
+                yield Panel(draw_policies, "Replay", id="policies", classes="framed",
+                            scrolls=True, sticky=1)  # fmt: skip
+                with Vertical(id="replay-charts"):
+                    for i, chart in enumerate(REPLAY):
+                        yield ChartPanel(chart, id=f"replay-{i}", classes="framed")
+            yield FittedPanel(draw_shards, "Shards", id="shards", classes="framed",
+                              scrolls=True, sticky=2)  # fmt: skip
         with Vertical(id="tab-4", classes="tab"):
             yield SelectPanel(draw_processes, "Processes", id="process-table", classes="framed",
                         scrolls=True, sticky=1, filters=True)  # fmt: skip

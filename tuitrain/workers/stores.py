@@ -48,6 +48,10 @@ class Stores:
         """What a worker says in shared memory that it is doing."""
         return stay(self.board.phase_word(role, index)[0])
 
+    def shards(self) -> dict[str, list[dict[str, float | None]]]:
+        """Per policy, what is known of every shard of its replay."""
+        return {name: replay.look() for name, replay in self.replays.items()}
+
     def unlink(self) -> None:
         """Remove the names; whoever has a handle can attach all the same."""
         for item in self._segments:

@@ -58,7 +58,7 @@ class Stores:
 
     def watch(self, columns: Columns) -> Columns:
         """The same memory, through arrays that count."""
-        arrays = {}
+        arrays = {"told": columns.told}  # no protocol's, and nobody's to lose
         for name, plain in (("header", columns.header), ("pins", columns.pins), *columns.data()):
             array = plain.view(Watched)
             array.stores = self

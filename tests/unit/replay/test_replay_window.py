@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tuitrain.replay import window
-from tuitrain.replay.layout import ABSENT, BOUNDARY, CUT, MAX_AGE, Columns
+from tuitrain.replay.layout import ABSENT, BOUNDARY, CUT, MAX_AGE, TOLD, Columns
 from tuitrain.replay.window import Ring, cells, gather_stack, n_step, stack_rows
 
 GAMMA = 0.9
@@ -122,6 +122,7 @@ class World:
         arrays: dict[str, Any] = {
             "header": np.zeros((SHARDS, 8), np.int64),
             "pins": np.full((SHARDS, 1), -1, np.int64),
+            "told": np.zeros(SHARDS, TOLD),
             "version": np.full(cell[:2], -7, np.int64),
             "stamp": np.full(cell[:2], -7, np.int64),
             "observation": np.full((*cell, 1), -1, np.float32),
@@ -313,6 +314,7 @@ def test_returns_by_hand() -> None:
     arrays: dict[str, Any] = {
         "header": np.zeros((1, 8), np.int64),
         "pins": np.full((1, 1), -1, np.int64),
+        "told": np.zeros(1, TOLD),
         "version": np.zeros(cell[:2], np.int64),
         "stamp": np.zeros(cell[:2], np.int64),
         "observation": np.zeros((*cell, 1), np.float32),

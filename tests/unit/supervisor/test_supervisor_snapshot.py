@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tuitrain.supervisor.snapshot import (
     achieved_ratio,
     build_snapshot,
 )
+from tuitrain.supervisor.starting import Starting
 
 PLAN = PolicyPlan(
     name="default",
@@ -257,3 +259,22 @@ def test_what_a_dead_learner_has_made_still_counts_for_ratio_and_rate() -> None:
     assert (policy.updates, policy.lost_updates) == (110, 50)
     assert policy.ratio_achieved == (160 / 300)
     assert policy.updates_per_s == 10.0
+
+
+def test_shards_are_their_policys_own_and_outlive_their_memory() -> None:
+    """The last snapshot is made when the memory has been given back."""
+    memory = {"default": [{"rows": 10, "tail": 2, "head": 9, "sampleable": 7.0}], "other": []}
+    held = SimpleNamespace(shards=lambda: dict(memory), close=memory.clear)
+    there: Any = SimpleNamespace(
+        shards=held.shards, crew=SimpleNamespace(judged_by=SimpleNamespace(where=None))
+    )
+    starting = Starting(there, *[None] * 3)  # type: ignore[arg-type]
+    starting.held = held  # type: ignore[assignment]
+    starting.let_go()
+    assert held.shards() == {}
+    snapshot = build_snapshot(
+        run(), [], seq=1, now=1.0, time_s=1.0, elapsed_s=1.0, shards=there.shards()
+    )
+    (shard,) = snapshot.policies[0].shards
+    assert (shard.rows, shard.head, shard.sampleable, shard.lock_waits) == (10, 9, 7.0, None)
+    assert build(run()).policies[0].shards == []

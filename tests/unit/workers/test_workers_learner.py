@@ -156,3 +156,24 @@ def test_the_faults_are_seen(run: Run, monkeypatch: pytest.MonkeyPatch, fault: s
 
     with pytest.raises((AssertionError, AttributeError, TypeError)):
         proof()
+
+
+def test_what_was_drawn_is_told_of_the_moment_it_was_drawn(run: Run) -> None:
+    """Ages do not grow because nobody has looked for a while."""
+    blueprint, stores = run
+    learner = policy_learner(run)
+    learner.tell_shards()
+    (before,) = stores.shards()["default"]
+    assert before["age_p50"] is before["drawn_share"] is before["end"] is None
+    inserts = blueprint.config.replay.capacity  # all rows have stamps near 0 here
+    window = learner.pin(inserts)
+    learner.draw(window, 1)
+    learner.tell_shards()
+    (then,) = stores.shards()["default"]
+    learner.pin(inserts + 1)
+    learner.tell_shards()
+    (shard,) = stores.shards()["default"]
+    assert shard["drawn_share"] == 1
+    assert shard["age_p95"] == then["age_p95"] == inserts
+    assert then["sampleable"] == window.sampleable > 0
+    assert then["priority_mean"] == then["priority_max"] == 1.0

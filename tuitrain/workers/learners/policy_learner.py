@@ -37,6 +37,8 @@ half an update of a small network; and sampling and updating in turn drive each 
 data out of the core's caches. Large batches would fill the cache instead. How many are drawn
 together is part of the algorithm, the same in every schedule.
 """
+TOLD_DRAWS = 16
+"""From where so many of the newest batches came is told per shard: one alone holds few of each."""
 
 
 class PolicyLearner:
@@ -100,11 +102,13 @@ class PolicyLearner:
         part = blueprint.spec.policies[name]
         row_bytes = 2 * blueprint.spec.n_frames * part.dtype.itemsize * prod(part.observation_shape)
         self._at_once = max(1, min(DRAWN_UPDATES, DRAWN_BYTES // (self._rows * row_bytes)))
-        self._origin: Origin | None = None
-        """Of the last batch drawn, for `measure`."""
+        self._origins: deque[tuple[int, Origin]] = deque(maxlen=TOLD_DRAWS)
+        """Of the last batches drawn, oldest first, and how many transitions there were then."""
         self._drawn: deque[TensorBatch] = deque()
         self._drawn_rows: deque[tuple[Int, Int]] = deque()
         """Cells and rows of each of them, if their TD errors become priorities."""
+        self._inserts = 0
+        """Transitions there were when the window was pinned last."""
         self.forgone = 0
         """Updates that were due when nothing could be drawn; see ``forgo``."""
         self.trouble = ""
@@ -143,6 +147,7 @@ class PolicyLearner:
 
     def pin(self, inserts: int) -> Window:
         """Pin what may be sampled: all but rows older than the capacity by this count."""
+        self._inserts = inserts
         return self.reader.pin(max(0, inserts - self._capacity))
 
     def forgo(self, window: Window) -> None:
@@ -185,7 +190,7 @@ class PolicyLearner:
         beta = rule.beta(self.dqn.updates, self._planned_updates) if rule else 1.0
         batch = self.reader.sample(window, config.batch_size, self.rng, batches=batches, beta=beta)
         last = replace(batch, cells=batch.cells[-config.batch_size :])
-        self._origin = self.reader.origin(last)
+        self._origins.append((self._inserts, self.reader.origin(last)))
         rows: list[tuple[Int, Int]] = []
         if rule is not None:
             halves = (np.split(batch.cells, batches), np.split(batch.rows, batches))
@@ -227,8 +232,8 @@ class PolicyLearner:
         self.measured_updates = self.dqn.updates
         out: dict[str, float] = dict(self.dqn.stats())
         out["target_updates"] = self.dqn.target_updates
-        origin = self._origin
-        if origin is not None:
+        if self._origins:
+            origin = self._origins[-1][1]
             # rows acted with weights of before this session have no known update count
             acted = self.store.updates_at_version(origin.version)
             lag = self.dqn.updates - acted[acted >= 0]
@@ -238,6 +243,13 @@ class PolicyLearner:
                 out["lag_updates_p95"] = float(np.percentile(lag, 95))
             out["sample_age_p95"] = float(np.percentile(age, 95))
         return out
+
+    def tell_shards(self) -> None:
+        """Show whoever looks on what of every shard may be drawn, and has been."""
+        none = np.empty(0, np.int64)
+        shard = np.concatenate([none, *(origin.shard for _, origin in self._origins)])
+        age = np.concatenate([none, *(there - origin.stamp for there, origin in self._origins)])
+        self.reader.tell(shard, age)
 
 
 def _as_tensors(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tuitrain.protocol import Snapshot
 
 STATUS_DEADLINE_S = 10.0
+OUT_OF_REACH = "out of reach"
 NAMED_POLICIES = 3
 """Up to so many policies are named in the line of a run."""
 
@@ -60,9 +61,15 @@ def status(
     snapshot = None if found.tenant is None else _snapshot(found)
     summary = found.folder.read_summary() if snapshot is None else None
     if snapshot is None and summary is None:
-        seen = last_seen(found.folder)
+        seen = _seen(found.folder)
         if as_json:
             typer.echo(json.dumps({"live": False, **seen}))
+        elif seen["state"] == OUT_OF_REACH:
+            typer.echo(
+                f"{found.folder.name}: {OUT_OF_REACH}: it lives, but its folder was moved or its "
+                f"XDG_RUNTIME_DIR is another; {found.folder.runtime_json} names its process, and "
+                "SIGTERM stops that with a checkpoint"
+            )
         else:
             typer.echo("\n".join(killed_lines(found.folder, seen)))
     elif as_json:
@@ -114,6 +121,15 @@ def _snapshot(found: Found) -> dict[str, Any] | None:
         raise
 
 
+def _seen(folder: RunFolder) -> dict[str, Any]:
+    """As `last_seen`, but a run that lives somewhere is `OUT_OF_REACH`."""
+    seen = last_seen(folder)
+    with contextlib.suppress(OSError):
+        if is_held(folder.path):  # it was moved, or has another XDG_RUNTIME_DIR
+            seen["state"] = OUT_OF_REACH
+    return seen
+
+
 def row_of(found: Found) -> dict[str, Any]:
     """What `ls` tells of a run; of one that lives, as it is now."""
     folder = found.folder
@@ -145,10 +161,7 @@ def row_of(found: Found) -> dict[str, Any]:
         row |= {k: summary[k] for k in ("state", "steps", "total_steps")}
         bests = {name: policy["eval_best"] for name, policy in summary["policies"].items()}
         return _with_best(row, bests)
-    seen = last_seen(folder)
-    with contextlib.suppress(OSError):
-        if is_held(folder.path):  # it was moved, or has another XDG_RUNTIME_DIR
-            seen["state"] = "out of reach"
+    seen = _seen(folder)
     return row | {k: seen[k] for k in ("state", "steps", "total_steps")}
 
 

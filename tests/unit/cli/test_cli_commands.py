@@ -201,6 +201,7 @@ def test_a_run_whose_folder_is_held_is_not_called_killed(tmp_path: Path) -> None
     folder.events_jsonl.touch()
     fd = hold_folder(folder.path, folder.name)
     assert "out of reach" in call("ls").output
+    assert "out of reach" in call("status").output
     os.close(fd)
     assert "killed" in call("ls").output
 

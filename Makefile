@@ -26,7 +26,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 run: env ## train CartPole and watch it (CONFIG=..., ARGS="--set run.seed=2")
 	$(BIN)/tuitrain launch $(CONFIG) $(ARGS)
 
-test: env ## the tests (minutes)
+test: env ## the tests (minutes; with tmux and chromium installed those of terminal and browser too)
 	$(BIN)/python -m pytest -m "not long" -n $(JOBS) --dist loadgroup $(ARGS)
 
 learn: env ## CartPole in every schedule, with controls that must not learn (10 minutes and more)

@@ -25,6 +25,7 @@ from tuitrain.cli import (
     report,
     runs,
     screens,
+    serve,
 )
 from tuitrain.cli.errors import explained
 
@@ -47,6 +48,7 @@ Whether this machine and that config go together:
 It opens the terminal UI; leaving that (d) never stops training. Then:
     tuitrain ls                 which runs there are
     tuitrain attach             the terminal UI again, of the latest run
+    tuitrain serve              the same in a browser
     tuitrain status             one look, without the UI
     tuitrain stop               stop with a checkpoint
     tuitrain resume             go on from that checkpoint
@@ -76,6 +78,7 @@ app.command("doctor")(doctor.doctor)
 app.command("launch")(launch.launch)
 app.command("resume")(launch.resume)
 app.command("attach")(attach.attach)
+app.command("serve")(serve.serve)
 app.command("ls")(runs.ls)
 app.command("status")(runs.status)
 app.command("pause")(commands.pause)

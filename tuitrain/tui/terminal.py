@@ -113,6 +113,26 @@ def run_tui(
 ) -> int:
     """Show a run until the user leaves; returns the exit code (0, or 2 without a terminal).
 
+    ``show_run`` has the arguments.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        print("tuitrain: the screen needs a terminal on stdin and stderr", file=sys.stderr)
+        return 2
+    return show_run(
+        run_dir, socket_path, ascii_only=ascii_only, read_only=read_only, compare=compare
+    )
+
+
+def show_run(
+    run_dir: Path,
+    socket_path: Path | None,
+    *,
+    ascii_only: bool = False,
+    read_only: bool = False,
+    compare: Path | None = None,
+) -> int:
+    """Show a run wherever textual is to draw; returns the exit code.
+
     Args:
         run_dir: The run's folder.
         socket_path: The run's socket. None, or a socket that nobody serves, opens what the run
@@ -121,9 +141,6 @@ def run_tui(
         read_only: Ask nothing of the run.
         compare: Folder of a run whose curves are drawn beside.
     """
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        print("tuitrain: the screen needs a terminal on stdin and stderr", file=sys.stderr)
-        return 2
     if socket_path is not None and not asyncio.run(answers(socket_path)):
         socket_path = None
     ascii_only = ascii_only or _ascii_wanted()

@@ -1,0 +1,34 @@
+"""The program behind one page: the screen of a run, drawn for textual's web driver.
+
+Started by the server with that driver in its environment; its standard streams are the page's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import signal
+import sys
+from pathlib import Path
+
+from tuitrain.tui.terminal import show_run
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    """Show a run until its page is closed, or the server is gone."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--socket", type=Path)
+    parser.add_argument("--read-only", action="store_true")
+    asked = parser.parse_args()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    return show_run(asked.run_dir, asked.socket, read_only=asked.read_only)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

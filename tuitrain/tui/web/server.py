@@ -1,0 +1,204 @@
+"""Pages for browsers: behind each is a process with a screen; the terminal is textual-serve's.
+
+Whoever has no token is refused everything, scripts and styles too. Of what a browser sends, two
+numbers, the size in cells, reach the start of a process, in its environment; keys reach the screen
+alone. Knows nothing of runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from string import Template
+
+import textual_serve
+from aiohttp import WSMsgType, web
+
+from tuitrain.tui.web.carrier import Carrier
+
+STATIC = Path(textual_serve.__file__).parent / "static"
+MOST_SCREENS = 8
+"""Pages at once: each is a process of up to 80 MB."""
+MOST_CELLS = 500
+MOST_BYTES = 1 << 16
+"""Of one message of a browser."""
+STOP_S = 10.0
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Referrer-Policy": "no-referrer",  # the address holds the token
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+REFUSED = (
+    "403: open the whole address that `tuitrain serve` has printed; its last part is a token.\n"
+)
+FULL = f"503: {MOST_SCREENS} pages are open already; close one.\n"
+PAGE = Template("""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>$title</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="static/css/xterm.css">
+<script src="static/js/textual.js"></script>
+<style>
+html, body { margin: 0; height: 100%; overflow: hidden; background: #0c181f; color: #dde; }
+.textual-terminal { width: 100vw; height: 100vh; }
+#closed { display: none; position: fixed; inset: 0; padding: 2em; background: #0c181fe0;
+          font: 14px monospace; }
+body.-closed #closed { display: block; }
+</style>
+</head>
+<body>
+<div id="terminal" class="textual-terminal"
+     data-session-websocket-url="$socket" data-font-size="14"></div>
+<div id="closed">The screen is closed; training goes on. Reload the page to open it again.</div>
+</body>
+</html>
+""")
+
+
+class Pages:
+    """An application that serves one screen to those who have the token.
+
+    Args:
+        title: of the page.
+        screen: the command that shows the screen, asked anew for every page.
+        token: must be the first part of every path; by default a random one.
+    """
+
+    def __init__(
+        self, title: str, screen: Callable[[], Sequence[str]], token: str | None = None
+    ) -> None:
+        self.token = token or secrets.token_hex(24)
+        self._title = title
+        self._screen = screen
+        self._open: set[web.WebSocketResponse] = set()
+
+    def application(self) -> web.Application:
+        """For aiohttp to run."""
+        application = web.Application(middlewares=[self._guard])
+        home = f"/{self.token}"
+        application.add_routes(
+            [
+                web.get(f"{home}/", self._page),
+                web.get(f"{home}/ws", self._websocket),
+                web.static(f"{home}/static", STATIC),
+            ]
+        )
+        application.on_response_prepare.append(_dress)
+        application.on_shutdown.append(self._close)
+        return application
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], object]
+    ) -> web.StreamResponse:
+        first = request.path.split("/")[1]
+        if not secrets.compare_digest(first.encode(), self.token.encode()):
+            raise web.HTTPForbidden(text=REFUSED)
+        response = await handler(request)  # type: ignore[misc]
+        assert isinstance(response, web.StreamResponse)
+        return response
+
+    async def _page(self, request: web.Request) -> web.Response:
+        scheme = "wss" if request.secure else "ws"
+        page = PAGE.substitute(
+            title=html.escape(self._title),
+            socket=html.escape(f"{scheme}://{request.host}/{self.token}/ws"),
+        )
+        return web.Response(text=page, content_type="text/html")
+
+    async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
+        if len(self._open) >= MOST_SCREENS:
+            raise web.HTTPServiceUnavailable(text=FULL)
+        socket = web.WebSocketResponse(heartbeat=15, max_msg_size=MOST_BYTES)
+        self._open.add(socket)
+
+        async def draw(data: bytes) -> None:
+            with contextlib.suppress(ConnectionError):  # the rest is read all the same, to its end
+                await socket.send_bytes(data)
+
+        async def listen(screen: Carrier) -> None:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    await _pass_on(message.data, screen, socket)
+
+        try:
+            await socket.prepare(request)
+            size = (_cells(request.query.get("width"), 80), _cells(request.query.get("height"), 24))
+            screen = await Carrier.start(self._screen(), *size, draw)
+            carried = asyncio.ensure_future(screen.carry())
+            heard = asyncio.ensure_future(listen(screen))
+            try:
+                await asyncio.wait({carried, heard}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                heard.cancel()
+                await screen.end()
+                await asyncio.gather(carried, heard, return_exceptions=True)
+            await socket.close()
+        finally:
+            self._open.discard(socket)
+        return socket
+
+    async def _close(self, _: web.Application) -> None:
+        await asyncio.gather(*(socket.close() for socket in self._open))
+
+
+async def serve(
+    pages: Pages, host: str, port: int, ready: Callable[[int], None], over: asyncio.Event
+) -> None:
+    """Serve until ``over`` is set, then close every page.
+
+    Args:
+        port: 0 for any that is free.
+        ready: told the port once pages can be asked for.
+
+    Raises:
+        OSError: it cannot listen there.
+    """
+    runner = web.AppRunner(pages.application(), access_log=None, shutdown_timeout=STOP_S)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        ready(int(runner.addresses[0][1]))
+        await over.wait()
+    finally:
+        await runner.cleanup()
+
+
+async def _dress(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
+
+
+async def _pass_on(data: str, screen: Carrier, socket: web.WebSocketResponse) -> None:
+    """What a browser says, if it makes sense: keys, sizes, whether it is looked at."""
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    match said:
+        case ["stdin", str(keys)]:
+            await screen.type(keys)
+        case ["resize", {"width": int(width), "height": int(height)}]:
+            await screen.tell(type="resize", width=_cells(width, 80), height=_cells(height, 24))
+        case ["ping", str() | int() | float() as nonce]:
+            await socket.send_json(["pong", nonce])
+        case ["focus" | "blur" as kind, *_]:
+            await screen.tell(type=kind)
+
+
+def _cells(asked: str | int | None, usual: int) -> int:
+    """A size that a screen can have."""
+    try:
+        return max(1, min(MOST_CELLS, int(asked if asked is not None else usual)))
+    except ValueError:
+        return usual

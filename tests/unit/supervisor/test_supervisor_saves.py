@@ -119,6 +119,18 @@ async def test_a_wait_for_another_save_ends_when_the_run_is_paused() -> None:
     await _in_time(asked)
 
 
+async def test_of_two_users_who_save_a_paused_run_the_second_waits_for_the_first() -> None:
+    scene = Scene()
+    scene.run.view.state = "paused"
+    first, second = await scene.ask(), await scene.ask()
+    for asked in (first, second):
+        kind, answer = await _in_time(scene.crew.asked.get())
+        assert kind == "checkpoint"
+        assert scene.crew.asked.empty()
+        answer.set_result(Outcome("checkpoint", 1.0))
+        await _in_time(asked)
+
+
 async def test_a_periodic_save_does_not_displace_a_user_s_and_is_tried_again_soon() -> None:
     scene = Scene()
     clock = CheckpointClock(1000.0, None, 0.0, 0)
@@ -157,6 +169,18 @@ def test_a_run_that_fails_without_a_failed_worker_says_that_its_replay_is_lost(
     assert _can_save_all(run, End("stopped", "stopped by its user"))
     assert not _can_save_all(run, End("finished", "all steps are made"))
     assert len(told) == learner_lives
+
+
+@pytest.mark.parametrize(
+    ("left_out", "state"), [("ended", "paused"), ("missing", "running"), ("unreachable", "running")]
+)
+async def test_a_run_is_paused_once_all_that_live_hold(left_out: str, state: str) -> None:
+    scene = Scene()
+    task = asyncio.ensure_future(scene.requests.handle(Request(id=0, command="pause")))
+    _, answer = await _in_time(scene.crew.asked.get())
+    answer.set_result(Outcome("pause", 1.0, **{left_out: ["a1"]}))
+    assert not (await _in_time(task)).ok
+    assert scene.run.view.state == state
 
 
 async def test_a_pause_done_after_its_unpause_does_not_make_the_run_paused() -> None:

@@ -42,6 +42,7 @@ class Requests:
         self._recovery = recovery
         self._saves: set[asyncio.Future[Outcome]] = set()  # under way, whoever has asked
         self._checkpointing = False
+        self._by_hand = asyncio.Lock()  # one user's checkpoint at a time
         self._evaluations: list[asyncio.Queue[dict[str, Any]]] = []
         self._tasks: set[asyncio.Future[Any]] = set()
 
@@ -196,7 +197,9 @@ class Requests:
         workers, self._run.held = self._run.crew.alive(), True
         outcome = await self._run.crew.command("pause", workers, deadline_s=_deadline(request))
         # Not if it shall go on again: an unpause with less time may have been answered before.
-        if outcome.ok and self._run.held and self._run.view.state == "running":
+        # Who has ended meanwhile is not waited for: its successor holds before it begins.
+        hold = not (outcome.missing or outcome.unreachable or outcome.refused)
+        if hold and self._run.held and self._run.view.state == "running":
             self._run.view.state = "paused"
         text = f"paused: {len(outcome.acks)} of {len(workers)} workers hold"
         return outcome.ok, _with(text, outcome), outcome.result()
@@ -211,11 +214,23 @@ class Requests:
         return outcome.ok, _with(text, outcome), outcome.result()
 
     async def _checkpoint(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
-        asked_s = _deadline(request)
-        within_s = asked_s or DEADLINES_S["checkpoint"]
+        within_s = _deadline(request) or DEADLINES_S["checkpoint"]
         until = self._run.clock() + within_s
+        try:
+            async with asyncio.timeout(within_s):
+                await self._by_hand.acquire()
+        except TimeoutError:
+            return False, _not_done(within_s), {}
+        try:
+            return await self._checkpoint_now(_deadline(request), within_s, until)
+        finally:
+            self._by_hand.release()
+
+    async def _checkpoint_now(
+        self, asked_s: float | None, within_s: float, until: float
+    ) -> tuple[bool, str, dict[str, Any]]:
         if not await self._others_have_saved(until):
-            return False, f"no checkpoint: another is not done after {within_s:g} s", {}
+            return False, _not_done(within_s), {}
         # State is saved between two chunks or rounds, and who is paused comes to no such place.
         held = self._run.view.state == "paused" and bool(self._run.state_of)
         if held:
@@ -320,6 +335,10 @@ def _is_evaluating(worker: Worker) -> bool:
 def _with(text: str, outcome: Outcome) -> str:
     trouble = outcome.trouble()
     return f"{text}; {trouble}" if trouble else text
+
+
+def _not_done(within_s: float) -> str:
+    return f"no checkpoint: another is not done after {within_s:g} s"
 
 
 def _number(value: Any) -> str:

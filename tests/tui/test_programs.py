@@ -61,6 +61,9 @@ def test_the_export_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "FINISHED" in text
     assert max(map(len, text.splitlines())) == 80
     assert json.loads(out.with_suffix(".json").read_text())["snapshot"]["state"] == "finished"
+    assert command("export", "b-0001", "--press", "question_mark", "--out", str(out)).exit_code == 0
+    assert "ctrl+p" not in text
+    assert "ctrl+p" in out.with_suffix(".txt").read_text()
     for wrong in (("nowhere",), ("b-0001", "--size", "80"), ("b-0001", "--size", "0x1")):
         assert command("export", *wrong).exit_code == 2
     (tmp_path / "runs" / "b-0001" / "screens").write_text("in the way")

@@ -28,6 +28,14 @@ def export(
     ] = None,
     size: Annotated[str, typer.Option(help="Columns and lines of the screen.")] = "120x40",
     tab: Annotated[int, typer.Option(min=1, max=5, help="Number of the tab.")] = 1,
+    press: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY",
+            help="A key to press before the picture is made: `i` explains the worst check. May be "
+            "given several times. Nothing is asked of the run.",
+        ),
+    ] = None,
     ascii_only: AsciiOption = False,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
 ) -> None:
@@ -48,6 +56,7 @@ def export(
                 path,
                 size=cells,
                 tab=tab,
+                keys=press or (),
                 ascii_only=ascii_only,
                 socket_path=found.socket_path,
             )

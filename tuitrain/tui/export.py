@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from textual.pilot import Pilot
@@ -20,6 +21,7 @@ async def export(
     *,
     size: tuple[int, int] = (120, 40),
     tab: int = 1,
+    keys: Sequence[str] = (),
     ascii_only: bool = False,
     socket_path: Path | None = None,
 ) -> None:
@@ -30,6 +32,7 @@ async def export(
         out: The picture's path; folders are made.
         size: Columns and lines.
         tab: Number of the tab that is shown.
+        keys: What is pressed then, by Textual's names (`i`, `down`, `equals_sign`).
         ascii_only: Draw with ASCII characters alone.
         socket_path: The run's socket, if it lives.
 
@@ -46,6 +49,8 @@ async def export(
             while app.store.snapshot is None:
                 await asyncio.sleep(0.02)
         await _settle(app, pilot, tab)
+        await pilot.press(*keys)
+        await pilot.pause()
         export_screen(app, app.view(), out)
 
 

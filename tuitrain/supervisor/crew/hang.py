@@ -53,7 +53,7 @@ class Hang:
             self._until = now
         elif not catches(pid, stacks.SIGNAL):
             self._until = now
-            self._silent = f"its handler of {stacks.SIGNAL.name} is gone (an environment's doing?)"
+            self._silent = f"it has no handler of {stacks.SIGNAL.name}: not yet, or not any more"
         else:
             self._start = _write(log, f"\ntuitrain: {told}; stacks of all threads:\n")
             with suppress(ProcessLookupError):

@@ -29,6 +29,7 @@ Command = Literal[
     "evaluate",
     "restart",
     "stacks",
+    "see",
     "stop",
     "kill",
 ]

@@ -25,6 +25,7 @@ from tuitrain.cli import (
     report,
     runs,
     screens,
+    see,
     serve,
 )
 from tuitrain.cli.errors import explained
@@ -88,6 +89,7 @@ app.command("checkpoint")(commands.checkpoint)
 app.command("evaluate")(commands.evaluate)
 app.command("restart")(commands.restart)
 app.command("stacks")(commands.stacks)
+app.command("see")(see.see)
 app.command("stop")(commands.stop)
 app.command("kill")(commands.kill)
 app.command("eval")(evaluate.evaluate)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from tuitrain.schedules.rounds import Reporter
 from tuitrain.schedules.saving import Saves
 from tuitrain.workers.acting.actor import Actor
+from tuitrain.workers.acting.sight import see
 from tuitrain.workers.beginning.state_files import restore_actor, save_actor
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import checked_lanes, policies_for
@@ -50,6 +51,8 @@ class ActorDesk:
         )
         self.saves = Saves(link, blueprint.base.session, self._save)
         link.on("stop", self._last_words)
+        if actor.index == 0:
+            link.on("see", lambda asked: see(actor, asked.policy))
 
     def start(self) -> None:
         """Report ready."""

@@ -21,6 +21,7 @@ from tuitrain.schedules.evaluation import (
 )
 from tuitrain.schedules.rounds import Reporter, act_half, drain, learn_half, open_round
 from tuitrain.schedules.saving import Saves
+from tuitrain.workers.acting.sight import see
 from tuitrain.workers.beginning.state_files import save_actor
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.child import ChildArgs
@@ -143,6 +144,7 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
     link.on("resync", lambda _: learner.holdings())
     link.on("evaluate", evaluate_soon)
     link.on("conclude", conclude)
+    link.on("see", lambda asked: see(trainer.actors[0], asked.policy))
     learner.publish(blueprint.base.steps)
     tell(link, trainer.best.found)
     link.ready(spec_hash=blueprint.spec.spec_hash(), device=blueprint.config.learner.device)

@@ -26,7 +26,8 @@ from tuitrain.protocol import EventLine, RecordLine, Snapshot
 from tuitrain.tui.actions.charting import ChartingApp
 from tuitrain.tui.actions.comparing import ComparingApp
 from tuitrain.tui.actions.one_worker import OneWorkerApp
-from tuitrain.tui.actions.pacing import REDRAW_S, PacedApp
+from tuitrain.tui.actions.pacing import REDRAW_S
+from tuitrain.tui.actions.seeing import SeeingApp
 from tuitrain.tui.actions.taking import TakingApp
 from tuitrain.tui.actions.zooming import ZoomingApp
 from tuitrain.tui.client import RunClient, Stream
@@ -45,7 +46,7 @@ SCROLLED = {1: "#checks", 2: "#tab-2", 3: "#policies", 4: "#process-details", 5:
 """By tab, what the keys scroll while nothing has the focus."""
 
 
-class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, PacedApp):
+class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, SeeingApp):
     """The screen of one run.
 
     Args:
@@ -217,6 +218,10 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
             now,
         )  # fmt: skip
 
+    def policy_name(self) -> str:
+        """See ``View.policy_name``."""
+        return View(snapshot=self.store.snapshot, policy_index=self._policy_at).policy_name()
+
     def _dressed(self, view: View, now: float) -> View:
         """The same data with the user's choices of this moment."""
         return replace(
@@ -233,6 +238,8 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
             notice=self.current_notice(now),
             tab=self.tab,
             compact=self.has_class("-compact"),
+            sight=self.sight,
+            sight_age_s=None if self.sight is None else now - self.sight.at_s,
             scrolled=self.screen_stack[0].query_one("#tab-2", ScrolledTab).scrolled,
         )
 
@@ -268,6 +275,7 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
         main = self.screen_stack[0]
         view = self.view()
         self.set_class(bool(view.told), "-told")
+        self.set_class(view.sight is not None, "-seeing")
         self.set_class(len(view.policies()) > 1, "-several")
         self.set_class(view.snapshot is not None and view.snapshot.state == "failed", "-failed")
         around = replace(view, filter=self.lines_in_use().filter)
@@ -285,6 +293,7 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
             self._frozen, self._frozen_at = self.view(), time.monotonic()
         else:
             self._frozen = None
+        self.frozen = self._frozen is not None
         self.redraw()
 
     def action_help(self) -> None:

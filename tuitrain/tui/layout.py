@@ -25,6 +25,7 @@ from tuitrain.tui.widgets.policies import draw_policy_table
 from tuitrain.tui.widgets.processes import draw_process_details, draw_processes
 from tuitrain.tui.widgets.replay import draw_policies
 from tuitrain.tui.widgets.shards import draw_shards
+from tuitrain.tui.widgets.sight import draw_sight
 from tuitrain.tui.widgets.told import draw_told
 
 
@@ -93,6 +94,7 @@ def compose_screen() -> ComposeResult:
             with Horizontal(id="replay"):
                 yield Panel(draw_policies, "Replay", id="policies", classes="framed",
                             scrolls=True, sticky=1)  # fmt: skip
+                yield Panel(draw_sight, "What actor 0 sees", id="sight", classes="framed")
                 with Vertical(id="replay-charts"):
                     for i, chart in enumerate(REPLAY):
                         yield ChartPanel(chart, id=f"replay-{i}", classes="framed")

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.text import Text
 
 from tuitrain.protocol import (
@@ -90,6 +92,21 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """The newest picture of what actor 0 sees, or why there is none.
+
+    Attributes:
+        pixels: uint8 [height, width, 3]; None until one has come.
+        said: what it shows, or what is wrong.
+        at_s: when it came, by the clock of the screen.
+    """
+
+    pixels: NDArray[np.uint8] | None = None
+    said: str = "asked for"
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class View:
     """Everything a panel may show."""
 
@@ -127,6 +144,9 @@ class View:
     bad_lines: int = 0
     compact: bool = False
     """Whether panels have no borders, and so no titles, for want of room."""
+    sight: Sight | None = None
+    """What actor 0 sees; None while nobody wants to know."""
+    sight_age_s: float | None = None
     scrolled: float | None = None
     """How far the Learning tab is scrolled, 0 to 1; None where all of it is shown."""
 

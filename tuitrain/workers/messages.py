@@ -151,6 +151,14 @@ class Evaluate(_Message):
     command_id: int
 
 
+class See(_Message):
+    """Actor 0 tells what it sees of a policy; `workers.acting.sight` says how."""
+
+    kind: Literal["see"] = "see"
+    command_id: int
+    policy: str
+
+
 class Conclude(_Message):
     """The first learner (or the trainer) ends training as if the last step had been made.
 
@@ -170,7 +178,8 @@ class Stop(_Message):
 
 
 ToWorker = Annotated[
-    Pause | Unpause | Resync | Checkpoint | Evaluate | Conclude | Stop, Field(discriminator="kind")
+    Pause | Unpause | Resync | Checkpoint | Evaluate | See | Conclude | Stop,
+    Field(discriminator="kind"),
 ]
 
 _from_worker: TypeAdapter[FromWorker] = TypeAdapter(FromWorker)

@@ -18,7 +18,7 @@ from tuitrain.supervisor.crew.liveness import Deadline
 from tuitrain.workers import messages
 from tuitrain.workers.messages import Ack, ToWorker
 
-Kind = Literal["pause", "unpause", "resync", "checkpoint", "evaluate", "conclude", "stop"]
+Kind = Literal["pause", "unpause", "resync", "checkpoint", "evaluate", "see", "conclude", "stop"]
 
 DEADLINES_S: dict[Kind, float] = {
     "pause": 30.0,
@@ -26,6 +26,7 @@ DEADLINES_S: dict[Kind, float] = {
     "resync": 30.0,
     "checkpoint": 120.0,
     "evaluate": 30.0,
+    "see": 5.0,
     "conclude": 30.0,
     "stop": 20.0,
 }
@@ -119,6 +120,7 @@ class Commands:
         checkpoint: bool = True,
         state: bool = False,
         hold: bool = False,
+        policy: str = "",
     ) -> asyncio.Future[Outcome]:
         """Send a command to these workers; the future holds the outcome, never an exception.
 
@@ -127,6 +129,7 @@ class Commands:
             checkpoint: for `stop`: whether the learner saves first.
             state: for `checkpoint`: whether it holds replay and state.
             hold: for `checkpoint`: whether who has saved does nothing more.
+            policy: for `see`: whose observation.
         """
         number = next(self._ids)
         length_s = DEADLINES_S[kind] if deadline_s is None else deadline_s
@@ -134,7 +137,7 @@ class Commands:
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         pending = _Pending(outcome, set(), Deadline(now, length_s), future)
         self._pending[number] = pending
-        message = _message(kind, number, checkpoint, state, hold)
+        message = _message(kind, number, checkpoint, state, hold, policy)
         for name, send in senders.items():
             if send(message):
                 pending.waiting.add(name)
@@ -180,11 +183,15 @@ class Commands:
                 pending.done.set_result(pending.outcome)
 
 
-def _message(kind: Kind, number: int, checkpoint: bool, state: bool, hold: bool) -> ToWorker:
+def _message(
+    kind: Kind, number: int, checkpoint: bool, state: bool, hold: bool, policy: str
+) -> ToWorker:
     if kind == "stop":
         return messages.Stop(command_id=number, checkpoint=checkpoint)
     if kind == "checkpoint":
         return messages.Checkpoint(command_id=number, state=state, hold=hold)
+    if kind == "see":
+        return messages.See(command_id=number, policy=policy)
     simple: dict[str, Callable[..., ToWorker]] = {
         "pause": messages.Pause,
         "unpause": messages.Unpause,

@@ -17,6 +17,7 @@ from tuitrain.protocol import Reply, Request
 from tuitrain.supervisor.checkpoint_clock import CheckpointClock
 from tuitrain.supervisor.clients import one_worker
 from tuitrain.supervisor.clients.commands import DEADLINES_S, Outcome, resync_report
+from tuitrain.supervisor.clients.sight import Sight
 from tuitrain.supervisor.crew.crew import SAVERS, Worker
 from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.recovery import Recovery
@@ -34,6 +35,10 @@ MARKED = ("resync",)
 """Commands that are marked on the curves once they have been carried out."""
 
 
+UNTOLD = ("status", "see", "stop", "kill")
+"""Commands that change nothing, and those whose end is told anyway: no event is made of them."""
+
+
 class Requests:
     """Answers requests to one run."""
 
@@ -45,6 +50,7 @@ class Requests:
         self._by_hand = asyncio.Lock()  # one user's checkpoint at a time
         self._evaluations: list[asyncio.Queue[dict[str, Any]]] = []
         self._tasks: set[asyncio.Future[Any]] = set()
+        self._sight = Sight(run)
 
     async def handle(self, request: Request) -> Reply:
         """Carry out one request."""
@@ -74,10 +80,12 @@ class Requests:
                 ok, text, result = await one_worker.restart(self._run, self._recovery, request)
             case "stacks":
                 ok, text, result = await one_worker.stacks(self._run, request)
+            case "see":
+                ok, text, result = await self._sight.answer(request)
             case _:
                 ok, text, result = False, f"{request.command} is not known here", {}
         told = ok and request.command == "restart"  # by those who have carried it out
-        if request.command not in ("status", "stop", "kill") and not told:  # its end is told anyway
+        if request.command not in UNTOLD and not told:
             said = text if text.startswith(request.command) else f"{request.command}: {text}"
             data = result | ({"mark": request.command} if ok and request.command in MARKED else {})
             self._run.journal.event(said, level="info" if ok else "warning", data=data)

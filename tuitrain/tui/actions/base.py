@@ -54,6 +54,13 @@ class RunApp(App[str]):
         """Open a tab."""
         raise NotImplementedError
 
+    frozen = False
+    """Whether the view is held."""
+
+    def policy_name(self) -> str:
+        """The policy that one-policy panels show; empty when there is none."""
+        raise NotImplementedError
+
     def redraw(self) -> None:
         """Hand the current view to every panel that can be seen."""
         raise NotImplementedError

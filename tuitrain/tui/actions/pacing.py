@@ -28,8 +28,9 @@ class PacedApp(RunApp):
 
     redraw_s = REDRAW_S
     """Seconds between two redraws."""
+    looked_at = True
+    """Whether the terminal has the focus, as far as it tells."""
     _ticks = 0
-    _focused_terminal = True
     _clock: Timer | None = None
 
     def start_clock(self) -> None:
@@ -45,17 +46,17 @@ class PacedApp(RunApp):
 
     def _tick(self) -> None:
         self._ticks += 1
-        if self._focused_terminal or self._ticks % BLURRED_EVERY == 0:
+        if self.looked_at or self._ticks % BLURRED_EVERY == 0:
             self.redraw()
 
     def on_app_focus(self, _: events.AppFocus) -> None:
         """The terminal is looked at again."""
-        self._focused_terminal = True
+        self.looked_at = True
         self.redraw()
 
     def on_app_blur(self, _: events.AppBlur) -> None:
         """Nobody looks: redraw less often."""
-        self._focused_terminal = False
+        self.looked_at = False
 
     def action_pace(self, by: int) -> None:
         """Redraw at the next longer (1) or shorter (-1) period."""

@@ -52,6 +52,7 @@ RIGHT = (
         ("[ ]", "other policy; on Logs: file"),
         ("↑↓ PgDn", "scroll, choose a process"),
         ("! i", "explain the worst check"),
+        ("v", "what actor 0 sees"),
         ("space", "freeze the view"),
         ("+ -", "redraw faster, slower"),
         ("ctrl+p", "every action by its name"),

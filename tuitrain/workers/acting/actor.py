@@ -234,6 +234,22 @@ class Actor:
         epsilon = epsilon_at(done, self._exploration)
         return actor_epsilon(epsilon, self.index, self._n_actors, self._exploration.ladder_alpha)
 
+    # ---- to be looked at
+
+    def seen(self, policy: str) -> NDArray[Any] | None:
+        """The newest observation in a policy's first lane; None before there is one.
+
+        Where agents take turns, what lies in the pending row is not seen before their turn.
+        """
+        part = self.parts[policy]
+        row = part.row(self._in_chunk) - (self._stepping is None)
+        return part.first_lane(row) if self._started and row >= 0 else None
+
+    def drawn(self) -> NDArray[np.uint8] | None:
+        """The first world as its lanes draw it: uint8 [height, width, 3]; None if they do not."""
+        render = getattr(self._lanes, "render", None)
+        return render() if callable(render) else None
+
     # ---- to be saved and go on -------------------------------------------------------------------
 
     def state(self, *, environments: bool) -> dict[str, Any]:

@@ -70,6 +70,7 @@ class PolicyLanes:
         self._episodes = Episodes(lanes)
         self.stats = self._episodes.stats
         self._least_stamp = 0
+        self._first = writer.head
         self._reserve(0)
 
     def pull(self) -> None:
@@ -127,6 +128,7 @@ class PolicyLanes:
     def take_rows(self, state: Mapping[str, Any], fill: Callable[[Held], None]) -> None:
         """Fill the empty shard with the rows of a saved one; see ``saved_rows.take_over``."""
         take_over(self.writer, state["tail"], state["head"], fill)
+        self._first = self.writer.head
         if state["head"] > state["tail"]:
             # Stamps never fall in a shard. In `async` a row can be younger than the counts saved.
             newest = (state["head"] - 1) % self.writer.ring.rows
@@ -141,6 +143,12 @@ class PolicyLanes:
     def row(self, k: int) -> int:
         """Number, in this policy's shard, of the k-th row since ``begin``."""
         return self._first + k
+
+    def first_lane(self, row: int) -> NDArray[Any]:
+        """A copy of the first lane's observation in a row of the shard that has been written."""
+        columns, rows = self.writer.columns, self.writer.ring.rows
+        seen: NDArray[Any] = columns.observation[self.writer.shard, row % rows, 0]
+        return seen.copy()
 
     def choose(self, row: int, epsilon: float, lanes: slice = _ALL) -> NDArray[np.int64]:
         """Actions of these lanes for the pending row, from the frames in the shard."""

@@ -1,0 +1,134 @@
+"""What actor 0 sees: drawn in half blocks, asked for only while somebody looks."""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.tui.fixtures import policy, snapshot
+from tests.tui.harness import Seat, seated
+from tuitrain.tui.actions import seeing
+from tuitrain.tui.view import Sight, View
+from tuitrain.tui.widgets.sight import HALF, draw_sight, unpack
+
+
+def packed(pixels: np.ndarray[Any, Any]) -> dict[str, Any]:
+    data = base64.b64encode(zlib.compress(pixels.tobytes())).decode()
+    return {"height": pixels.shape[0], "width": pixels.shape[1], "pixels": data}
+
+
+RED_OVER_BLUE = np.array([[[255, 0, 0]], [[0, 0, 255]]], np.uint8).repeat(2, 1)
+
+
+async def answer(seat: Seat, words: str = "observation of default", **result: Any) -> None:
+    seat.run.answer(await seat.asked("see"), words, **(result or packed(RED_OVER_BLUE)))
+
+
+async def test_nothing_is_asked_while_it_is_off() -> None:
+    async with seated() as seat:
+        await seat.press("3")
+        for _ in range(5):
+            await seat.settle()
+        assert seat.run.commands == []
+        assert not seat.app.screen_stack[0].query_one("#sight").display
+
+
+async def test_the_key_shows_it_and_hides_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeing, "SIGHT_S", 0.01)
+    async with seated() as seat:
+        await seat.press("v")
+        assert seat.app.tab == 3, "where there is room for it"
+        await answer(seat)
+        shown = await seat.shows("observation of default")
+        assert HALF in shown
+        await answer(seat, "second")
+        await seat.shows("second")
+        await seat.press("v")
+        asked = len(seat.run.commands)
+        for _ in range(5):
+            await seat.settle()
+        assert HALF not in await seat.text()
+        assert len(seat.run.commands) <= asked + 1
+        await seat.press("v")
+        assert "asked for" in await seat.panel("sight")
+
+
+async def test_the_chosen_policy_is_asked_for_and_errors_are_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(seeing, "SIGHT_S", 0.01)
+    async with seated(snapshot(policies=[policy("left"), policy("right")])) as seat:
+        await seat.press("right_square_bracket", "v")
+        request = await seat.asked("see")
+        assert request.args == {"policy": "right"}
+        seat.run.answer(request, "observations of shape [4] are no picture", ok=False)
+        await seat.shows("observations of shape [4]")
+        assert "picture" in await seat.panel("sight"), "whole, on two lines"
+        await seat.asked("see")
+        await seat.run.stop()
+        await seat.shows("not connected to the run")
+
+
+@pytest.mark.parametrize("then", ["1", "space"])
+async def test_it_rests_while_it_cannot_be_seen(then: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeing, "SIGHT_S", 0.01)
+    async with seated() as seat:
+        await seat.press("v")
+        await answer(seat)
+        await seat.press(then)
+        while not seat.run.requests.empty():
+            seat.run.answer(seat.run.requests.get_nowait(), "late", **packed(RED_OVER_BLUE))
+        await seat.settle()
+        asked = len(seat.run.commands)
+        for _ in range(10):
+            await seat.settle()
+        assert len(seat.run.commands) == asked
+
+
+async def test_a_screen_that_only_looks_does_not_ask() -> None:
+    async with seated(read_only=True) as seat:
+        await seat.press("v")
+        assert "--read-only" in await seat.text()
+        assert seat.run.commands == []
+
+
+def test_two_pixels_are_a_cell() -> None:
+    view = View(sight=Sight(RED_OVER_BLUE, "it"), sight_age_s=0.0)
+    (line, caption) = draw_sight(view, 2, 2)
+    assert line.plain == HALF * 2
+    assert [str(span.style) for span in line.spans] == ["#ff0000 on #0000ff"]
+    assert caption.cell_len <= 2
+    assert [line.plain for line in draw_sight(view, 8, 5)[:4]] == [HALF * 8] * 4
+    dark = draw_sight(View(sight=Sight(np.zeros((2, 2, 3), np.uint8)), ascii_only=True), 9, 3)
+    assert all(line.plain.isascii() for line in dark[:-1])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (48, 48), (3, 48), (48, 1), (37, 11)])
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_it_fits_at_every_size(shape: tuple[int, int], ascii_only: bool) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    view = View(sight=Sight(pixels, "w" * 300), sight_age_s=math.inf, ascii_only=ascii_only)
+    for width in (0, 1, 2, 5, 48, 200):
+        for height in (0, 1, 2, 3, 10, 60):
+            lines = draw_sight(view, width, height)
+            assert len(lines) <= height
+            assert all(line.cell_len <= width for line in lines) or width == 0
+    assert draw_sight(View(), 80, 24) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 10**9}, {"height": -1}, {"width": "2"}, {"width": 3}, {"pixels": "!"},
+        {"pixels": ""}, {"pixels": None}, {"pixels": "AAAA"},
+        {"pixels": base64.b64encode(zlib.compress(bytes(10**7))).decode()},
+    ],
+)  # fmt: skip
+def test_a_damaged_picture_is_none(changes: dict[str, Any]) -> None:
+    assert unpack(packed(RED_OVER_BLUE)) is not None
+    assert unpack(packed(RED_OVER_BLUE) | changes) is None

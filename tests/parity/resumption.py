@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from tuitrain.checkpoint_files import join
 from tuitrain.checkpoint_parts import Part, State
@@ -111,7 +110,6 @@ def session(config: Config, folder: Path) -> Iterator[Session]:
     """Start in a run folder, where its newest checkpoint says, if there is one."""
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     config = resolve(config, cores=2)
-    torch.set_num_threads(1)
     run_id = f"resume-{os.getpid():x}-{next(_ids)}"
     report = probe(config, folder)
     blueprint = Blueprint.from_probe(

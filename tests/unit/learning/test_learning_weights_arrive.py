@@ -62,12 +62,9 @@ class Network(nn.Module):
 
 @pytest.fixture(autouse=True)
 def _own_torch() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several wait for each other where tests run side by side
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
-    torch.set_num_threads(threads)
 
 
 def trained() -> Network:

@@ -16,7 +16,7 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from tests.fake_workers import fake_config, fake_folder
+from tests.fake_plan import fake_config, fake_folder
 from tests.tui.fixtures import several, snapshot
 from tests.unit.supervisor.running import Started
 from tuitrain.cli import main as cli

@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from tests.fake_workers import fake_config, fake_folder
+from tests.fake_plan import fake_config, fake_folder
 from tuitrain.cli import aside
 from tuitrain.cli import main as cli
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from tests.fake_workers import FakePlan, fake_config, fake_folder
+from tests.fake_plan import FakePlan, fake_config, fake_folder
 from tuitrain.config.runs import RunFolder
 from tuitrain.protocol import EventLine, Reply, Request
 from tuitrain.replay import segment
@@ -36,7 +36,7 @@ CREW: dict[str, Any] = {"learner": WORK, "a0": WORK, "eval": WORK}
 
 PROGRAM = """
 import sys
-from tests.fake_workers import FakePlan
+from tests.fake_plan import FakePlan
 from tuitrain.supervisor.entry import supervise
 if __name__ == "__main__":
     sys.exit(supervise(sys.argv[1], as_json=True, ready_fd=int(sys.argv[2]), plan=FakePlan()))

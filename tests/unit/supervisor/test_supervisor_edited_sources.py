@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_workers import FakePlan
+from tests.fake_plan import FakePlan
 from tests.unit.supervisor.running import CREW, kill, running, together
 from tuitrain.config.schema import EnvConfig
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_workers import fake_config, fake_folder
+from tests.fake_plan import fake_config, fake_folder
 from tests.unit.supervisor.running import Started, gone
 from tuitrain.replay import segment
 from tuitrain.supervisor.house import house as houses

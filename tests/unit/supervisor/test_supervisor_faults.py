@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_workers import FakePlan
+from tests.fake_plan import FakePlan
 from tests.unit.supervisor.running import Run, gone, running, together
 from tuitrain.replay import segment
 from tuitrain.supervisor.clients.console import summary_lines

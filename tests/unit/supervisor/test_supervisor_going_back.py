@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_workers import FakePlan
+from tests.fake_plan import FakePlan
 from tests.unit.supervisor.running import CREW, WORK, gone, kill, running, together, until, worker
 from tuitrain.checkpoint_files import checkpoints
 from tuitrain.supervisor import supervisor as supervisors

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_workers import FakePlan
+from tests.fake_plan import FakePlan
 from tests.unit.supervisor.running import running
 from tuitrain import regular
 from tuitrain.config.runs import new_run_id

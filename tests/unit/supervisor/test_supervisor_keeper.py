@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_workers import FakePlan
+from tests.fake_plan import FakePlan
 from tests.unit.supervisor.running import Run, guard_of, running
 from tuitrain.protocol import Request, encode
 from tuitrain.replay import segment

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_workers import FakePlan
+from tests.fake_plan import FakePlan
 from tests.unit.supervisor.running import running
 from tuitrain.supervisor.house import open_files
 from tuitrain.supervisor.house.open_files import TooFewFiles, allow_files, files_needed

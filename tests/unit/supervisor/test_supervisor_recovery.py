@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_workers import FakePlan, fake_config
+from tests.fake_plan import FakePlan, fake_config
 from tests.unit.supervisor.running import CREW, WORK, gone, kill, running, together, until, worker
 from tuitrain.checkpoint_files import checkpoints
 from tuitrain.config.unattended import StopConfig

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_workers import FakePlan, fake_config, fake_folder
+from tests.fake_plan import FakePlan, fake_config, fake_folder
 from tests.unit.supervisor.running import running
 from tuitrain.checkpoint_choice import put_back, set_aside
 from tuitrain.checkpoint_files import checkpoints

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_workers import fake_config, fake_folder
+from tests.fake_plan import fake_config, fake_folder
 from tests.unit.supervisor.running import PROGRAM
 from tuitrain.supervisor import __main__ as program
 from tuitrain.supervisor import entry

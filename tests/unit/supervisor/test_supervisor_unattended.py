@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_workers import FakePlan, fake_config, fake_folder
+from tests.fake_plan import FakePlan, fake_config, fake_folder
 from tests.unit.supervisor.running import Started, gone, running
 from tuitrain.config.unattended import HooksConfig, StopConfig
 from tuitrain.supervisor.supervisor import Supervisor

@@ -6,6 +6,8 @@ every moment before that within the band.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,9 +32,15 @@ SLOW: dict[str, dict[str, Any]] = {
 }
 
 
+def cases() -> Iterator[Any]:
+    """In `async` every case, in the others one: there rounds decide, whoever is slow."""
+    for schedule, slow in itertools.product(("sequential", "lockstep", "async"), SLOW):
+        often = schedule == "async" or slow == "neither, two policies"
+        yield pytest.param(schedule, slow, marks=[] if often else pytest.mark.long)
+
+
 @pytest.mark.xdist_group("fleet")
-@pytest.mark.parametrize("slow", SLOW)
-@pytest.mark.parametrize("schedule", ["sequential", "lockstep", "async"])
+@pytest.mark.parametrize(("schedule", "slow"), cases())
 def test_ratio(fleet: Fleet, schedule: str, slow: str) -> None:
     base: dict[str, dict[str, Any]] = {
         "run": {"total_steps": 2_400, "schedule": schedule},

@@ -57,7 +57,9 @@ def test_two_learners_that_draw_are_sequential(fleet: Fleet, drawn: Outcome) -> 
     same(drawn, outcome(fleet, "lockstep", **DRAWING))
 
 
-@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize(
+    "processes", [*(pytest.param(n, marks=pytest.mark.long) for n in (1, 2)), 3]
+)
 def test_any_number_of_learners_is_sequential(fleet: Fleet, processes: int) -> None:
     """Three policies whose networks draw, dealt to one, two or three processes."""
     tables = {

@@ -16,10 +16,18 @@ ACTORS = (1, 2, 3)
 ENVS_PER_ACTOR = (1, 4)
 WINDOWS = ((1, 1), (4, 3))  # (n_frames, n_step)
 SEEDS = (1, 2)
-MATRIX = [
-    pytest.param(*case, marks=[] if case[-1] == SEEDS[0] else pytest.mark.long)
-    for case in itertools.product(ENVIRONMENTS, ACTORS, ENVS_PER_ACTOR, WINDOWS, SEEDS)
-]
+EVERY = list(itertools.product(ENVIRONMENTS, ACTORS, ENVS_PER_ACTOR, WINDOWS, SEEDS))
+
+
+def in_pairs(case: tuple[Any, ...]) -> bool:
+    """Half of the matrix, in which every environment meets every pair of the other values."""
+    _, actors, envs, window, seed = case
+    return (
+        seed == SEEDS[0] and (actors + ENVS_PER_ACTOR.index(envs) + WINDOWS.index(window)) % 2 == 1
+    )
+
+
+MATRIX = [pytest.param(*case, marks=[] if in_pairs(case) else pytest.mark.long) for case in EVERY]
 
 
 @pytest.mark.parametrize(("environment", "actors", "envs", "window", "seed"), MATRIX)

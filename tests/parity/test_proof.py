@@ -58,7 +58,9 @@ def test_the_originals_config(fleet: Fleet) -> None:
     assert fleet.run(case("lockstep"), entries=entries).fingerprint != one.fingerprint
 
 
-@pytest.mark.parametrize("game", ["Breakout", "SpaceInvaders"])
+@pytest.mark.parametrize(
+    "game", ["Breakout", pytest.param("SpaceInvaders", marks=pytest.mark.long)]
+)
 def test_minatar_with_its_network(fleet: Fleet, game: str) -> None:
     pytest.importorskip("minatar")
 

@@ -70,8 +70,14 @@ def counted(end: Outcome, what: str) -> float:
     return sum(counters.get(what, 0) for counters in end.counters.values())
 
 
-@pytest.mark.parametrize("n_step", [1, 3])
-@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize(
+    ("n_step", "stacked"),
+    [
+        (1, True),
+        (3, False),
+        *(pytest.param(*c, marks=pytest.mark.long) for c in ((1, False), (3, True))),
+    ],
+)
 def test_updates_that_nothing_can_be_drawn_for_are_let_go(
     fleet: Fleet, n_step: int, stacked: bool
 ) -> None:

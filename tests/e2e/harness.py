@@ -168,8 +168,9 @@ class Place(Site):
         return process
 
     def launch_detached(self, *more: str, **tables: Mapping[str, Any]) -> Run:
-        """A run that goes on until it is stopped."""
+        """A run that goes on until it is stopped; slow, so that tests beside it have the cores."""
         tables["run"] = {"total_steps": FOREVER, **tables.get("run", {})}
+        tables["env"] = {"id": f"{THINGS}:Slow", **tables.get("env", {})}
         self.tuitrain("launch", self.config(**tables), "-d", *more)
         return self.runs()[-1]
 

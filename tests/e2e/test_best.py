@@ -16,7 +16,8 @@ EPISODES = 4
 
 
 @pytest.mark.parametrize(
-    "schedule", ["sequential", "async", pytest.param("lockstep", marks=pytest.mark.long)]
+    "schedule",
+    ["sequential", *(pytest.param(s, marks=pytest.mark.long) for s in ("async", "lockstep"))],
 )
 def test_the_best_weights_play_as_well_as_they_were_said_to(place: Place, schedule: str) -> None:
     """An evaluation by its number plays the same episodes again, so the score must come again."""
@@ -84,6 +85,7 @@ def test_it_outlives_a_resume_and_is_nothing_to_go_on_from(place: Place) -> None
 
     place.tuitrain(
         *("launch", config, "--headless", "--init-from", f"{run.name}/best"),
+        *("--schedule", "sequential"),
         *("--set", "run.total_steps=500"),
     )
     second = place.runs()[-1]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.e2e.harness import Place, Run
+from tests.e2e.harness import ENVS, Place, Run
 from tests.sites import eventually
 from tuitrain import checkpoint
 from tuitrain.config.load import load_config
@@ -38,9 +38,13 @@ def published_hash(path: Path) -> str:
     return sha256(flat)
 
 
-@pytest.mark.parametrize("schedule", ["async", "lockstep", "sequential"])
+# in `lockstep` test_learners gives most of them
+@pytest.mark.parametrize(
+    "schedule", ["async", pytest.param("lockstep", marks=pytest.mark.long), "sequential"]
+)
 def test_every_command_does_what_it_says(place: Place, schedule: str) -> None:
-    run = place.launch_detached("--schedule", schedule)
+    fast = {"id": f"{ENVS}:Chain"}  # where there is most to hold back
+    run = place.launch_detached("--schedule", schedule, env=fast)
     run.learned(20)
     shown = json.loads(place.tuitrain("status", "--json").stdout)
     assert (shown["live"], shown["state"], shown["name"]) == (True, "running", run.name)
@@ -103,10 +107,20 @@ def test_every_command_does_what_it_says(place: Place, schedule: str) -> None:
     assert place.tuitrain("pause", code=2).stderr.count("is not running") == 1
 
 
-def test_resume_goes_on_from_the_newest_checkpoint(place: Place) -> None:
-    run = place.launch_detached()
+def test_eval_plays_a_living_run_and_an_ended_one_which_resume_goes_on_with(place: Place) -> None:
+    run = place.launch_detached("--schedule", "sequential")
     run.learned(20)
+    path = json.loads(place.tuitrain("checkpoint", "--json").stdout)["result"]["path"]
+    command = ("eval", "--episodes", "5", "--checkpoint", path, "--json")
+    alive = place.tuitrain(*command).stdout
+    reply = run.ask("evaluate")
+    assert reply.ok, reply.message
+    assert reply.result["records"][0]["episodes"] == 4
     place.tuitrain("stop")
+    assert place.tuitrain(*command).stdout == alive
+    assert json.loads(alive)[0]["episodes"] == 5
+
+    # from the newest checkpoint
     before = run.summary()
     path = run.path / before["last_checkpoint"]
     saved = checkpoint.load(path)
@@ -117,7 +131,7 @@ def test_resume_goes_on_from_the_newest_checkpoint(place: Place) -> None:
     config.write_text(longer.replace("capacity = 2000", "capacity = 200000"))
 
     place.tuitrain("resume", "-d")
-    held = run.ask("resync").result["answers"]["learner"]["default"]
+    held = run.ask("resync").result["answers"]["trainer"]["default"]
     assert held["version"] > saved["versions"]["default"]
     assert held["sha256"] == published_hash(path)
     snapshot = run.snapshot()
@@ -136,17 +150,3 @@ def test_resume_goes_on_from_the_newest_checkpoint(place: Place) -> None:
     after = run.summary()
     assert after["base_steps"] > before["steps"]
     assert place.tuitrain("resume", "nothing-like-it", code=2).stderr
-
-
-def test_eval_plays_a_living_run_and_an_ended_one(place: Place) -> None:
-    run = place.launch_detached()
-    run.learned(20)
-    path = json.loads(place.tuitrain("checkpoint", "--json").stdout)["result"]["path"]
-    command = ("eval", "--episodes", "5", "--checkpoint", path, "--json")
-    alive = place.tuitrain(*command).stdout
-    reply = run.ask("evaluate")
-    assert reply.ok, reply.message
-    assert reply.result["records"][0]["episodes"] == 4
-    place.tuitrain("stop")
-    assert place.tuitrain(*command).stdout == alive
-    assert json.loads(alive)[0]["episodes"] == 5

@@ -35,7 +35,10 @@ def evaluations(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("schedule", ["sequential", "lockstep"])
+# the bytes of `sequential` are tests/parity/test_resume.py's in the default run
+@pytest.mark.parametrize(
+    "schedule", [pytest.param("sequential", marks=pytest.mark.long), "lockstep"]
+)
 def test_killed_and_resumed_is_left_alone(place: Place, schedule: str) -> None:
     settings = {"schedule": schedule, "total_steps": STEPS, "checkpoint_every_s": 1000.0}
     settings["fingerprint"] = True  # of weights and of all columns of the replay

@@ -31,11 +31,11 @@ def long(*values: str) -> Any:
     ("schedule", "role", "worker", "how"),
     [
         # every role, every way and every schedule once; fakes fail in all ways in the unit tests
-        ("async", "actor", "a0", "raise"),
         ("lockstep", "actor", "a0", "segfault"),
         ("lockstep", "learner", "learner", "kill"),
         ("async", "evaluator", "eval", "exit"),
         ("sequential", "trainer", "trainer", "raise"),
+        long("async", "actor", "a0", "raise"),
         long("async", "actor", "a0", "exit"),
         long("async", "actor", "a0", "kill"),
         long("async", "learner", "learner", "raise"),
@@ -79,7 +79,8 @@ def test_a_failure_is_told_with_its_cause(
     assert not place.left()
 
 
-@pytest.mark.parametrize("worker", ["learner", long("eval")])
+@pytest.mark.long
+@pytest.mark.parametrize("worker", ["learner", "eval"])
 def test_a_worker_killed_from_outside(place: Place, worker: str) -> None:
     run: Run = place.launch_detached()
     run.learned(5)

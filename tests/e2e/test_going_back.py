@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import ENVS, FOREVER, Place, Run
+from tests.e2e.harness import ENVS, FOREVER, THINGS, Place, Run
 from tests.e2e.test_commands import published_hash
 from tests.sites import eventually, gone
 from tuitrain.checkpoint_files import checkpoints
@@ -39,7 +39,8 @@ def killed(run: Run) -> None:
 
 
 def test_a_killed_run_goes_back_to_an_earlier_checkpoint_and_has_one_curve(place: Place) -> None:
-    run = place.launch_detached(eval={"every_steps": 500})
+    """And then, of itself, to the one before the newest, which is damaged."""
+    run = place.launch_detached("--schedule", "sequential", eval={"every_steps": 500})
     run.learned(50)
     first = saved(place, run)
     run.learned(300)
@@ -69,25 +70,19 @@ def test_a_killed_run_goes_back_to_an_earlier_checkpoint_and_has_one_curve(place
     (curve,) = read_curves(run.path / "metrics.jsonl").values()
     assert list(curve.steps) == sorted(curve.steps)
 
-
-def test_a_damaged_checkpoint_is_passed_over_and_put_aside(place: Place) -> None:
-    run = place.launch_detached()
-    run.learned(50)
-    first = saved(place, run)
-    run.learned(300)
-    second = saved(place, run)
-    killed(run)
-    second.write_bytes(b"damaged")
-
+    *_, before, newest = checkpoints(first.parent)
+    newest.write_bytes(b"damaged")
     place.tuitrain("resume", "-d")
-    assert second not in checkpoints(first.parent)
-    assert (first.parent / "set-aside-1" / second.name).read_bytes() == b"damaged"
+    assert newest not in checkpoints(first.parent)
+    assert before in checkpoints(first.parent)
+    assert (first.parent / "set-aside-2" / newest.name).read_bytes() == b"damaged"
     place.tuitrain("stop")
     assert any("a checkpoint was not used" in e["text"] for e in run.events())
 
 
-def test_a_resume_that_does_not_come_up_leaves_all_as_it_was(place: Place) -> None:
-    run = place.launch_detached()
+def test_a_resume_that_is_refused_leaves_all_as_it_was(place: Place) -> None:
+    """One that does not come up, and one of two at once."""
+    run = place.launch_detached("--schedule", "sequential")
     run.learned(20)
     first = saved(place, run)
     run.learned(60)
@@ -105,11 +100,6 @@ def test_a_resume_that_does_not_come_up_leaves_all_as_it_was(place: Place) -> No
     assert len(before) > 1
     assert "stopped" in place.tuitrain("status", run.name).stdout
 
-
-def test_of_two_resumes_at_once_one_is_refused_and_loses_nothing(place: Place) -> None:
-    run = place.launch_detached()
-    run.learned(20)
-    place.tuitrain("stop")
     totals = [FOREVER + 1, FOREVER + 2]
     racers = [
         place.start("resume", run.name, "-d", "--set", f"run.total_steps={total}")
@@ -128,18 +118,19 @@ def test_of_two_resumes_at_once_one_is_refused_and_loses_nothing(place: Place) -
 
 
 def test_a_run_begins_with_the_weights_of_another(place: Place) -> None:
-    first = place.launch_detached()
+    first = place.launch_detached("--schedule", "sequential")
     first.learned(50)
     place.tuitrain("stop")
     source = Path(first.summary()["last_checkpoint"])
     # nothing is learned in so long a warm-up, so the weights can be compared
     config = place.config(
-        run={"total_steps": FOREVER, "checkpoint_every_steps": 2_000},
+        run={"total_steps": FOREVER, "checkpoint_every_steps": 500, "schedule": "sequential"},
+        env={"id": f"{THINGS}:Slow"},
         replay={"learning_starts": 100_000, "capacity": 200_000},
     )
     place.tuitrain("launch", config, "-d", "--init-from", first.name)
     run = place.runs()[-1]
-    held = run.ask("resync").result["answers"]["learner"]["default"]
+    held = run.ask("resync").result["answers"]["trainer"]["default"]
     assert held["sha256"] == published_hash(source)
     assert run.snapshot()["policies"][0]["updates"] == 0
     assert f'init_from = "{source}"' in (run.path / "config.toml").read_text()

@@ -16,13 +16,24 @@ from tuitrain import checkpoint
 
 
 @pytest.mark.parametrize(
-    "schedule", ["sequential", pytest.param("lockstep", marks=pytest.mark.long), "async"]
+    ("schedule", "how"),
+    [
+        ("sequential", "--json"),
+        pytest.param("lockstep", "--headless", marks=pytest.mark.long),
+        ("async", "--headless"),
+    ],
 )
-def test_a_run_goes_to_its_end_and_leaves_its_record(place: Place, schedule: str) -> None:
-    done = place.tuitrain("launch", place.config(), "--headless", "--schedule", schedule)
+def test_a_run_goes_to_its_end_and_leaves_its_record(place: Place, schedule: str, how: str) -> None:
+    done = place.tuitrain("launch", place.config(), how, "--schedule", schedule)
 
     assert "\x1b" not in done.stdout + done.stderr
     assert "finished" in done.stdout
+    if how == "--json":
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        kinds = [line["kind"] for line in lines]
+        assert {"event", "snapshot", "summary"} <= set(kinds)
+        assert kinds[-1] == "summary"
+        assert lines[-1]["exit_code"] == 0
     (run,) = place.runs()
     summary = run.summary()
     assert (summary["state"], summary["exit_code"], summary["failure"]) == ("finished", 0, None)
@@ -45,26 +56,15 @@ def test_a_run_goes_to_its_end_and_leaves_its_record(place: Place, schedule: str
     assert checkpoint.load(run.path / summary["last_checkpoint"])["updates"] == {"default": updates}
 
 
-def test_json_output_is_json_on_every_line(place: Place) -> None:
-    done = place.tuitrain("launch", place.config(), "--json")
-
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    kinds = [line["kind"] for line in lines]
-    assert {"event", "snapshot", "summary"} <= set(kinds)
-    assert kinds[-1] == "summary"
-    assert lines[-1]["exit_code"] == 0
-
-
 @pytest.mark.parametrize(
-    ("number", "code", "state"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 0, "stopped")],
+    ("number", "code", "state", "schedule"),
+    [(signal.SIGINT, 130, "interrupted", "async"), (signal.SIGTERM, 0, "stopped", "sequential")],
 )
 def test_a_signal_stops_cleanly_with_a_checkpoint(
-    place: Place, number: signal.Signals, code: int, state: str
+    place: Place, number: signal.Signals, code: int, state: str, schedule: str
 ) -> None:
-    process = place.start(
-        "launch", place.config(), "--headless", "--set", f"run.total_steps={FOREVER}"
-    )
+    config = place.config(run={"total_steps": FOREVER, "schedule": schedule})
+    process = place.start("launch", config, "--headless")
     run = place.run_up()
     run.learned(20)
     if number == signal.SIGINT:
@@ -99,4 +99,4 @@ def test_a_reader_that_goes_away_does_not_stop_training(place: Place) -> None:
 def _command(place: Place) -> list[str]:
     from tests.e2e.harness import TUITRAIN
 
-    return [*TUITRAIN, "launch", str(place.config()), "--headless"]
+    return [*TUITRAIN, "launch", str(place.config()), "--headless", "--schedule", "sequential"]

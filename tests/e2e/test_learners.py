@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import tuitrain
-from tests.e2e.harness import ENVS, Place, Run
+from tests.e2e.harness import THINGS, Place, Run
 from tests.sites import eventually
 from tuitrain import checkpoint
 
-TWO: dict[str, Any] = {"env": {"id": f"{ENVS}:TwoPolicies"}}
+TWO: dict[str, Any] = {"env": {"id": f"{THINGS}:SlowPolicies"}}
 LEARNERS = {"learner0", "learner1"}
 
 
@@ -75,6 +75,7 @@ def test_commands_reach_every_learner_and_a_run_resumes_with_another_number(
     assert not place.left()
 
 
+@pytest.mark.long
 def test_the_end_of_one_learner_is_the_end_of_the_run(place: Place) -> None:
     run = both(place)
     os.kill(run.workers()["learner1"]["pid"], signal.SIGKILL)

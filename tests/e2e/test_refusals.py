@@ -35,13 +35,18 @@ def test_broken_toml_and_a_missing_file_are_refused(place: Place) -> None:
     assert nothing_made(place)
 
 
+def long(*values: Any) -> Any:
+    """A case for the long suite: what the probe says is the unit tests' of environments, too."""
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
         ({"env": {"id": "NoSuchThing-v3"}}, ["NoSuchThing-v3"]),
-        ({"env": {"id": f"{ENVS}:Chian"}}, ["Chian", "Chain"]),
-        ({"env": {"id": f"{THINGS}:Broken"}}, ["the ROM is missing", "things.py"]),
-        ({"env": {"id": f"{THINGS}:Continuous"}}, ["Box", "Discrete"]),
+        long({"env": {"id": f"{ENVS}:Chian"}}, ["Chian", "Chain"]),
+        long({"env": {"id": f"{THINGS}:Broken"}}, ["the ROM is missing", "things.py"]),
+        long({"env": {"id": f"{THINGS}:Continuous"}}, ["Box", "Discrete"]),
         (
             {
                 "env": {"id": f"{THINGS}:Big"},

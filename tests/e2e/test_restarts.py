@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import ENVS, THINGS, Place, Run
+from tests.e2e.harness import THINGS, Place, Run
 from tests.sites import DEADLINE_S, eventually
 from tuitrain.metrics.rewind import surviving
 
@@ -71,14 +71,14 @@ def test_an_async_run_survives_the_death_of_everybody(place: Place) -> None:
 @pytest.mark.parametrize("victim", ["a0", pytest.param("learner", marks=pytest.mark.long)])
 def test_an_async_run_comes_to_its_end_after_a_death(place: Place, victim: str) -> None:
     """What the dead one had reserved or owed does not leave the run short."""
-    total = 20_000
+    total = 10_000
     place.tuitrain(
         "launch",
         place.config(
             run={"total_steps": total},
             env=SLOW,
             actors={"count": 2},
-            eval={"every_steps": 4_000},
+            eval={"every_steps": 2_000},
             supervisor=RESTARTS,
         ),
         "-d",
@@ -102,7 +102,7 @@ def test_of_several_learners_the_dead_one_alone_is_replaced(place: Place) -> Non
     """The conductor, and one that is not; checkpoints are of parts meanwhile."""
     run = place.launch_detached(
         run={"checkpoint_every_s": 0.5},
-        env={"id": f"{ENVS}:TwoPolicies"},
+        env={"id": f"{THINGS}:SlowPolicies"},
         learner={"processes": 2, "publish_every_updates": 5},
         supervisor=RESTARTS,
     )
@@ -125,27 +125,27 @@ def test_of_several_learners_the_dead_one_alone_is_replaced(place: Place) -> Non
         assert policy["ratio_achieved"] == pytest.approx(0.25, rel=0.01)
 
 
-def fingerprint(place: Place, schedule: str, victim: str, where: str, **run: Any) -> Any:
-    """Of a run that is killed once on its way, or of one that is left alone.
+def fingerprint(place: Place, schedule: str, *victims: str) -> Any:
+    """Of a run that is left alone, or of one in which two are killed.
 
     Args:
-        where: to which all must have gone back.
-        run: further keys of `[run]`.
+        victims: who is killed before there is a checkpoint, and who is killed after one.
     """
     config = place.config(
-        run={"total_steps": 6_000, "fingerprint": True, "schedule": schedule, "seed": 5, **run},
-        env=SLOW,
+        run={"total_steps": 6_000, "fingerprint": True, "schedule": schedule, "seed": 5},
+        env={"id": f"{THINGS}:Slow", "kwargs": {"step_s": 0.001}},
         actors={"count": 2},
         supervisor=RESTARTS,
     )
     place.tuitrain("launch", config, "-d")
     last = place.runs()[-1]
-    if victim:
-        last.learned(40)
-        if where != "the start":
-            told(last, "checkpoint ")
-        kill(last, victim)
-        told(last, f"all workers are back, at {where}")
+    if victims:
+        for victim, where in zip(victims, ("the start", "the checkpoint at step"), strict=True):
+            if where != "the start":
+                assert last.ask("checkpoint").ok
+            last.learned(40)
+            kill(last, victim)
+            told(last, f"all workers are back, at {where}")
     eventually(lambda: (last.path / "summary.json").exists(), "the end", 2 * DEADLINE_S)
     summary = last.summary()
     assert summary["state"] == "finished", summary["reason"]
@@ -161,22 +161,18 @@ def fingerprint(place: Place, schedule: str, victim: str, where: str, **run: Any
 @pytest.mark.parametrize(
     ("schedule", "at_start", "at_checkpoint"),
     [
-        ("lockstep", ["a1"], ["learner"]),
-        ("sequential", [], ["trainer"]),
-        pytest.param("lockstep", ["learner", "eval"], ["a1", "eval"], marks=pytest.mark.long),
-        pytest.param("sequential", ["trainer"], [], marks=pytest.mark.long),
+        ("lockstep", "a1", "learner"),
+        pytest.param("lockstep", "learner", "eval", marks=pytest.mark.long),
+        pytest.param("lockstep", "eval", "a1", marks=pytest.mark.long),
+        pytest.param("sequential", "trainer", "trainer", marks=pytest.mark.long),
     ],
 )
 def test_a_run_in_rounds_goes_back_and_ends_as_if_nothing_had_been(
-    place: Place, schedule: str, at_start: list[str], at_checkpoint: list[str]
+    place: Place, schedule: str, at_start: str, at_checkpoint: str
 ) -> None:
-    """To its start, or to a checkpoint, whose making changes nothing either."""
-    alone = fingerprint(place, schedule, "", "")
-    for victim in at_start:
-        assert fingerprint(place, schedule, victim, "the start") == alone
-    for victim in at_checkpoint:
-        saved = {"checkpoint_every_steps": 1_500}
-        assert fingerprint(place, schedule, victim, "the checkpoint at step", **saved) == alone
+    """To its start, and to a checkpoint, whose making changes nothing either."""
+    alone = fingerprint(place, schedule)
+    assert fingerprint(place, schedule, at_start, at_checkpoint) == alone
     eventually(lambda: not place.left(), "the runs' end")
 
 
@@ -185,13 +181,13 @@ def test_an_environment_edited_on_the_way_is_not_mixed_in(place: Place) -> None:
     lines = [
         "import sys",
         f"sys.path.append({str(Path(__file__).parents[2])!r})",
-        "from tests.envs import Chain",
+        "from tests.e2e.things import Slow",
         "",
     ]
-    world.write_text("\n".join([*lines, "class World(Chain):", "    pass", ""]))
+    world.write_text("\n".join([*lines, "class World(Slow):", "    pass", ""]))
     run = place.launch_detached(env={"id": f"{world}:World"}, supervisor=RESTARTS)
     run.learned(5)
-    world.write_text("\n".join([*lines, "class World(Chain):", "    worth = 2", ""]))
+    world.write_text("\n".join([*lines, "class World(Slow):", "    worth = 2", ""]))
     kill(run, "a0")
     ended(place)
     summary = run.summary()

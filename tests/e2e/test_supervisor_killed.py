@@ -13,7 +13,7 @@ from tests.sites import eventually, gone
 
 def test_a_killed_run_is_swept_and_its_neighbour_does_not_notice(place: Place) -> None:
     victim = place.launch_detached(run={"name": "a-victim"})
-    neighbour = place.launch_detached(run={"name": "b-neighbour"})
+    neighbour = place.launch_detached(run={"name": "b-neighbour", "schedule": "sequential"})
     pids = [p["pid"] for p in victim.snapshot()["processes"]]
     others = [p["pid"] for p in neighbour.snapshot()["processes"]]
     assert victim.segments()
@@ -86,7 +86,7 @@ def test_what_leaves_group_and_session_and_heeds_no_signal_ends_too(place: Place
     assert not place.left()
 
 
-@pytest.mark.parametrize("schedule", [pytest.param("sequential", marks=pytest.mark.long), "async"])
+@pytest.mark.parametrize("schedule", ["sequential", pytest.param("async", marks=pytest.mark.long)])
 def test_an_environments_children_end_with_the_run(place: Place, schedule: str) -> None:
     place.tuitrain(
         "launch", place.config(env={"id": f"{THINGS}:Noisy"}), "--json", "--schedule", schedule

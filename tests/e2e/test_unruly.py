@@ -18,12 +18,14 @@ def long(*values: str) -> Any:
     return pytest.param(*values, marks=pytest.mark.long)
 
 
-def unruly(what: str, worker: str = "a0", where: str = "step", **supervisor: Any) -> dict[str, Any]:
+def unruly(
+    what: str, worker: str = "a0", where: str = "step", actors: int = 1, **supervisor: Any
+) -> dict[str, Any]:
     """Tables of a run in which one worker's environment misbehaves."""
     kwargs = {"worker": worker, "what": what, "where": where}
     return {
         "env": {"id": f"{UNRULY}:Unruly", "kwargs": kwargs},
-        "actors": {"count": 2, "envs_per_actor": 4, "chunk_steps": 8},
+        "actors": {"count": actors, "envs_per_actor": 4, "chunk_steps": 8},
         "supervisor": {"heartbeat_s": 0.1, "max_restarts": 0, **supervisor},
     }
 
@@ -77,8 +79,9 @@ def test_an_environment_that_never_starts_is_named_too(place: Place, where: str)
 
 
 def test_who_has_taken_the_signal_for_stacks_is_killed_without(place: Place) -> None:
-    tables = unruly("replace_every_handler_and_sleep", phase_deadline_s={"env step": 1.5})
-    _, event = failed(place, **tables)
+    what = "replace_every_handler_and_sleep"
+    tables = unruly(what, "trainer", phase_deadline_s={"env step": 1.5})
+    _, event = failed(place, "sequential", **tables)
     assert 'hung in "env step" for 1.5 s: no stacks could be had' in event["text"]
 
 
@@ -93,7 +96,7 @@ def test_who_holds_a_lock_for_ever_is_the_cause_and_not_those_who_waited(
     place: Place, what: str, where: str
 ) -> None:
     # Only the lock's deadline is near: the holder is found by the complaints of others.
-    run, event = failed(place, **unruly(what, lock_deadline_s=1.0))
+    run, event = failed(place, **unruly(what, actors=2, lock_deadline_s=1.0))
     assert event["source"] == "a0"
     assert ", holding a lock for which " in event["text"]
     assert event["text"].endswith(where)
@@ -123,8 +126,9 @@ def test_an_environment_that_ends_its_process_is_named(place: Place, what: str, 
 
 
 def test_an_environment_that_grows_is_ended_before_the_machine_is_full(place: Place) -> None:
-    _, event = failed(place, **unruly("grow", worker_memory_limit_mib=1_500))
-    assert event["source"] == "a0"
+    tables = unruly("grow", "trainer", worker_memory_limit_mib=1_500)
+    _, event = failed(place, "sequential", **tables)
+    assert event["source"] == "trainer"
     assert "MiB, over supervisor.worker_memory_limit_mib = 1500" in event["text"]
 
 
@@ -163,7 +167,7 @@ def test_a_run_goes_on_after_one_hang(place: Place, what: str) -> None:
 def test_an_environment_that_ends_an_evaluation_by_hand_is_told_of(place: Place) -> None:
     # no worker is called so, but a process that plays by hand is
     tables = unruly("exit_quietly", "MainProcess", "reset")
-    place.tuitrain("launch", place.config(**tables), "--headless")
+    place.tuitrain("launch", place.config(**tables), "--headless", "--schedule", "sequential")
     told = place.tuitrain("eval", "--episodes", "2", code=2)
     assert told.stdout == ""
     assert "playing the environment failed: its process ended: exit code 0" in told.stderr

@@ -23,7 +23,7 @@ from gymnasium import spaces
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from tests.envs import Chain
+from tests.envs import Chain, TwoPolicies
 
 
 def fail(how: str) -> None:
@@ -48,6 +48,26 @@ def running() -> bool:
     return any("running with" in path.read_text() for path in Path("runs").glob("*/events.jsonl"))
 
 
+class Slow(Chain):
+    """A ``Chain`` whose every step takes at least `step_s` seconds."""
+
+    def __init__(self, step_s: float = 0.001) -> None:
+        super().__init__()
+        self.step_s = step_s
+
+    def step(self, action: int):
+        time.sleep(self.step_s)
+        return super().step(action)
+
+
+class SlowPolicies(TwoPolicies):
+    """``TwoPolicies`` of which every step takes at least a millisecond."""
+
+    def step(self, actions: dict[str, int]):
+        time.sleep(0.001)
+        return super().step(actions)
+
+
 class FailsIn(Chain):
     """A ``Chain`` that fails after `after_steps` steps, in one worker only, once all are up.
 
@@ -68,7 +88,7 @@ class FailsIn(Chain):
         return super().step(action)
 
 
-class Noisy(Chain):
+class Noisy(Slow):
     """Prints from Python, from C and from a child, and starts a process that outlives it."""
 
     def __init__(self) -> None:
@@ -79,7 +99,7 @@ class Noisy(Chain):
         self.child = subprocess.Popen(["sleep", "86400"])
 
 
-class Daemonic(Chain):
+class Daemonic(Slow):
     """Forks a process that leaves its group and session, heeds no signal and never ends."""
 
     def __init__(self) -> None:
@@ -94,18 +114,6 @@ class Daemonic(Chain):
         while os.getsid(pid) != pid:
             time.sleep(0.001)
         print(f"daemon {pid}", flush=True)
-
-
-class Slow(Chain):
-    """A ``Chain`` whose every step takes at least `step_s` seconds."""
-
-    def __init__(self, step_s: float = 0.001) -> None:
-        super().__init__()
-        self.step_s = step_s
-
-    def step(self, action: int):
-        time.sleep(self.step_s)
-        return super().step(action)
 
 
 class Broken(Chain):

@@ -19,6 +19,7 @@ CASES = {
         "async/learner/checkpointing:write 1/ENOSPC",
         "async/learner/checkpointing:rename 1/EIO",
         "async/client/reading:1/SIGKILL",
+        "async/actor/holding a write lock:3/SIGSTOP",
         "async/actor/stopping:1/SIGKILL",
     ],
     "supervisor": [
@@ -27,7 +28,6 @@ CASES = {
         "async/supervisor/checkpointing:3/SIGTERM",
         "async/supervisor/booting:fallocate 2/ENOMEM",
     ],
-    "stopped": ["async/actor/holding a write lock:3/SIGSTOP"],
     "lockstep": ["lockstep/actor/committing:7/SIGKILL"],
     "sequential": ["sequential/trainer/learning:5/SIGKILL"],
     "child": ["child/child/stepping:1/SIGKILL"],

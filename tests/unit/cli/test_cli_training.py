@@ -82,6 +82,7 @@ def test_files_of_the_working_folder_shadow_nothing() -> None:
 
 def test_a_run_starts_without_standard_streams() -> None:
     command = f"exec {shlex.quote(sys.executable)} -m tuitrain.cli.main launch cp.toml -d"
+    command += " --schedule sequential"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
         ["sh", "-c", f"{command} --set run.total_steps=50_000_000 <&- >&- 2>&-"],
@@ -130,7 +131,7 @@ def test_a_detached_run_is_commanded_stopped_and_resumed() -> None:
 
 
 def test_a_finished_run_is_resumed_only_to_go_further() -> None:
-    done = tuitrain("launch", "cp.toml", "--headless")
+    done = tuitrain("launch", "cp.toml", "--headless", "--schedule", "sequential")
     assert done.returncode == 0, done.stderr.decode()
     before = json.loads(Path("runs/cp-0001/summary.json").read_text())
     done = tuitrain("resume", "--headless")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import FOREVER, Place, Run, json_lines
+from tests.e2e.harness import FOREVER, THINGS, Place, Run, json_lines
 from tests.sites import eventually
 
 BROKEN = "def make(input_shape, n_actions):\n    raise RuntimeError('not yet written')\n"
@@ -75,7 +75,9 @@ def lines(folder: Path) -> list[dict]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_whatever_ends_it_ends_its_runs(place: Place, number: signal.Signals) -> None:
-    config = place.config(run={"schedule": "sequential", "total_steps": FOREVER})
+    config = place.config(
+        run={"schedule": "sequential", "total_steps": FOREVER}, env={"id": f"{THINGS}:Slow"}
+    )
     process = place.start("compare", config, "--seeds", "1,", "--out", "c")
 
     def running() -> bool:

@@ -10,6 +10,7 @@ import importlib.metadata
 import platform
 import sysconfig
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -49,10 +50,16 @@ def versions(modules: Mapping[str, ModuleType]) -> dict[str, str]:
     Args:
         modules: as in ``sys.modules``.
     """
-    owners = importlib.metadata.packages_distributions()
+    owners = _owners()
     names = {name for module in list(modules) for name in owners.get(module.partition(".")[0], ())}
     found = {name: importlib.metadata.version(name) for name in sorted(names)}
     return found | {"python": platform.python_version(), "tuitrain": tuitrain.__version__}
+
+
+@cache
+def _owners() -> Mapping[str, list[str]]:
+    """Distributions by the modules they bring; once, as it reads the files of all of them."""
+    return importlib.metadata.packages_distributions()
 
 
 def version_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

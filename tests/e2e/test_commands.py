@@ -85,6 +85,13 @@ def test_every_command_does_what_it_says(place: Place, schedule: str) -> None:
     assert by_version
     assert all(len(hashes) == 1 for hashes in by_version.values())
 
+    # see: actor 0 answers, paused or not; and every shard tells of itself
+    told = place.tuitrain("see", code=1).stderr
+    assert "are no picture" in told
+    for shard in run.snapshot()["policies"][0]["shards"]:
+        assert 0 < shard["sampleable"] <= shard["head"] * 100
+        assert None not in (shard["reserved"], shard["lock_waits"], shard["age_p95"])
+
     # checkpoint: the file named is there, and is the paused run, which may have gone on to the next
     # place where it can be saved, and not further
     said = json.loads(place.tuitrain("checkpoint", "--json").stdout)

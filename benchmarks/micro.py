@@ -35,7 +35,8 @@ from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import WeightStore
 from tuitrain.metrics.phases import PHASES, Phase, Phases
 from tuitrain.replay import segment
-from tuitrain.replay.limiter import Limiter, LimiterRule
+from tuitrain.replay.limiter import Limiter
+from tuitrain.replay.limiter_rule import LimiterRule
 from tuitrain.replay.lock import LockFile
 
 Call = Callable[[], object]

@@ -82,6 +82,9 @@ class FakePlan:
         config: Config = blueprint.config
         return config
 
+    def changed(self, blueprint: Any, config: Config) -> Any:
+        return FakeBlueprint(blueprint.run_id, config)
+
     def spec_hash(self, blueprint: Any) -> str | None:
         return SPEC_HASH
 

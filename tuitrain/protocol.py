@@ -27,6 +27,7 @@ Command = Literal[
     "resync",
     "checkpoint",
     "evaluate",
+    "set",
     "restart",
     "stacks",
     "see",
@@ -154,11 +155,11 @@ class PolicyView(_Line):
     ratio_target: float = 0.0
     """Updates per transition asked for."""
     ratio_achieved: float | None = None
-    """Updates per transition since warm-up ended; None during warm-up."""
+    """Updates per transition since warm-up ended, or the ratio was changed; None before."""
     ratio_band_updates: float = 0.0
     """Width of the rate limiter's band: how far `updates` may be off at any moment."""
     ratio_updates: int = 0
-    """Updates made in this session, lost ones too, which is what the achieved ratio counts."""
+    """Updates made since, lost ones too, which is what the achieved ratio counts."""
     lost_updates: int = 0
     """Updates of this session that have died with a learner."""
     warm_up_transitions: int = 0
@@ -230,6 +231,15 @@ class BestView(_Line):
     policy: str | None = None
 
 
+class SettingView(_Line):
+    """A key of the config that can be changed while the run goes on."""
+
+    key: str
+    value: Any
+    given: Any
+    """In config.toml; another one if it was changed."""
+
+
 class Snapshot(_Line):
     """The whole state of a run at one moment. Immutable; newest wins."""
 
@@ -261,6 +271,7 @@ class Snapshot(_Line):
     """Metrics and events of this session that could not be written."""
     reproducible: bool | None = None
     """Whether the same config and seed would give the same bytes; None in `async`: never."""
+    settings: list[SettingView] = Field(default_factory=list)
     last_checkpoint: str | None = None
     last_checkpoint_age_s: float | None = None
     best: BestView | None = None
@@ -315,7 +326,7 @@ class Request(_Line):
 
     `subscribe` starts the stream of snapshots, events and records (with bounded history first);
     `status` answers with one snapshot; the others act on the run, `restart` and `stacks` on the
-    worker that `args` names.
+    worker that `args` names, `set` with the `key=value` that `args` lists as `values`.
     """
 
     kind: Literal["request"] = "request"

@@ -73,7 +73,7 @@ MOMENTS: dict[str, dict[str, Moment]] = {
         "holding a read lock": Moment(("learning.weights:WeightStore.pull",), "", 12),
         "holding a write lock": _WRITE,
         "reserving": Moment(
-            ("replay.limiter:Limiter.reserve", "replay.limiter:LimiterRule.may_insert"),
+            ("replay.limiter:Limiter.reserve", "replay.limiter_rule:LimiterRule.may_insert"),
             "",
             40,
             schedules=("async",),

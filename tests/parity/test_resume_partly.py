@@ -13,10 +13,10 @@ import pytest
 from tests.parity.cases import config
 from tests.parity.resumption import Session, every_record, session
 from tuitrain.checkpoint import load
+from tuitrain.config.differences import is_reproducible
 from tuitrain.config.resolve import resolve
 from tuitrain.replay.layout import CUT
 from tuitrain.workers.asides.probe import probe
-from tuitrain.workers.beginning.taking_over import is_reproducible
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.learners.learner import Learner
 

@@ -72,6 +72,27 @@ def evaluate(
 
 
 @explained
+def set_values(
+    run: RunName,
+    values: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE...", help="Keys as in the config.")
+    ],
+    runs_dir: RunsDirOption = DEFAULT_RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Change keys of the config while a run goes on, all of them or none.
+
+    Learning rate, epsilon's floor, replay ratio, evaluation interval and log level. What is changed
+    survives deaths and resumes; config.toml stays as it was given.
+
+    \b
+    Example:
+        tuitrain set cartpole learner.lr=1e-4 eval.every_steps=5000
+    """
+    _command("set", run, runs_dir, as_json, values=values)
+
+
+@explained
 def restart(
     run: RunName,
     worker: WorkerName,

@@ -158,6 +158,7 @@ def resume(
 def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) -> None:
     """Make the folder what the run is to go on from, or refuse and leave it as it was."""
     from tuitrain.checkpoint_choice import set_aside
+    from tuitrain.config.changes import laid_over
     from tuitrain.config.resolve import changed
 
     if not any(folder.checkpoints.glob("ckpt-*")):
@@ -170,6 +171,7 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
     config = folder.load_config()
     if overrides:
         config = changed(config, overrides)
+        laid_over(config, folder)  # what was changed in the living run must go together with it
     chosen = None if checkpoint is None else _sound_checkpoint(folder, checkpoint)
     try:
         summary = folder.read_summary()

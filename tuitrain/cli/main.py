@@ -51,6 +51,7 @@ It opens the terminal UI; leaving that (d) never stops training. Then:
     tuitrain attach             the terminal UI again, of the latest run
     tuitrain serve              the same in a browser
     tuitrain status             one look, without the UI
+    tuitrain set RUN learner.lr=1e-4   change a value while it runs
     tuitrain stop               stop with a checkpoint
     tuitrain resume             go on from that checkpoint
     tuitrain logs               what its processes have printed
@@ -87,6 +88,7 @@ app.command("unpause")(commands.unpause)
 app.command("resync")(commands.resync)
 app.command("checkpoint")(commands.checkpoint)
 app.command("evaluate")(commands.evaluate)
+app.command("set")(commands.set_values)
 app.command("restart")(commands.restart)
 app.command("stacks")(commands.stacks)
 app.command("see")(see.see)

@@ -203,7 +203,7 @@ def _best(bests: dict[str, float | None]) -> str:
 
 def _print_snapshot(name: str, data: dict[str, Any]) -> None:
     from tuitrain.protocol import Snapshot
-    from tuitrain.supervisor.clients.console import best_line, progress_line
+    from tuitrain.supervisor.clients.console import best_line, changed_lines, progress_line
 
     snapshot = Snapshot.model_validate(data)
     typer.echo(f"{name}  {snapshot.schedule}  {snapshot.run_dir}")
@@ -215,6 +215,8 @@ def _print_snapshot(name: str, data: dict[str, Any]) -> None:
         typer.echo(f"updates lost by deaths of learners: {counts}")
     if snapshot.reproducible is not None:
         typer.echo(f"reproducible from its seed: {'yes' if snapshot.reproducible else 'no'}")
+    for line in changed_lines({s.key: (s.value, s.given) for s in snapshot.settings}):
+        typer.echo(line)
     if snapshot.best is not None:
         typer.echo(f"best weights {best_line(snapshot.best.model_dump())}")
     for rule in snapshot.stop_rules:

@@ -30,6 +30,7 @@ __all__ = [
     "Problem",
     "config_from",
     "load_config",
+    "overridden_key",
     "parse_config",
     "schema_json",
     "to_toml",
@@ -143,6 +144,11 @@ def _parse(text: str, source: str) -> dict[str, Any]:
             shown = f" in `{text.splitlines()[int(found[2]) - 1].strip()}`"
         message = f"is not TOML: {what}{shown}. Text needs quotes, true and false are small."
         raise ConfigError([Problem(where, "", message)], source) from None
+
+
+def overridden_key(override: str) -> str:
+    """The key of a ``key=value``."""
+    return override.partition("=")[0].strip()
 
 
 def _apply(raw: dict[str, Any], override: str) -> Problem | None:

@@ -109,6 +109,11 @@ class RunFolder:
         return self.path / "runtime.json"
 
     @property
+    def changes_json(self) -> Path:
+        """What was changed while the run went on (``config.changes``); absent if nothing was."""
+        return self.path / "changes.json"
+
+    @property
     def logs(self) -> Path:
         """One log per process."""
         return self.path / "logs"

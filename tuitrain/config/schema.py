@@ -93,6 +93,11 @@ class RunConfig(Table):
         json_schema_extra=unit("threads"),
         description="Threads torch may use in each worker process.",
     )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning",
+        description="The least that Python's `logging` writes into the logs of the workers: what "
+        "environment and network log by it. What they print is always there.",
+    )
     tensorboard: bool = Field(
         False,
         description="Write every measurement to TensorBoard event files too, in the run folder's "

@@ -1,106 +1,27 @@
-"""How far acting and learning may run apart, and who may go on.
-
-The two-sided rule of Reverb's rate limiter (Cassirer et al. 2021) on committed transitions: with
-``lead = (inserts - learning_starts) * updates_per_insert - updates``, actors may insert while the
-lead stays at most ``max_lead_updates``, and an update is due while it is at least 0, the first one
-as soon as ``learning_starts`` transitions are there. So the learner is never more than one update
-ahead of the data, and the actors never more than the band ahead of the learner; the ratio of
-updates to transitions is off by at most the band, whoever is slow. All arithmetic is on integers
-and fractions: equal counts give equal decisions.
+"""The counts by which acting and learning are held together, shared by all processes of a run.
 
 Actors *reserve* before they step: with several of them, checking first and committing later would
 overshoot. A reservation counts as inserted for the actors and as nothing for the learner, until it
-is committed or returned. ``LimiterRule`` is the pure rule, ``Limiter`` the shared counts. Neither
-waits nor knows a clock; whoever must wait asks again when it is woken.
+is committed or returned. What counts allow is ``limiter_rule``'s; this neither waits nor knows a
+clock: whoever must wait asks again when it is woken.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from tuitrain.replay.limiter_rule import LimiterRule
 from tuitrain.replay.lock import RWLock
 
 
 class InsertsEnded(Exception):
     """The steps asked for have been made or reserved: there is nothing left to reserve."""
-
-
-@dataclass(frozen=True)
-class LimiterRule:
-    """The band of one policy.
-
-    Attributes:
-        updates_per_insert: asked updates per transition.
-        learning_starts: transitions before the first update.
-        max_lead_updates: updates by which the actors may be ahead.
-        chunk_inserts: transitions of one chunk of every actor together (what may be reserved at
-            one time).
-
-    Raises:
-        ValueError: a value is out of range, or the band is so narrow that actors and learner
-            could wait for each other for ever: while no update is due the lead is below 1, and then
-            every actor must be able to reserve, so the band must be at least
-            1 + ``chunk_inserts`` * ``updates_per_insert``.
-    """
-
-    updates_per_insert: Fraction
-    learning_starts: int
-    max_lead_updates: Fraction
-    chunk_inserts: int
-    _num: int = field(init=False, repr=False, compare=False)
-    _den: int = field(init=False, repr=False, compare=False)
-    _limit: int = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        ratio, lead = Fraction(self.updates_per_insert), Fraction(self.max_lead_updates)
-        if ratio <= 0 or self.learning_starts < 0 or self.chunk_inserts < 1:
-            raise ValueError(
-                f"updates per insert ({ratio}) and chunk inserts ({self.chunk_inserts}) must be "
-                f"positive and learning_starts ({self.learning_starts}) not negative"
-            )
-        least = 1 + self.chunk_inserts * ratio
-        if lead < least:
-            raise ValueError(
-                f"actors may lead by {float(lead):g} updates, but need {float(least):g}: one chunk "
-                f"of all actors is {self.chunk_inserts} transitions at {float(ratio):g} updates "
-                "each, and with less they and the learner could wait for each other for ever; "
-                "raise replay.max_lead or lower actors.chunk_steps"
-            )
-        # lead <= max_lead, both times the denominator: integers from here on.
-        object.__setattr__(self, "_num", ratio.numerator)
-        object.__setattr__(self, "_den", ratio.denominator)
-        object.__setattr__(self, "_limit", math.floor(lead * ratio.denominator))
-
-    def may_insert(self, inserts: int, reserved: int, updates: int, n: int) -> bool:
-        """Whether ``n`` more transitions may be reserved.
-
-        Args:
-            inserts: committed transitions.
-            reserved: transitions reserved and not yet committed, all actors.
-            updates: updates made.
-            n: transitions asked for.
-        """
-        ahead = inserts + reserved + n - self.learning_starts
-        return ahead * self._num - updates * self._den <= self._limit
-
-    def chunks_allowed(self, inserts: int, reserved: int, updates: int, n: int) -> int:
-        """How many times ``n`` transitions may be reserved, one after the other; see there."""
-        ahead = (self._limit + updates * self._den) // self._num
-        return max(0, (ahead + self.learning_starts - inserts - reserved) // n)
-
-    def updates_due(self, inserts: int, updates: int) -> int:
-        """Updates that may be made now; 0 before ``learning_starts``, 1 right then."""
-        ahead = inserts - self.learning_starts
-        if ahead < 0 or inserts == 0:
-            return 0
-        return max(0, ahead * self._num // self._den + 1 - updates)
 
 
 @dataclass(frozen=True)
@@ -132,8 +53,10 @@ class Totals(NamedTuple):
     reserved_steps: int
 
 
-# rows of the table; the committed counts are in _COUNTS or in the row after it
-_CURRENT, _COUNTS, _BASE, _ACTORS = 0, 1, 3, 4
+# rows of the table; the committed counts are in _COUNTS or in the row after it, ratios that have
+# been changed in the two rows from _RATIOS on or in the two after these
+_CURRENT, _COUNTS, _BASE, _RATIOS, _ACTORS = 0, 1, 3, 4, 8
+_PER_RATIO = 4  # numerator, denominator, and from which transitions and updates on it holds
 _ACTIVE, _RETIRED = 0, 1
 
 
@@ -142,7 +65,8 @@ class Limiter:
 
     Args:
         table: int64 [*table_shape(n_policies, n_actors)] of shared memory, zeros at first.
-        rules: one per policy, in the run's policy order.
+        rules: one per policy, in the run's policy order; with the ratios that the session began
+            with, equal in all processes.
         lock: guards the table.
         total_steps: environment steps after which nothing more can be reserved.
         n_actors: number of actors.
@@ -166,7 +90,8 @@ class Limiter:
                 f"the limiter of {len(rules)} policies and {n_actors} actors needs a contiguous "
                 f"table of {shape} int64, not {table.shape} {table.dtype}"
             )
-        self.rules = tuple(rules)
+        self._given = self.rules = tuple(rules)
+        self._seen = 0  # the change of ratios that `rules` follow
         self.total_steps = total_steps
         self.n_actors = n_actors
         self._lock = lock
@@ -175,9 +100,14 @@ class Limiter:
         width, held = shape[1], 1 + self._n
         words = table.reshape(-1).data
         rows = [words[at : at + width] for at in range(0, len(words), width)]
-        self._current = rows[_CURRENT]  # its first word: which row of counts is current, 0 or 1
+        # its first words: which row of counts is current, 0 or 1; how often ratios were changed
+        self._current = rows[_CURRENT]
         self._counts = rows[_COUNTS], rows[_COUNTS + 1]  # steps, inserts, updates
         self._base = rows[_BASE]  # the same
+        self._ratios = tuple(
+            words[row * width : row * width + _PER_RATIO * self._n]
+            for row in (_RATIOS, _RATIOS + 2)
+        )
         self._reservations = [row[:held] for row in rows[_ACTORS:]]  # steps, inserts
         # the same by column, over all actors
         self._held = [words[_ACTORS * width + column :: width] for column in range(held)]
@@ -206,6 +136,53 @@ class Limiter:
         with self._lock.write():
             _store(self._counts[self._current[0]], [steps, *inserts, *updates])
 
+    def set_ratio(self, policy: int, ratio: Fraction, inserts: int, updates: int) -> None:
+        """Updates per transition from given counts on; by the creator, before anybody starts.
+
+        Args:
+            policy: by index.
+            inserts, updates: what the present replay had seen when it began to hold.
+        """
+        with self._lock.write():
+            rules = list(self._rules())
+            rules[policy] = rules[policy].at(ratio, inserts, updates)
+            self._store_rules(rules)
+
+    def change_ratio(self, policy: int, ratio: Fraction) -> bool:
+        """Updates per transition from now on, for everybody; whether it was another.
+
+        What is owed until now stays owed, no more and no less.
+        """
+        with self._lock.write():
+            rules = list(self._rules())
+            if rules[policy].updates_per_insert == ratio:
+                return False
+            inserts = self._counts[self._current[0]][1 + policy]
+            rules[policy] = rules[policy].changed(ratio, inserts)
+            self._store_rules(rules)
+        return True
+
+    def _rules(self) -> tuple[LimiterRule, ...]:
+        """The rules that hold now, per policy. A lock is held, or nobody changes them."""
+        number = self._current[1]
+        if number != self._seen:
+            words = self._ratios[number % 2].tolist()
+            fields = [words[at : at + _PER_RATIO] for at in range(0, len(words), _PER_RATIO)]
+            self.rules = tuple(
+                given.at(Fraction(num, den), starts, before)
+                for given, (num, den, starts, before) in zip(self._given, fields, strict=True)
+            )
+            self._seen = number
+        return self.rules
+
+    def ratios(self) -> tuple[tuple[Fraction, int, int], ...]:
+        """Per policy its ratio, and from which counts on it holds; see ``set_ratio``."""
+        with self._lock.read():
+            rules = self._rules()
+        return tuple(
+            (rule.updates_per_insert, rule.learning_starts, rule.updates_before) for rule in rules
+        )
+
     def counts(self) -> Totals:
         """What the present replay has seen: all counts without those of ``set_base``."""
         with self._lock.read():
@@ -233,7 +210,7 @@ class Limiter:
             ValueError: more transitions than ``chunk_inserts``, which might never be allowed.
         """
         self._check(inserts)
-        for i, rule in enumerate(self.rules):
+        for i, rule in enumerate(self._given):
             if inserts[i] > rule.chunk_inserts:
                 raise ValueError(
                     f"actor {actor} asks for {inserts[i]} transitions of policy {i} at once; its "
@@ -245,11 +222,11 @@ class Limiter:
                 raise RuntimeError(f"actor {actor} has a reservation already: commit or cancel it")
             now = self._counts[self._current[0]].tolist()
             held = [sum(column) for column in self._held]
-            base = self._base.tolist()
+            base, rules = self._base.tolist(), self._rules()
             step_base = now[0] + base[0]
             if step_base + held[0] >= self.total_steps:
                 raise InsertsEnded(f"all {self.total_steps} steps are made or reserved")
-            for i, rule in enumerate(self.rules, 1):
+            for i, rule in enumerate(rules, 1):
                 if not rule.may_insert(now[i], held[i], now[i + n], inserts[i - 1]):
                     return None
             self._states[actor] = _ACTIVE
@@ -269,14 +246,14 @@ class Limiter:
         with self._lock.read():
             now = self._counts[self._current[0]].tolist()
             held = [sum(column) for column in self._held]
-            base_steps = self._base[0]
+            base_steps, rules = self._base[0], self._rules()
         if now[0] + base_steps + held[0] >= self.total_steps:
             return most
         return min(
             most,
             *(
                 rule.chunks_allowed(now[i], held[i], now[i + n], inserts[i - 1])
-                for i, rule in enumerate(self.rules, 1)
+                for i, rule in enumerate(rules, 1)
             ),
         )
 
@@ -322,8 +299,8 @@ class Limiter:
     def updates_due(self, policy: int) -> int:
         """Updates that the learner of a policy (by index) may make now."""
         with self._lock.read():
-            now = self._counts[self._current[0]].tolist()
-        return self.rules[policy].updates_due(now[1 + policy], now[1 + self._n + policy])
+            now, rule = self._counts[self._current[0]].tolist(), self._rules()[policy]
+        return rule.updates_due(now[1 + policy], now[1 + self._n + policy])
 
     def add_updates(self, policy: int, n: int) -> None:
         """Count updates made. Raises ``ValueError`` if ``n`` is negative."""
@@ -347,6 +324,16 @@ class Limiter:
                 return True
             steps = self._counts[self._current[0]][0] + self._base[0]
             return steps >= self.total_steps and not any(map(any, self._held))
+
+    def _store_rules(self, rules: Sequence[LimiterRule]) -> None:
+        """Let these ratios hold, in one visible step: the store of their number. The write lock is
+        held."""
+        number, words = self._current[1] + 1, []
+        for rule in rules:
+            ratio = rule.updates_per_insert
+            words += [ratio.numerator, ratio.denominator, rule.learning_starts, rule.updates_before]
+        _store(self._ratios[number % 2], words)
+        self._current[1] = number
 
     def _add(self, amounts: Sequence[int], at: int = 0) -> None:
         """Add to the committed counts from column ``at`` on, in one visible step: the store of

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from tuitrain.schedules.rounds import Reporter
 from tuitrain.schedules.saving import Saves
+from tuitrain.schedules.settings import Settings
 from tuitrain.workers.acting.actor import Actor
 from tuitrain.workers.acting.sight import see
 from tuitrain.workers.beginning.state_files import restore_actor, save_actor
@@ -40,10 +41,14 @@ def build_actor(blueprint: Blueprint, stores: Stores, index: int, incarnation: i
 
 
 class ActorDesk:
-    """Reporting, from ready to the last episode, and answering what weights are held."""
+    """Reporting, from ready to the last episode, and answering what weights are held.
 
-    def __init__(self, blueprint: Blueprint, actor: Actor, link: Link) -> None:
-        self._blueprint = blueprint
+    Args:
+        at_once: see ``Settings``.
+    """
+
+    def __init__(self, blueprint: Blueprint, actor: Actor, link: Link, *, at_once: bool) -> None:
+        self.settings = Settings(link, blueprint, actor.retune, at_once=at_once)
         self._actor = actor
         self._link = link
         self.reporter = Reporter(
@@ -57,8 +62,8 @@ class ActorDesk:
     def start(self) -> None:
         """Report ready."""
         self._link.ready(
-            spec_hash=self._blueprint.spec.spec_hash(),
-            device=self._blueprint.config.actors.device,
+            spec_hash=self.settings.blueprint.spec.spec_hash(),
+            device=self.settings.blueprint.config.actors.device,
         )
 
     def holdings(self) -> dict[str, Any]:
@@ -72,11 +77,11 @@ class ActorDesk:
         """All rows are written: report what is left, save, and wait for `Stop`."""
         self.reporter.last()
         self.saves.end()
-        self._link.finish(**(self._save(None, None) if self._blueprint.saves_state else {}))
+        self._link.finish(**(self._save(None, None) if self.settings.blueprint.saves_state else {}))
 
     def _save(self, request: int | None, moment: str | None) -> dict[str, Any]:
         tick = self._link.advance
-        return {"states": [save_actor(self._blueprint, self._actor, request, moment, tick)]}
+        return {"states": [save_actor(self.settings.blueprint, self._actor, request, moment, tick)]}
 
     def _last_words(self, _: Stop) -> dict[str, Any]:
         self.reporter.last()

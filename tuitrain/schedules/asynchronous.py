@@ -107,7 +107,7 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
         [blueprint.policies.index(name) for name in blueprint.learned_by(i)]
         for i in range(len(learners))
     ]
-    desk = ActorDesk(blueprint, actor, link)
+    desk = ActorDesk(blueprint, actor, link, at_once=True)
     link.on("resync", lambda _: desk.pull_and_report())
     saves = desk.saves
     desk.start()

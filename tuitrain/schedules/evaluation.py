@@ -12,6 +12,7 @@ from contextlib import closing
 
 from tuitrain.schedules import learner_names
 from tuitrain.schedules.attaching import attached
+from tuitrain.schedules.settings import Settings
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import Board
 from tuitrain.workers.build import checked_lanes, policies_for
@@ -33,6 +34,12 @@ class EvaluationClock:
     def __init__(self, every_steps: int, done_steps: int) -> None:
         self._every = every_steps
         self._next = (done_steps // every_steps + 1) * every_steps
+
+    def change(self, every_steps: int, steps: int) -> None:
+        """Another interval, when `steps` have been made; what is due already stays so."""
+        if not self.passed(steps):
+            self._next = (steps // every_steps + 1) * every_steps
+        self._every = every_steps
 
     def due(self, steps: int) -> bool:
         """Whether `steps` has passed the next multiple; a yes moves the clock on."""
@@ -116,6 +123,7 @@ def serve(blueprint: Blueprint, stores: Stores, evaluator: Evaluator, link: Link
         wanted_by_hand.append(command.command_id)
         return {"queued": True}
 
+    Settings(link, blueprint, lambda _: None, at_once=True)
     link.on("evaluate", by_hand)
     link.on("resync", lambda _: evaluator.holdings())
     best = Best(blueprint)

@@ -14,6 +14,7 @@ from tuitrain.schedules import evaluation, learner_names
 from tuitrain.schedules.evaluation import EVALUATOR, EvaluationClock
 from tuitrain.schedules.rounds import Reporter
 from tuitrain.schedules.saving import Saves
+from tuitrain.schedules.settings import Settings
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.board import WAITS, WAITS_FOR_ROOM
 from tuitrain.workers.learners.learner import Learner
@@ -39,7 +40,7 @@ class LearnerDesk:
         *,
         one_version: bool,
     ) -> None:
-        self._blueprint = blueprint
+        self.settings = Settings(link, blueprint, self._take, at_once=not one_version)
         self._board = stores.board
         self._limiter = stores.limiter
         self._learner = learner
@@ -64,19 +65,30 @@ class LearnerDesk:
         self.concluded = False
         """Set when training is to end before its last step."""
 
+    def _take(self, blueprint: Blueprint) -> None:
+        self._learner.retune(blueprint)
+        if self._learner.index:
+            return
+        self._learner.set_ratio()
+        self._clock.change(blueprint.config.eval.every_steps, self._limiter.totals().steps)
+        if not self._one_version:  # with another ratio who waits may go on
+            self._link.ring([*self.other_learners, *self.actor_names])
+
     def start(self) -> None:
         """Publish the initial (or restored) weights and report ready."""
+        if not self._learner.index:  # a predecessor may have died before a change did hold
+            self._learner.set_ratio()
         self._learner.publish(self._limiter.totals().steps)
         self._link.ready(
-            spec_hash=self._blueprint.spec.spec_hash(),
-            device=self._blueprint.config.learner.device,
+            spec_hash=self.settings.blueprint.spec.spec_hash(),
+            device=self.settings.blueprint.config.learner.device,
             data=asdict(self._learner.taken_over) if self._learner.taken_over else {},
         )
         if self._learner.taken_over is None:  # a predecessor has told these things
             self._link.notice(self._learner.description())
             if not self._learner.index:
-                self._link.notice(self._blueprint.about_saving())
-        if self._blueprint.base.states:
+                self._link.notice(self.settings.blueprint.about_saving())
+        if self.settings.blueprint.base.states:
             self._link.wait(self._board.all_here, "the actors to take over their rows")
 
     def publish(self) -> None:
@@ -173,6 +185,6 @@ class LearnerDesk:
         self.reporter.last()
         if self._one_version:
             self.saves.end()
-        saved = self._learner.save(state=self._blueprint.saves_state)
-        wanted = self._blueprint.config.run.fingerprint
+        saved = self._learner.save(state=self.settings.blueprint.saves_state)
+        wanted = self.settings.blueprint.config.run.fingerprint
         self._link.finish(**saved, fingerprint=self._learner.fingerprint() if wanted else None)

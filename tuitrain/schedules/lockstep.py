@@ -44,8 +44,14 @@ def conduct(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) 
     desk.start()
     number = 0
     # Concluding comes between two rounds: the other learners may have pinned their windows.
-    while not desk.concluded and (opened := open_round(learner)) is not None:
+    while not desk.concluded:
+        # Others have counted already what is due of theirs, by the ratio before.
+        changed = desk.settings.take_over()
+        opened = open_round(learner)
+        if opened is None:
+            break
         number += 1
+        board.settings = changed or board.settings
         _all_ready(board, number, link)
         board.round_steps = opened.ticket.step_base
         board.round_inserts[:] = opened.ticket.stamp_base
@@ -107,6 +113,7 @@ def accompany(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link
         if board.round < number:  # concluded
             learner.close_windows()
             break
+        desk.settings.take_over(board.settings)
         learn_half(learner, opened.due, link)
         link.wait(board.all_done, "actors to end the round")
         learner.close_windows()
@@ -130,7 +137,7 @@ def run_actor(args: ChildArgs, link: Link) -> None:
 def follow(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
     """Take part in every round that opens."""
     board = stores.board
-    desk = ActorDesk(blueprint, actor, link)
+    desk = ActorDesk(blueprint, actor, link, at_once=False)
     # A hand-made resync must not change which weights a round acts with: it only reports.
     link.on("resync", lambda _: desk.holdings())
     desk.start()
@@ -160,6 +167,7 @@ def follow(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> No
             number = board.round
             if number <= done[actor.index]:
                 desk.finish()
+            desk.settings.take_over(board.settings)
             ticket = Ticket(board.round_steps, tuple(int(n) for n in board.round_inserts))
             act_half(actor, stores, ticket, blueprint.config.actors.chunk_steps, link)
             done[actor.index] = number

@@ -21,6 +21,7 @@ from tuitrain.schedules.evaluation import (
 )
 from tuitrain.schedules.rounds import Reporter, act_half, drain, learn_half, open_round
 from tuitrain.schedules.saving import Saves
+from tuitrain.schedules.settings import Settings
 from tuitrain.workers.acting.sight import see
 from tuitrain.workers.beginning.state_files import save_actor
 from tuitrain.workers.blueprint import Blueprint
@@ -47,6 +48,15 @@ class Trainer:
         self._clock = EvaluationClock(blueprint.config.eval.every_steps, blueprint.base.steps)
         self.best = Best(blueprint)
         self._evaluations = blueprint.base.evaluations
+
+    def retune(self, blueprint: Blueprint) -> None:
+        """Go on with changed keys of ``config.live``, between two rounds."""
+        self.blueprint = blueprint
+        self.learner.retune(blueprint)
+        self.learner.set_ratio()
+        for actor in self.actors:
+            actor.retune(blueprint)
+        self._clock.change(blueprint.config.eval.every_steps, self.stores.limiter.totals().steps)
 
     def round(self, link: Link) -> bool:
         """One round: actors, learner, publication, evaluation if due. False when there is none."""
@@ -140,6 +150,7 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
         lambda request, moment: trainer.save(request, moment, link),
         lambda _: learner.save(),
     )
+    settings = Settings(link, blueprint, trainer.retune, at_once=False)
     link.on("stop", last_words)
     link.on("resync", lambda _: learner.holdings())
     link.on("evaluate", evaluate_soon)
@@ -152,6 +163,7 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
     link.notice(blueprint.about_saving())
     going = True
     while going and not concluded:
+        settings.take_over()
         going = trainer.round(link)
         steps = stores.limiter.totals().steps
         reporter.episodes(steps)

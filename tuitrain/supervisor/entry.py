@@ -82,7 +82,7 @@ def _supervise(
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         return uvloop.run(run())
-    except HouseError as error:
+    except (ConfigError, RunFolderError, HouseError) as error:
         return _refuse(ready, error)
     except Exception as error:
         traceback.print_exc()

@@ -62,6 +62,10 @@ class Plan(Protocol):
         """The config with everything the probe settled."""
         ...
 
+    def changed(self, blueprint: Any, config: Config) -> Any:
+        """The blueprint of a run that goes on with another config."""
+        ...
+
     def spec_hash(self, blueprint: Any) -> str | None:
         """What every worker must report in its ``Ready``."""
         ...
@@ -144,6 +148,10 @@ class TrainingPlan:
         config: Config = blueprint.config
         return config
 
+    def changed(self, blueprint: Any, config: Config) -> Any:
+        """``Blueprint.changed``."""
+        return blueprint.changed(config)
+
     def spec_hash(self, blueprint: Any) -> str | None:
         """Hash of the probed environment spec."""
         return str(blueprint.spec.spec_hash())
@@ -157,7 +165,9 @@ class TrainingPlan:
                 capacity=blueprint.config.replay.capacity,
                 learning_starts=blueprint.config.replay.learning_starts,
                 ratio=float(learner.updates_per_transition),
-                band_updates=float(blueprint.limiter_rule(name).max_lead_updates),
+                band_updates=float(
+                    blueprint.limiter_rule(name, learner.updates_per_transition).max_lead_updates
+                ),
                 base_transitions=blueprint.base.inserts.get(name, 0),
                 base_updates=blueprint.base.updates.get(name, 0),
                 replay_transitions=blueprint.base.since_inserts.get(name, 0),
@@ -179,7 +189,7 @@ class TrainingPlan:
 
     def reproducible(self, blueprint: Any) -> bool:
         """From its first step, or only ever from checkpoints that hold everything, unchanged."""
-        return bool(blueprint.base.reproducible)
+        return bool(blueprint.reproducible)
 
     def imported(self, blueprint: Any) -> dict[str, str]:
         """As the probe has found them."""

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tuitrain.config.changes import changes_between, laid_over, store_changes
+from tuitrain.config.live import differing, with_values
 from tuitrain.config.runs import RunFolder, new_run_id
 from tuitrain.config.schema import Config
 from tuitrain.protocol import Snapshot
@@ -64,13 +66,15 @@ class Run:
         clock: Callable[[], float],
     ) -> None:
         self.folder = folder
-        self.config = config
+        self.given = config
+        """What config.toml says, over which changes in the living run are laid."""
+        self.config = laid_over(config, folder)
         self.console = console
         self.clock = clock
         self.run_id = folder.read_run_id() or new_run_id()
         self.started_at = clock()
         self.started_s = time.time()
-        self.view = RunView(self.run_id, str(folder.path), config, os.getpid())
+        self.view = RunView(self.run_id, str(folder.path), self.config, config, os.getpid())
         self.commands = Commands()
         self.failure: Failure | None = None
         self.hard = asyncio.Event()
@@ -86,6 +90,15 @@ class Run:
         self.state_of: tuple[str, ...] = ()
         """Actors whose state makes a checkpoint complete; none if it holds no state."""
         self._seq = 0
+
+    def store_config(self) -> None:
+        """Replace config.toml by what has been settled, without changes in the living run.
+
+        Changes over which its user has given something since are forgotten.
+        """
+        self.folder.store_config(with_values(self.config, differing(self.config, self.given)))
+        if self.folder.changes_json.exists():
+            store_changes(self.folder, changes_between(self.given, self.config))
 
     def request_end(self, end: End) -> None:
         """End the run for this reason, unless it already ends for another."""

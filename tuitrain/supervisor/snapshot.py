@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tuitrain.config.live import LIVE, value_of
 from tuitrain.config.schema import Config
 from tuitrain.diagnosis.checks import all_checks
 from tuitrain.diagnosis.verdict import Evaluation, judge, worst
@@ -22,6 +23,7 @@ from tuitrain.protocol import (
     PolicyView,
     ProcessView,
     RunState,
+    SettingView,
     ShardView,
     Snapshot,
 )
@@ -96,6 +98,8 @@ class RunView:
     run_id: str
     run_dir: str
     config: Config
+    given: Config
+    """What config.toml says; the other with what was changed in the living run."""
     supervisor_pid: int
     spec_hash: str | None = None
     policies: Sequence[PolicyPlan] = ()
@@ -206,6 +210,10 @@ def build_snapshot(
         learning=_worst_learning(run, policies),
         lost_lines=lost_lines,
         reproducible=run.reproducible,
+        settings=[
+            SettingView(key=key, value=value_of(run.config, key), given=value_of(run.given, key))
+            for key in LIVE
+        ],
         last_checkpoint=run.last_checkpoint,
         best=run.best,
         last_checkpoint_age_s=_age(run.last_checkpoint_at, now),
@@ -214,14 +222,12 @@ def build_snapshot(
     return snapshot
 
 
-def achieved_ratio(plan: PolicyPlan, transitions: int, updates: int) -> float | None:
-    """Updates per transition since warm-up ended, on the present replay; None during warm-up.
+def achieved_ratio(transitions: int, updates: int) -> float | None:
+    """Updates per transition since warm-up ended or the ratio was changed; None before.
 
-    The limiter counts what the replay has seen, so a run resumed without it warms up anew.
+    The limiter counts what the present replay has seen, so a run resumed without it warms up anew.
     """
-    before, made_before = plan.before_replay
-    counted = transitions - before - plan.learning_starts
-    return None if counted <= 0 else (updates - made_before) / counted
+    return None if transitions <= 0 else updates / transitions
 
 
 def _policy(
@@ -237,6 +243,9 @@ def _policy(
     # what the network has seen goes back with a learner's death, what has been made does not
     made = int(counter("updates_made") or updates)
     transitions = int(counter("inserts") or plan.base_transitions)
+    made_before, before = plan.before_replay[1], plan.before_replay[0] + plan.learning_starts
+    if (since := counter("ratio_inserts")) is not None:  # later, if the ratio was changed
+        before, made_before = int(since), int(counter("ratio_updates") or 0)
     version = counter("version")
     if version is not None and run.published.get(plan.name, (None,))[0] != int(version):
         run.published[plan.name] = (int(version), now)
@@ -252,10 +261,10 @@ def _policy(
         learning_starts=plan.learning_starts,
         updates=updates,
         updates_per_s=source.rate(f"updates/{plan.name}", now) if source else None,
-        ratio_target=plan.ratio,
-        ratio_achieved=achieved_ratio(plan, transitions, made),
+        ratio_target=counter("ratio") or plan.ratio,
+        ratio_achieved=achieved_ratio(transitions - before, made - made_before),
         ratio_band_updates=plan.band_updates,
-        ratio_updates=made - plan.before_replay[1],
+        ratio_updates=made - made_before,
         lost_updates=run.lost_updates.get(plan.name, 0),
         warm_up_transitions=max(0, transitions - plan.before_replay[0]),
         version=int(version or 0),

@@ -21,6 +21,7 @@ from tuitrain.supervisor.house.house import House
 from tuitrain.supervisor.house.open_files import TooFewFiles, allow_files, files_needed
 from tuitrain.supervisor.house.runtime import HouseError
 from tuitrain.supervisor.house.surroundings import disk_warnings, shm_warnings
+from tuitrain.supervisor.live import reproducible
 from tuitrain.supervisor.plan import Held, Plan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.run import Run
@@ -89,7 +90,7 @@ class Starting:
         view.policies = plan.policies(blueprint)
         view.base_steps = plan.base_steps(blueprint)
         if run.config.run.schedule != "async":
-            before, view.reproducible = view.reproducible, plan.reproducible(blueprint)
+            before, view.reproducible = view.reproducible, reproducible(run, plan, blueprint)
             if before and not view.reproducible:
                 self.warn([_NOT_ALL])
         run.session.number = plan.session(blueprint)

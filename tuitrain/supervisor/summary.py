@@ -68,6 +68,11 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
         "lost_updates": dict(run.view.lost_updates),
         "totals": totals(JsonLines(run.folder.events_jsonl)),
         "reproducible": snapshot.reproducible,
+        "changes": {
+            s.key: {"value": s.value, "given": s.given}
+            for s in snapshot.settings
+            if s.value != s.given
+        },
         "lost_lines": run.journal.lost_lines,
     }
 

@@ -40,6 +40,7 @@ from tuitrain.supervisor.house.keeper import Keeper
 from tuitrain.supervisor.house.marks import kill_of, marks, supervisor_mark
 from tuitrain.supervisor.house.surroundings import logout_warnings, look_at_login, memory_warnings
 from tuitrain.supervisor.journal import Journal
+from tuitrain.supervisor.live import Live
 from tuitrain.supervisor.plan import Plan, TrainingPlan
 from tuitrain.supervisor.ready import ReadyPipe
 from tuitrain.supervisor.recovery import Recovery
@@ -133,7 +134,7 @@ class Supervisor(Run):
         self.session = Session(self, self._on_record)
         self.starting = Starting(self, self.plan, self.house, self.ready)
         self.recovery = Recovery(self, self.starting, self._give_up, self._on_recovery_error)
-        self.requests = Requests(self, self.recovery)
+        self.requests = Requests(self, self.recovery, Live(self, self.plan))
         self.server = ControlServer(
             Hello(run_id=self.run_id, run_dir=str(self.folder.path)),
             self._on_request,
@@ -204,7 +205,7 @@ class Supervisor(Run):
         self.unattended.running()
         self.session.up()
         # now with what the probe has settled
-        self._attempt("write config.toml", lambda: self.folder.store_config(self.config))
+        self._attempt("write config.toml", self.store_config)
         self.view.state = "running"
         self.tell(f"running with {', '.join(self.crew.workers)}")
         self.publish_snapshot()

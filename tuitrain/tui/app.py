@@ -354,8 +354,8 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
                 yield SystemCommand(
                     binding.description, f"key {keys}", self._runner(binding.action)
                 )
-        for name, action in self.WITHOUT_KEY:
-            yield SystemCommand(name, "in the leave dialog, key q", self._runner(action))
+        for name, action, words in self.WITHOUT_KEY:
+            yield SystemCommand(name, words, self._runner(action))
         yield SystemCommand("theme", "dark, light or of the terminal", self.action_change_theme)
 
     def _runner(self, action: str) -> Callable[[], None]:

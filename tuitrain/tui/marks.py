@@ -1,4 +1,4 @@
-"""What happened to a run that its curves should show: restarts, resumes, rewinds, resyncs.
+"""What happened to a run that its curves should show: restarts, resumes, rewinds, resyncs, changes.
 
 A mark has a time; where that lies on an axis of steps or updates is known from the records around
 it. Events say in their data which mark they make (`mark`); those of runs made before they did are
@@ -16,8 +16,14 @@ import numpy as np
 from tuitrain.protocol import EventLine
 from tuitrain.tui.curve import CurveView
 
-MarkKind = Literal["resync", "restart", "resume", "rewind"]
-GLYPH: dict[MarkKind, str] = {"resync": "≡", "restart": "↻", "resume": "»", "rewind": "«"}
+MarkKind = Literal["resync", "restart", "resume", "rewind", "set"]
+GLYPH: dict[MarkKind, str] = {
+    "resync": "≡",
+    "restart": "↻",
+    "resume": "»",
+    "rewind": "«",
+    "set": "≈",
+}
 _SAID_EARLIER: tuple[tuple[MarkKind, re.Pattern[str]], ...] = (
     ("resync", re.compile(r"resync: ")),
     ("restart", re.compile(r"\S+ is back after ")),

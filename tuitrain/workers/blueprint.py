@@ -8,17 +8,19 @@ no two processes can disagree about them. Torch-free: the supervisor holds one.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from tuitrain.checkpoint_files import CheckpointError
+from tuitrain.config.differences import deciding, is_reproducible
+from tuitrain.config.live import differing
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.weights_layout import WeightsLayout
 from tuitrain.replay.layout import ReplayLayout
-from tuitrain.replay.limiter import LimiterRule
+from tuitrain.replay.limiter_rule import LimiterRule
 from tuitrain.workers import dealing
 
 REPORT_NAME = "probe.json"
@@ -43,11 +45,15 @@ class Base:
         states: per actor, path of the state part to take over; empty: the replay begins empty.
         exact: the checkpoint holds full state: training goes on as if never interrupted.
         reproducible: what is trained follows from config, sources and seed alone, also before this
-            session (``taking_over.is_reproducible``).
+            session (``config.differences.is_reproducible``).
         stream: the session that random streams count from; not this one if it goes on exactly.
         since_steps, since_inserts, since_updates: of the counts above, what the replay that is
             taken over has seen.
         evaluations: made before, if it goes on exactly.
+        laid_out: the replay ratio by which the replay that is taken over was laid out in memory, as
+            a fraction; empty: that of the config.
+        ratios: per policy, its replay ratio as a fraction, and from which transitions and updates
+            of that replay on it holds.
     """
 
     session: int = 0
@@ -64,6 +70,13 @@ class Base:
     since_inserts: dict[str, int] = field(default_factory=dict)
     since_updates: dict[str, int] = field(default_factory=dict)
     evaluations: int = 0
+    laid_out: str = ""
+    ratios: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+
+    def before_replay(self, policy: str) -> tuple[int, int]:
+        """Transitions and updates made before the replay that is taken over was begun."""
+        inserts = self.inserts.get(policy, 0) - self.since_inserts.get(policy, 0)
+        return inserts, self.updates.get(policy, 0) - self.since_updates.get(policy, 0)
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,8 @@ class Blueprint:
         folder_id: device and inode of `run_dir`; None if it is not known.
         software: versions of what the probe had imported (``config.loaded.versions``).
         sources: hashes of the user's code that it had (``config.provenance.source_hashes``).
+        began_with: the config that the session began with, if it was changed since (``changed``).
+        changes: by key, what was changed in this session, also if it was changed back.
     """
 
     run_id: str
@@ -88,6 +103,8 @@ class Blueprint:
     folder_id: tuple[int, int] | None = None
     software: dict[str, str] = field(default_factory=dict)
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    began_with: Config | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_probe(
@@ -119,6 +136,32 @@ class Blueprint:
             software=report["software"],
             sources=report["sources"],
         )
+
+    def changed(self, config: Config) -> Blueprint:
+        """Of a run that goes on, in the memory that it has, with keys of ``config.live`` changed.
+
+        What the session began with stays known: workers take a change over one after the other,
+        and what they save meanwhile belongs together.
+        """
+        return replace(
+            self,
+            config=config,
+            began_with=self.began_with or self.config,
+            changes=self.changes | differing(self.config, config),
+        )
+
+    @property
+    def reproducible(self) -> bool:
+        """Whether all training until now follows from config, sources and seed."""
+        return is_reproducible(
+            exact=True, before=self.base.reproducible, changes=deciding(self.changes)
+        )
+
+    @property
+    def first_ratio(self) -> Fraction:
+        """Updates per transition by which memory is laid out; it may have been changed since."""
+        first = self.began_with or self.config
+        return Fraction(self.base.laid_out or first.learner.updates_per_transition)
 
     def checkpoints(self) -> Path:
         """Where checkpoints go, looked up for each.
@@ -221,9 +264,9 @@ class Blueprint:
         """Most transitions one actor commits at once."""
         return self.lanes(policy) * self.config.actors.chunk_steps
 
-    def limiter_rule(self, policy: str) -> LimiterRule:
-        """How far acting and learning of `policy` may run apart."""
-        ratio = self.config.learner.updates_per_transition
+    def limiter_rule(self, policy: str, ratio: Fraction | None = None) -> LimiterRule:
+        """How far acting and learning of `policy` may run apart; by default at `first_ratio`."""
+        ratio = ratio or self.first_ratio
         all_chunks = self.chunk_inserts(policy) * self.n_actors
         lead = 1 + Fraction(str(self.config.replay.max_lead)) * all_chunks * ratio
         return LimiterRule(

@@ -21,6 +21,7 @@ _FIXED = (
     "eval_taken",
     "eval_done",
     "save_request",
+    "settings",
 )
 
 _PER_ACTOR, _PER_LEARNER = 4, 4
@@ -50,6 +51,8 @@ class Board:
         actor_here: per actor, 1 once its shards hold what it has taken over (that actor).
         save_request: number of the command for which all save at the boundary between two rounds
             (first learner).
+        settings: number of the newest change of settings that holds from the open round on (first
+            learner).
         actor_saved, learner_saved: the newest of these each has saved for (that worker).
         phases: per worker the word that its ``metrics.phases.Phases`` shows: learners (or the
             trainer), actors, the evaluator (that worker).

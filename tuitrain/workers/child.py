@@ -29,7 +29,7 @@ from tuitrain.replay.lock import LockTimeout
 from tuitrain.workers import messages, stacks
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.link import Link, StopRequested
-from tuitrain.workers.log import LogFile, text_stream
+from tuitrain.workers.log import LogFile, set_level, text_stream
 
 _PR_SET_PDEATHSIG = 1
 MAX_MESSAGE_CHARS = 2_000
@@ -92,6 +92,7 @@ def main(args: ChildArgs) -> None:
     if args.nice:
         with suppress(OSError):
             os.nice(args.nice)
+    set_level(args.config.run.log_level)
     link = Link(args.control, args.doorbell, args.peers, args.config.supervisor.heartbeat_s)
     os.register_at_fork(after_in_child=link.abandon)
     # Building an environment may load what takes every signal for itself.

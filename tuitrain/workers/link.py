@@ -10,6 +10,7 @@ may be waiting for rings it, so that waits are woken and not polled.
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import time
@@ -32,6 +33,8 @@ from tuitrain.workers.messages import (
     Stop,
     Unpause,
 )
+
+_LOGGER = logging.getLogger(__name__)
 
 State = Literal["running", "waiting", "paused", "finished"]
 
@@ -227,6 +230,7 @@ class Link:
                 # The supervisor is gone. The lifeline thread ends this process in a moment;
                 # until then there is nobody to work for.
                 raise StopRequested("the supervisor is gone") from None
+            _LOGGER.debug("told to %s", command.kind)
             handler = self._handlers.get(command.kind)
             result: dict[str, Any] = {}
             ok = True

@@ -7,6 +7,7 @@ would end a run for a line that nobody reads; so the line is lost instead, and t
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,13 @@ class LogFile(io.FileIO):
             return size
         self._failing = False
         return written
+
+
+def set_level(level: str) -> None:
+    """Let Python's `logging` write what is at least of this level (`run.log_level`)."""
+    # A library that has set up handlers of its own keeps them.
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger().setLevel(level.upper())
 
 
 def text_stream(fd: int) -> tuple[io.TextIOWrapper, LogFile]:

@@ -169,6 +169,20 @@ class Conclude(_Message):
     command_id: int
 
 
+class Set(_Message):
+    """Go by other values from now on, or where there are rounds from the next one on.
+
+    Attributes:
+        number: of the change, one more than that of the one before.
+        values: by dotted key of the config, all of ``config.live``.
+    """
+
+    kind: Literal["set"] = "set"
+    command_id: int
+    number: int
+    values: dict[str, Any]
+
+
 class Stop(_Message):
     """End cleanly; the learner writes a checkpoint first if asked."""
 
@@ -178,7 +192,7 @@ class Stop(_Message):
 
 
 ToWorker = Annotated[
-    Pause | Unpause | Resync | Checkpoint | Evaluate | See | Conclude | Stop,
+    Pause | Unpause | Resync | Checkpoint | Evaluate | See | Conclude | Set | Stop,
     Field(discriminator="kind"),
 ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -92,12 +93,16 @@ def create(blueprint: Blueprint) -> Stores:
         [base.since_inserts.get(p, 0) for p in names],
         [base.since_updates.get(p, 0) for p in names],
     )
-    before = (
-        [base.inserts.get(p, 0) - n for p, n in zip(names, seen[0], strict=True)],
-        [base.updates.get(p, 0) - n for p, n in zip(names, seen[1], strict=True)],
+    before = [base.before_replay(p) for p in names]
+    stores.limiter.set_base(
+        base.steps - base.since_steps, [n for n, _ in before], [n for _, n in before]
     )
-    stores.limiter.set_base(base.steps - base.since_steps, *before)
     stores.limiter.set_counts(base.since_steps, *seen)
+    for place, name in enumerate(names):
+        if name in base.ratios:
+            ratio, *since = base.ratios[name]
+            stores.limiter.set_ratio(place, Fraction(ratio), *since)
+        stores.limiter.change_ratio(place, blueprint.config.learner.updates_per_transition)
     board = stores.board
     board.eval_request = board.eval_taken = board.eval_done = base.evaluations
     board.eval_steps = base.steps  # none of these is due any more

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tuitrain.replay.limiter import Limiter, LimiterRule
+from tuitrain.replay.limiter import Limiter
+from tuitrain.replay.limiter_rule import LimiterRule
 
 
 class Unreserved(LimiterRule):

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from tests.unit.replay.helpers import NullLock
-from tuitrain.replay.limiter import InsertsEnded, Limiter, LimiterRule
+from tuitrain.replay.limiter import InsertsEnded, Limiter
+from tuitrain.replay.limiter_rule import LimiterRule
 
 NONE = Fraction(0)
 Table = np.ndarray[tuple[int, int], np.dtype[np.int64]]
@@ -125,6 +126,7 @@ class Setting:
     Attributes:
         deaths: how many there may be.
         base: steps, and transitions and updates of each policy, of earlier sessions.
+        change: the ratio that somebody gives the first policy at any moment, once; 0 for never.
     """
 
     ratios: tuple[Fraction, ...]
@@ -135,6 +137,7 @@ class Setting:
     extra: Fraction = NONE
     deaths: int = 0
     base: tuple[int, int, int] = (0, 0, 0)
+    change: Fraction = NONE
 
 
 IDLE, HELD, DEAD, GONE = "idle", "held", "dead", "gone"
@@ -232,6 +235,11 @@ class Explorer:
                 yield from self._deaths("update", at, at, work)
                 self._at(at, work)
                 yield Move("update", self._after(at))
+        change = lambda: self.limiter.change_ratio(0, self.s.change)  # noqa: E731
+        if self.s.change and not self._at(at, self._changed):
+            yield from self._deaths("change", at, at, change)
+            self._at(at, change)
+            yield Move("change", self._after(at))
 
     def _actor_moves(self, at: State, actor: int, phase: Phase) -> Iterator[Move]:
         s = self.s
@@ -277,9 +285,9 @@ class Explorer:
         if at.deaths == self.s.deaths:
             return
         self._restore(at)
-        before = self.limiter.totals()
+        before, old = self.limiter.totals(), self.limiter.ratios()
         self._at(at, work)
-        done = self.limiter.totals()
+        done, new = self.limiter.totals(), self.limiter.ratios()
         for store in count():
             self._restore(at)
             if not self.stores.dies(store, work):
@@ -287,6 +295,8 @@ class Explorer:
             now = self.limiter.totals()
             if now[:3] not in (before[:3], done[:3]):
                 self.problems.add("half a count")
+            if self.limiter.ratios() not in (old, new):
+                self.problems.add("half a ratio")
             lost = _plus(at.lost, brought) if brought and now[:3] == before[:3] else at.lost
             after = self._after(replace(dead, lost=lost, deaths=at.deaths + 1))
             yield Move(f"die in {name}", after, True)
@@ -297,7 +307,7 @@ class Explorer:
         table = self.table.copy()
         if table[0, 0]:
             table[1] = table[2]
-        table[0], table[2] = 0, 0
+        table[0, 0], table[2] = 0, 0
         return State(table.tobytes(), phases, lost, deaths)
 
     def _after(self, state: State) -> State:
@@ -309,6 +319,11 @@ class Explorer:
 
     def _restore(self, state: State) -> None:
         self.table[:] = np.frombuffer(state.table, np.int64).reshape(self.table.shape)
+        # outside of a search ratios never become the earlier ones again
+        self.limiter.rules, self.limiter._seen = self.limiter._given, 0
+
+    def _changed(self) -> bool:
+        return bool(self.table[0, 1])
 
     def _at(self, state: State, work: Callable[[], Any]) -> Any:
         self._restore(state)
@@ -325,14 +340,15 @@ class Explorer:
         """Note what is wrong; returns whether all is done: inserts have ended, nothing is due."""
         totals, s = self.limiter.totals(), self.s
         reserved = [0] * self.n
-        for phase, row in zip(state.phases, self.table[4:].tolist(), strict=True):
+        for phase, row in zip(state.phases, self.table[-s.actors :].tolist(), strict=True):
             if phase in (IDLE, GONE) and any(row[: 1 + self.n]):
                 self.problems.add("a reservation was not returned")
             if phase != DEAD:  # what the dead had reserved may be counted already
                 reserved = [a + b for a, b in zip(reserved, row[1:], strict=False)]
         for p in range(self.n):
             inserts, updates = totals.inserts[p] - s.base[1], totals.updates[p] - s.base[2]
-            self.problems |= self._leaves_band(p, inserts, reserved[p], updates)
+            rule = self.limiter._rules()[p]
+            self.problems |= self._leaves_band(p, rule, inserts, reserved[p], updates)
             if state.lost[p] > s.chunk * state.deaths:
                 self.problems.add("more was lost than died")
         if totals.steps - s.base[0] > s.total + s.chunk * s.actors:
@@ -344,16 +360,21 @@ class Explorer:
         return not any(map(self.limiter.updates_due, range(self.n)))
 
     @cache  # noqa: B019
-    def _leaves_band(self, policy: int, inserts: int, reserved: int, updates: int) -> set[str]:
-        rule, s = self.rules[policy], self.s
+    def _leaves_band(
+        self, policy: int, rule: LimiterRule, inserts: int, reserved: int, updates: int
+    ) -> set[str]:
+        given, s = self.rules[policy], self.s
         problems = set()
-        lead = (inserts - rule.learning_starts) * rule.updates_per_insert - updates
+        lead = (inserts - rule.learning_starts) * rule.updates_per_insert
+        lead -= updates - rule.updates_before
         if updates and lead < -1:
             problems.add("the learner is ahead of the data")
-        band = 1 + s.extra + s.chunk * s.actors * rule.updates_per_insert
-        if lead + reserved * rule.updates_per_insert > band:
+        ratios = (given.updates_per_insert, rule.updates_per_insert)
+        band = 1 + s.extra * max(1, ratios[1] / ratios[0]) + s.chunk * s.actors * max(ratios)
+        band += rule is not given  # what was asked for until a change is rounded
+        if lead + reserved * min(ratios) > band:
             problems.add("the actors are ahead by more than the band")
-        if updates and inserts < max(1, rule.learning_starts):
+        if updates and inserts < max(1, given.learning_starts):
             problems.add("updates before learning_starts")
         return problems
 

@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 
 from tuitrain.replay import segment
-from tuitrain.replay.limiter import InsertsEnded, Limiter, LimiterRule
+from tuitrain.replay.limiter import InsertsEnded, Limiter
+from tuitrain.replay.limiter_rule import LimiterRule
 from tuitrain.replay.lock import LockFile
 
 HASH = bytes(32)

@@ -15,7 +15,8 @@ from tests.unit.replay.story import TAGS, Scribe, stories
 from tuitrain.envs.spec import PolicySpec
 from tuitrain.replay.buffer import PolicyReplay
 from tuitrain.replay.layout import HEADER_TAIL, ReplayLayout
-from tuitrain.replay.limiter import Limiter, LimiterRule
+from tuitrain.replay.limiter import Limiter
+from tuitrain.replay.limiter_rule import LimiterRule
 
 GAMMA = 0.9
 FAST, DEAD = 0, 1

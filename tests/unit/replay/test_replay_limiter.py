@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tests.unit.replay.helpers import NullLock
-from tests.unit.replay.limiter_world import Stores, limiter, rule
-from tuitrain.replay.limiter import InsertsEnded, Limiter, LimiterRule, Ticket, Totals
+from tests.unit.replay.limiter_world import Stores, limiter, new_table, rule
+from tuitrain.replay.limiter import InsertsEnded, Limiter, Ticket, Totals
+from tuitrain.replay.limiter_rule import LimiterRule
 
 F = Fraction
 
@@ -43,6 +44,48 @@ def test_rule_arithmetic_is_that_of_fractions() -> None:
         ready = inserts >= max(1, starts)
         due = (inserts - starts) * ratio // 1 + 1 - updates if ready else 0
         assert each.updates_due(inserts, updates) == max(0, due)
+
+
+def test_a_changed_ratio_leaves_the_past_as_it_was() -> None:
+    """▣ Neither a burst of updates nor a debt of them: all that was due stays due, to one."""
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        ratio, other = (F(int(a), int(b)) for a, b in rng.integers(1, 20, (2, 2)))
+        before = rule(ratio, int(rng.integers(0, 9)), 4, F(int(rng.integers(0, 9))))
+        inserts = int(rng.integers(0, 1000))
+        made = max(0, before.updates_due(inserts, 0) - int(rng.integers(0, 3)))
+        after = before.changed(other, inserts)
+        assert abs(after.updates_due(inserts, made) - before.updates_due(inserts, made)) <= 1
+        more = int(rng.integers(0, 50))
+        grown = after.updates_due(inserts + more, made) - after.updates_due(inserts, made)
+        ahead = min(more, max(0, inserts + more - before.learning_starts))
+        assert abs(grown - ahead * other) <= 1 + ratio
+        back = after.changed(ratio, inserts)
+        assert abs(back.max_lead_updates - before.max_lead_updates) == 0
+        assert back.learning_starts == max(inserts, before.learning_starts)
+
+
+def test_a_changed_ratio_holds_in_every_process_at_once() -> None:
+    table = new_table(2, 1)
+    rules = [rule(F(1), 2, 8), rule(F(1, 2), 2, 8)]
+    one, other = (limiter(rules, 1000, 1, table) for _ in range(2))
+    one.commit(0, [12, 12], 12)
+    one.add_updates(0, 11)
+    assert [other.updates_due(p) for p in (0, 1)] == [0, 6]
+    assert one.change_ratio(0, F(2))
+    assert not one.change_ratio(0, F(2)), "it is that already"
+    assert one.ratios() == other.ratios() == ((F(2), 12, 10), (F(1, 2), 2, 0))
+    one.commit(0, [1, 1], 1)
+    assert [other.updates_due(p) for p in (0, 1)] == [2, 6]
+    assert other.change_ratio(1, F(1, 4))
+    late = limiter(rules, 1000, 1, table)
+    for process in (late, one, other):
+        assert process.ratios() == ((F(2), 12, 10), (F(1, 4), 13, 5))
+    assert one.rules == late.rules == other.rules
+    fresh = limiter(rules, 1000, 1)
+    fresh.set_counts(13, [13, 13], [11, 0])
+    fresh.set_ratio(0, F(2), 12, 10)
+    assert fresh.updates_due(0) == 2
 
 
 # ---- the shared counts -------------------------------------------------------------------------

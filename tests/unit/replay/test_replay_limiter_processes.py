@@ -16,7 +16,8 @@ import pytest
 
 from tests.unit.replay.replay_worker import HASH
 from tuitrain.replay import segment
-from tuitrain.replay.limiter import Limiter, LimiterRule
+from tuitrain.replay.limiter import Limiter
+from tuitrain.replay.limiter_rule import LimiterRule
 from tuitrain.replay.lock import LockFile
 
 ROOT = Path(__file__).parents[3]

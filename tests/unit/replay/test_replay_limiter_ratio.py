@@ -25,7 +25,8 @@ from tests.unit.replay.limiter_faults import (
     Unreserved,
 )
 from tests.unit.replay.limiter_world import Stores, limiter, rule
-from tuitrain.replay.limiter import InsertsEnded, Limiter, LimiterRule, Totals
+from tuitrain.replay.limiter import InsertsEnded, Limiter, Totals
+from tuitrain.replay.limiter_rule import LimiterRule
 
 F = Fraction
 LEARNER = -1

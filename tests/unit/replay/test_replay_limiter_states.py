@@ -19,7 +19,8 @@ from tests.unit.replay.limiter_faults import (
     Unreserved,
 )
 from tests.unit.replay.limiter_world import Explorer, Setting, rule
-from tuitrain.replay.limiter import Limiter, LimiterRule
+from tuitrain.replay.limiter import Limiter
+from tuitrain.replay.limiter_rule import LimiterRule
 
 F = Fraction
 
@@ -41,6 +42,11 @@ DEATHS = [
     Setting((F(1),), 1, 2, 2, 4, deaths=2),
     Setting((F(1, 2),), 0, 1, 2, 3, deaths=2, base=(4, 3, 2)),
     Setting((F(1), F(1, 2)), 1, 1, 2, 2, deaths=1),
+]
+CHANGES = [
+    Setting((F(1, 2),), 1, 1, 2, 5, change=F(2)),
+    Setting((F(2),), 1, 2, 1, 6, change=F(1, 3)),
+    Setting((F(3, 2),), 0, 1, 2, 3, deaths=1, base=(4, 3, 2), change=F(2, 3)),
 ]
 LONG = [
     Setting((ratio,), starts, chunk, actors, 2 * total)
@@ -68,7 +74,7 @@ def problems(setting: Setting, **changes: object) -> set[str]:
     return explorer.problems
 
 
-@pytest.mark.parametrize("setting", [*SETTINGS, *DEATHS], ids=str)
+@pytest.mark.parametrize("setting", [*SETTINGS, *DEATHS, *CHANGES], ids=str)
 def test_no_state_deadlocks_or_leaves_the_band(setting: Setting) -> None:
     explorer = Explorer(setting)
     states = explorer.explore()
@@ -76,6 +82,8 @@ def test_no_state_deadlocks_or_leaves_the_band(setting: Setting) -> None:
     assert states > setting.total
     assert explorer.seen >= EVERYTHING - {"wait"}
     assert explorer.seen >= EVERY_DEATH or not setting.deaths
+    assert not setting.change or explorer.seen >= {"change"}
+    assert not (setting.change and setting.deaths) or explorer.seen >= {"die in change"}
 
 
 @pytest.mark.long

@@ -55,7 +55,7 @@ class Scene:
             state_of=(),
             held=False,
         )
-        self.requests = Requests(self.run, Any)
+        self.requests = Requests(self.run, Any, Any)
 
     async def periodic(self) -> asyncio.Future[Outcome]:
         """A save that the clock has asked for, under way."""

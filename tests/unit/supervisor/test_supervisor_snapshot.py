@@ -15,7 +15,6 @@ from tuitrain.supervisor.crew.worker_view import RateMeter, WorkerView
 from tuitrain.supervisor.snapshot import (
     PolicyPlan,
     RunView,
-    achieved_ratio,
     build_snapshot,
 )
 from tuitrain.supervisor.starting import Starting
@@ -32,7 +31,7 @@ PLAN = PolicyPlan(
 
 def run(plan: PolicyPlan = PLAN, **changes: Any) -> RunView:
     config = Config.model_validate({"run": {"total_steps": 1000}, **changes})
-    return RunView("0123abcd", "/r", config, 1, policies=[plan], state="running")
+    return RunView("0123abcd", "/r", config, config, 1, policies=[plan], state="running")
 
 
 def learner(**counters: float) -> WorkerView:
@@ -67,15 +66,29 @@ def test_a_rate_falls_to_zero_when_readings_stop() -> None:
     assert meter.rate(15.0) == 0.0
 
 
+def ratio(plan: PolicyPlan = PLAN, **counters: float) -> tuple[Any, Any, Any]:
+    """Achieved, asked for, updates that it counts."""
+    named = {f"{name}__default": value for name, value in counters.items()}
+    policy = build(run(plan), learner(**named)).policies[0]
+    return policy.ratio_achieved, policy.ratio_target, policy.ratio_updates
+
+
 def test_the_achieved_ratio_starts_when_warm_up_ends() -> None:
-    assert achieved_ratio(PLAN, transitions=100, updates=0) is None
-    assert achieved_ratio(PLAN, transitions=300, updates=100) == 0.5
+    assert ratio(inserts=100, updates=0)[0] is None
+    assert ratio(inserts=300, updates=100) == (0.5, 0.5, 100)
 
 
 def test_a_resumed_run_counts_this_session_only() -> None:
     plan = PolicyPlan("default", 1000, 100, 0.5, 4.0, base_transitions=900, base_updates=400)
-    assert achieved_ratio(plan, transitions=1000, updates=400) is None
-    assert achieved_ratio(plan, transitions=1200, updates=500) == 0.5
+    assert ratio(plan, inserts=1000, updates=400)[0] is None
+    assert ratio(plan, inserts=1200, updates=500) == (0.5, 0.5, 100)
+
+
+def test_a_changed_ratio_is_measured_from_the_change_on() -> None:
+    """▣ By all that was made before it would be off for ever."""
+    since = {"ratio": 2.0, "ratio_inserts": 500, "ratio_updates": 200}
+    assert ratio(inserts=500, updates=200, **since) == (None, 2.0, 0)
+    assert ratio(inserts=600, updates=400, **since) == (2.0, 2.0, 200)
 
 
 def test_counters_become_the_run() -> None:

@@ -18,7 +18,9 @@ from tuitrain.supervisor.crew.liveness import Deadline
 from tuitrain.workers import messages
 from tuitrain.workers.messages import Ack, ToWorker
 
-Kind = Literal["pause", "unpause", "resync", "checkpoint", "evaluate", "see", "conclude", "stop"]
+Kind = Literal[
+    "pause", "unpause", "resync", "checkpoint", "evaluate", "see", "conclude", "set", "stop"
+]
 
 DEADLINES_S: dict[Kind, float] = {
     "pause": 30.0,
@@ -28,6 +30,7 @@ DEADLINES_S: dict[Kind, float] = {
     "evaluate": 30.0,
     "see": 5.0,
     "conclude": 30.0,
+    "set": 30.0,
     "stop": 20.0,
 }
 """How long workers get to carry out a command. `stop` is replaced by the config's."""
@@ -117,19 +120,13 @@ class Commands:
         now: float,
         *,
         deadline_s: float | None = None,
-        checkpoint: bool = True,
-        state: bool = False,
-        hold: bool = False,
-        policy: str = "",
+        **fields: Any,
     ) -> asyncio.Future[Outcome]:
         """Send a command to these workers; the future holds the outcome, never an exception.
 
         Args:
             senders: by worker name, what sends it a message and says whether that worked.
-            checkpoint: for `stop`: whether the learner saves first.
-            state: for `checkpoint`: whether it holds replay and state.
-            hold: for `checkpoint`: whether who has saved does nothing more.
-            policy: for `see`: whose observation.
+            fields: of the command's message, besides its number.
         """
         number = next(self._ids)
         length_s = DEADLINES_S[kind] if deadline_s is None else deadline_s
@@ -137,7 +134,7 @@ class Commands:
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         pending = _Pending(outcome, set(), Deadline(now, length_s), future)
         self._pending[number] = pending
-        message = _message(kind, number, checkpoint, state, hold, policy)
+        message = _MESSAGES[kind](command_id=number, **fields)
         for name, send in senders.items():
             if send(message):
                 pending.waiting.add(name)
@@ -183,23 +180,17 @@ class Commands:
                 pending.done.set_result(pending.outcome)
 
 
-def _message(
-    kind: Kind, number: int, checkpoint: bool, state: bool, hold: bool, policy: str
-) -> ToWorker:
-    if kind == "stop":
-        return messages.Stop(command_id=number, checkpoint=checkpoint)
-    if kind == "checkpoint":
-        return messages.Checkpoint(command_id=number, state=state, hold=hold)
-    if kind == "see":
-        return messages.See(command_id=number, policy=policy)
-    simple: dict[str, Callable[..., ToWorker]] = {
-        "pause": messages.Pause,
-        "unpause": messages.Unpause,
-        "resync": messages.Resync,
-        "evaluate": messages.Evaluate,
-        "conclude": messages.Conclude,
-    }
-    return simple[kind](command_id=number)
+_MESSAGES: dict[Kind, Callable[..., ToWorker]] = {
+    "pause": messages.Pause,
+    "unpause": messages.Unpause,
+    "resync": messages.Resync,
+    "checkpoint": messages.Checkpoint,
+    "evaluate": messages.Evaluate,
+    "see": messages.See,
+    "conclude": messages.Conclude,
+    "set": messages.Set,
+    "stop": messages.Stop,
+}
 
 
 # ---- reports ---------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tuitrain.config.emit import emit_value
 from tuitrain.metrics.sinks import to_json
 from tuitrain.protocol import EventLine, PolicyView, Snapshot
 from tuitrain.supervisor.crew.failure import why_of
@@ -189,10 +190,22 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         # of a run that has failed it may be an earlier one
         kind = "last checkpoint" if summary["state"] == "failed" else "checkpoint"
         lines.append(f"  {kind} {summary['last_checkpoint']}")
+    changes = summary.get("changes", {})
+    told = changed_lines({key: (c["value"], c["given"]) for key, c in changes.items()})
+    lines += [f"  {line}" for line in told]
     if best := summary.get("best"):
         lines.append(f"  best weights {best_line(best)}")
     lines.append(f"  run folder {summary['run_dir']}")
     return [printable(line) for line in lines]
+
+
+def changed_lines(settings: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """What was changed while the run went on: by key what holds, and what config.toml says."""
+    return [
+        f"changed while it ran: {key} = {emit_value(value)} (config.toml: {emit_value(given)})"
+        for key, (value, given) in settings.items()
+        if value != given
+    ]
 
 
 def best_line(best: Mapping[str, Any]) -> str:

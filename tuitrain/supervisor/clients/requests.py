@@ -20,6 +20,7 @@ from tuitrain.supervisor.clients.commands import DEADLINES_S, Outcome, resync_re
 from tuitrain.supervisor.clients.sight import Sight
 from tuitrain.supervisor.crew.crew import SAVERS, Worker
 from tuitrain.supervisor.ending import End
+from tuitrain.supervisor.live import Live
 from tuitrain.supervisor.recovery import Recovery
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.saving import CheckpointError, checkpoint_of
@@ -32,7 +33,7 @@ LOOK_S = 0.25
 
 
 MARKED = ("resync",)
-"""Commands that are marked on the curves once they have been carried out."""
+"""Commands that are marked on the curves once they have been carried out; `set` says it itself."""
 
 
 UNTOLD = ("status", "see", "stop", "kill")
@@ -42,9 +43,10 @@ UNTOLD = ("status", "see", "stop", "kill")
 class Requests:
     """Answers requests to one run."""
 
-    def __init__(self, run: Run, recovery: Recovery) -> None:
+    def __init__(self, run: Run, recovery: Recovery, live: Live) -> None:
         self._run = run
         self._recovery = recovery
+        self._live = live
         self._saves: set[asyncio.Future[Outcome]] = set()  # under way, whoever has asked
         self._checkpointing = False
         self._by_hand = asyncio.Lock()  # one user's checkpoint at a time
@@ -76,6 +78,10 @@ class Requests:
                 ok, text, result = await self._checkpoint(request)
             case "evaluate":
                 ok, text, result = await self._evaluate(request)
+            case "set":
+                ok, text, result = await self._live.change(
+                    [str(item) for item in request.args.get("values", ())], _deadline(request)
+                )
             case "restart":
                 ok, text, result = await one_worker.restart(self._run, self._recovery, request)
             case "stacks":

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,17 @@ class Crew:
         assert not worker.process.alive
         worker.view.begin_again(asked=asked)
         return self._start(worker.spec, worker.view, self._kit, worker.view.successors)
+
+    @property
+    def blueprint(self) -> Any:
+        """What the workers were started with, and changes of it since."""
+        assert self._kit is not None
+        return self._kit.blueprint
+
+    def change(self, config: Config, blueprint: Any) -> None:
+        """Whoever is started from now on is started with these."""
+        assert self._kit is not None
+        self.config, self._kit = config, replace(self._kit, config=config, blueprint=blueprint)
 
     def dismiss(self, name: str) -> None:
         """Forget a worker that is dead, and its place."""
@@ -293,19 +304,19 @@ class Crew:
         workers: Iterable[Worker],
         *,
         deadline_s: float | None = None,
-        checkpoint: bool = True,
-        state: bool = False,
-        hold: bool = False,
+        **fields: Any,
     ) -> asyncio.Future[Outcome]:
-        """Send a command; the future is done when all have carried it out or failed to."""
+        """Send a command; the future is done when all have carried it out or failed to.
+
+        Args:
+            fields: see ``Commands.issue``.
+        """
         return self._commands.issue(
             kind,
             {w.name: w.process.send for w in workers},
             self._clock(),
             deadline_s=deadline_s,
-            checkpoint=checkpoint,
-            state=state,
-            hold=hold,
+            **fields,
         )
 
     def judge(self, now: float) -> None:

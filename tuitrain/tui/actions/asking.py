@@ -13,6 +13,7 @@ from tuitrain.tui.actions.base import RunApp
 from tuitrain.tui.client import ConnectionLost, RunClient
 from tuitrain.tui.dialogs.base import Dialog
 from tuitrain.tui.dialogs.leave import KillDialog, Leave, LeaveDialog
+from tuitrain.tui.dialogs.set import SetDialog
 from tuitrain.tui.replies import flatten
 from tuitrain.tui.widgets.header import run_name
 
@@ -33,11 +34,12 @@ class AskingApp(RunApp):
         Binding("e", "command('evaluate')", "evaluate"),
     ]
 
-    WITHOUT_KEY: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("stop and checkpoint", "stop"),
-        ("kill", "kill"),
+    WITHOUT_KEY: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("stop and checkpoint", "stop", "in the leave dialog, key q"),
+        ("kill", "kill", "in the leave dialog, key q"),
+        ("set a value", "set", "learning rate, epsilon, replay ratio, ... while the run goes on"),
     )
-    """Names and actions that only the palette and the leave dialog have: no key is to end a run."""
+    """Names, actions and what is said of them: no key is to end a run."""
 
     def action_command(self, command: Command) -> None:
         """Ask the run; pending until it has been carried out."""
@@ -116,6 +118,18 @@ class AskingApp(RunApp):
     def action_stop(self) -> None:
         """Stop the run with a checkpoint, and leave once that is done."""
         self.ask("stop", self.exit)
+
+    def action_set(self) -> None:
+        """Ask what to change, and let the run do it."""
+        snapshot = self.store.snapshot
+        if snapshot is None or self.refused("set"):
+            return
+
+        def typed(values: list[str] | None) -> None:
+            if values:
+                self.ask("set", values=values)
+
+        self.push_screen(SetDialog(self.view(), snapshot.settings), typed)
 
     def action_kill(self) -> None:
         """End the run at once, once its name has been typed; then leave."""

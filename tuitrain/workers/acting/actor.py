@@ -113,6 +113,10 @@ class Actor:
         self._ticket = Ticket(0, (0,) * len(self.parts))
         self._inserts_before = [0] * len(self.parts)
 
+    def retune(self, blueprint: Blueprint) -> None:
+        """Go on with changed keys of ``config.live``, between two steps."""
+        self._exploration = blueprint.config.exploration
+
     def pull(self) -> None:
         """Take the newest published weights of every policy."""
         for part in self.parts.values():

@@ -7,14 +7,13 @@ random streams. Nothing: it warms up again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tuitrain.checkpoint_files import states_of
 from tuitrain.checkpoint_state import StateFile
-from tuitrain.config.differences import differences
+from tuitrain.config.differences import deciding, differences, is_reproducible
 from tuitrain.config.loaded import version_changes
 from tuitrain.config.provenance import changed_since_launch, changed_sources
 from tuitrain.config.runs import RunFolder
@@ -44,6 +43,7 @@ def with_state(base: Base, payload: dict[str, Any], blueprint: Blueprint) -> tup
         paths[state.worker] = str(checkpoint.with_name(state.file))
         with StateFile(Path(paths[state.worker])) as file:
             trees[state.worker] = file.tree
+    blueprint = replace(blueprint, base=replace(base, laid_out=payload.get("laid_out", "")))
     changes = _changes(payload, blueprint)
     since = f". Changed since it was saved: {'; '.join(changes)}" if changes else ""
     if why := _not_usable(trees, payload, blueprint):
@@ -62,6 +62,8 @@ def with_state(base: Base, payload: dict[str, Any], blueprint: Blueprint) -> tup
         since_steps=payload["since_steps"],
         since_inserts=payload["since_inserts"],
         since_updates=payload["since_updates"],
+        laid_out=payload.get("laid_out", ""),
+        ratios=payload.get("ratios", {}),
     )
     if why := _not_exact(trees, payload, blueprint):
         return base, f"goes on with the replay it had; episodes begin anew: {why}{since}"
@@ -69,7 +71,7 @@ def with_state(base: Base, payload: dict[str, Any], blueprint: Blueprint) -> tup
         base,
         exact=True,
         reproducible=is_reproducible(
-            exact=True, before=payload.get("reproducible", False), changes=changes
+            exact=True, before=_was_reproducible(payload), changes=changes
         ),
         stream=payload["stream"],
         evaluations=payload["evaluations"],
@@ -80,21 +82,6 @@ def with_state(base: Base, payload: dict[str, Any], blueprint: Blueprint) -> tup
     elif blueprint.config.eval.enabled:
         how += " (evaluations too, if environments obey reset(seed))"
     return exact, f"goes on exactly where it was saved, {how}"
-
-
-def is_reproducible(*, exact: bool, before: bool, changes: Sequence[str]) -> bool:
-    """Whether what a whole run has trained follows from its config, its sources and its seed.
-
-    From its first step it does. A session that goes on from a checkpoint, and all workers that go
-    back to one, keep it only if they go on exactly, from training of which it was true, with
-    nothing changed that decides training. Checkpoints hand it on, so no later session forgets.
-
-    Args:
-        exact: the checkpoint holds the whole state of training, and all of it is taken over.
-        before: whether it was true of the training that the checkpoint was made by.
-        changes: what decides training and is not as it was.
-    """
-    return exact and before and not changes
 
 
 def _not_usable(
@@ -133,6 +120,12 @@ def _not_exact(
     return ""
 
 
+def _was_reproducible(payload: dict[str, Any]) -> bool:
+    """Of the training by which the checkpoint was made, also if a change was taken back since."""
+    before = bool(payload.get("reproducible", False))
+    return is_reproducible(exact=True, before=before, changes=deciding(payload.get("changes", ())))
+
+
 def _changes(payload: dict[str, Any], blueprint: Blueprint) -> list[str]:
     """What is not as it was when the checkpoint was made, and decides how training goes on.
 
@@ -141,7 +134,7 @@ def _changes(payload: dict[str, Any], blueprint: Blueprint) -> list[str]:
     unsaid = "perhaps: the checkpoint does not say what it was made with"
     changes = [f"the config, {unsaid}"]
     if "config" in payload:
-        changes = differences(payload["config"], blueprint.config)
+        changes = differences(payload["config"], blueprint.config, payload.get("changes"))
     if "software" not in payload:
         launched = RunFolder(Path(blueprint.run_dir)).provenance_json
         sources = changed_since_launch(launched, blueprint.config)

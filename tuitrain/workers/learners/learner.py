@@ -160,14 +160,28 @@ class Learner:
         for learner in self.policies.values():
             learner.publish(steps)
 
+    def retune(self, blueprint: Blueprint) -> None:
+        """Go on with changed keys of ``config.live``, between two updates."""
+        self.blueprint = blueprint
+        for learner in self.policies.values():
+            learner.retune(blueprint)
+
+    def set_ratio(self) -> None:
+        """Let the config's replay ratio hold from now on, for all policies of the run."""
+        ratio = self.blueprint.config.learner.updates_per_transition
+        for place in range(len(self.blueprint.policies)):
+            self.stores.limiter.change_ratio(place, ratio)
+
     # ---- what is told and kept -------------------------------------------------------------------
 
     def counters(self) -> dict[str, float]:
         """Totals per policy for the heartbeat; names end in the policy's name."""
         totals = self.stores.limiter.totals()
         out: dict[str, float] = {"env_steps": totals.steps}
+        base, ratios = self.blueprint.base, self.stores.limiter.ratios()
         for name, learner in self.policies.items():
             draws, rejects = learner.reader.stats()
+            ratio, inserts, updates = ratios[learner.place]
             out |= {
                 f"updates/{name}": learner.dqn.updates,
                 f"updates_made/{name}": totals.updates[learner.place],
@@ -179,6 +193,9 @@ class Learner:
                 f"sampleable/{name}": learner.reader.sampleable,
                 f"stale_priorities/{name}": learner.reader.stale_priorities,
                 f"forgone/{name}": learner.forgone,
+                f"ratio/{name}": float(ratio),
+                f"ratio_inserts/{name}": inserts + base.before_replay(name)[0],
+                f"ratio_updates/{name}": updates + base.before_replay(name)[1],
             }
         return out
 
@@ -263,9 +280,11 @@ class Learner:
 
     def _payload(self) -> dict[str, Any]:
         totals, counts = self.stores.limiter.totals(), self.stores.limiter.counts()
+        ratios = self.stores.limiter.ratios()
         return {
             "schema": CHECKPOINT_SCHEMA,
-            "config": self.blueprint.config.model_dump_json(),
+            "config": (self.blueprint.began_with or self.blueprint.config).model_dump_json(),
+            "changes": self.blueprint.changes,
             "software": self.blueprint.software,
             "sources": self.blueprint.sources,
             "run_id": self.blueprint.run_id,
@@ -278,6 +297,10 @@ class Learner:
             "updates": {n: p.dqn.updates for n, p in self.policies.items()},
             "made": {n: totals.updates[p.place] for n, p in self.policies.items()},
             "versions": {n: p.store.version() for n, p in self.policies.items()},
+            "laid_out": str(self.blueprint.first_ratio),
+            "ratios": {
+                n: (str(ratios[p.place][0]), *ratios[p.place][1:]) for n, p in self.policies.items()
+            },
             "since_steps": counts.steps,
             "since_inserts": {n: counts.inserts[p.place] for n, p in self.policies.items()},
             "since_updates": {n: counts.updates[p.place] for n, p in self.policies.items()},

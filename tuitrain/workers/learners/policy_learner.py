@@ -116,6 +116,14 @@ class PolicyLearner:
         self.measured_updates = 0
         """`dqn.updates` when ``measure`` was called last."""
 
+    def retune(self, blueprint: Blueprint) -> None:
+        """Go on with changed keys of ``config.live``, between two updates."""
+        learner = blueprint.config.learner
+        agents = len(blueprint.spec.policies[self.name].agents)
+        self._planned_updates = planned_updates(blueprint.config, agents)
+        self.config = self.dqn.config = learner
+        self.dqn.total_updates = learner.lr_schedule_updates or self._planned_updates
+
     def state(self) -> dict[str, Any]:
         """What goes on beside networks and optimizer: tensors and plain values."""
         priorities = self.reader.priorities()

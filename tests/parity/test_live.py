@@ -1,0 +1,161 @@
+"""Keys that are changed in the midst of a run: what goes on by them, and what is remembered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.parity.cases import config
+from tests.parity.resumption import Session, every_record, session
+from tuitrain.checkpoint import load, load_whole
+from tuitrain.config.live import with_values
+from tuitrain.config.resolve import resolve
+from tuitrain.workers.asides.probe import probe
+from tuitrain.workers.blueprint import Blueprint
+
+__all__ = ["every_record"]
+
+pytestmark = pytest.mark.usefixtures("every_record")
+
+CASE = config("cartpole", "sequential", replay={"prioritized": True})
+VALUES = {
+    "learner.lr": 3e-3,
+    "learner.replay_ratio": 0.7,
+    "exploration.epsilon_end": 0.3,
+    "eval.every_steps": 40,
+}
+OTHER = with_values(resolve(CASE, cores=2), VALUES)
+N = 8
+
+
+def change(run: Session, values: dict[str, Any]) -> None:
+    """As a worker does that has been told, at the boundary between two rounds."""
+    blueprint = run.trainer.blueprint
+    run.trainer.retune(blueprint.changed(with_values(blueprint.config, values)))
+
+
+def changed_and_saved(folder: Path) -> Session:
+    """N rounds, a change, N rounds, a checkpoint."""
+    with session(CASE, folder) as run:
+        run.go(N)
+        change(run, VALUES)
+        run.go(N)
+        run.save()
+    return run
+
+
+def test_a_change_holds_at_once_and_leaves_no_debt(tmp_path: Path) -> None:
+    with session(CASE, tmp_path) as run:
+        limiter = run.trainer.stores.limiter
+        run.go(N)
+        before = limiter.totals()
+        change(run, VALUES)
+        run.go(N)
+        after = limiter.totals()
+    made = after.updates[0] - before.updates[0]
+    brought = after.inserts[0] - before.inserts[0]
+    # in rounds the learner is a round behind
+    per_round = brought / N
+    assert abs(made - 0.7 * brought) <= 0.7 * per_round + 1
+    records = run.link.records
+    rates = [r["lr"] for r in records if r["kind"] == "learner"]
+    assert rates[0] == CASE.learner.lr
+    assert rates[-1] == 3e-3
+    epsilons = [r["epsilon"] for r in records if r["kind"] == "train"]
+    assert epsilons[-1] == pytest.approx(0.3)
+    steps = [r["steps"] for r in records if r["kind"] == "eval"]
+    passed = after.steps // 40 - before.steps // 40
+    assert sum(s > before.steps for s in steps) == passed >= N - 1
+
+
+@pytest.mark.parametrize("forgotten", ["", "ratios", "laid_out"])
+def test_a_resumed_run_goes_on_with_what_was_changed(
+    tmp_path: Path, forgotten: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """▣ Byte for byte as the one that was not interrupted; and each thing forgotten shows."""
+    with session(CASE, tmp_path / "whole") as whole:
+        whole.go(N)
+        change(whole, VALUES)
+        whole.go(N)
+        at = len(whole.link.records)
+        whole.go(N // 2)
+        expected = whole.left()
+    changed_and_saved(tmp_path / "cut")
+    if forgotten:
+        read = load_whole
+
+        def without(path: Path) -> dict[str, Any]:
+            return {k: v for k, v in read(path).items() if k != forgotten}
+
+        monkeypatch.setattr("tuitrain.checkpoint.load_whole", without)
+    with session(OTHER, tmp_path / "cut") as resumed:
+        base = resumed.blueprint.base
+        resumed.go(N // 2)
+        found = resumed.left()
+    assert base.exact == (forgotten != "laid_out"), "else it has other memory than it had"
+    assert not base.reproducible
+    same = (found.fingerprint, found.counts) == (expected.fingerprint, expected.counts)
+    assert same == (not forgotten)
+    if not forgotten:
+        assert found.records == expected.records[at:]
+
+
+def test_what_was_changed_back_was_changed(tmp_path: Path) -> None:
+    with session(CASE, tmp_path) as run:
+        run.go(N)
+        change(run, {"learner.lr": 1e-4})
+        run.go(1)
+        change(run, {"learner.lr": CASE.learner.lr})
+        payload = load_saved(run)
+    assert payload["changes"] == {"learner.lr": CASE.learner.lr}
+    with session(CASE, tmp_path) as resumed:
+        assert (resumed.blueprint.base.exact, resumed.blueprint.base.reproducible) == (True, False)
+
+
+def test_a_log_level_changes_nothing_that_is_trained(tmp_path: Path) -> None:
+    with session(CASE, tmp_path) as run:
+        run.go(N)
+        change(run, {"run.log_level": "debug"})
+        assert run.trainer.blueprint.reproducible
+        run.save()
+    with session(CASE, tmp_path) as resumed:
+        assert resumed.blueprint.base.reproducible
+
+
+def test_a_change_that_was_not_saved_is_named(tmp_path: Path) -> None:
+    """As after a death before the next checkpoint: all is made again by the changed config."""
+    with session(CASE, tmp_path) as run:
+        run.go(N)
+        run.save()
+    blueprint = run.blueprint.changed(OTHER)
+    told = str(probe(blueprint.config, tmp_path)["resumes"])
+    assert "learner.lr = 0.003 (was 0.01)" in told
+    assert "learner.replay_ratio = 0.7 (was 0.3)" in told
+    with session(OTHER, tmp_path) as resumed:
+        limiter = resumed.trainer.stores.limiter
+        due, counts = limiter.updates_due(0), limiter.counts()
+        assert resumed.blueprint.base.exact
+        assert not resumed.blueprint.base.reproducible
+        assert limiter.ratios()[0][1:] == (counts.inserts[0], counts.updates[0] + due - 1)
+
+
+def test_memory_stays_as_it_was_laid_out(tmp_path: Path) -> None:
+    """▣ A successor finds the segments that its predecessor had, whatever the ratio is now."""
+    with session(CASE, tmp_path) as run:
+        blueprint: Blueprint = run.blueprint.changed(with_values(CASE, {"learner.lr": 1e-4}))
+        for ratio in (0.01, 4.0):
+            changed = with_values(blueprint.config, {"learner.replay_ratio": ratio})
+            blueprint = blueprint.changed(changed)
+            layout = blueprint.replay_layout("default")
+            assert layout.layout_hash() == run.blueprint.replay_layout("default").layout_hash()
+            assert blueprint.limiter_rule("default") == run.blueprint.limiter_rule("default")
+        fresh = blueprint.limiter_rule("default", blueprint.config.learner.updates_per_transition)
+        assert float(fresh.updates_per_insert) == 4.0
+
+
+def load_saved(run: Session) -> dict[str, Any]:
+    """What a checkpoint made now holds."""
+    payload: dict[str, Any] = load(run.save())
+    return payload

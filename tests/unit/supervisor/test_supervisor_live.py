@@ -1,0 +1,190 @@
+"""`set`: checked, written down, told to those who use it, and held by all who come later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fake_plan import fake_config, fake_folder
+from tests.unit.supervisor.running import CREW, Run, kill, running, together, worker
+from tuitrain.config.changes import Change, read_changes, store_changes
+from tuitrain.supervisor.live import Live
+from tuitrain.workers.messages import Set
+
+
+def rate(run: Run) -> float:
+    return run.supervisor.config.learner.lr
+
+
+def settings(run: Run) -> dict[str, tuple[Any, Any]]:
+    """What differs from config.toml, as clients see it."""
+    shown = run.supervisor.snapshot().settings
+    return {s.key: (s.value, s.given) for s in shown if s.value != s.given}
+
+
+async def test_a_change_is_told_shown_and_written_down(tmp_path: Path) -> None:
+    async with running(tmp_path, CREW) as run:
+        await run.up()
+        assert settings(run) == {}
+        before = run.folder.config_toml.read_text()
+        values = ["learner.lr=1e-4", "exploration.epsilon_end=0.2"]
+        reply = await run.ask("set", values=values)
+        assert reply.ok, reply.message
+        assert reply.message == (
+            "learner.lr = 0.0001 (was 0.0005), exploration.epsilon_end = 0.2 (was 0.05); "
+            "2 workers have it"
+        )
+        assert set(reply.result["answers"]) == {"learner", "a0"}
+        told = await run.event("set: learner.lr")
+        assert told.data["mark"] == "set"
+        assert told.data["changes"] == {
+            "learner.lr": {"old": 0.0005, "new": 0.0001},
+            "exploration.epsilon_end": {"old": 0.05, "new": 0.2},
+        }
+        assert settings(run) == {
+            "learner.lr": (0.0001, 0.0005), "exploration.epsilon_end": (0.2, 0.05),
+        }  # fmt: skip
+        assert read_changes(run.folder)["learner.lr"] == Change(0.0005, 0.0001)
+        assert run.folder.config_toml.read_text() == before, "stays what the user gave"
+        level = await run.ask("set", values=["run.log_level=debug"])
+        assert set(level.result["answers"]) == set(CREW), "all of them log"
+        back = await run.ask("set", values=["exploration.epsilon_end=0.05"])
+        assert back.ok
+        assert set(settings(run)) == {"learner.lr", "run.log_level"}
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert run.summary["changes"]["learner.lr"] == {"value": 0.0001, "given": 0.0005}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (["learner.lr=7"], "learner.lr = 7: must be a number above 0 and at most 1."),
+        (["learner.lr=1e-4", "learner.gamma=0.5"], "What can: learner.lr, learner.lr_end,"),
+        ([], "needs key=value"),
+    ],
+)
+async def test_what_cannot_be_changes_nothing(
+    tmp_path: Path, values: list[str], words: str
+) -> None:
+    async with running(tmp_path, CREW) as run:
+        await run.up()
+        reply = await run.ask("set", values=values)
+        assert not reply.ok
+        assert words in reply.message
+        assert "\n" not in reply.message
+        assert rate(run) == 0.0005
+        assert not run.folder.changes_json.exists()
+        same = await run.ask("set", values=["learner.lr=0.0005"])
+        assert (same.ok, same.message) == (True, "nothing is changed: these are the values")
+        assert not any("mark" in event["data"] for event in run.events)
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
+async def test_what_cannot_be_written_down_does_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """▣ Else it would be lost with the next session."""
+
+    def full(folder: Any, changes: Any) -> None:
+        raise OSError(28, "No space left on device", str(folder.changes_json))
+
+    async with running(tmp_path, CREW) as run:
+        await run.up()
+        monkeypatch.setattr("tuitrain.supervisor.live.store_changes", full)
+        reply = await run.ask("set", values=["learner.lr=1e-4"])
+        assert not reply.ok
+        assert "nothing is changed" in reply.message
+        assert "No space left on device" in reply.message
+        assert rate(run) == 0.0005
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
+async def test_it_works_while_the_run_is_paused(tmp_path: Path) -> None:
+    async with running(tmp_path, CREW) as run:
+        await run.up()
+        await run.ask("pause")
+        assert (await run.ask("set", values=["learner.lr=1e-4"])).ok
+        assert run.supervisor.snapshot().state == "paused"
+        assert rate(run) == 1e-4
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
+@pytest.mark.parametrize("tables", [None, together(CREW)])
+async def test_who_comes_later_is_started_with_it(
+    tmp_path: Path, tables: dict[str, Any] | None
+) -> None:
+    """▣ A successor, and all who go back together."""
+    async with running(tmp_path, CREW, tables=tables, max_restarts=3) as run:
+        await run.up()
+        assert (await run.ask("set", values=["learner.lr=1e-4"])).ok
+        kill(run, "a0")
+        await run.event("a0 is back" if tables is None else "all workers are back")
+        kit = run.supervisor.crew._kit
+        assert kit is not None
+        assert kit.config.learner.lr == kit.blueprint.config.learner.lr == 1e-4
+        assert run.supervisor.snapshot().reproducible is (None if tables is None else False)
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+async def test_the_next_session_begins_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = fake_config(CREW)
+    folder = fake_folder(tmp_path, given)
+    kept = {"learner.lr": Change(0.0005, 1e-4), "eval.every_steps": Change(7, 77)}
+    store_changes(folder, kept)  # the interval was given anew since, by `resume --set`
+    monkeypatch.setattr("tests.unit.supervisor.running.fake_folder", lambda *_: folder)
+    async with running(tmp_path, CREW) as run:
+        await run.up()
+        assert settings(run) == {"learner.lr": (0.0001, 0.0005)}
+        assert set(read_changes(folder)) == {"learner.lr"}, "or it would hold again some day"
+        assert folder.load_config().learner.lr == 0.0005
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+async def test_in_rounds_the_conductor_is_told_last(tmp_path: Path) -> None:
+    """▣ Who reads its number on the board must have the change already."""
+    told: list[tuple[str, int]] = []
+    workers = {"learner0": {"do": "work"}, "learner1": {"do": "work"}, "a0": {"do": "work"}}
+    async with running(tmp_path, workers, tables=together(workers)) as run:
+        await run.up()
+        for name in workers:
+            process = worker(run, name).process
+            send = process.send
+
+            def noted(message: Any, name: str = name, send: Any = send) -> bool:
+                if isinstance(message, Set):
+                    told.append((name, message.number))
+                return bool(send(message))
+
+            process.send = noted  # type: ignore[method-assign]
+        reply = await run.ask("set", values=["exploration.epsilon_end=0.2"])
+        assert reply.ok
+        assert "3 workers have it, it holds from the next round on" in reply.message
+        assert "not reproducible from its seed" in reply.message
+        await run.ask("set", values=["eval.every_steps=5"])
+        assert told == [
+            ("learner1", 1), ("a0", 1), ("learner0", 1), ("learner1", 2), ("learner0", 2),
+        ]  # fmt: skip
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
+async def test_what_decides_nothing_leaves_a_run_reproducible(tmp_path: Path) -> None:
+    async with running(tmp_path, CREW, tables=together(CREW)) as run:
+        await run.up()
+        assert isinstance(run.supervisor.requests._live, Live)
+        assert run.supervisor.snapshot().reproducible is True
+        reply = await run.ask("set", values=["run.log_level=info"])
+        assert "reproducible" not in reply.message
+        assert run.supervisor.snapshot().reproducible is True
+        await run.ask("kill")
+        assert await run.end() == 0

@@ -1,0 +1,73 @@
+"""Keys that can be changed while a run goes on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tuitrain.config.describe import known_keys
+from tuitrain.config.emit import emit_value
+from tuitrain.config.load import config_from, overridden_key
+from tuitrain.config.problems import ConfigError, Problem
+from tuitrain.config.schema import Config
+
+LIVE: dict[str, tuple[str, ...]] = {
+    "learner.lr": (),
+    "learner.lr_end": (),
+    "learner.replay_ratio": (),
+    "exploration.epsilon_end": ("actor",),
+    "eval.every_steps": (),
+    "run.log_level": ("actor", "evaluator"),
+}
+"""By key, the roles that use it besides those who learn; they write it into checkpoints anyway."""
+
+_CAN = f"What can: {', '.join(LIVE)}."
+
+
+def parsed(config: Config, assignments: Sequence[str]) -> Config:
+    """`config` with every ``key=value`` laid over it, if all can be changed in a living run.
+
+    Raises:
+        ConfigError: with everything that is wrong, in the words of a config that is read.
+    """
+    problems: list[Problem] = []
+    if not assignments:
+        problems.append(Problem("set", "", "needs key=value, e.g. learner.lr=1e-4.", _CAN))
+    allowed = []
+    for text in assignments:
+        key = overridden_key(text)
+        if key in LIVE or key not in known_keys():  # what is no key is told as ever
+            allowed.append(text)
+        else:
+            value = text.partition("=")[2].strip()
+            problems.append(Problem(key, value, "cannot be changed while the run goes on.", _CAN))
+    try:
+        config = config_from(config.model_dump(), allowed)
+    except ConfigError as error:
+        problems = [*error.problems, *problems]
+    if problems:
+        raise ConfigError(problems, "set")
+    return config
+
+
+def value_of(config: Config, key: str) -> Any:
+    """The value of a dotted key."""
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """`config` with these values by dotted key.
+
+    Raises:
+        ConfigError: they are not allowed, or do not go together with the rest.
+    """
+    assignments = [f"{key}={emit_value(value)}" for key, value in values.items()]
+    return config_from(config.model_dump(), assignments)
+
+
+def differing(before: Config, now: Config) -> dict[str, Any]:
+    """The keys of `LIVE` in which two configs differ, with the values they have now."""
+    return {key: value_of(now, key) for key in LIVE if value_of(now, key) != value_of(before, key)}

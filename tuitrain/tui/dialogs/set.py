@@ -1,0 +1,66 @@
+"""What to change while the run goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.suggester import SuggestFromList
+from textual.widgets import Input, Static
+
+from tuitrain.protocol import SettingView
+from tuitrain.tui.dialogs.base import Dialog
+from tuitrain.tui.text import safe
+from tuitrain.tui.view import View
+
+
+class SetDialog(Dialog):
+    """A list of keys with their values, and a line to type in.
+
+    Answers with what was typed, as a list of ``key=value``; None to stay.
+    """
+
+    def __init__(self, view: View, settings: Sequence[SettingView]) -> None:
+        super().__init__(view)
+        self._settings = settings
+
+    def compose(self) -> ComposeResult:
+        """The keys, and the line."""
+        with Vertical(id="dialog"):
+            yield Static(self.drawn(), id="dialog-text")
+            keys = SuggestFromList([f"{setting.key}=" for setting in self._settings])
+            typed = Input(id="typed", compact=True, suggester=keys)
+            typed.cursor_blink = False
+            yield typed
+
+    def on_mount(self) -> None:
+        """Type at once."""
+        self.query_one("#typed").focus()
+
+    def text(self) -> Text:
+        """What can be changed, and what it is."""
+        palette = self.view.palette
+        text = Text("Change while the run goes on\n\n", palette.accent)
+        width = max((len(setting.key) for setting in self._settings), default=0)
+        for setting in self._settings:
+            text.append(f" {setting.key:<{width}}  ").append(_shown(setting.value), "bold")
+            if setting.value != setting.given:
+                text.append(f"  config.toml {_shown(setting.given)}", palette.dim)
+            text.append("\n")
+        words = "\nkey=value, several with spaces between · → completes · enter sets · escape stays"
+        return text.append(words, palette.dim)
+
+    @on(Input.Submitted)
+    def answer(self, event: Input.Submitted) -> None:
+        """Hand on what was typed."""
+        event.stop()
+        self.leave(event.value.split() or None)
+
+
+def _shown(value: Any) -> str:
+    return safe(value if isinstance(value, str) else json.dumps(value), 40)

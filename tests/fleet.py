@@ -211,12 +211,14 @@ class Fleet:
         look: Callable[[Stores], None] | None = None,
         folder: Path | None = None,
         save: bool = False,
+        told: Mapping[str, Any] | None = None,
     ) -> Outcome:
         """Train `config` in its schedule.
 
         Args:
             folder: of the run, from whose newest checkpoint it goes on; a new one if not given.
             save: ask for a checkpoint with state as soon as there is somebody to hear it.
+            told: values by dotted key that all are told while they make the first round.
             look: called with the run's shared memory when everybody has finished.
             entries: role -> `module:function` to use instead of the schedule's own.
             check: raise ``RunFailed`` if a worker failed.
@@ -236,7 +238,7 @@ class Fleet:
         )
         shared = stores.create(blueprint)
         try:
-            outcome = self._drive(blueprint, entries or {}, str(folder), timeout_s, save)
+            outcome = self._drive(blueprint, entries or {}, str(folder), timeout_s, save, told)
             outcome.totals = shared.limiter.totals()
             if look is not None:
                 look(shared)
@@ -256,6 +258,7 @@ class Fleet:
         folder: str,
         timeout_s: float,
         save: bool,
+        told: Mapping[str, Any] | None,
     ) -> Outcome:
         outcome = Outcome()
         slots: dict[str, str] = {}
@@ -264,6 +267,9 @@ class Fleet:
             if slot not in self._jobs:
                 self._start(slot)
             slots[slot] = spec.name
+            if told:  # before the job, so that it is there whenever they look first
+                change = messages.Set(command_id=2, number=1, values=dict(told))
+                self._control[slot].send_bytes(messages.encode(change))
             entry = entries.get(spec.role, spec.entry)
             self._jobs[slot].send(Job(entry, spec.name, spec.role, spec.index, blueprint, folder))
         for slot in slots if save else ():

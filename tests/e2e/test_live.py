@@ -81,6 +81,7 @@ def test_a_change_survives_a_kill_and_the_resume(place: Place) -> None:
     assert marked["data"]["changes"]["learner.lr"] == {"old": 0.0005, "new": 0.0001}
 
 
+@pytest.mark.long
 def test_in_lockstep_a_change_holds_after_all_have_gone_back(place: Place) -> None:
     run = place.launch_detached(
         run={"schedule": "lockstep"},

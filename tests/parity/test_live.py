@@ -1,4 +1,4 @@
-"""Keys that are changed in the midst of a run: what goes on by them, and what is remembered."""
+"""Keys that are changed in the midst of a run: who goes by them when, and what is remembered."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.fleet import Fleet
 from tests.parity.cases import config
 from tests.parity.resumption import Session, every_record, session
 from tuitrain.checkpoint import load, load_whole
@@ -153,6 +154,37 @@ def test_memory_stays_as_it_was_laid_out(tmp_path: Path) -> None:
             assert blueprint.limiter_rule("default") == run.blueprint.limiter_rule("default")
         fresh = blueprint.limiter_rule("default", blueprint.config.learner.updates_per_transition)
         assert float(fresh.updates_per_insert) == 4.0
+
+
+@pytest.mark.xdist_group("fleet")
+@pytest.mark.parametrize("learners", [1, 2])
+def test_in_lockstep_all_change_at_one_round_as_in_sequential(fleet: Fleet, learners: int) -> None:
+    """▣ Byte for byte, also where several learn."""
+    values = dict(VALUES)
+    if learners > 1:  # who does not conduct counts what is due of a round before it opens
+        del values["learner.replay_ratio"]
+    environment = "two-policies" if learners > 1 else "cartpole"
+    tables: dict[str, Any] = {"learner": {"processes": learners}}
+    alone, together = (
+        fleet.run(config(environment, schedule, **tables), told=values)
+        for schedule in ("sequential", "lockstep")
+    )
+    assert together.fingerprint == alone.fingerprint
+    assert together.totals == alone.totals
+    assert sorted(together.evaluations()) == sorted(alone.evaluations())
+    unchanged = fleet.run(config(environment, "lockstep", **tables))
+    assert unchanged.fingerprint != alone.fingerprint
+
+
+@pytest.mark.xdist_group("fleet")
+def test_in_async_all_go_by_it(fleet: Fleet) -> None:
+    case = config("cartpole", "async", run={"total_steps": 6000})
+    found = fleet.run(case, told=VALUES)
+    made, brought = found.totals.updates[0], found.totals.inserts[0]
+    assert made > 0.6 * (brought - case.replay.learning_starts)
+    rates = {r["lr"] for r in found.records if r["kind"] == "learner"}
+    assert 3e-3 in rates
+    assert [r for r in found.records if r["kind"] == "train"][-1]["epsilon"] == 0.3
 
 
 def load_saved(run: Session) -> dict[str, Any]:

@@ -43,9 +43,13 @@ class LogFile(io.FileIO):
 
 
 def set_level(level: str) -> None:
-    """Let Python's `logging` write what is at least of this level (`run.log_level`)."""
-    # A library that has set up handlers of its own keeps them.
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    """Let Python's `logging` write what is at least of this level (`run.log_level`).
+
+    Warnings are written without a handler; one that is there would keep an environment from setting
+    `logging` up for itself, and its own is kept.
+    """
+    if level in ("debug", "info"):
+        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger().setLevel(level.upper())
 
 

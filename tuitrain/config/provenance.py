@@ -10,6 +10,7 @@ imported (``loaded``).
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib
 import importlib.metadata
@@ -36,6 +37,8 @@ IMPORTED = "imported"
 """Key of the files that no import statement leads to, but that the probe had imported."""
 _GIT_DEADLINE_S = 10.0
 _MAX_FILES = 500
+_PARSES = 20
+"""So often at most one source is parsed that only bad luck can have made fail."""
 
 
 def collect(config: Config, command: list[str] | None = None) -> dict[str, Any]:
@@ -206,7 +209,7 @@ def _parent_inits(start: Path, root: Path) -> list[Path]:
 def _imports(path: Path, root: Path) -> list[str]:
     """Dotted names that a file imports; relative ones made absolute from `root`."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = _parsed(path.read_bytes())
     except (SyntaxError, ValueError, OSError):
         return []
     package = list(path.parent.relative_to(root).parts)
@@ -220,6 +223,18 @@ def _imports(path: Path, root: Path) -> list[str]:
             # `from package import thing`: thing may be a module or a name of it.
             names += [f"{stem}.{alias.name}".lstrip(".") for alias in node.names]
     return names
+
+
+def _parsed(source: bytes) -> ast.Module:
+    """The tree of a source.
+
+    Until Python 3.11.7 threads that parse at the same time share one count of how deep they are,
+    and one of them may be told that it has come out wrong (python/cpython#106905): parse again.
+    """
+    for _ in range(_PARSES - 1):
+        with contextlib.suppress(SystemError):
+            return ast.parse(source)
+    return ast.parse(source)
 
 
 def _module_files(module: str, search: list[str]) -> list[Path]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -103,6 +105,21 @@ def test_references_without_a_file(tmp_path: Path) -> None:
 def test_a_file_that_is_not_python_is_hashed_all_the_same(code: Path) -> None:
     (code / "env.py").write_text("def broken(:")
     assert local_sources(code / "env.py") == [code / "env.py"]
+
+
+def test_a_parser_that_another_thread_has_disturbed_parses_again(
+    code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = local_sources(code / "env.py")
+    parse, calls = ast.parse, itertools.count()
+
+    def disturbed(source: bytes) -> ast.Module:
+        if next(calls) % 3 < 2:
+            raise SystemError("AST constructor recursion depth mismatch (before=36, after=30)")
+        return parse(source)
+
+    monkeypatch.setattr(ast, "parse", disturbed)
+    assert local_sources(code / "env.py") == whole
 
 
 def test_hashes_are_of_the_bytes(code: Path) -> None:

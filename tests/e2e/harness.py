@@ -103,6 +103,7 @@ class Place(Site):
     def __init__(self, root: Path, runtime: Path) -> None:
         super().__init__(root, runtime)
         self.environment |= {"COLUMNS": "200"}
+        self.environment.pop("LINES", None)  # pytest-xdist sets it, and Textual believes it
         self._started: list[subprocess.Popen[str]] = []
 
     # ---- configs -----------------------------------------------------------------------------

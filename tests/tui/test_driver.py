@@ -65,7 +65,8 @@ Screen(driver_class=_Driver).run()
 def run_in_terminal(code: str, *arguments: str) -> int:
     """Run Python code in a terminal of its own, killed after a minute; returns its exit code."""
     ours, theirs = pty.openpty()
-    environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    sizes = ("COLUMNS", "LINES")  # which Textual takes for the terminal's, and pytest-xdist sets
+    environment = {key: value for key, value in os.environ.items() if key not in sizes}
     child = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdin=theirs, stdout=theirs, stderr=theirs, env=environment | {"TERM": "xterm-256color"},

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.supervisor.running import CREW, WORK, gone, running, together, until, worker
+from tuitrain.supervisor.crew.hang import process_state
 
 
 @pytest.mark.parametrize("name", ["a0", "learner"])
@@ -134,6 +135,7 @@ async def test_a_stopped_worker_has_no_stacks_to_give(tmp_path: Path) -> None:
     async with running(tmp_path, CREW, max_restarts=0) as run:
         await run.up()
         os.kill(run.pid("a0"), signal.SIGSTOP)
+        await until(run, lambda: process_state(run.pid("a0")) == "stopped")
         try:
             reply = await run.ask("stacks", worker="a0")
         finally:

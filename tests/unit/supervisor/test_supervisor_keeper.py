@@ -17,6 +17,8 @@ from tuitrain.replay import segment
 from tuitrain.supervisor import watch
 from tuitrain.supervisor.house import house as houses
 from tuitrain.supervisor.house import leftovers, runtime
+from tuitrain.supervisor.house.guard import Guard
+from tuitrain.supervisor.house.marks import supervisor_mark
 
 WORK = {"do": "work"}
 LISTENS = "the run listens on"
@@ -161,3 +163,12 @@ async def test_there_is_one_guard_a_run(tmp_path: Path) -> None:
         await run.up()
         assert guard_of(os.getpid()) > 0
         await end(run)
+
+
+def test_a_guard_that_was_dismissed_is_not_taken_for_killed() -> None:
+    """The run is looked after until it is quite over, and by then it has no guard any more."""
+    guard = Guard(supervisor_mark("0badcafe"))
+    guard.dismiss()
+    assert not guard.ensure()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(guard.pid, os.WNOHANG)  # it has been waited for, and there is no other

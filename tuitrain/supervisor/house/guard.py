@@ -34,6 +34,7 @@ class Guard:
 
     def __init__(self, mark: str) -> None:
         self._mark = mark
+        self._dismissed = False
         self._process = self._start()
 
     @property
@@ -42,12 +43,12 @@ class Guard:
         return self._process.pid
 
     def ensure(self) -> bool:
-        """Start it again if it has been killed; True if it was.
+        """Start it again if it has been killed, not by `dismiss`; True if it was.
 
         Raises:
             OSError: no process could be started.
         """
-        if self._process.poll() is None:
+        if self._dismissed or self._process.poll() is None:
             return False
         self._close()
         self._process = self._start()
@@ -55,6 +56,7 @@ class Guard:
 
     def dismiss(self) -> None:
         """Nothing is left to be guarded. May be called twice."""
+        self._dismissed = True
         self._process.kill()
         self._process.wait()
         self._close()

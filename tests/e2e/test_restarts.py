@@ -14,7 +14,7 @@ from tests.sites import DEADLINE_S, eventually
 from tuitrain.metrics.rewind import surviving
 
 RESTARTS = {"max_restarts": 5}
-SLOW = {"id": f"{THINGS}:Slow", "kwargs": {"step_s": 0.0005}}
+SLOW = {"id": f"{THINGS}:Slow", "kwargs": {"waits": True}}
 
 
 def kill(run: Run, name: str) -> None:
@@ -133,7 +133,7 @@ def fingerprint(place: Place, schedule: str, *victims: str) -> Any:
     """
     config = place.config(
         run={"total_steps": 6_000, "fingerprint": True, "schedule": schedule, "seed": 5},
-        env={"id": f"{THINGS}:Slow", "kwargs": {"step_s": 0.001}},
+        env=SLOW,
         actors={"count": 2},
         supervisor=RESTARTS,
     )
@@ -141,9 +141,9 @@ def fingerprint(place: Place, schedule: str, *victims: str) -> Any:
     last = place.runs()[-1]
     if victims:
         for victim, where in zip(victims, ("the start", "the checkpoint at step"), strict=True):
+            last.learned(40)
             if where != "the start":
                 assert last.ask("checkpoint").ok
-            last.learned(40)
             kill(last, victim)
             told(last, f"all workers are back, at {where}")
     eventually(lambda: (last.path / "summary.json").exists(), "the end", 2 * DEADLINE_S)

@@ -49,13 +49,21 @@ def running() -> bool:
 
 
 class Slow(Chain):
-    """A ``Chain`` whose every step takes at least `step_s` seconds."""
+    """A ``Chain`` whose every step takes at least `step_s` seconds.
 
-    def __init__(self, step_s: float = 0.001) -> None:
+    Args:
+        waits: before its first step until all workers are up: a short run may be over before.
+    """
+
+    def __init__(self, step_s: float = 0.001, waits: bool = False) -> None:
         super().__init__()
         self.step_s = step_s
+        self.waits = waits
 
     def step(self, action: int):
+        while self.waits and not running():
+            time.sleep(0.05)
+        self.waits = False
         time.sleep(self.step_s)
         return super().step(action)
 

@@ -46,6 +46,8 @@ class Unruly(Chain):
         return super().reset(seed=seed, options=options)
 
     def step(self, action: int):
+        if self.do is not None and self.where == "step":
+            time.sleep(0.001)  # or training may be over before all workers are up
         self.left -= 1
         if self.left == 0:
             self.left = 100

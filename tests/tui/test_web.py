@@ -234,3 +234,9 @@ def test_a_server_that_is_killed_takes_its_screens_along(folder: Path) -> None:
     assert done.returncode == -signal.SIGKILL
     with contextlib.suppress(psutil.NoSuchProcess):
         psutil.Process(int(done.stdout.split()[0])).wait(WAIT_S)
+
+
+def test_a_screen_whose_server_died_before_it_began_ends(folder: Path) -> None:
+    command = [sys.executable, "-m", "tuitrain.tui.web.screen", str(folder), "--server", "1"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=WAIT_S)
+    assert (done.returncode, done.stdout) == (1, b"")

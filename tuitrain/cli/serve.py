@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import signal
 import socket
 import sys
@@ -79,6 +80,7 @@ def screen_of(run_dir: Path, runs_dir: Path, *, read_only: bool) -> list[str]:
     """The command that shows a run as it is now: live, or what it has recorded."""
     found = find(str(run_dir), runs_dir)
     command = [sys.executable, "-m", "tuitrain.tui.web.screen", str(run_dir)]
+    command += ["--server", str(os.getpid())]
     if found.socket_path is not None:
         command += ["--socket", str(found.socket_path)]
     return [*command, "--read-only"] if read_only else command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def test_a_screen_is_started_without_words_of_a_request(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run-0001")
     command = screen_of(folder, tmp_path, read_only=True)
     assert command == [
-        sys.executable, "-m", "tuitrain.tui.web.screen", str(folder), "--read-only",
+        sys.executable, "-m", "tuitrain.tui.web.screen", str(folder),
+        "--server", str(os.getpid()), "--read-only",
     ]  # fmt: skip
 
 

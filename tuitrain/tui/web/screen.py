@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import os
 import signal
 import sys
 from pathlib import Path
@@ -23,10 +24,13 @@ def main() -> int:
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--socket", type=Path)
     parser.add_argument("--read-only", action="store_true")
+    parser.add_argument("--server", type=int, default=os.getppid(), help="its process")
     asked = parser.parse_args()
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != asked.server:
+        return 1  # it has died before it could take this one along
     return show_run(asked.run_dir, asked.socket, read_only=asked.read_only)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, NoReturn
 
 from tuitrain.schedules.rounds import Reporter
@@ -80,8 +81,9 @@ class ActorDesk:
         self._link.finish(**(self._save(None, None) if self.settings.blueprint.saves_state else {}))
 
     def _save(self, request: int | None, moment: str | None) -> dict[str, Any]:
-        tick = self._link.advance
-        return {"states": [save_actor(self.settings.blueprint, self._actor, request, moment, tick)]}
+        of, tick = self.settings.blueprint, self._link.advance
+        warn = partial(self._link.notice, level="warning")
+        return {"states": [save_actor(of, self._actor, request, moment, tick, warn)]}
 
     def _last_words(self, _: Stop) -> dict[str, Any]:
         self.reporter.last()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from tuitrain.schedules.acting import build_actor
@@ -89,8 +90,9 @@ class Trainer:
     def save(self, request: int | None, moment: str | None, link: Link) -> dict[str, Any]:
         """Save all that training goes on from, between two rounds; see ``Learner.save``."""
         saved = self.learner.save(request, state=True, moment=moment)
+        warn = partial(link.notice, level="warning")
         states = [
-            save_actor(self.blueprint, actor, request, moment, link.advance)
+            save_actor(self.blueprint, actor, request, moment, link.advance, warn)
             for actor in self.actors
         ]
         return saved | {"states": states}

@@ -52,6 +52,7 @@ class Scene:
             tell=self.events.append,
             place=SimpleNamespace(stands=lambda: False),
             folder=SimpleNamespace(checkpoints=Path("/nonexistent")),
+            config=SimpleNamespace(run=SimpleNamespace(schedule="lockstep")),
             state_of=(),
             held=False,
         )
@@ -119,6 +120,20 @@ async def test_a_wait_for_another_save_ends_when_the_run_is_paused() -> None:
     await _in_time(asked)
 
 
+@pytest.mark.parametrize("held", [True, False])
+async def test_a_run_that_is_told_to_go_on_while_it_is_saved_goes_on(held: bool) -> None:
+    """It was paused, and goes on for a moment to be saved; who has saved holds."""
+    scene = Scene()
+    scene.run.view.state, scene.run.state_of, scene.run.held = "paused", ("a0",), True
+    asked = await scene.ask()
+    for kind in ("unpause", "checkpoint", "pause" if held else "unpause"):
+        found, answer = await _in_time(scene.crew.asked.get())
+        assert found == kind
+        scene.run.held = held
+        answer.set_result(Outcome(found, 1.0))
+    await _in_time(asked)
+
+
 async def test_of_two_users_who_save_a_paused_run_the_second_waits_for_the_first() -> None:
     scene = Scene()
     scene.run.view.state = "paused"
@@ -179,7 +194,7 @@ async def test_a_run_is_paused_once_all_that_live_hold(left_out: str, state: str
     task = asyncio.ensure_future(scene.requests.handle(Request(id=0, command="pause")))
     _, answer = await _in_time(scene.crew.asked.get())
     answer.set_result(Outcome("pause", 1.0, **{left_out: ["a1"]}))
-    assert not (await _in_time(task)).ok
+    assert (await _in_time(task)).ok == (state == "paused")
     assert scene.run.view.state == state
 
 

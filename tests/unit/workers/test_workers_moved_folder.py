@@ -28,7 +28,7 @@ def save_a_learner(run: Run) -> str:
 def save_an_actor(run: Run) -> str:
     actor = build_actor(*run, 0)
     with pytest.raises(CheckpointError) as raised:
-        save_actor(run[0], actor, 1, None, lambda: None)
+        save_actor(run[0], actor, 1, None, lambda: None, pytest.fail)
     return str(raised.value)
 
 

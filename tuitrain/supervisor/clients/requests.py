@@ -16,7 +16,7 @@ from tuitrain.checkpoint_files import keep_for_good, sweep
 from tuitrain.protocol import Reply, Request
 from tuitrain.supervisor.checkpoint_clock import CheckpointClock
 from tuitrain.supervisor.clients import one_worker
-from tuitrain.supervisor.clients.commands import DEADLINES_S, Outcome, resync_report
+from tuitrain.supervisor.clients.commands import DEADLINES_S, Kind, Outcome, resync_report
 from tuitrain.supervisor.clients.sight import Sight
 from tuitrain.supervisor.crew.crew import SAVERS, Worker
 from tuitrain.supervisor.ending import End
@@ -216,7 +216,7 @@ class Requests:
         if hold and self._run.held and self._run.view.state == "running":
             self._run.view.state = "paused"
         text = f"paused: {len(outcome.acks)} of {len(workers)} workers hold"
-        return outcome.ok, _with(text, outcome), outcome.result()
+        return hold, _with(text, outcome), outcome.result()
 
     async def _unpause(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
         # From now on, and not when all have answered: who gets ready meanwhile shall not hold.
@@ -255,7 +255,9 @@ class Requests:
         left_s = asked_s and max(until - self._run.clock(), LOOK_S)
         if held:
             outcome = await self.save_and_hold(left_s)
-            await self._run.crew.command("pause", self._run.crew.alive())  # who has saved is so
+            # Who has saved holds; but the run may have been told to go on meanwhile.
+            again: Kind = "pause" if self._run.held else "unpause"
+            await self._run.crew.command(again, self._run.crew.alive())
         else:
             outcome = await self.save(left_s)
         path = self.note_checkpoint(outcome)

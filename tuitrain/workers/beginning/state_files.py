@@ -27,6 +27,7 @@ def save_actor(
     request: int | None,
     moment: str | None,
     tick: Callable[[], None],
+    warn: Callable[[str], None],
 ) -> dict[str, Any]:
     """Write an actor's state part, between two chunks.
 
@@ -34,6 +35,7 @@ def save_actor(
         request: number of the command that asks for it; None at the end of training.
         moment: names the boundary between rounds at which all save; None: each when it can.
         tick: called after every piece.
+        warn: told, in words, that the environments could not be saved, though they can be.
 
     Returns:
         Fields of a ``checkpoint_files.State``.
@@ -50,6 +52,10 @@ def save_actor(
     except Exception as error:  # an environment's own: it can raise anything
         why = f"{type(error).__name__}: {error}"
         state = actor.state(environments=False)
+        warn(
+            f"the environments of a{actor.index} could not be saved this time: {why}; a run that "
+            "is resumed from this checkpoint begins new episodes"
+        )
     worker = f"a{actor.index}"
     tree = {
         "schema": SCHEMA,

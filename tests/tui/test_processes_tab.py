@@ -77,9 +77,11 @@ async def test_stacks_are_told_where_they_are() -> None:
 @pytest.mark.parametrize("key", ["R", "D"])
 async def test_a_process_must_be_chosen_first(key: str) -> None:
     async with seated() as seat:
-        await seat.press("4", key)
+        await seat.press(key)
         assert "choose a process first" in await seat.text()
         assert seat.run.commands == []
+        await seat.press("down", "D")
+        assert (await seat.asked("stacks")).args == {"worker": "learner"}
 
 
 @pytest.mark.parametrize("key", ["R", "D"])

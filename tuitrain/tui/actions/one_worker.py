@@ -11,6 +11,8 @@ from tuitrain.tui.actions.asking import AskingApp
 from tuitrain.tui.actions.reading import ReadingApp
 from tuitrain.tui.dialogs.sure import SureDialog
 
+PROCESSES_TAB = 4
+
 
 class OneWorkerApp(AskingApp, ReadingApp):
     """They concern the process that is chosen in a table of processes."""
@@ -45,5 +47,7 @@ class OneWorkerApp(AskingApp, ReadingApp):
         processes = self.store.snapshot.processes if self.store.snapshot is not None else []
         if self.selected in [process.name for process in processes]:
             return self.selected
-        self.announce(f"{command}: choose a process first: tab to a table of them, then ↑ ↓")
+        self.action_tab(PROCESSES_TAB)
+        self.screen_stack[0].query_one("#process-table").focus()
+        self.announce(f"{command}: choose a process first, with ↑ ↓")
         return ""

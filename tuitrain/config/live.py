@@ -27,6 +27,8 @@ _CAN = f"What can: {', '.join(LIVE)}."
 def parsed(config: Config, assignments: Sequence[str]) -> Config:
     """`config` with every ``key=value`` laid over it, if all can be changed in a living run.
 
+    A whole table (``learner={lr=1e-4}``) is refused: it would take back all its other keys.
+
     Raises:
         ConfigError: with everything that is wrong, in the words of a config that is read.
     """
@@ -36,18 +38,29 @@ def parsed(config: Config, assignments: Sequence[str]) -> Config:
     allowed = []
     for text in assignments:
         key = overridden_key(text)
-        if key in LIVE or key not in known_keys():  # what is no key is told as ever
+        if key in LIVE or not _known(key):  # what is no key is told as ever
             allowed.append(text)
         else:
-            value = text.partition("=")[2].strip()
-            problems.append(Problem(key, value, "cannot be changed while the run goes on.", _CAN))
+            problems.append(_refused(text))
     try:
-        config = config_from(config.model_dump(), allowed)
+        changed = config_from(config.model_dump(), allowed)
+        if changed != with_values(config, differing(config, changed)):
+            problems += [_refused(text) for text in allowed if overridden_key(text) not in LIVE]
     except ConfigError as error:
         problems = [*error.problems, *problems]
     if problems:
         raise ConfigError(problems, "set")
-    return config
+    return changed
+
+
+def _known(key: str) -> bool:
+    """Whether it is a key of the config or a table of such."""
+    return any(name == key or name.startswith(f"{key}.") for name in known_keys())
+
+
+def _refused(assignment: str) -> Problem:
+    key, _, value = assignment.partition("=")
+    return Problem(key.strip(), value.strip(), "cannot be changed while the run goes on.", _CAN)
 
 
 def value_of(config: Config, key: str) -> Any:

@@ -17,7 +17,7 @@ from tuitrain.config.changes import (
     store_changes,
 )
 from tuitrain.config.live import LIVE, differing, parsed, value_of, with_values
-from tuitrain.config.load import load_config
+from tuitrain.config.load import config_from, load_config
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import RunFolder, RunFolderError
@@ -70,6 +70,19 @@ def test_of_several_keys_all_or_none_hold() -> None:
     assert any("learner.gamma = 0.5: cannot be changed while the run goes on." in t for t in told)
     for key in LIVE:
         assert key in told[-1]
+
+
+@pytest.mark.parametrize(
+    "whole", ['run={log_level="debug"}', "learner={lr=1e-4}", "env.kwargs.x=3", "learner = {lr=7}"]
+)
+def test_a_whole_table_is_refused(whole: str) -> None:
+    """▣ It would take back every other key of the table, of a run that goes on."""
+    given = {"run": {"name": "mine"}, "learner": {"gamma": 0.9}, "env": {"kwargs": {"y": 1}}}
+    with pytest.raises(ConfigError) as refused:
+        parsed(resolve(config_from(given), cores=2), ["eval.every_steps=5", whole])
+    (told,) = refused.value.problems
+    assert told.key == whole.partition("=")[0].strip()
+    assert "cannot be changed while the run goes on. What can: learner.lr," in str(told)
 
 
 def test_nothing_to_set_is_said() -> None:

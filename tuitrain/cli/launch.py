@@ -159,6 +159,7 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
     """Make the folder what the run is to go on from, or refuse and leave it as it was."""
     from tuitrain.checkpoint_choice import set_aside
     from tuitrain.config.changes import laid_over
+    from tuitrain.config.load import overridden_key
     from tuitrain.config.resolve import changed
 
     if not any(folder.checkpoints.glob("ckpt-*")):
@@ -166,7 +167,7 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
             f"{folder.name} has no checkpoint to go on from; "
             f"`tuitrain launch {folder.config_toml}` starts a new run with its config"
         )
-    if any(text.partition("=")[0].strip() == "run.init_from" for text in overrides):
+    if any(overridden_key(text) == "run.init_from" for text in overrides):
         raise Refused("run.init_from is for new runs: what is resumed has weights of its own")
     config = folder.load_config()
     if overrides:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tuitrain.config.emit import emit_value
 from tuitrain.config.live import LIVE, value_of, with_values
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.runs import RunFolder, RunFolderError, write_atomically
@@ -41,7 +42,10 @@ def read_changes(folder: RunFolder) -> dict[str, Change]:
     """
     data = folder.read_json(folder.changes_json) or {}
     try:
-        return {key: Change(**fields) for key, fields in data.get("changes", {}).items()}
+        changes = {key: Change(**fields) for key, fields in data.get("changes", {}).items()}
+        for change in changes.values():
+            emit_value(change.value)  # what TOML cannot say was never set
+        return changes
     except (AttributeError, TypeError) as error:
         raise RunFolderError(
             f"{folder.changes_json} is damaged: {error}; without it the run goes on with the "

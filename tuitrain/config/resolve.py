@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tuitrain.config.initial import settled
-from tuitrain.config.load import config_from
+from tuitrain.config.load import config_from, overridden_key
 from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.rules import check
 from tuitrain.config.schema import Config
@@ -110,7 +110,7 @@ def changed(config: Config, overrides: Sequence[str]) -> Config:
         ConfigError: as ``load_config`` and ``resolve`` do.
     """
     tables: dict[str, Any] = config.model_dump()
-    keys = [item.partition("=")[0].strip() for item in overrides]
+    keys = [overridden_key(item) for item in overrides]
     if "run.total_steps" in keys:
         tables["learner"]["lr_schedule_updates"] = None
     if config.learner.stacked and any(_STACKS_BY.fullmatch(key) for key in keys):

@@ -6,6 +6,7 @@ checkpoint or a resume, is started with it. Those at work are told, and answer w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,15 +29,22 @@ class Live:
         self._run = run
         self._plan = plan
         self._number = 0
+        self._lock = asyncio.Lock()
 
     async def change(
         self, assignments: Sequence[str], deadline_s: float | None
     ) -> tuple[bool, str, dict[str, Any]]:
-        """Let these ``key=value`` hold, all of them or none.
+        """Let these ``key=value`` hold, all of them or none; one call after the other.
 
         Returns:
             Whether all who use them have them, one line for a person, and values.
         """
+        async with self._lock:  # the conductor's numbers must only grow
+            return await self._change(assignments, deadline_s)
+
+    async def _change(
+        self, assignments: Sequence[str], deadline_s: float | None
+    ) -> tuple[bool, str, dict[str, Any]]:
         run = self._run
         try:
             config = parsed(run.config, assignments)
@@ -54,17 +62,24 @@ class Live:
             f"{key} = {emit_value(value)} (was {emit_value(value_of(before, key))})"
             for key, value in values.items()
         )
-        count = len(outcome.acks)
+        count = len(outcome.acks) - len(outcome.refused)
         text += f"; {count} workers have it" if count != 1 else "; 1 worker has it"
         if run.config.run.schedule != "async":
             text += ", it holds from the next round on"
         if was and not run.view.reproducible:
             text += "; from now on the run is not reproducible from its seed"
         # whoever ended before it could answer has a successor that begins with it
-        done = not (outcome.missing or outcome.unreachable or outcome.refused)
+        behind = [*outcome.missing, *outcome.unreachable, *outcome.refused]
         text += f"; {outcome.trouble()}" if outcome.trouble() else ""
+        if behind:
+            text += "; it is written down and holds for successors and resumes"
+        for name in (*outcome.unreachable, *outcome.refused):
+            text += (
+                f"; {name} goes by the old value until it is started again: "
+                f"`tuitrain restart {run.folder.name} {name}`"
+            )
         told = {key: {"old": value_of(before, key), "new": values[key]} for key in values}
-        return done, text, outcome.result() | {"mark": "set", "changes": told}
+        return not behind, text, outcome.result() | {"mark": "set", "changes": told}
 
     def _written(self, config: Config) -> str:
         """Write down what holds beside config.toml; why that cannot be done, or nothing."""

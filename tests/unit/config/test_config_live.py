@@ -121,8 +121,10 @@ def test_what_is_given_anew_is_not_overruled(folder: RunFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [{"changes": {"learner.lr": 3}}, {"changes": [1]}, {"changes": {"learner.lr": {}}}]
-)
+    "data",
+    [{"changes": {"learner.lr": 3}}, {"changes": [1]}, {"changes": {"learner.lr": {}}},
+     {"changes": {"learner.lr": {"given": CONFIG.learner.lr, "value": None}}}],
+)  # fmt: skip
 def test_a_damaged_file_is_named_with_what_to_do(folder: RunFolder, data: Any) -> None:
     folder.changes_json.write_text(json.dumps(data))
     with pytest.raises(RunFolderError, match=r"changes.json is damaged.*; without it"):

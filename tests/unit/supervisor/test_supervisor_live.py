@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,64 @@ async def test_in_rounds_the_conductor_is_told_last(tmp_path: Path) -> None:
         assert told == [
             ("learner1", 1), ("a0", 1), ("learner0", 1), ("learner1", 2), ("learner0", 2),
         ]  # fmt: skip
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
+async def test_overlapping_changes_are_told_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """▣ In rounds a conductor that hears of the later one first would go back to a lower number."""
+    async with running(tmp_path, CREW, tables=together(CREW)) as run:
+        await run.up()
+        crew, numbers = run.supervisor.crew, []
+        command = crew.command
+
+        async def noted(kind: Any, workers: Any, **more: Any) -> Any:
+            numbers.append(more["number"])
+            return await command(kind, workers, **more)
+
+        monkeypatch.setattr(crew, "command", noted)
+        change = run.supervisor.requests._live.change
+        floors = ("exploration.epsilon_end=0.2", "exploration.epsilon_end=0.3")
+        await asyncio.gather(*(change([floor], None) for floor in floors))
+        assert numbers == [1, 1, 2, 2]
+        monkeypatch.undo()
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
+@pytest.mark.parametrize("how", ["refused", "unreachable", "missing"])
+async def test_who_goes_by_the_old_value_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """▣ With what to do; and nobody is counted who does not have it."""
+    async with running(tmp_path, CREW) as run:
+        await run.up()
+        crew = run.supervisor.crew
+        command = crew.command
+
+        async def but_one(*given: Any, **more: Any) -> Any:
+            outcome = await command(*given, **more)
+            ack = outcome.acks.pop("a0")
+            if how == "refused":
+                outcome.acks["a0"] = ack.model_copy(update={"ok": False, "result": {}})
+            else:
+                getattr(outcome, how).append("a0")
+            return outcome
+
+        monkeypatch.setattr(crew, "command", but_one)
+        reply = await run.ask("set", values=["exploration.epsilon_end=0.2"])
+        monkeypatch.undo()
+        assert not reply.ok
+        assert "; 1 worker has it; " in reply.message
+        assert "it is written down and holds for successors and resumes" in reply.message
+        advice = (
+            "a0 goes by the old value until it is started again: `tuitrain restart fake-0001 a0`"
+        )
+        assert (advice in reply.message) == (how != "missing")
+        assert (await run.event("set: exploration")).text.endswith(reply.message[-40:])
+        assert read_changes(run.folder)["exploration.epsilon_end"].value == 0.2
         await run.ask("kill")
         assert await run.end() == 0
 

@@ -187,7 +187,7 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
     try:
         folder.logs.mkdir(mode=0o700, exist_ok=True)  # logs are big: somebody removed them
         if overrides:
-            folder.try_config(config)
+            folder.try_config(config, [overridden_key(text) for text in overrides])
         newer = set_aside(folder.checkpoints, chosen) if chosen is not None else []
     except OSError as error:
         raise Refused(f"{error.filename} cannot be written: {error.strerror}") from error

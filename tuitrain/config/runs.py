@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -142,14 +143,25 @@ class RunFolder:
         """Replace config.toml, e.g. when the probe has settled the device."""
         write_atomically(self.config_toml, to_toml(config))
 
-    def try_config(self, config: Config) -> None:
-        """Replace config.toml until ``keep_config`` or ``restore_config`` settles the matter."""
+    def try_config(self, config: Config, given: Sequence[str] = ()) -> None:
+        """Replace config.toml until ``keep_config`` or ``restore_config`` settles the matter.
+
+        Changes in the living run of `given`, keys or tables of such, hold no longer.
+        """
+        self._changes_before.unlink(missing_ok=True)
+        if data := self.read_json(self.changes_json):
+            write_atomically(self._changes_before, regular.read_text(self.changes_json))
         write_atomically(self._config_before, regular.read_text(self.config_toml))
+        if data:
+            over, gone = data.get("changes", {}), tuple(f"{name}." for name in given)
+            kept = {key: over[key] for key in over if not f"{key}.".startswith(gone)}
+            write_atomically(self.changes_json, json.dumps(data | {"changes": kept}) + "\n")
         self.store_config(config)
 
     def keep_config(self) -> None:
         """A run has come up with its config: the one before is not needed any more."""
         self._config_before.unlink(missing_ok=True)
+        self._changes_before.unlink(missing_ok=True)
 
     def restore_config(self) -> bool:
         """Put back the config of before ``try_config``; whether there was one.
@@ -158,6 +170,8 @@ class RunFolder:
             RunFolderError: there is something, but it cannot be put back.
         """
         try:
+            if self._config_before.exists() and self._changes_before.exists():
+                os.replace(self._changes_before, self.changes_json)
             os.replace(self._config_before, self.config_toml)
         except FileNotFoundError:
             return False
@@ -171,6 +185,10 @@ class RunFolder:
     @property
     def _config_before(self) -> Path:
         return self.path / "config.before.toml"
+
+    @property
+    def _changes_before(self) -> Path:
+        return self.path / "changes.before.json"
 
     def read_json(self, path: Path) -> dict[str, Any] | None:
         """A JSON file of this folder, or None where it is absent.

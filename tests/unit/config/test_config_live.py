@@ -120,6 +120,22 @@ def test_what_is_given_anew_is_not_overruled(folder: RunFolder) -> None:
     assert set(in_force(anew, read_changes(folder))) == {"eval.every_steps"}
 
 
+@pytest.mark.parametrize("key", ["learner.lr", "learner"])
+@pytest.mark.parametrize("up", [True, False])
+def test_the_value_of_config_toml_can_be_given_anew(folder: RunFolder, up: bool, key: str) -> None:
+    """▣ As by `resume --set` with just that value; a resume that fails leaves the change."""
+    now = with_values(CONFIG, {"learner.lr": 1e-4, "eval.every_steps": 7})
+    folder.store_config(CONFIG)
+    store_changes(folder, changes_between(CONFIG, now))
+    folder.try_config(CONFIG, [key])
+    assert laid_over(CONFIG, folder) == with_values(CONFIG, {"eval.every_steps": 7})
+    if up:
+        folder.keep_config()
+    assert folder.restore_config() is not up
+    assert ("learner.lr" in read_changes(folder)) is not up
+    assert {path.name for path in folder.path.iterdir()} == {"config.toml", "changes.json"}
+
+
 @pytest.mark.parametrize(
     "data",
     [{"changes": {"learner.lr": 3}}, {"changes": [1]}, {"changes": {"learner.lr": {}}},

@@ -58,8 +58,7 @@ def serve(
 
     def ready(port: int) -> None:
         typer.echo(f"{folder.name}: {address(host, port, pages.token)}")
-        may = "look at the run" if read_only else "look at the run, pause it and stop it"
-        typer.echo(f"who has this address can {may}; Ctrl-C ends it, training goes on", err=True)
+        typer.echo(f"{rights(read_only=read_only)}; Ctrl-C ends it, training goes on", err=True)
 
     try:
         asyncio.run(_serve(pages, host, port, ready))
@@ -71,8 +70,14 @@ async def _serve(pages: Pages, host: str, port: int, ready: Callable[[int], None
     from tuitrain.tui.web.server import serve
 
     over = asyncio.Event()
+
+    def stop() -> None:
+        if over.is_set():
+            pages.kill()
+        over.set()
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, over.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     await serve(pages, host, port, ready, over)
 
 
@@ -84,6 +89,12 @@ def screen_of(run_dir: Path, runs_dir: Path, *, read_only: bool) -> list[str]:
     if found.socket_path is not None:
         command += ["--socket", str(found.socket_path)]
     return [*command, "--read-only"] if read_only else command
+
+
+def rights(*, read_only: bool) -> str:
+    """What the address gives to anybody."""
+    may = "only look at this run" if read_only else "do all that you can with this run"
+    return f"whoever has this address can {may}"
 
 
 def unsafe(host: str) -> str:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tests.tui.fixtures import write_run
 from tuitrain.cli.main import app
-from tuitrain.cli.serve import address, screen_of, unsafe
+from tuitrain.cli.serve import address, rights, screen_of, unsafe
 
 
 def test_without_its_extra_it_says_what_to_install(
@@ -64,3 +64,9 @@ def test_what_to_open() -> None:
     assert address("::1", 8000, "t") == "http://[::1]:8000/t/"
     assert address("box.example", 80, "t") == "http://box.example:80/t/"
     assert "0.0.0.0" not in address("0.0.0.0", 80, "t")
+
+
+def test_the_address_is_said_to_give_everything_or_a_look() -> None:
+    """A page can kill too, set values and restart workers: nothing less may be said."""
+    assert rights(read_only=False).endswith("do all that you can with this run")
+    assert rights(read_only=True).endswith("only look at this run")

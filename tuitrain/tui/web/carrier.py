@@ -54,11 +54,18 @@ class Carrier:
         return cls(process, draw)
 
     async def carry(self) -> None:
-        """Hand on what is drawn until the screen ends."""
+        """Hand on what is drawn until the screen ends.
+
+        Raises:
+            RuntimeError: it has begun with something else than a screen does.
+        """
         out = self._process.stdout
         assert out is not None
-        if await out.readline() != HELLO:
+        first = await out.readline()
+        if not first:
             return  # it could not begin; why is on the error stream
+        if first != HELLO:
+            raise RuntimeError(f"the screen began with {first[:80]!r} instead of {HELLO!r}")
         with contextlib.suppress(asyncio.IncompleteReadError):
             while True:
                 kind = await out.readexactly(1)
@@ -76,12 +83,19 @@ class Carrier:
 
     async def end(self) -> None:
         """The process is gone and reaped when this returns."""
-        with contextlib.suppress(TimeoutError):
-            await self.tell(type="quit")
-            await asyncio.wait_for(self._process.wait(), STOP_S)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_S):
+                    await self.tell(type="quit")
+                    await self._process.wait()
+        finally:
+            self.kill()
+        await self._process.wait()
+
+    def kill(self) -> None:
+        """Let it go at once."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        await self._process.wait()
 
     async def _send(self, kind: bytes, payload: bytes) -> None:
         to = self._process.stdin

@@ -12,12 +12,13 @@ import contextlib
 import html
 import json
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from string import Template
 
 import textual_serve
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from tuitrain.tui.web.carrier import Carrier
 
@@ -28,6 +29,10 @@ MOST_CELLS = 500
 MOST_BYTES = 1 << 16
 """Of one message of a browser."""
 STOP_S = 10.0
+CLOSE_S = 1.0
+"""So long a browser may take to say that it has seen the end of its page."""
+MOST_REASON = 120
+"""Bytes of why a socket is closed; the protocol has room for 123."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -39,7 +44,7 @@ HEADERS = {
 REFUSED = (
     "403: open the whole address that `tuitrain serve` has printed; its last part is a token.\n"
 )
-FULL = f"503: {MOST_SCREENS} pages are open already; close one.\n"
+FULL = "503: {most} pages are open already; close one, then load this again.\n"
 PAGE = Template("""\
 <!DOCTYPE html>
 <html lang="en">
@@ -60,7 +65,8 @@ body.-closed #closed { display: block; }
 <body>
 <div id="terminal" class="textual-terminal"
      data-session-websocket-url="$socket" data-font-size="14"></div>
-<div id="closed">The screen is closed; training goes on. Reload the page to open it again.</div>
+<div id="closed">The screen is closed; training goes on. Reload the page to open it again;
+if that does not help, the terminal of <code>tuitrain serve</code> says why.</div>
 </body>
 </html>
 """)
@@ -82,6 +88,8 @@ class Pages:
         self._title = title
         self._screen = screen
         self._open: set[web.WebSocketResponse] = set()
+        self._running: set[Carrier] = set()
+        self._over = False
 
     def application(self) -> web.Application:
         """For aiohttp to run."""
@@ -102,14 +110,17 @@ class Pages:
     async def _guard(
         self, request: web.Request, handler: Callable[[web.Request], object]
     ) -> web.StreamResponse:
-        first = request.path.split("/")[1]
-        if not secrets.compare_digest(first.encode(), self.token.encode()):
+        # `OPTIONS *` has no slash, and a path may be no UTF-8
+        first = request.path.partition("/")[2].partition("/")[0].encode("utf-8", "replace")
+        if not secrets.compare_digest(first, self.token.encode()):
             raise web.HTTPForbidden(text=REFUSED)
         response = await handler(request)  # type: ignore[misc]
         assert isinstance(response, web.StreamResponse)
         return response
 
     async def _page(self, request: web.Request) -> web.Response:
+        if self._full:
+            raise web.HTTPServiceUnavailable(text=FULL.format(most=MOST_SCREENS))
         scheme = "wss" if request.secure else "ws"
         page = PAGE.substitute(
             title=html.escape(self._title),
@@ -118,10 +129,21 @@ class Pages:
         return web.Response(text=page, content_type="text/html")
 
     async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
-        if len(self._open) >= MOST_SCREENS:
-            raise web.HTTPServiceUnavailable(text=FULL)
-        socket = web.WebSocketResponse(heartbeat=15, max_msg_size=MOST_BYTES)
+        socket = web.WebSocketResponse(timeout=CLOSE_S, heartbeat=15, max_msg_size=MOST_BYTES)
+        await socket.prepare(request)
+        if self._over or self._full:
+            await _close(socket, "" if self._over else FULL.format(most=MOST_SCREENS))
+            return socket
         self._open.add(socket)
+        try:
+            size = (_cells(request.query.get("width"), 80), _cells(request.query.get("height"), 24))
+            await _close(socket, await self._show(socket, *size))
+        finally:
+            self._open.discard(socket)
+        return socket
+
+    async def _show(self, socket: web.WebSocketResponse, width: int, height: int) -> str:
+        """A screen from its start to its end; why it failed, or nothing."""
 
         async def draw(data: bytes) -> None:
             with contextlib.suppress(ConnectionError):  # the rest is read all the same, to its end
@@ -133,24 +155,41 @@ class Pages:
                     await _pass_on(message.data, screen, socket)
 
         try:
-            await socket.prepare(request)
-            size = (_cells(request.query.get("width"), 80), _cells(request.query.get("height"), 24))
-            screen = await Carrier.start(self._screen(), *size, draw)
-            carried = asyncio.ensure_future(screen.carry())
-            heard = asyncio.ensure_future(listen(screen))
-            try:
-                await asyncio.wait({carried, heard}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                heard.cancel()
-                await screen.end()
-                await asyncio.gather(carried, heard, return_exceptions=True)
-            await socket.close()
+            command = await asyncio.to_thread(self._screen)  # reads files, asks processes
+            if socket.closed:
+                return ""
+            screen = await Carrier.start(command, width, height, draw)
+        except Exception as error:  # whatever it is, the other pages go on
+            return _say(error)
+        self._running.add(screen)
+        carried = asyncio.ensure_future(screen.carry())
+        heard = asyncio.ensure_future(listen(screen))
+        try:
+            await asyncio.wait({carried, heard}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._open.discard(socket)
-        return socket
+            heard.cancel()
+            await screen.end()
+            carried.cancel()  # it may wait for a browser that does not read
+            ends = await asyncio.gather(carried, heard, return_exceptions=True)
+            self._running.discard(screen)
+        why = ""
+        for end in ends:
+            if isinstance(end, Exception) and not isinstance(end, ConnectionError):
+                why = _say(end)
+        return why
+
+    @property
+    def _full(self) -> bool:
+        return len(self._open) >= MOST_SCREENS
+
+    def kill(self) -> None:
+        """End every screen at once, for who does not want to wait until they have left."""
+        for screen in self._running:
+            screen.kill()
 
     async def _close(self, _: web.Application) -> None:
-        await asyncio.gather(*(socket.close() for socket in self._open))
+        self._over = True
+        await asyncio.gather(*(_close(socket) for socket in self._open))
 
 
 async def serve(
@@ -173,6 +212,20 @@ async def serve(
         await over.wait()
     finally:
         await runner.cleanup()
+
+
+async def _close(socket: web.WebSocketResponse, why: str = "") -> None:
+    """Close a socket without a wait for what its browser has not read."""
+    code = WSCloseCode.TRY_AGAIN_LATER if why else WSCloseCode.OK
+    reason = why.strip().encode()[:MOST_REASON].decode(errors="ignore").encode()
+    await socket.close(code=code, message=reason, drain=False)
+
+
+def _say(error: Exception) -> str:
+    """Tell who has started the server; returns what a page may be told."""
+    why = f"{type(error).__name__}: {error}"
+    print(f"tuitrain serve: the screen of a page: {why}", file=sys.stderr)
+    return why
 
 
 async def _dress(_: web.Request, response: web.StreamResponse) -> None:

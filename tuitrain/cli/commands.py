@@ -111,11 +111,14 @@ def restart(
 
     found = living(run, runs_dir)
     if not yes:
-        if not sys.stdin.isatty():
-            raise Refused(f"`restart` asks first; `tuitrain restart {run} {worker} --yes`")
         assert found.socket_path is not None
         with BlockingClient(found.socket_path) as client:
             snapshot = Snapshot.model_validate(client.ask("status").result["snapshot"])
+        names = [process.name for process in snapshot.processes]
+        if worker not in names:
+            raise Refused(f"there is no worker {worker!r}; there are {', '.join(names)}")
+        if not sys.stdin.isatty():
+            raise Refused(f"`restart` asks first; `tuitrain restart {run} {worker} --yes`")
         if words := cost_of_restart(snapshot, worker):
             typer.echo(f"{worker}: {words}")
         if not typer.confirm(f"restart {worker}?"):

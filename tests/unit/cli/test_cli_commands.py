@@ -363,6 +363,9 @@ def test_restart_asks_a_person_and_stacks_says_where(live: Started) -> None:
     refused = call("restart", name, "a0")
     assert refused.exit_code == 2
     assert f"`tuitrain restart {name} a0 --yes`" in refused.output
+    unknown = call("restart", name, "a9")
+    assert unknown.exit_code == 2
+    assert "there is no worker 'a9'; there are " in unknown.output, "before anybody is asked"
     done = call("restart", name, "a0", "--yes")
     assert done.exit_code == 0
     assert f"{name}: a0 is back after" in done.output

@@ -15,6 +15,9 @@ from tests.faults.report import tables, write_section
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 DEFAULT = Path("build/faults")
 
+NAMED = 1_000_000
+"""Number of the first case that was named: it takes no drawn one's place among the results."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run; 0 if every case of the seeds has a result and none a problem, whenever it was run."""
@@ -34,8 +37,6 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     path = given.folder / "results.jsonl"
-    if given.again:
-        path.unlink(missing_ok=True)
     results = Results(path)
     if given.table:
         write_section(PAGE, "faults", tables(results.all()))
@@ -54,12 +55,14 @@ def _failed(seed: int, given: argparse.Namespace, results: Results) -> int:
     while True:
         cases: list[Numbered] = [
             (number, case)
-            for number, case in enumerate(named or draw(seed, total))
+            for number, case in (enumerate(named, NAMED) if named else enumerate(draw(seed, total)))
             if given.only in case.name
         ]
         print(f"seed {seed}: {len(cases)} cases", flush=True)
         root = given.folder.absolute()
-        run_cases(cases, seed, root, results, given.jobs, progress(len(cases)))
+        told = progress(len(cases))
+        again = given.again and total == given.cases  # what has just been run is not run twice
+        run_cases(cases, seed, root, results, given.jobs, told, again=again)
         known = results.of(seed, cases)
         missing = given.cases - struck(known)
         if named or given.only or missing <= 0 or total >= 2 * given.cases:

@@ -118,14 +118,19 @@ def run_cases(
     results: Results,
     jobs: int,
     told: Told = lambda _: None,
+    *,
+    again: bool = False,
 ) -> None:
     """Run all that are not done; those that have failed are run again.
+
+    Args:
+        again: also those that were as declared. What is known of others stays.
 
     Raises:
         KeyboardInterrupt: it was interrupted; what had begun has been brought to its end, and kept.
     """
     known = results.of(seed, cases)
-    done = {number for number, line in known.items() if not line["problems"]}
+    done = {number for number, line in known.items() if not (line["problems"] or again)}
     left = [(number, case) for number, case in cases if number not in done]
     stops = [number for number, case in cases if case.fault == "SIGSTOP"][:LONG_STOPS]
     lots: queue.SimpleQueue[list[Numbered]] = queue.SimpleQueue()

@@ -57,8 +57,9 @@ def test_a_seed_is_judged_by_the_last_result_of_every_case(results: Results) -> 
     assert known[1]["commit"] == "abc1235"
 
 
+@pytest.mark.parametrize("again", [False, True])
 def test_what_has_failed_is_run_again_and_nothing_else(
-    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
 ) -> None:
     def run_lot(lot: list[tuple[int, Case]], *_: Any) -> list[tuple[int, Result]]:
         if lot[0][0] == 3:
@@ -70,9 +71,10 @@ def test_what_has_failed_is_run_again_and_nothing_else(
     monkeypatch.setattr(campaign, "commit", lambda: "abc1235")
     for number in range(3):
         results.add(number, 1, result(number, *["hangs"] * (number == 1)), "abc1234")
-    run_cases(CASES, 1, tmp_path, results, 2)
+    run_cases(CASES, 1, tmp_path, results, 2, again=again)
     known = results.of(1, CASES)
-    assert [known[number]["commit"][-1] for number in range(3)] == ["4", "5", "4"]
+    ran = "555" if again else "454"
+    assert "".join(known[number]["commit"][-1] for number in range(3)) == ran
     assert len(wrong(CASES, known)) == 1  # the one that the harness could not run
 
 
@@ -97,7 +99,7 @@ def test_recorded_failures_are_not_green(
     results = Results(tmp_path / "results.jsonl")
     for number, _ in CASES:
         results.add(number, 1, result(number, *["hangs"] * (number == 1)), "abc1234")
-    monkeypatch.setattr(command, "run_cases", lambda *_: None)
+    monkeypatch.setattr(command, "run_cases", lambda *_, **__: None)
     arguments = ["--cases", "4", "--folder", str(tmp_path)]
     assert command.main(arguments) == 1
     assert f"FAILED {CASES[1][1].name}: hangs" in capsys.readouterr().out
@@ -108,7 +110,10 @@ def test_recorded_failures_are_not_green(
 def test_cases_are_drawn_until_so_many_faults_have_struck(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(cases: list[tuple[int, Case]], seed: int, _: Path, results: Results, *__: Any) -> None:
+    def run(
+        cases: list[tuple[int, Case]], seed: int, _: Path, results: Results, *__: Any, again: bool
+    ) -> None:
+        assert not again
         known = results.of(seed, cases)
         for number, case in cases:
             if number not in known:

@@ -45,10 +45,10 @@ STEADY = (
     "learner.lr=1e-4",
     "learner.target_update_every_updates=500",
 )
-"""What learns for as long as it runs: returns have a support of [0, 100], all that this task can give
-at a discount of 0.99. Expected returns (`dqn`) have no bound, and diverge in some runs of many
-million steps at a learning rate that does not fall, in `sequential` as well and with nobody killed:
-harm by deaths could not be told from that."""
+"""What learns for as long as it runs: returns have a support of [0, 100], the most that this task
+can give at a discount of 0.99. Expected returns (`dqn`) have no bound and diverge in some runs of
+millions of steps at a constant learning rate, in `sequential` as well and with nobody killed.
+Harm by deaths could not be told from that."""
 OVERRIDES = (
     "run.total_steps=1_000_000_000",
     "run.checkpoint_every_s=30.0",

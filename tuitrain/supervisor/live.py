@@ -17,7 +17,7 @@ from tuitrain.config.live import LIVE, differing, parsed, value_of
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.schema import Config
 from tuitrain.supervisor.clients.commands import Outcome
-from tuitrain.supervisor.crew.crew import SAVERS
+from tuitrain.supervisor.crew.crew import SAVERS, Worker
 from tuitrain.supervisor.plan import Plan
 from tuitrain.supervisor.run import Run
 
@@ -55,27 +55,34 @@ class Live:
             return True, "nothing is changed: these are the values", {}
         if why := self._written(config):
             return False, f"nothing is changed: {why}", {}
-        was = run.view.reproducible
+        was, workers = run.view.reproducible, dict(run.crew.workers)
         self._hold(config)
         outcome = await self._tell(values, deadline_s)
+        for names in (outcome.missing, outcome.unreachable):
+            for name in [n for n in names if run.crew.workers.get(n) is not workers.get(n)]:
+                names.remove(name)  # whoever is in its place now was started with the change
+                outcome.ended.append(name)
         text = ", ".join(
             f"{key} = {emit_value(value)} (was {emit_value(value_of(before, key))})"
             for key, value in values.items()
         )
         count = len(outcome.acks) - len(outcome.refused)
         text += f"; {count} workers have it" if count != 1 else "; 1 worker has it"
-        if run.config.run.schedule != "async":
-            text += ", it holds from the next round on"
-        if was and not run.view.reproducible:
-            text += "; from now on the run is not reproducible from its seed"
         # whoever ended before it could answer has a successor that begins with it
         behind = [*outcome.missing, *outcome.unreachable, *outcome.refused]
+        if run.config.run.schedule != "async":
+            text += ", it holds from the next round on"
+            for name in {worker.name for worker in self._conductors()}.intersection(behind):
+                text += f" that {name} opens with it"
+        if was and not run.view.reproducible:
+            text += "; from now on the run is not reproducible from its seed"
         text += f"; {outcome.trouble()}" if outcome.trouble() else ""
         if behind:
             text += "; it is written down and holds for successors and resumes"
-        for name in (*outcome.unreachable, *outcome.refused):
+        for name in behind:
+            late = ", or answers after all" if name in outcome.missing else ""
             text += (
-                f"; {name} goes by the old value until it is started again: "
+                f"; {name} goes by the old value until it is started again{late}: "
                 f"`tuitrain restart {run.folder.name} {name}`"
             )
         told = {key: {"old": value_of(before, key), "new": values[key]} for key in values}
@@ -110,11 +117,16 @@ class Live:
         workers = run.crew.alive(roles)
         if run.config.run.schedule == "async":
             return await run.crew.command("set", workers, deadline_s=deadline_s, **told)
-        conductors = [w for w in workers if w.spec.role in SAVERS and w.spec.index == 0]
-        others = [w for w in workers if w not in conductors]
+        others = [w for w in workers if w not in self._conductors()]
         outcome = await run.crew.command("set", others, deadline_s=deadline_s, **told)
+        # looked up only now: meanwhile one may have died, and all have gone back together
+        conductors = self._conductors()
         outcome.add(await run.crew.command("set", conductors, deadline_s=deadline_s, **told))
         return outcome
+
+    def _conductors(self) -> list[Worker]:
+        """Who opens the rounds, if it lives."""
+        return [w for w in self._run.crew.alive(SAVERS) if w.spec.index == 0]
 
 
 def reproducible(run: Run, plan: Plan, blueprint: Any) -> bool | None:

@@ -227,12 +227,57 @@ async def test_who_goes_by_the_old_value_is_named(
         assert not reply.ok
         assert "; 1 worker has it; " in reply.message
         assert "it is written down and holds for successors and resumes" in reply.message
-        advice = (
-            "a0 goes by the old value until it is started again: `tuitrain restart fake-0001 a0`"
-        )
-        assert (advice in reply.message) == (how != "missing")
+        late = ", or answers after all" if how == "missing" else ""
+        assert (
+            f"a0 goes by the old value until it is started again{late}: "
+            "`tuitrain restart fake-0001 a0`"
+        ) in reply.message
         assert (await run.event("set: exploration")).text.endswith(reply.message[-40:])
         assert read_changes(run.folder)["exploration.epsilon_end"].value == 0.2
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
+@pytest.mark.parametrize("late", ["a0", "learner"])
+async def test_in_rounds_a_crew_that_has_gone_back_meanwhile_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    """▣ Nobody is told to restart who was started with the change: the conductor least of all."""
+    async with running(tmp_path, CREW, tables=together(CREW), max_restarts=3) as run:
+        await run.up()
+        crew = run.supervisor.crew
+        command = crew.command
+
+        async def then_one_dies(kind: Any, workers: Any, **more: Any) -> Any:
+            outcome = await command(kind, workers, **more)
+            if "a0" in outcome.acks:
+                kill(run, late)
+                await run.event("all workers are back")
+                del outcome.acks["a0"]
+                outcome.missing.append("a0")
+            return outcome
+
+        monkeypatch.setattr(crew, "command", then_one_dies)
+        reply = await run.ask("set", values=["exploration.epsilon_end=0.2"])
+        monkeypatch.undo()
+        assert reply.ok, reply.message
+        assert "1 worker has it, it holds from the next round on; " in reply.message
+        assert reply.message.endswith("; a0 ended before answering")
+        assert set(reply.result["answers"]) == {"learner"}
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+async def test_a_conductor_that_does_not_answer_keeps_all_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, CREW, tables=together(CREW)) as run:
+        await run.up()
+        monkeypatch.setattr(worker(run, "learner").process, "send", lambda _: False)
+        reply = await run.ask("set", values=["exploration.epsilon_end=0.2"])
+        assert not reply.ok
+        assert "it holds from the next round on that learner opens with it; " in reply.message
+        assert reply.message.endswith("`tuitrain restart fake-0001 learner`")
         await run.ask("kill")
         assert await run.end() == 0
 

@@ -102,18 +102,37 @@ async def test_from_the_start(tmp_path: Path) -> None:
         await seat.shows("b-0002 eval")
 
 
-@pytest.mark.parametrize("command", ["attach", "launch"])
+@pytest.mark.parametrize("command", ["attach", "launch", "resume"])
 def test_the_commands_know_the_run_or_refuse_before_anything_is_done(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TUITRAIN_RUNS_DIR", str(tmp_path))
     run_at(tmp_path / "a-0001", 1.0)
     config = Path(__file__).parents[2] / "configs" / "cartpole.toml"
-    what = {"attach": "a-0001", "launch": str(config)}[command]
+    what = str(config) if command == "launch" else "a-0001"
     done = CliRunner().invoke(cli, [command, what, "--compare", "a-0007"])
     assert done.exit_code == 2
     assert "a-0007" in done.output
     assert [path.name for path in tmp_path.iterdir()] == ["a-0001"]
+
+
+@pytest.mark.parametrize("command", ["launch", "resume"])
+def test_what_starts_a_run_shows_it_beside_the_other(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUITRAIN_RUNS_DIR", str(tmp_path))
+    run_at(tmp_path / "a-0001", 1.0)
+    other = run_at(tmp_path / "b-0002", 2.0)
+    shown: list[Path | None] = []
+    monkeypatch.setattr("tuitrain.cli.launch._prepare", lambda *_: None)
+    monkeypatch.setattr("tuitrain.cli.launch._on_terminal", lambda: True)
+    monkeypatch.setattr("tuitrain.cli.start.start_detached", lambda *_: 1)
+    monkeypatch.setattr("tuitrain.cli.launch.show", lambda *_, compare, **__: shown.append(compare))
+    config = Path(__file__).parents[2] / "configs" / "cartpole.toml"
+    what = str(config) if command == "launch" else "a-0001"
+    done = CliRunner().invoke(cli, [command, what, "--compare", "b-0002"])
+    assert done.exit_code == 0, done.output
+    assert shown == [other]
 
 
 def test_show_opens_the_screen_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

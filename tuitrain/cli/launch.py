@@ -122,6 +122,7 @@ def resume(
     headless: HeadlessOption = False,
     as_json: JsonOption = False,
     detach: DetachOption = False,
+    compare: CompareOption = None,
     ascii_only: AsciiOption = False,
 ) -> None:
     """Go on with an ended run, in its folder, from its newest checkpoint or an earlier one.
@@ -139,6 +140,7 @@ def resume(
         raise Refused(
             f"{found.folder.name} is running; `tuitrain attach {found.folder.name}` shows it"
         )
+    other = compared(compare, runs_dir)
     folder = found.folder
     held = hold_folder(folder.path, folder.name)  # from here on no other command changes it
     folder.restore_config()  # a resume was killed before its run was up
@@ -151,6 +153,7 @@ def resume(
         as_json=as_json,
         detach=detach,
         ascii_only=ascii_only,
+        compare=other,
         held=held,
     )
 

@@ -23,7 +23,7 @@ from tuitrain.config.emit import emit_document
 from tuitrain.protocol import Reply
 
 ROOT = Path(__file__).parents[2]
-ENVS = ROOT / "tests" / "envs.py"
+ENVS = ROOT / "tests" / "envs" / "learned.py"
 THINGS = Path(__file__).with_name("things.py")
 TUITRAIN = [sys.executable, "-m", "tuitrain.cli.main"]
 FOREVER = 1_000_000_000

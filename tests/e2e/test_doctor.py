@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import ENVS, ROOT, THINGS, TUITRAIN, Place
+from tests.e2e.harness import ROOT, THINGS, TUITRAIN, Place
 from tests.sites import eventually
 
 CARTPOLE = ROOT / "configs" / "cartpole.toml"
@@ -85,7 +85,7 @@ def test_an_environment_that_cannot_be_built(place: Place) -> None:
 
 
 def test_few_file_descriptors_and_an_environment_of_global_randomness(place: Place) -> None:
-    path = place.config(env={"id": f"{ENVS}:GlobalRandomEnv"})
+    path = place.config(env={"id": "tests.envs:GlobalRandomEnv"})
     done = shell(place, "ulimit -n 40", "doctor", path, "--json")
     rows = found(done.stdout)
     assert done.returncode == 1

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.aec_envs import TicTacToe
+from tests.envs.aec import TicTacToe
 from tests.fleet import Fleet
 from tests.guide import write_files
 from tuitrain import api
@@ -31,7 +31,7 @@ GAMES = 200
 def tictactoe(schedule: str) -> Config:
     tables: dict[str, dict[str, Any]] = {
         "run": {"schedule": schedule, "total_steps": 8_000, "seed": 1},
-        "env": {"id": "tests.aec_envs:TicTacToe"},
+        "env": {"id": "tests.envs.aec:TicTacToe"},
         "policies": {"map": "shared"},
         "actors": {"count": 1, "envs_per_actor": 16, "chunk_steps": 10},
         "exploration": {"epsilon_decay_steps": 4_000, "epsilon_end": 0.1},

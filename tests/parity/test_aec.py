@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.aec_envs import MoveTag
+from tests.envs.aec import MoveTag
 from tests.fleet import Fleet
 from tests.parity.cases import config
 from tuitrain.config.schema import Config
@@ -24,7 +24,7 @@ def case(schedule: str, window: tuple[int, int], policies: Any, **kwargs: Any) -
         schedule,
         n_frames=window[0],
         n_step=window[1],
-        env={"id": "tests.aec_envs:Moves", "kwargs": kwargs, "n_frames": window[0]},
+        env={"id": "tests.envs.aec:Moves", "kwargs": kwargs, "n_frames": window[0]},
         policies={"map": policies},
         # lanes of three agents on as many rows as one agent's would need
         replay={"capacity": 300},

@@ -149,7 +149,7 @@ def test_who_has_less_data_than_others_in_the_stack_holds_up_nobody(
                 "cartpole",
                 which,
                 env={
-                    "id": "tests.aec_envs:Moves",
+                    "id": "tests.envs.aec:Moves",
                     "kwargs": {"turns": "random", "p_leave": 0.05, "masked": True},
                 },
                 policies={"map": "each"},

@@ -57,7 +57,7 @@ CASES: dict[str, Config] = {
     "one agent at a time": config(
         "cartpole",
         "sequential",
-        env={"id": "tests.aec_envs:TicTacToe"},
+        env={"id": "tests.envs.aec:TicTacToe"},
         learner={"replay_ratio": 0.2},
     ),
 }

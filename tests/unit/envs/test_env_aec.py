@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tests.aec_envs import Aec, Moves, MoveTag, TicTacToe
+from tests.envs.aec import Aec, Moves, MoveTag, TicTacToe
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.lanes.aec import AecLanes
 from tuitrain.envs.lanes.cycles import CycleLanes, CycleStep, empty_cycle
@@ -577,7 +577,7 @@ def test_the_same_seeds_give_the_same_games_and_reset_forgets() -> None:
 
 
 def test_a_reference_to_a_game_is_enough() -> None:
-    config = EnvConfig(id="tests.aec_envs:Moves", kwargs={"masked": True})
+    config = EnvConfig(id="tests.envs.aec:Moves", kwargs={"masked": True})
     spec = inspect(config, TEAM)
     assert spec.policies["team"].agents == ("a", "c")
     assert spec.policies["team"].masked

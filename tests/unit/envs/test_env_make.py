@@ -38,7 +38,7 @@ def test_gymnasium_module_syntax_goes_to_gymnasium() -> None:
     assert spec.policies["default"].n_actions == 2
 
 
-@pytest.mark.parametrize("reference", ["tests.envs:Chain", "tests/envs.py:Chain"])
+@pytest.mark.parametrize("reference", ["tests.envs:Chain", "tests/envs/learned.py:Chain"])
 def test_module_and_file_factories_with_kwargs(
     reference: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.aec_envs import Moves, TicTacToe
+from tests.envs.aec import Moves, TicTacToe
 from tests.unit.envs.test_env_aec import Rows
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.lanes.aec import AecLanes
@@ -16,7 +16,7 @@ from tuitrain.envs.opponents import AgainstChance
 
 
 def lanes(opponents: str, game: str = "TicTacToe", n_envs: int = 3, **settings: Any) -> AecLanes:
-    kwargs = {"game": f"tests.aec_envs:{game}", "opponents": opponents} | settings
+    kwargs = {"game": f"tests.envs.aec:{game}", "opponents": opponents} | settings
     made = make_lanes(EnvConfig(id="tuitrain.envs.opponents:make", kwargs=kwargs), n_envs, "shared")
     assert isinstance(made, AecLanes)
     return made

@@ -32,7 +32,7 @@ WORLDS: dict[str, tuple[str, dict[str, Any]]] = {
     "parallel": ("tests.envs:SequenceAgents", {}),
     "turns": ("tests.envs:TurnTags", {}),
     "relay": ("tests.envs:Relay", {}),
-    "aec": ("tests.aec_envs:TicTacToe", {}),
+    "aec": ("tests.envs.aec:TicTacToe", {}),
     "hunt": (f"{HUNT}:make", {"turns": 9}),
     "hunt, together": (f"{HUNT}:make", {"turns": 9, "simultaneous_moves": True}),
 }

@@ -33,7 +33,7 @@ def reason(env_id: str, clock: Callable[[], float] | None = None, **kwargs: Any)
         "tests.envs:GlobalRandomEnv",
         "tests.envs:TwoPolicies",
         "tests.envs:Relay",
-        "tests.aec_envs:TicTacToe",
+        "tests.envs.aec:TicTacToe",
         "tuitrain.envs.treasurehunt:make",
         f"{ENVS}:Everything",
         f"{ENVS}:Explicit",
@@ -62,7 +62,7 @@ def test_what_cannot_be_saved_has_one(name: str, why: str) -> None:
 
 def test_an_agents_past_in_its_class_is_found_out() -> None:
     """``Moves`` says in what it sees how often an agent has moved, and keeps that in its class."""
-    assert ": observation" in reason("tests.aec_envs:Moves")
+    assert ": observation" in reason("tests.envs.aec:Moves")
 
 
 @pytest.mark.filterwarnings("ignore")  # the package's own
@@ -160,7 +160,7 @@ def test_lanes_that_forget_something_are_found_out(
 
 def test_games_that_forget_who_has_moved_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tuitrain.envs.lanes.aec_game.Game.restore", lambda *given: None)
-    assert "after restoring it behaved" in reason("tests.aec_envs:TicTacToe")
+    assert "after restoring it behaved" in reason("tests.envs.aec:TicTacToe")
 
 
 def test_global_streams_are_part_of_what_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:

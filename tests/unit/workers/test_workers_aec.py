@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tests.aec_envs import Moves, MoveTag, Past
+from tests.envs.aec import Moves, MoveTag, Past
 from tests.unit.workers.one_actor import CHUNK_STEPS, Run, die_after, one_actor
 from tuitrain.config.schema import Config
 from tuitrain.envs.make import inspect, make_lanes
@@ -28,7 +28,7 @@ from tuitrain.workers.evaluating.evaluator import Evaluator
 
 CHUNKS, GAMMA = 40, 0.5
 TEAM = {"a": "team", "c": "team"}
-ENV = {"id": "tests.aec_envs:Moves"}
+ENV = {"id": "tests.envs.aec:Moves"}
 
 CASES: dict[str, dict[str, Any]] = {
     "cycle": {},

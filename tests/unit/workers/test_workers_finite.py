@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tests.aec_envs import Moves
 from tests.envs import TurnTags
+from tests.envs.aec import Moves
 from tests.unit.workers.one_actor import CHUNK_STEPS, one_actor
 from tuitrain.envs.spaces import EnvError
 from tuitrain.replay.limiter import Ticket

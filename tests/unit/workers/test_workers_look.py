@@ -36,7 +36,7 @@ def test_a_game_is_played_by_its_rules(game: str, monkeypatch: pytest.MonkeyPatc
     """Both refuse illegal moves."""
     monkeypatch.setattr(module, "MAX_STEPS", 300)
     kwargs = {"masked": True} if game == "Moves" else {}
-    seen = look(EnvConfig(id=f"tests.aec_envs:{game}", kwargs=kwargs))
+    seen = look(EnvConfig(id=f"tests.envs.aec:{game}", kwargs=kwargs))
     assert all(policy["episodes"] > 5 for policy in seen["policies"].values())
     assert not any(policy["absent"] for policy in seen["policies"].values())
     assert seen["step_s"] > 0

@@ -1,4 +1,4 @@
-"""Games in which one agent moves at a time, for tests, by `tests.aec_envs:Name`.
+"""Games in which one agent moves at a time, for tests, by `tests.envs.aec:Name`.
 
 ``Moves`` says in every observation exactly where it comes from, and keeps what happened;
 ``TicTacToe`` is to be learned. Both by the shape of PettingZoo's AEC API, which is not imported.

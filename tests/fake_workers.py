@@ -109,7 +109,7 @@ def behave(args: ChildArgs, link: Link) -> None:
         return {}
 
     link.on("conclude", conclude)
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = dict(told.get("ready", {}))
     if args.incarnation:  # what a learner's successor has found
         data = {key: told[key] for key in ("updates", "lost_updates") if key in told}
         data |= {"start": str(folder / told["start"])} if "start" in told else {}

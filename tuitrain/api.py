@@ -48,6 +48,9 @@ def train(
 ) -> RunResult:
     """Train to the end in the foreground.
 
+    Runs are made where `tuitrain launch` makes them: in `run.out_dir` or, where no config names it,
+    in `$TUITRAIN_RUNS_DIR`.
+
     Args:
         config: a ``Config``, a nested mapping like the TOML's tables, or the path of a TOML file.
         overrides: as `--set`, e.g. ``["learner.lr=1e-3", "run.schedule=sequential"]``.
@@ -59,7 +62,7 @@ def train(
         KeyboardInterrupt: Ctrl-C; the run has been stopped with a checkpoint.
     """
     from tuitrain.config.load import config_from, load_config
-    from tuitrain.config.resolve import resolve
+    from tuitrain.config.resolve import resolve, with_runs_dir
     from tuitrain.config.runs import create_run
     from tuitrain.supervisor.ready import command_line
     from tuitrain.supervisor.stop_signals import held_back
@@ -67,9 +70,9 @@ def train(
     if isinstance(config, str | Path):
         loaded = load_config(Path(config), overrides)
     else:
-        given = config.model_dump() if isinstance(config, Config) else dict(config)
+        given = with_runs_dir(config).model_dump() if isinstance(config, Config) else dict(config)
         loaded = config_from(given, overrides)
-    run = create_run(resolve(loaded))
+    run = create_run(resolve(with_runs_dir(loaded)))
     output = subprocess.DEVNULL if quiet else None
     with held_back():
         process = subprocess.Popen(
@@ -205,7 +208,8 @@ def load_policy(
     """A policy of a run, live or ended, as of its newest checkpoint or of another one.
 
     Args:
-        run: `latest`, a run's name, or the path of its folder.
+        run: `latest` or a run's name, looked for in `$TUITRAIN_RUNS_DIR` or `runs`; or the path of
+            its folder.
         policy: which one, if the run has several.
         checkpoint: `best` (weights of the run's best evaluation), a number of updates or a file;
             the newest sound one if not given.
@@ -219,10 +223,11 @@ def load_policy(
     Warns:
         UserWarning: a newer checkpoint is damaged, and an older one is used.
     """
+    from tuitrain.config.resolve import runs_dir
     from tuitrain.config.runs import find_run
     from tuitrain.workers.asides.trained import load_trained, named
 
-    path = find_run(str(run)).path
+    path = find_run(str(run), runs_dir()).path
     which = None if checkpoint is None else named(path, str(checkpoint))
     trained = load_trained(path, which, device)
     for reason in trained.passed_over:

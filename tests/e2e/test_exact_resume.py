@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Place, Run
+from tests.e2e.harness import FOREVER, THINGS, Place, Run
 from tests.sites import eventually
 from tuitrain.checkpoint import newest
 from tuitrain.metrics.rewind import surviving
@@ -70,3 +70,31 @@ def test_killed_and_resumed_is_left_alone(place: Place, schedule: str) -> None:
     assert print_of_both[0] == print_of_both[1]
     assert print_of_both[0]["default"].keys() == {"weights", "replay"}
     assert evaluations(killed) == evaluations(alone)
+
+
+@pytest.mark.parametrize(
+    "schedule", [pytest.param("sequential", marks=pytest.mark.long), "lockstep"]
+)
+def test_an_environment_that_does_not_take_its_state_back_begins_anew(
+    place: Place, schedule: str
+) -> None:
+    """▣ It is said, and the run goes on."""
+    run = place.launch_detached(
+        run={"schedule": schedule, "total_steps": FOREVER},
+        env={"id": f"{THINGS}:Unrestored"},
+        actors={"count": 2},
+    )
+    run.learned()
+    place.tuitrain("stop", run.name)
+    assert run.summary()["reproducible"] is True
+    (place.root / "broken").touch()
+    place.tuitrain("resume", run.name, "--detach")
+    steps = run.snapshot()["steps"]
+    eventually(lambda: run.snapshot()["steps"] > steps, "that it goes on")
+    place.tuitrain("stop", run.name)
+    assert run.summary()["reproducible"] is False
+    told = [event for event in run.events() if "could not be restored" in event["text"]]
+    assert [event["level"] for event in told] == ["warning", "warning"]
+    for number, event in enumerate(told):
+        assert f"the environments of a{number} " in "".join(e["text"] for e in told)
+        assert "env 0: RuntimeError: the simulator is another one" in event["text"]

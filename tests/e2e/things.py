@@ -68,6 +68,18 @@ class Slow(Chain):
         return super().step(action)
 
 
+class Unrestored(Slow):
+    """Does not take its state back while a file `broken` lies in the working folder."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"cell": self._cell, "steps": self._steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if Path("broken").exists():
+            raise RuntimeError("the simulator is another one")
+        self._cell, self._steps = state["cell"], state["steps"]
+
+
 class SlowPolicies(TwoPolicies):
     """``TwoPolicies`` of which every step takes at least a millisecond."""
 

@@ -132,7 +132,7 @@ def _fewer(module: Any, method: str, key: str, empty: Any) -> Callable[..., Any]
 
 
 MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "the environments": lambda m: m.setattr("tuitrain.envs.lanes.vector.restore_env", nothing),
+    "the environments": lambda m: m.setattr("tuitrain.envs.lanes.vector.restore_envs", nothing),
     "the actor's generator": lambda m: m.setattr(PolicyLanes, "restore", _keeping_generator()),
     "the actor's global random numbers": lambda m: m.setattr(GlobalRandom, "restore", nothing),
     "returns so far": lambda m: m.setattr(Episodes, "restore", _without("_return")),

@@ -15,6 +15,7 @@ from tests.parity.resumption import Session, every_record, session
 from tuitrain.checkpoint import load
 from tuitrain.config.differences import is_reproducible
 from tuitrain.config.resolve import resolve
+from tuitrain.envs.lanes.vector import GymLanes
 from tuitrain.replay.layout import CUT
 from tuitrain.workers.asides.probe import probe
 from tuitrain.workers.blueprint import Blueprint
@@ -72,6 +73,44 @@ def test_an_environment_that_cannot_be_saved_begins_anew_behind_a_cut(
             slots = np.arange(replay.columns.header[shard, 0], head + 5) % len(stamps)
             assert (np.diff(stamps[slots]) >= 0).all()
     assert before.link.records != run.link.records
+
+
+def test_environments_that_do_not_take_their_state_back_begin_anew_behind_a_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """▣ Those of one actor; the others go on, and no later session is called reproducible."""
+    saved(tmp_path)
+    honest, asked = GymLanes.restore, list[GymLanes]()
+
+    def fails_once(lanes: GymLanes, state: Any) -> None:
+        asked.append(lanes)
+        if len(asked) == 1:
+            raise RuntimeError("the simulator is another one")
+        honest(lanes, state)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GymLanes, "restore", fails_once)
+        with session(CASE, tmp_path) as run:
+            assert run.blueprint.base.exact
+            reasons = [actor.begun_anew for actor in run.trainer.actors]
+            assert reasons == ["RuntimeError: the simulator is another one", ""]
+            heads = [int(actor.parts["default"].writer.head) for actor in run.trainer.actors]
+            assert all(heads)
+            run.go(1)
+            replay = run.trainer.stores.replays["default"]
+            flags = [
+                replay.columns.flags[shard, head % replay.layout.ring_rows] & CUT
+                for shard, head in enumerate(heads)
+            ]
+            assert flags[0].all()
+            assert not flags[1].any()
+            run.save()
+    with session(CASE, tmp_path) as run:
+        assert (run.blueprint.base.exact, run.blueprint.base.reproducible) == (True, False)
+        run.go(1)
+        run.save()
+    with session(CASE, tmp_path) as run:
+        assert (run.blueprint.base.exact, run.blueprint.base.reproducible) == (True, False)
 
 
 def test_rows_of_another_form_are_not_taken_over(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -12,8 +11,9 @@ import typer
 
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
-from tuitrain.cli.find import RUNS_DIR_VARIABLE, Found, RunsDirOption, every, find
+from tuitrain.cli.find import Found, RunsDirOption, every, find
 from tuitrain.cli.runs import print_summary, progress_of, row_of
+from tuitrain.config.resolve import runs_dir as default_runs_dir
 from tuitrain.config.runs import RunFolder
 
 MOST_ENDED = 20
@@ -108,8 +108,7 @@ def how_to_return(folder: RunFolder, now: str = "goes on") -> str:
 
     Its name, or its folder where the name would not be looked for or means another run.
     """
-    runs_dir = Path(os.environ.get(RUNS_DIR_VARIABLE) or DEFAULT_RUNS)
-    home = folder.path.parent.resolve() == runs_dir.resolve()
+    home = folder.path.parent.resolve() == default_runs_dir().resolve()
     run = folder.name if home else shlex.quote(str(folder.path))
     return (
         f"{folder.name} {now}.  `tuitrain attach {run}` shows it again, "

@@ -105,11 +105,9 @@ def examine(
 
 
 def _runs_dir(config: Config | None) -> Path:
-    from tuitrain.cli.commands import DEFAULT_RUNS
-    from tuitrain.cli.find import RUNS_DIR_VARIABLE
+    from tuitrain.config.resolve import runs_dir
 
-    default = os.environ.get(RUNS_DIR_VARIABLE) or DEFAULT_RUNS
-    return Path(default if config is None else config.run.out_dir).absolute()
+    return (runs_dir() if config is None else Path(config.run.out_dir)).absolute()
 
 
 def _read(path: Path | None, overrides: list[str]) -> tuple[Subject | None, Config | None]:
@@ -118,10 +116,9 @@ def _read(path: Path | None, overrides: list[str]) -> tuple[Subject | None, Conf
         if overrides:
             raise typer.BadParameter("--set needs a CONFIG")
         return None, None
-    from tuitrain.cli.find import with_runs_dir
     from tuitrain.config.load import load_config
     from tuitrain.config.problems import ConfigError
-    from tuitrain.config.resolve import resolve
+    from tuitrain.config.resolve import resolve, with_runs_dir
     from tuitrain.doctor.examination import Subject
     from tuitrain.doctor.gather import packages
     from tuitrain.doctor.needs import wants_of

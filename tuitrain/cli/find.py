@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +9,10 @@ from typing import Annotated
 import typer
 
 from tuitrain.cli.errors import Refused
+from tuitrain.config.resolve import RUNS_DIR_VARIABLE
 from tuitrain.config.runs import RunFolder, RunFolderError, find_run, list_runs
-from tuitrain.config.schema import Config
 from tuitrain.supervisor.house.house import Tenant, tenants
 
-RUNS_DIR_VARIABLE = "TUITRAIN_RUNS_DIR"
 RunArgument = Annotated[
     str,
     typer.Argument(
@@ -31,14 +29,6 @@ RunsDirOption = Annotated[
 
 _MAX_REASON = 160
 """Characters of why a run ended, where that is not what was asked."""
-
-
-def with_runs_dir(config: Config) -> Config:
-    """The config, with the folder of runs from `TUITRAIN_RUNS_DIR` where it does not name one."""
-    folder = os.environ.get(RUNS_DIR_VARIABLE)
-    if not folder or "out_dir" in config.run.model_fields_set:
-        return config
-    return config.model_copy(update={"run": config.run.model_copy(update={"out_dir": folder})})
 
 
 @dataclass(frozen=True)

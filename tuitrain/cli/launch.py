@@ -14,7 +14,7 @@ from tuitrain.cli.attach import AsciiOption, CompareOption, compared, how_to_ret
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.config_cmd import SetOption
 from tuitrain.cli.errors import Refused, explained
-from tuitrain.cli.find import RunArgument, RunsDirOption, find, with_runs_dir
+from tuitrain.cli.find import RunArgument, RunsDirOption, find
 from tuitrain.cli.killed import killed_lines, last_seen
 from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.config.schema import Config
@@ -63,7 +63,7 @@ def launch(
         tuitrain launch configs/cartpole.toml --set run.seed=2 --set learner.lr=1e-3
     """
     from tuitrain.config.load import load_config
-    from tuitrain.config.resolve import resolve
+    from tuitrain.config.resolve import resolve, with_runs_dir
     from tuitrain.config.runs import create_run
     from tuitrain.supervisor.house.runtime import check_socket_path, root
 
@@ -170,12 +170,14 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
             f"{folder.name} has no checkpoint to go on from; "
             f"`tuitrain launch {folder.config_toml}` starts a new run with its config"
         )
-    if any(overridden_key(text) == "run.init_from" for text in overrides):
+    given = [overridden_key(text) for text in overrides]
+    if "run.init_from" in given:
         raise Refused("run.init_from is for new runs: what is resumed has weights of its own")
     config = folder.load_config()
     if overrides:
         config = changed(config, overrides)
-        laid_over(config, folder)  # what was changed in the living run must go together with it
+        # what was changed in the living run, and is not given anew, must go together with it
+        laid_over(config, folder, given)
     chosen = None if checkpoint is None else _sound_checkpoint(folder, checkpoint)
     try:
         summary = folder.read_summary()
@@ -190,7 +192,7 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
     try:
         folder.logs.mkdir(mode=0o700, exist_ok=True)  # logs are big: somebody removed them
         if overrides:
-            folder.try_config(config, [overridden_key(text) for text in overrides])
+            folder.try_config(config, given)
         newer = set_aside(folder.checkpoints, chosen) if chosen is not None else []
     except OSError as error:
         raise Refused(f"{error.filename} cannot be written: {error.strerror}") from error

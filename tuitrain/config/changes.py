@@ -8,12 +8,13 @@ resume, is not overruled.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tuitrain.config.emit import emit_value
 from tuitrain.config.live import LIVE, value_of, with_values
+from tuitrain.config.load import is_given
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.runs import RunFolder, RunFolderError, write_atomically
 from tuitrain.config.schema import Config
@@ -69,17 +70,19 @@ def in_force(given: Config, changes: Mapping[str, Change]) -> dict[str, Change]:
     }
 
 
-def laid_over(given: Config, folder: RunFolder) -> Config:
+def laid_over(given: Config, folder: RunFolder, dropped: Sequence[str] = ()) -> Config:
     """The config that a run goes by.
 
     Args:
         given: of config.toml.
+        dropped: keys, or tables of such, whose changes are to hold no longer.
 
     Raises:
         RunFolderError: changes.json is damaged.
         ConfigError: what it says is not allowed, or does not go together with what is given.
     """
-    values = {key: change.value for key, change in in_force(given, read_changes(folder)).items()}
+    changes = in_force(given, read_changes(folder))
+    values = {k: change.value for k, change in changes.items() if not is_given(k, dropped)}
     try:
         return with_values(given, values) if values else given
     except ConfigError as error:

@@ -29,6 +29,7 @@ __all__ = [
     "ConfigError",
     "Problem",
     "config_from",
+    "is_given",
     "load_config",
     "overridden_key",
     "parse_config",
@@ -149,6 +150,11 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 def overridden_key(override: str) -> str:
     """The key of a ``key=value``."""
     return override.partition("=")[0].strip()
+
+
+def is_given(key: str, given: Sequence[str]) -> bool:
+    """Whether `key`, or a table that it is in, is among those that were given."""
+    return f"{key}.".startswith(tuple(f"{name}." for name in given))
 
 
 def _apply(raw: dict[str, Any], override: str) -> Problem | None:

@@ -26,6 +26,21 @@ from tuitrain.loading import names_in
 DEFAULT_TARGET_UPDATE_EVERY = 500
 """Updates between target copies when neither `tau` nor an interval is given."""
 
+RUNS_DIR_VARIABLE = "TUITRAIN_RUNS_DIR"
+
+
+def runs_dir() -> Path:
+    """The folder in which runs are made and looked for where nobody names one."""
+    return Path(os.environ.get(RUNS_DIR_VARIABLE) or "runs")
+
+
+def with_runs_dir(config: Config) -> Config:
+    """The config, with the folder of runs from `TUITRAIN_RUNS_DIR` where it does not name one."""
+    if "out_dir" in config.run.model_fields_set:
+        return config
+    run = config.run.model_copy(update={"out_dir": str(runs_dir())})
+    return config.model_copy(update={"run": run})
+
 
 def resolve(
     config: Config,

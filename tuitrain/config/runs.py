@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tuitrain import regular
-from tuitrain.config.load import parse_config, to_toml
+from tuitrain.config.load import is_given, parse_config, to_toml
 from tuitrain.config.provenance import collect
 from tuitrain.config.schema import Config
 from tuitrain.disk import why
@@ -153,8 +153,8 @@ class RunFolder:
             write_atomically(self._changes_before, regular.read_text(self.changes_json))
         write_atomically(self._config_before, regular.read_text(self.config_toml))
         if data:
-            over, gone = data.get("changes", {}), tuple(f"{name}." for name in given)
-            kept = {key: over[key] for key in over if not f"{key}.".startswith(gone)}
+            over = data.get("changes", {})
+            kept = {key: over[key] for key in over if not is_given(key, given)}
             write_atomically(self.changes_json, json.dumps(data | {"changes": kept}) + "\n")
         self.store_config(config)
 

@@ -50,8 +50,9 @@ class RunConfig(Table):
     out_dir: str = Field(
         "runs",
         min_length=1,
-        description="Folder in which run folders are made. Where no config names one, `launch` and "
-        "`doctor` take `$TUITRAIN_RUNS_DIR`, as all commands do that look for a run.",
+        description="Folder in which run folders are made. Where no config names one, `launch`, "
+        "`doctor` and `tuitrain.train` take `$TUITRAIN_RUNS_DIR`, as all commands do that look for "
+        "a run.",
     )
     checkpoint_every_s: float = Field(
         180.0,

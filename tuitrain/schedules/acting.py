@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
@@ -22,23 +24,47 @@ from tuitrain.workers.stores import Stores
 def build_actor(blueprint: Blueprint, stores: Stores, index: int, incarnation: int = 0) -> Actor:
     """Actor `index` with environments and networks of its own; see ``Actor``.
 
-    It goes on from what the run's checkpoint holds of it.
+    It goes on from what the run's checkpoint holds of it. Where its environments do not take their
+    state back it is another one, which begins new episodes behind a cut (``Actor.begun_anew``).
 
     Raises:
-        CheckpointError, CannotRestore: see ``state_files.restore_actor``.
+        CheckpointError: see ``state_files.restore_actor``.
     """
-    config = blueprint.config
-    actor = Actor(
-        blueprint,
-        stores,
-        index,
-        lambda: checked_lanes(config, blueprint.spec, config.actors.envs_per_actor),
-        policies_for(config, blueprint.spec, config.actors.device, with_noise=True),
-        incarnation,
-    )
-    restore_actor(blueprint, actor)
+    config, base = blueprint.config, blueprint.base
+
+    def made(of: Blueprint) -> Actor:
+        return Actor(
+            of,
+            stores,
+            index,
+            lambda: checked_lanes(config, of.spec, config.actors.envs_per_actor),
+            policies_for(config, of.spec, config.actors.device, with_noise=True),
+            incarnation,
+        )
+
+    actor = made(blueprint)
+    if why := restore_actor(blueprint, actor):
+        # Environments may be left in between, so they are built anew; as the second writer of its
+        # shards the new actor marks the cut. Its random streams are this session's: those that the
+        # run began with would repeat its past.
+        actor.close()
+        actor = made(replace(blueprint, base=replace(base, stream=base.session)))
+        actor.begun_anew = why
     stores.board.actor_here[index] = 1
     return actor
+
+
+def tell_begun_anew(link: Link, actors: Sequence[Actor]) -> dict[str, Any]:
+    """Tell of those whose environments could not be restored; what to say of it when ready."""
+    anew = [actor for actor in actors if actor.begun_anew]
+    for actor in anew:
+        link.notice(
+            f"the environments of a{actor.index} could not be restored, so they begin new episodes "
+            f"behind a cut, and the run is not reproducible from its seed any more: "
+            f"{actor.begun_anew}",
+            level="warning",
+        )
+    return {"begun_anew": [f"a{actor.index}" for actor in anew]}
 
 
 class ActorDesk:
@@ -65,6 +91,7 @@ class ActorDesk:
         self._link.ready(
             spec_hash=self.settings.blueprint.spec.spec_hash(),
             device=self.settings.blueprint.config.actors.device,
+            data=tell_begun_anew(self._link, [self._actor]),
         )
 
     def holdings(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from tuitrain.schedules.acting import build_actor
+from tuitrain.schedules.acting import build_actor, tell_begun_anew
 from tuitrain.schedules.attaching import attached
 from tuitrain.schedules.evaluation import (
     BY_HAND,
@@ -160,7 +160,11 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
     link.on("see", lambda asked: see(trainer.actors[0], asked.policy))
     learner.publish(blueprint.base.steps)
     tell(link, trainer.best.found)
-    link.ready(spec_hash=blueprint.spec.spec_hash(), device=blueprint.config.learner.device)
+    link.ready(
+        spec_hash=blueprint.spec.spec_hash(),
+        device=blueprint.config.learner.device,
+        data=tell_begun_anew(link, trainer.actors),
+    )
     link.notice(learner.description())
     link.notice(blueprint.about_saving())
     going = True

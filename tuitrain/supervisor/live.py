@@ -138,4 +138,5 @@ def reproducible(run: Run, plan: Plan, blueprint: Any) -> bool | None:
     if run.config.run.schedule == "async":
         return None
     changes = deciding(changes_between(run.given, run.config))
-    return is_reproducible(exact=True, before=plan.reproducible(blueprint), changes=changes)
+    exact = not any(worker.told.get("begun_anew") for worker in run.crew.workers.values())
+    return is_reproducible(exact=exact, before=plan.reproducible(blueprint), changes=changes)

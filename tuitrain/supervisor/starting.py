@@ -113,6 +113,8 @@ class Starting:
         handles = self.held.handles()
         kit = Kit(target, run.config, blueprint, run.folder.path, handles)
         await run.crew.spawn(specs, kit)
+        # only they know whether all environments have taken their state back
+        view.reproducible = reproducible(run, plan, run.crew.blueprint)
         self.check_specs()
 
     def let_go(self) -> None:

@@ -19,13 +19,17 @@ from typer.testing import CliRunner
 from tests.fake_plan import fake_config, fake_folder
 from tests.tui.fixtures import several, snapshot
 from tests.unit.supervisor.running import Started
+from tuitrain import load_policy, train
 from tuitrain.cli import main as cli
 from tuitrain.cli import start
 from tuitrain.cli.attach import how_to_return
 from tuitrain.cli.doctor import _runs_dir
-from tuitrain.cli.find import with_runs_dir
+from tuitrain.cli.launch import _prepare
 from tuitrain.cli.runs import _print_snapshot
+from tuitrain.config.changes import Change, laid_over, store_changes
 from tuitrain.config.load import load_config
+from tuitrain.config.problems import ConfigError
+from tuitrain.config.resolve import with_runs_dir
 from tuitrain.config.runs import SUMMARY_KEYS, RunFolder, RunFolderError
 from tuitrain.config.schema import Config
 from tuitrain.replay import segment
@@ -248,6 +252,28 @@ def test_launch_and_doctor_make_and_look_there(monkeypatch: pytest.MonkeyPatch) 
     assert str(Path("mine").absolute()) in call("doctor", "--json").output
 
 
+@pytest.mark.parametrize("kind", ["table", "config", "file"])
+def test_python_makes_runs_where_the_command_line_does(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def made(config: Config, **_: Any) -> RunFolder:
+        asked.append(config.run.out_dir)
+        raise RunFolderError("far enough")
+
+    monkeypatch.setattr("tuitrain.config.runs.create_run", made)
+    monkeypatch.setenv("TUITRAIN_RUNS_DIR", "mine")
+    Path("good.toml").write_text("")
+    given: Any = {"table": {}, "config": Config(), "file": "good.toml"}[kind]
+    for overrides in ([], ["run.out_dir=theirs"]):
+        with pytest.raises(RunFolderError, match="far enough"):
+            train(given, overrides)
+    assert asked == [str(Path(name).absolute()) for name in ("mine", "theirs")]
+    with pytest.raises(RunFolderError, match=str(Path("mine").absolute())):
+        load_policy()
+
+
 def test_a_living_run_is_found_from_any_folder_by_name(
     live: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,6 +412,21 @@ def test_a_run_without_checkpoint_is_not_resumed(tmp_path: Path) -> None:
     result = call("resume")
     assert result.exit_code == 2
     assert "no checkpoint" in result.output
+
+
+def test_a_change_that_a_resume_drops_is_not_held_against_it(tmp_path: Path) -> None:
+    """▣ What is given anew need not go together with what it takes the place of."""
+    config = fake_config({})
+    folder = fake_folder(tmp_path / "runs", config)
+    (folder.checkpoints / "ckpt-1").touch()
+    given = config.exploration.epsilon_end
+    store_changes(folder, {"exploration.epsilon_end": Change(given, 0.5)})
+    lower = "exploration.epsilon_start=0.2"
+    with pytest.raises(ConfigError, match="epsilon_start"):
+        _prepare(folder, [lower], None)
+    assert folder.load_config() == config
+    _prepare(folder, [lower, f"exploration.epsilon_end={given}"], None)
+    assert laid_over(folder.load_config(), folder).exploration.epsilon_end == given
 
 
 def test_a_command_that_was_not_carried_out_has_exit_code_1(tmp_path: Path) -> None:

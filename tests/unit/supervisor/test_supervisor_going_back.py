@@ -44,11 +44,14 @@ async def test_in_rounds_all_go_back_together(
 
 async def test_a_return_to_less_than_everything_is_told(tmp_path: Path) -> None:
     class Inexact(FakePlan):
-        back = False
+        builds = 0
+
+        def build(self, **given: Any) -> Any:
+            self.builds += 1
+            return super().build(**given)
 
         def reproducible(self, blueprint: Any) -> bool:
-            exact, self.back = not self.back, True
-            return exact
+            return self.builds == 1
 
     async with running(tmp_path, CREW, Inexact(), together(CREW), max_restarts=3) as run:
         await run.up()
@@ -56,6 +59,19 @@ async def test_a_return_to_less_than_everything_is_told(tmp_path: Path) -> None:
         kill(run, "learner")
         event = await run.event("it is not reproducible")
         assert event.level == "warning"
+        assert run.supervisor.snapshot().reproducible is False
+        await run.ask("stop")
+        assert await run.end() == 0
+        assert run.summary["reproducible"] is False
+
+
+async def test_an_actor_that_had_to_begin_anew_ends_reproducibility(tmp_path: Path) -> None:
+    """▣ Also after a change that decides nothing, for which it is judged again."""
+    crew = CREW | {"a0": WORK | {"ready": {"begun_anew": ["a0"]}}}
+    async with running(tmp_path, crew, tables=together(crew)) as run:
+        await run.up()
+        assert run.supervisor.snapshot().reproducible is False
+        assert (await run.ask("set", values=["run.log_level=info"])).ok
         assert run.supervisor.snapshot().reproducible is False
         await run.ask("stop")
         assert await run.end() == 0

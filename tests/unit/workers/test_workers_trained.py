@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from tuitrain.checkpoint_files import checkpoint_name, join, part_name
 from tuitrain.cli import main as cli
 from tuitrain.config.load import to_toml
 from tuitrain.config.resolve import resolve
+from tuitrain.config.runs import RunFolderError
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import PolicySpec
 from tuitrain.workers.asides import probe, trained
@@ -116,6 +118,16 @@ def a_run(path: Path, values: Sequence[int]) -> list[Path]:
         )
         for value in values
     ]
+
+
+def test_a_pipe_in_the_configs_place_is_refused(tmp_path: Path) -> None:
+    """▣ Opening it would wait for who writes to it."""
+    path = tmp_path / "r-0001"
+    a_run(path, [5])
+    (path / "config.toml").unlink()
+    os.mkfifo(path / "config.toml")
+    with pytest.raises(RunFolderError, match=r"config\.toml: it is not a regular file"):
+        trained.load_trained(path)
 
 
 def test_what_is_passed_over_is_told_wherever_policies_are_read_back(tmp_path: Path) -> None:

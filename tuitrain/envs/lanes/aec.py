@@ -22,7 +22,7 @@ from tuitrain.envs.lanes.cycles import ChooseNext, CycleStep, empty_cycle
 from tuitrain.envs.lanes.vector import LaneStep, checked_seeds
 from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.observations import writer_of
-from tuitrain.envs.saving.state import check_kind, env_state, restore_env
+from tuitrain.envs.saving.state import env_state, restore_envs
 from tuitrain.envs.spaces import checked_actions
 from tuitrain.envs.spec import EnvSpec
 
@@ -143,9 +143,8 @@ class AecLanes:
 
     def restore(self, state: dict[str, Any]) -> None:
         """See ``state.SavesState``."""
-        saved = check_kind(state, "aec", self.n_envs)
-        for game, env, of_game in zip(self._games, saved, state["games"], strict=True):
-            restore_env(game.env, env)
+        restore_envs([game.env for game in self._games], state, "aec")
+        for game, of_game in zip(self._games, state["games"], strict=True):
             game.restore(of_game)
         self.metrics.restore(state["metrics"])
 

@@ -23,7 +23,7 @@ from tuitrain.envs.lanes.copies import build_copies, close_all, with_masks_of_in
 from tuitrain.envs.lanes.vector import LaneStep, checked_seeds, empty_step
 from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.observations import Write, writer_of
-from tuitrain.envs.saving.state import check_kind, env_state, flags_from, restore_env
+from tuitrain.envs.saving.state import env_state, flags_from, restore_envs
 from tuitrain.envs.spaces import EnvError, check_flag, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec
 
@@ -139,8 +139,7 @@ class ParallelLanes:
 
     def restore(self, state: dict[str, Any]) -> None:
         """See ``state.SavesState``."""
-        for env, saved in zip(self._envs, check_kind(state, "parallel", self.n_envs), strict=True):
-            restore_env(env, saved)
+        restore_envs(self._envs, state, "parallel")
         alive = flags_from(state["alive"], (self.n_envs, len(self._places)), "alive")
         self._alive = alive.tolist()
         self.metrics.restore(state["metrics"])

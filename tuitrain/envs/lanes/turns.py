@@ -25,7 +25,7 @@ from tuitrain.envs.lanes.copies import build_copies, close_all
 from tuitrain.envs.lanes.cycles import CycleLanes
 from tuitrain.envs.lanes.vector import Copies, Lanes, checked_seeds, empty_step
 from tuitrain.envs.observations import writer_of
-from tuitrain.envs.saving.state import array_from, check_kind, env_state, flags_from, restore_env
+from tuitrain.envs.saving.state import array_from, env_state, flags_from, restore_envs
 from tuitrain.envs.spaces import EnvError, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 
@@ -264,8 +264,7 @@ class WorldLanes:
 
     def restore(self, state: dict[str, Any]) -> None:
         """See ``state.SavesState``."""
-        for world, saved in zip(self._worlds, check_kind(state, "turns", self.n_envs), strict=True):
-            restore_env(world, saved)
+        restore_envs(self._worlds, state, "turns")
         self._role = array_from(state["role"], self._role, "role")
         self._over, self._terminal = (
             flags_from(state[name], (self.n_envs,), name).tolist() for name in ("over", "terminal")

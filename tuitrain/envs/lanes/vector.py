@@ -22,7 +22,7 @@ from tuitrain.envs.grouping import agent_spec
 from tuitrain.envs.lanes.copies import build_copies, close_all, with_masks_of_infos
 from tuitrain.envs.metrics import EnvMetrics
 from tuitrain.envs.observations import writer_of
-from tuitrain.envs.saving.state import check_kind, env_state, flags_from, restore_env
+from tuitrain.envs.saving.state import env_state, flags_from, restore_envs
 from tuitrain.envs.spaces import EnvError, check_flag, check_reward, checked_actions
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 
@@ -210,8 +210,7 @@ class GymLanes:
 
     def restore(self, state: dict[str, Any]) -> None:
         """See ``state.SavesState``."""
-        for env, saved in zip(self._envs, check_kind(state, "gym", self.n_envs), strict=True):
-            restore_env(env, saved)
+        restore_envs(self._envs, state, "gym")
         self._over = flags_from(state["over"], (self.n_envs,), "over").tolist()
         self.metrics.restore(state["metrics"])
 

@@ -6,6 +6,7 @@ A state is plain (see ``leaves.py``): no code in it, none run by it but an envir
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -23,7 +24,7 @@ __all__ = [
     "check_kind",
     "env_state",
     "flags_from",
-    "restore_env",
+    "restore_envs",
     "value_from",
     "value_state",
 ]
@@ -61,13 +62,15 @@ def env_state(env: Any) -> list[dict[str, Any]]:
     return Graph(env).nodes
 
 
-def restore_env(env: Any, state: Any) -> None:
-    """Put a state into an environment that was built the same way.
+def restore_envs(envs: Sequence[Any], state: Any, kind: str) -> None:
+    """Put a state of lanes of this kind into environments that were built the same way.
 
     Raises:
-        CannotRestore: it does not fit.
+        CannotRestore: it does not fit; says which environment does not take its state back.
     """
-    put(env, state)
+    pairs = zip(envs, check_kind(state, kind, len(envs)), strict=True)
+    for number, (env, saved) in enumerate(pairs):
+        put(env, saved, f"env {number}")
 
 
 def value_state(value: Any, called: str) -> list[dict[str, Any]]:

@@ -69,6 +69,8 @@ class Actor:
         self.index = index
         self.stores = stores
         self.epsilon = float("nan")
+        self.begun_anew = ""
+        """Why its environments did not take back the state they were saved in, if they did not."""
         self.steps = 0
         self._exploration = blueprint.config.exploration
         self._n_actors, self._envs_total = blueprint.n_actors, blueprint.envs_total

@@ -45,6 +45,8 @@ def play(question: dict[str, Any], tell: Tell) -> None:
 
 if __name__ == "__main__":
     from tuitrain.checkpoint_files import CheckpointError
+    from tuitrain.config.problems import ConfigError
+    from tuitrain.config.runs import RunFolderError
     from tuitrain.envs.spaces import EnvError
     from tuitrain.learning.bodies import NetworkError
     from tuitrain.loading import LoadError
@@ -56,9 +58,11 @@ if __name__ == "__main__":
         (
             FileNotFoundError,
             CheckpointError,
+            ConfigError,
             EnvError,
             LoadError,
             NetworkError,
+            RunFolderError,
             SpecMismatch,
             VideoError,
         ),

@@ -15,7 +15,7 @@ from tuitrain.checkpoint import load, newest
 from tuitrain.checkpoint_choice import NoSuchCheckpoint, choose
 from tuitrain.checkpoint_files import BEST, MANIFEST_SUFFIX, CheckpointError, checkpoints, parts_of
 from tuitrain.checkpoint_parts import PART_SUFFIX
-from tuitrain.config.load import load_config
+from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.policy import Policy
@@ -51,8 +51,9 @@ def load_trained(run_dir: Path, which: Path | None = None, device: str = "cpu") 
     Raises:
         FileNotFoundError: the run has no checkpoint yet.
         CheckpointError: it is not sound, or what is named is only a part of one.
+        RunFolderError, ConfigError: the run's config.toml cannot be read, or says something wrong.
     """
-    config = load_config(run_dir / "config.toml", ())
+    config = RunFolder(run_dir).load_config()
     passed_over: list[str] = []
     if which is None:
         found = newest(run_dir / "checkpoints")

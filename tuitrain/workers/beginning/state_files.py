@@ -20,6 +20,9 @@ from tuitrain.workers.blueprint import Blueprint
 
 SCHEMA = 1
 
+MAX_REASON = 1_000
+"""Characters of why environments do not take their state back: it must fit a message."""
+
 
 def save_actor(
     blueprint: Blueprint,
@@ -63,6 +66,7 @@ def save_actor(
         "layouts": layouts(blueprint),
         "versions": {n: s.version() for n, s in actor.stores.weights.items()},
         "unsaved": why,
+        "begun_anew": actor.begun_anew,
         "actor": state,
     }
     columns = {
@@ -74,19 +78,22 @@ def save_actor(
     return save_state(blueprint.checkpoints(), name, worker, tree, columns, tick).to_dict()
 
 
-def restore_actor(blueprint: Blueprint, actor: Actor) -> None:
+def restore_actor(blueprint: Blueprint, actor: Actor) -> str:
     """Take over what the run's checkpoint has of this actor, if it goes on from one with state.
 
     An actor that replaces another one in living shards goes on with those, and takes over nothing.
 
+    Returns:
+        Why the environments do not take their state back; empty if they do, or are not to. The
+        rows are taken over, but the actor is of no use: its successor begins new episodes.
+
     Raises:
         CheckpointError: the file has been damaged since it was looked at.
-        CannotRestore: an environment does not take its state back.
     """
     base = blueprint.base
     path = base.states.get(f"a{actor.index}")
     if path is None or not actor.first:
-        return
+        return ""
     with StateFile(Path(path)) as file:
         state = file.tree["actor"]
 
@@ -97,7 +104,11 @@ def restore_actor(blueprint: Blueprint, actor: Actor) -> None:
 
         actor.take_rows(state, fill)
         if base.exact:
-            actor.restore(state)
+            try:
+                actor.restore(state)
+            except Exception as error:  # an environment's own: it can raise anything
+                return f"{type(error).__name__}: {error}"[:MAX_REASON]
+    return ""
 
 
 def layouts(blueprint: Blueprint) -> dict[str, Any]:

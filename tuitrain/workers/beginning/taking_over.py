@@ -71,7 +71,7 @@ def with_state(base: Base, payload: dict[str, Any], blueprint: Blueprint) -> tup
         base,
         exact=True,
         reproducible=is_reproducible(
-            exact=True, before=_was_reproducible(payload), changes=changes
+            exact=True, before=_was_reproducible(payload, trees), changes=changes
         ),
         stream=payload["stream"],
         evaluations=payload["evaluations"],
@@ -120,10 +120,11 @@ def _not_exact(
     return ""
 
 
-def _was_reproducible(payload: dict[str, Any]) -> bool:
+def _was_reproducible(payload: dict[str, Any], trees: dict[str, dict[str, Any]]) -> bool:
     """Of the training by which the checkpoint was made, also if a change was taken back since."""
     before = bool(payload.get("reproducible", False))
-    return is_reproducible(exact=True, before=before, changes=deciding(payload.get("changes", ())))
+    exact = not any(tree.get("begun_anew") for tree in trees.values())
+    return is_reproducible(exact=exact, before=before, changes=deciding(payload.get("changes", ())))
 
 
 def _changes(payload: dict[str, Any], blueprint: Blueprint) -> list[str]:

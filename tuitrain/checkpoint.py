@@ -22,6 +22,7 @@ from tuitrain.checkpoint_files import (
     MANIFEST_SUFFIX,
     SUFFIX,
     CheckpointError,
+    Warn,
     check_name,
     checkpoints,
     contents,
@@ -45,7 +46,9 @@ _REASON = re.compile(
 )
 
 
-def save(folder: Path, payload: dict[str, Any], name: str, keep: int) -> Path:
+def save(
+    folder: Path, payload: dict[str, Any], name: str, keep: int, warn: Warn | None = None
+) -> Path:
     """Write a checkpoint durably, then remove the oldest ones.
 
     The file appears under its name only when it is complete and on the disk; if anything fails
@@ -56,6 +59,7 @@ def save(folder: Path, payload: dict[str, Any], name: str, keep: int) -> Path:
         payload: tensors and plain values (numbers, text, None, lists, tuples, dicts).
         name: e.g. ``ckpt-0000001200``; names must sort by age.
         keep: how many stay (by name, newest; the one written stays in any case), at least 1.
+        warn: told in words of what could not be removed.
 
     Returns:
         The file's path, ``folder/name.pt``.
@@ -69,7 +73,7 @@ def save(folder: Path, payload: dict[str, Any], name: str, keep: int) -> Path:
     check_name(name)
     path = folder / (name + SUFFIX)
     write_durably(path, _pack(payload))
-    prune(folder, path, keep)
+    prune(folder, path, keep, warn)
     return path
 
 

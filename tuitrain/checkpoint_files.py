@@ -24,6 +24,9 @@ from tuitrain.disk import why
 
 T = TypeVar("T")
 
+Warn = Callable[[str], None]
+
+
 SUFFIX = ".pt"
 MANIFEST_SUFFIX = ".json"
 
@@ -69,6 +72,7 @@ def join(
     policies: Sequence[str],
     keep: int,
     states: Sequence[State] = (),
+    warn: Warn | None = None,
 ) -> Path:
     """Make one checkpoint of the parts, durably, then remove the oldest checkpoints.
 
@@ -78,6 +82,7 @@ def join(
         policies: all of the run's; each must be in one part.
         keep: how many checkpoints stay, at least 1.
         states: of all actors, written for the same request; or none.
+        warn: see ``prune``.
 
     Returns:
         Path of the manifest, which is read like any checkpoint.
@@ -104,7 +109,7 @@ def join(
     content["sha256"] = _sha256_of(content)
     path = folder / (name + MANIFEST_SUFFIX)
     write_durably(path, (json.dumps(content, indent=1) + "\n").encode())
-    prune(folder, path, keep)
+    prune(folder, path, keep, warn)
     return path
 
 
@@ -204,7 +209,7 @@ def kept_mark(checkpoint: Path) -> Path:
     return checkpoint.with_name(f"kept-{checkpoint.stem}")
 
 
-def prune(folder: Path, written: Path, keep: int) -> None:
+def prune(folder: Path, written: Path, keep: int, warn: Warn | None = None) -> None:
     """Remove all checkpoints but `written` and the newest others, and what nobody needs.
 
     Those that were made by hand (``keep_for_good``) stay and do not count.
@@ -212,16 +217,33 @@ def prune(folder: Path, written: Path, keep: int) -> None:
     That is parts of no checkpoint that stays, unless they are of a request later than the one that
     has just been answered, and what writers that were killed have left. Where a manifest cannot be
     read, all parts stay: some are its own.
+
+    Args:
+        warn: told in words of what could not be removed. Nothing is raised for that: what has been
+            written is a checkpoint all the same.
     """
+    failed: list[str] = []
+    try:
+        _prune(folder, written, keep, failed)
+    except OSError as error:
+        failed.append(f"{folder}: {error.strerror}")
+    if failed and warn is not None:
+        warn(
+            f"old checkpoints could not be removed ({'; '.join(failed)}) and take room, until the "
+            "next checkpoint is made or you remove them"
+        )
+
+
+def _prune(folder: Path, written: Path, keep: int, failed: list[str]) -> None:
     others = [path for path in checkpoints(folder) if path != written]
     again = [path for path in others if path.stem == written.stem]
     others = [p for p in others if p.stem != written.stem and not kept_mark(p).exists()]
     for path in [*again, *others[: max(0, len(others) - (keep - 1))]]:
-        _remove(path)
+        _try_to_remove(path, failed)
     marks = {kept_mark(path) for path in checkpoints(folder)}
     for mark in folder.glob("kept-*"):
-        if mark not in marks:
-            _remove(mark)  # else what comes to be called so would be kept as well
+        if mark not in marks:  # else what comes to be called so would be kept as well
+            _try_to_remove(mark, failed)
     wanted, unsound = _wanted(folder)  # of a damaged one the parts are nobody's
     if any(isinstance(error, Unreadable) for error in unsound):
         return
@@ -231,15 +253,19 @@ def prune(folder: Path, written: Path, keep: int) -> None:
         # of a later request, and perhaps being written right now
         later = bool(own) and not name.startswith(CHECKPOINT) and name >= min(own)
         if name not in wanted and not later:
-            _remove(part)
+            _try_to_remove(part, failed)
 
 
 def discard(folder: Path, parts: Sequence[Part | State]) -> None:
-    """Remove what has not become a checkpoint, so that it takes no room from the next one."""
-    wanted, _ = _wanted(folder)
-    for part in parts:
-        if part.file not in wanted:
-            _remove(folder / part.file)
+    """Remove what has not become a checkpoint, so that it takes no room from the next one.
+
+    What cannot be removed is left to ``prune`` and ``sweep``.
+    """
+    with contextlib.suppress(OSError):
+        wanted, _ = _wanted(folder)
+        for part in parts:
+            if part.file not in wanted:
+                _try_to_remove(folder / part.file, [])
 
 
 def sweep(folder: Path, *, training: bool = False) -> None:
@@ -296,6 +322,14 @@ def _parts_and_temporaries(folder: Path) -> list[Path]:
     patterns = (f"*{PART_SUFFIX}", f"*{STATE_SUFFIX}", ".*.tmp")
     found = (path for pattern in patterns for path in folder.glob(pattern))
     return [path for path in found if not path.name.startswith(best)]
+
+
+def _try_to_remove(path: Path, failed: list[str]) -> None:
+    """Remove a file, or note that it cannot be and why."""
+    try:
+        _remove(path)
+    except OSError as error:
+        failed.append(f"{path}: {error.strerror}")
 
 
 def _remove(path: Path) -> None:

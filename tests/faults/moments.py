@@ -37,7 +37,7 @@ class Moment:
 
 
 _ASYNC = ("async",)
-_SAVE = (("open", 3), ("write", 2), ("fsync", 3), ("rename", 2))
+_SAVE = (("open", 3), ("write", 2), ("fsync", 3), ("rename", 2), ("unlink", 1))
 _MAKE = ("schedules.saving:Saves.make",)
 _PULL = ("learning.weights:WeightStore.pull",)
 _ACQUIRE = ("replay.lock:RWLock._acquire",)
@@ -105,7 +105,7 @@ _OF_ACTOR = {
         ),
         "checkpoint",
         40,
-        (("open", 3), ("write", 5), ("fsync", 3), ("rename", 2)),
+        (("open", 3), ("write", 5), ("fsync", 3), ("rename", 2), ("unlink", 1)),
         within=_MAKE,
     ),
     "paused": _PAUSED,
@@ -239,7 +239,7 @@ _OF_SUPERVISOR = {
         ),
         "checkpoint",
         50,
-        (("open", 14), *_SAVE[1:]),
+        (("open", 14), *_SAVE[1:-1], ("unlink", 3)),
         within=("supervisor.saving:checkpoint_of",),
     ),
     "paused": Moment(

@@ -43,9 +43,9 @@ def test_a_case_is_found_by_its_name() -> None:
 def test_a_seed_gives_the_same_cases_and_every_cell() -> None:
     every = list(cells())
     assert draw(1, 1_000) == draw(1, 1_000) != draw(2, 1_000)
-    assert len(every) <= 1_000
+    assert len(every) <= 1_150, "so many are drawn before a fault has struck in 1,000"
     sites = {case.cell[:3] + case.cell[4:] for case in every}
-    assert {case.cell[:3] + case.cell[4:] for case in draw(1, 1_000)} == sites
+    assert {case.cell[:3] + case.cell[4:] for case in draw(1, len(every))} == sites
 
 
 def test_cases_are_dealt_to_runs_of_one_schedule() -> None:
@@ -105,9 +105,11 @@ def test_a_fault_strikes_at_a_line(tmp_path: Path, fault: str, code: int, says: 
     assert fired["where"].startswith("checkpoint_files.py:")
 
 
-@pytest.mark.parametrize("operation", ["open", "write", "fsync", "rename"])
+@pytest.mark.parametrize("operation", ["open", "write", "fsync", "rename", "unlink"])
 @pytest.mark.parametrize("fault", ["ENOSPC", "EIO", "SIGKILL"])
 def test_a_fault_strikes_at_every_system_call(tmp_path: Path, operation: str, fault: str) -> None:
+    # what it can do without is not told
+    told = "" if operation == "unlink" else "CheckpointError OSError\n"
     for at in range(1, 9):
         folder = tmp_path / str(at)
         code, said, (fired,) = strike(folder, fault=fault, operation=operation, at=at)
@@ -116,9 +118,7 @@ def test_a_fault_strikes_at_every_system_call(tmp_path: Path, operation: str, fa
             assert (folder / "a" / "b.pt").read_bytes() == b"bytes"
             break
         assert fired["where"].startswith(operation)
-        assert (code, said) == (
-            (-9, "") if fault == "SIGKILL" else (0, "CheckpointError OSError\nstill here True\n")
-        )
+        assert (code, said) == ((-9, "") if fault == "SIGKILL" else (0, f"{told}still here True\n"))
     assert at > 1
 
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from tests.faults.orders import Order, Watcher, append, code_of, make
 
-OPERATIONS = ("open", "write", "fsync", "rename", "fallocate", "mmap")
+OPERATIONS = ("open", "write", "fsync", "rename", "unlink", "fallocate", "mmap")
 ERRNOS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "ENOMEM": errno.ENOMEM}
 
 
@@ -173,6 +173,7 @@ def _count_calls(count: Callable[..., None]) -> None:
         ("fsync", "fsync"),
         ("rename", "replace"),
         ("rename", "rename"),
+        ("unlink", "unlink"),
         ("fallocate", "posix_fallocate"),
     ):
         setattr(os, name, counted(operation, getattr(os, name)))

@@ -176,6 +176,29 @@ def test_dying_or_failing_at_any_step_loses_no_checkpoint(
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize("call", ["unlink", "scandir"])
+def test_what_cannot_be_removed_is_told_and_costs_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    fill(tmp_path, 2, keep=2)
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    told: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fails)
+        path = save(tmp_path, PAYLOAD | {"i": 3}, name(3), 1, told.append)
+    assert load(path)["i"] == 3
+    assert len(told) == 1
+    assert "old checkpoints could not be removed" in told[0]
+    assert "Input/output error" in told[0]
+    assert (name(1) in told[0]) == (call == "unlink")
+    save(tmp_path, PAYLOAD | {"i": 4}, name(4), 1, told.append)
+    assert [p.name for p in tmp_path.iterdir()] == [f"{name(4)}.pt"], "the next one clears up"
+    assert len(told) == 1
+
+
 def test_data_reach_the_disk_before_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

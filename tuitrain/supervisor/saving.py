@@ -30,11 +30,17 @@ def checkpoint_of(run: Run, answers: Iterable[Mapping[str, Any]]) -> str | None:
     Raises:
         CheckpointError: there are parts, but they could not be joined; the message says why.
     """
+
+    def warn(text: str) -> None:
+        run.journal.event(text, level="warning")
+
     told, saved = [], []
     counts = SavedCounts()
     for answer in answers:
         counts.add(answer)
         if isinstance(path := answer.get("path"), str):
+            for text in answer.get("warnings", ()):
+                warn(text)
             run.note_checkpoint(path, counts)
             return path
         if "part" in answer:
@@ -51,8 +57,8 @@ def checkpoint_of(run: Run, answers: Iterable[Mapping[str, Any]]) -> str | None:
         if states and (absent := set(run.state_of) - {state.worker for state in states}):
             raise CheckpointError(f"the state of {', '.join(sorted(absent))} has not been saved")
         policies = [policy.name for policy in run.view.policies]
-        joined = join(folder, parts, policies, run.config.run.keep_checkpoints, states)
-    except (ValueError, CheckpointError) as error:
+        joined = join(folder, parts, policies, run.config.run.keep_checkpoints, states, warn)
+    except (ValueError, OSError, CheckpointError) as error:
         discard(folder, [*parts, *states])
         raise CheckpointError(str(error)) from error
     run.note_checkpoint(str(joined), counts)

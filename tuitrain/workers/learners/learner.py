@@ -260,7 +260,8 @@ class Learner:
 
         Returns:
             `part`, see ``checkpoint_files.Part``, where there is state or learners share the work;
-            else `path`. Besides, `steps` and `updates` per policy that are in it.
+            else `path` and `warnings` of what else went wrong. Besides, `steps` and `updates` per
+            policy that are in it.
 
         Raises:
             CheckpointError: it could not be written; earlier checkpoints are untouched.
@@ -276,7 +277,9 @@ class Learner:
             part = save_part(folder, payload, name, list(self.policies), updates)
             return {"part": part.to_dict()} | counts
         keep = self.blueprint.config.run.keep_checkpoints
-        return {"path": str(save(folder, payload, checkpoint_name(updates), keep))} | counts
+        warnings: list[str] = []
+        path = save(folder, payload, checkpoint_name(updates), keep, warnings.append)
+        return {"path": str(path), "warnings": warnings} | counts
 
     def _payload(self) -> dict[str, Any]:
         totals, counts = self.stores.limiter.totals(), self.stores.limiter.counts()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.envs.aec import Moves, TicTacToe
-from tests.unit.envs.test_env_aec import Rows
+from tests.unit.envs.aec_rows import Rows
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.lanes.aec import AecLanes
 from tuitrain.envs.make import EnvError, make_lanes

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.replay.helpers import Feeder, layout
-from tests.unit.replay.test_replay_sampling import GAMMA, crossings, filled
+from tests.unit.replay.tagged import GAMMA, crossings, filled
 from tuitrain.replay.buffer import NothingToSample, PolicyReplay, PriorityRule, ReplayReader
 from tuitrain.replay.priority import SumTree
 

@@ -11,65 +11,11 @@ import numpy as np
 import pytest
 
 from tests.unit.replay.helpers import TAGS, Feeder, layout, replay
+from tests.unit.replay.tagged import GAMMA, crossings, filled
 from tuitrain.envs.spec import PolicySpec
 from tuitrain.replay import index as index_module
 from tuitrain.replay import window as window_module
-from tuitrain.replay.buffer import Batch, NothingToSample, PolicyReplay, ReplayReader
-from tuitrain.replay.layout import ReplayLayout
-
-GAMMA = 0.9
-
-
-def filled(
-    shape: ReplayLayout, chunks: int, seed: int = 0, cuts: bool = False
-) -> tuple[PolicyReplay, list[Feeder]]:
-    store = replay(shape)
-    rng = np.random.default_rng(seed)
-    feeders = [Feeder(store.writer(a), rng) for a in range(shape.n_actors)]
-    for _ in range(chunks):
-        for feed in feeders:
-            feed.write_chunk(int(rng.integers(1, shape.chunk_steps + 1)))
-            if cuts and rng.random() < 0.3:
-                feed.writer.begin(1)
-                feed.cut()
-    return store, feeders
-
-
-def tags(batch: Batch) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    size, frames = batch.state.shape[:2]
-    both = (batch.state, batch.next_state)
-    now, then = (x.reshape(size, frames, -1)[..., :TAGS].astype(np.int64) for x in both)
-    return now, then
-
-
-def crossings(reader: ReplayReader, batch: Batch, n_step: int) -> int:
-    """Samples of which some frame, or the bootstrap, belongs elsewhere than its newest frame."""
-    now, then = tags(batch)
-    frames = now.shape[1]
-    back = np.arange(frames - 1, -1, -1)
-    wrong = 0
-    for stack in (now, then):
-        newest = stack[:, -1:]
-        right = (stack[..., :3] == newest[..., :3]).all((1, 2))
-        right &= (stack[..., 3] == np.maximum(newest[..., 3] - back, 0)).all(1)
-        wrong += int((~right).sum())
-    first, last = now[:, -1], then[:, -1]
-    steps = last[:, 3] - first[:, 3]
-    right = (first[:, :3] == last[:, :3]).all(1) & (steps >= 1) & (steps <= n_step)
-    origin = reader.origin(batch)
-    right &= (first[:, 0] == origin.shard) & (first[:, 1] == origin.lane)
-    right &= batch.action == first[:, 3] % 5
-    rewards = np.array(
-        [
-            np.float32(sum(GAMMA**k * float(np.float32(row + k)) for k in range(m)))
-            for row, m in zip(batch.rows.tolist(), steps.tolist(), strict=True)
-        ]
-    )
-    right &= batch.returns == rewards
-    right &= (batch.discount == 0) | (batch.discount == (GAMMA**steps).astype(np.float32))
-    right &= (batch.discount == 0) | (steps == n_step) | (steps < n_step)
-    return wrong + int((~right).sum())
-
+from tuitrain.replay.buffer import NothingToSample, PolicyReplay
 
 SHAPES = [
     pytest.param({"spec": PolicySpec((4,), "float32", 5, ("x",))}, id="vector"),
@@ -250,38 +196,6 @@ def test_nothing_to_sample_says_why() -> None:
     assert len(reader.sample(reader.pin(), 8, rng).rows) == 8
 
 
-def test_only_the_window_pinned_last_may_be_sampled() -> None:
-    store, feeders = filled(layout(), 10)
-    reader, rng = store.reader(0, GAMMA), np.random.default_rng(0)
-    old = reader.pin()
-    assert reader.pin() is old, "nothing has come since"
-    feeders[0].write_chunk(1)
-    new = reader.pin()
-    with pytest.raises(ValueError, match="not pinned any more"):
-        reader.sample(old, 8, rng)
-    reader.sample(new, 8, rng)
-    reader.unpin()
-    with pytest.raises(ValueError, match="not pinned any more"):
-        reader.sample(new, 8, rng)
-
-
-@pytest.mark.parametrize("n_frames", [1, 3])
-def test_the_same_window_pinned_again_is_as_well_protected(n_frames: int) -> None:
-    """Though its writer has reserved its next chunk in between, which it then writes."""
-    store, feeders = filled(layout(n_frames=n_frames, n_actors=1), 40)
-    reader, (feed,) = store.reader(0, GAMMA), feeders
-    window = reader.pin(feed.inserts - 40)
-    pins = store.columns.pins.copy()
-    before = reader.sample(window, 64, np.random.default_rng(3)).state.copy()
-    reader.unpin()
-    feed.writer.begin(store.layout.chunk_steps)
-    assert reader.pin(feed.inserts - 40) is window
-    assert (store.columns.pins == pins).all()
-    assert (store.columns.pins >= feed.writer.tail).all()
-    feed.write_chunk(store.layout.chunk_steps)
-    assert (before == reader.sample(window, 64, np.random.default_rng(3)).state).all()
-
-
 def test_batches_depend_on_window_and_generator_alone() -> None:
     store, feeders = filled(layout(), 30)
     reader = store.reader(0, GAMMA)
@@ -295,79 +209,6 @@ def test_batches_depend_on_window_and_generator_alone() -> None:
             feed.write_chunk(4)  # the next chunk is no concern of a pinned window
     assert states[0] == states[1]
     assert len(set(states[0])) == 3
-
-
-def test_the_window_spares_the_next_chunk_whether_or_not_it_is_reserved() -> None:
-    store, feeders = filled(layout(), 40)
-    reader = store.reader(0, GAMMA)
-    before = reader.pin()
-    reader.unpin()
-    for feed in feeders:
-        feed.writer.begin(store.layout.chunk_steps)
-    after = reader.pin()
-    assert (before.low == after.low).all()
-    assert (before.head == after.head).all()
-    assert (before.low > 0).all()
-
-
-def test_a_held_window_stops_the_writer_after_one_chunk_and_not_before() -> None:
-    store, feeders = filled(layout(), 40)
-    reader = store.reader(0, GAMMA)
-    reader.pin()
-    feeders[0].write_chunk(4)
-    waited = []
-
-    def wait(predicate: Any, reason: str) -> None:
-        waited.append(reason)
-        reader.unpin()
-        assert predicate()
-
-    feeders[0].write_chunk(4, wait)
-    assert len(waited) == 1
-
-
-def test_rows_older_than_the_stamp_are_left_out() -> None:
-    store, feeders = filled(layout(), 40)
-    history = store.layout.n_frames - 1
-    newest = max(feed.inserts for feed in feeders)
-    everything = store.reader(0, GAMMA).pin()
-    reader = store.reader(0, GAMMA)
-    for least in range(1, newest + 5, 3):
-        window = reader.pin(least)
-        for shard in range(2):
-            low, head = int(window.low[shard]), int(window.head[shard])
-            stamps = store.columns.stamp[shard]
-            rows = range(int(everything.low[shard]), head)
-            wanted = [row for row in rows if stamps[row % store.layout.ring_rows] >= least]
-            assert list(range(low, head)) == wanted
-        # their history stays where it is, and no more than that
-        assert (store.columns.pins[:, 0] == window.low - history).all()
-    assert reader.pin(newest + 5).sampleable == 0
-
-
-def test_rows_beyond_the_capacity_are_not_kept_from_the_writer() -> None:
-    store, feeders = filled(layout(), 40)
-    newest = max(feed.inserts for feed in feeders)
-    whole = store.reader(0, GAMMA).pin()
-    reader = store.reader(0, GAMMA)
-    window = reader.pin(newest - 20)
-    spare = int((window.low - whole.low).min())
-    assert spare >= 8
-    before = reader.sample(window, 32, np.random.default_rng(3)).state.copy()
-    for _ in range(1 + spare // 4):
-        feeders[0].write_chunk(4)  # without a way to wait: it would raise
-    assert (before == reader.sample(window, 32, np.random.default_rng(3)).state).all()
-
-
-def test_a_window_never_goes_back() -> None:
-    """What has left the index stays out, also if the caller asks for older rows again."""
-    store, feeders = filled(layout(), 40)
-    reader = store.reader(0, GAMMA)
-    newest = max(feed.inserts for feed in feeders)
-    small = reader.pin(newest - 20)
-    again = reader.pin()
-    assert (again.low == small.low).all()
-    assert again.sampleable == small.sampleable
 
 
 def test_slots_are_reused_and_do_not_share() -> None:
@@ -430,19 +271,6 @@ def test_the_digest_sees_readable_rows_and_nothing_else(masked: bool) -> None:
     assert store.column_digest() == digest
     store.columns.header[0, 0] -= 1
     assert store.column_digest() != digest
-
-
-def test_a_new_reader_and_release_drop_old_pins() -> None:
-    store, _ = filled(layout(), 10)
-    store.reader(0, GAMMA).pin()
-    assert (store.columns.pins >= 0).all()
-    store.reader(0, GAMMA)
-    assert (store.columns.pins == -1).all()
-    store.reader(0, GAMMA).pin()
-    store.release(0)
-    assert (store.columns.pins == -1).all()
-    with pytest.raises(ValueError, match="reader 1: the replay has 1"):
-        store.reader(1, GAMMA)
 
 
 def test_nothing_that_reads_can_be_pickled() -> None:

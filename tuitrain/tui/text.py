@@ -41,12 +41,12 @@ DARK = Palette(
     series=("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00"),
 )
 LIGHT = Palette(
-    ok="#0072b2",
-    warn="#8a5a00",
-    fail="bold reverse #b34700",
+    ok="#0065a3",
+    warn="#855700",
+    fail="bold reverse #a84300",
     dim="#57606a",
     accent="bold #1f2328",
-    series=("#0072b2", "#8a5a00", "#00734f", "#a0447a", "#6b6400", "#b34700"),
+    series=("#0065a3", "#855700", "#00734f", "#a0447a", "#6b6400", "#a84300"),
 )
 
 

@@ -1,0 +1,40 @@
+"""Every check on the screen, with the fault that it is there for."""
+
+from __future__ import annotations
+
+from tests.tui.harness import seated
+from tests.unit.diagnosis.faults import FAULTS, change, healthy
+from tuitrain.diagnosis.checks import all_checks
+from tuitrain.tui.dialogs.check import CheckDialog
+from tuitrain.tui.widgets.panel import Panel
+
+MARKS = {"fail": ("✖", "FAIL"), "warn": ("▲", "WARN")}
+
+
+async def test_every_check_that_finds_its_fault_is_seen_named_and_explained() -> None:
+    well = healthy()
+    well.checks = all_checks(well)
+    async with seated(well) as seat:
+        assert "● OK" in (await seat.text()).splitlines()[1]
+        panel = seat.app.screen.query_one("#checks", Panel)
+        for check, path, value, state, said in FAULTS:
+            now = change(path, value)
+            now.checks = all_checks(now)
+            (row,) = [row for row in now.checks if row.id == check]
+            glyph, word = MARKS[state]
+            seat.run.show(now)
+            shown = await seat.shows(f"{glyph} {row.name}")
+            for words in (f"{glyph} {word}", f"1 {word}", f"worst: {row.name}"):
+                assert words in shown.splitlines()[1]
+            first, second = panel.lines()[1:3]
+            assert first.plain.startswith(f"{glyph} {row.name}"), "the worst one is the first"
+            assert second.plain.startswith("● ")
+
+            await seat.press("i")
+            await seat.shows(f"{glyph} {word}  {row.name}")
+            assert isinstance(seat.app.screen, CheckDialog)
+            explained = seat.app.screen.text().plain
+            for words in (f"measured  {row.value}", f"limit     {row.limit}", row.advice):
+                assert words in explained
+            assert said in row.advice + row.value
+            await seat.press("escape")

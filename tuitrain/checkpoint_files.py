@@ -368,9 +368,9 @@ def put_durably(path: Path, write: Callable[[IO[bytes]], T], nbytes: int) -> T:
     try:
         # not its parent: a run folder that is gone stays gone
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        with open(temporary, "wb") as file:
+        with open(temporary, "wb", opener=regular.opener) as file:
             # An environment may have set a umask under which not even its owner could read it.
-            os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode | 0o600)
+            os.fchmod(file.fileno(), 0o600)
             result = write(file)
             file.flush()
             os.fsync(file.fileno())

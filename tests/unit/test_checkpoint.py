@@ -43,8 +43,11 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_its_owner_can_read_it_whatever_umask_an_environment_has_set(tmp_path: Path) -> None:
-    before = os.umask(0o777)
+@pytest.mark.parametrize("mask", [0, 0o777])
+def test_its_owner_alone_can_read_it_whatever_umask_an_environment_has_set(
+    tmp_path: Path, mask: int
+) -> None:
+    before = os.umask(mask)
     try:
         path = save(tmp_path, PAYLOAD, name(1), 3)
     finally:

@@ -318,6 +318,8 @@ class Supervisor(Run):
         self.request_end(End("interrupted", "interrupted from the keyboard"))
 
     def _on_stop_signal(self, name: str) -> None:
+        if self.end.done():
+            return  # its end has been told, which may be one without a checkpoint
         self.tell(f"{name}: stopping with a checkpoint")
         self.request_end(End("stopped", f"stopped by {name}"))
 

@@ -249,6 +249,17 @@ async def test_a_run_that_is_stopped_before_it_is_up_has_nothing_to_save(tmp_pat
         assert await run.end() == 0
 
 
+async def test_a_signal_that_comes_too_late_promises_no_checkpoint(tmp_path: Path) -> None:
+    async with running(tmp_path, {"learner": WORK}) as run:
+        await run.up()
+        run.supervisor._on_interrupt()
+        run.supervisor._on_interrupt()
+        run.supervisor._on_stop_signal("SIGTERM")
+        run.supervisor._on_stop_signal("SIGHUP")
+        assert await run.end() == 130
+    assert not [e["text"] for e in run.events if e["text"].startswith("SIG")]
+
+
 async def test_another_environment_in_one_worker_is_refused(tmp_path: Path) -> None:
     workers = {"learner": WORK, "a0": {"do": "work", "spec_hash": "another"}}
     async with running(tmp_path, workers) as run:

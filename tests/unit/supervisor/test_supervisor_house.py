@@ -285,7 +285,8 @@ def test_what_a_run_keeps_is_for_its_user_alone() -> None:
         os.umask(mask)
     assert house.path.stat().st_mode & 0o777 == 0o700
     assert house.path.parent.stat().st_mode & 0o777 == 0o700
-    assert (house.path / "alive").stat().st_mode & 0o777 == 0o600
+    for name in ("alive", "run.json"):
+        assert (house.path / name).stat().st_mode & 0o777 == 0o600
     house.release()
 
 
@@ -365,7 +366,6 @@ def test_a_claim_that_fails_half_way_leaves_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", full)
-        patch.setattr(Path, "write_bytes", lambda path, data: full(path, os.O_RDONLY))
         with pytest.raises(HouseError, match=r"cannot be made: No space left.*free in"):
             House.claim(RUN_ID, Path("/tmp"), "run-0001")
     assert runtime.run_folders(runtime.root()) == []

@@ -166,7 +166,8 @@ class House:
             "socket_path": str(self.socket_path),
         }
         self._told = json.dumps(fields).encode()
-        (self.path / "run.json").write_bytes(self._told)
+        with open(self.path / "run.json", "wb", opener=regular.opener) as file:
+            file.write(self._told)
 
     def release(self) -> None:
         """Remove the folder, as far as it is still there, and let go of it. May be called twice."""

@@ -19,6 +19,10 @@ from tuitrain.config.runs import RunFolder
 MOST_ENDED = 20
 """So many runs that have ended, the newest, are offered beside those that live."""
 
+ReadOnlyOption = Annotated[
+    bool, typer.Option("--read-only", help="Only look: no key asks anything of the run.")
+]
+
 AsciiOption = Annotated[
     bool,
     typer.Option("--ascii", help="Draw with ASCII characters alone, as with TUITRAIN_ASCII=1."),
@@ -44,9 +48,7 @@ def attach(
         ),
     ] = None,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
-    read_only: Annotated[
-        bool, typer.Option("--read-only", help="Only look: no key asks anything of the run.")
-    ] = False,
+    read_only: ReadOnlyOption = False,
     compare: CompareOption = None,
     ascii_only: AsciiOption = False,
 ) -> None:

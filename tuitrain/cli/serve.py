@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tuitrain.cli.attach import AsciiOption, CompareOption, ReadOnlyOption, compared
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import RunArgument, RunsDirOption, find
@@ -33,9 +34,9 @@ def serve(
         str,
         typer.Option(help="Address to listen on. Others than this machine's own are not safe."),
     ] = HERE,
-    read_only: Annotated[
-        bool, typer.Option("--read-only", help="Only look: no key asks anything of the run.")
-    ] = False,
+    read_only: ReadOnlyOption = False,
+    compare: CompareOption = None,
+    ascii_only: AsciiOption = False,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
 ) -> None:
     """Show the terminal UI of a run in a browser, until Ctrl-C. Training never depends on it.
@@ -44,15 +45,16 @@ def serve(
     `ssh -L 8000:127.0.0.1:8000 HOST`, then the same address. Needs the extra `serve`.
     """
     folder = find(run, runs_dir).folder
+    options = screen_options(
+        read_only=read_only, ascii_only=ascii_only, compare=compared(compare, runs_dir)
+    )
     try:
         from tuitrain.tui.web.server import Pages
     except ModuleNotFoundError as error:
         if str(error.name).startswith("tuitrain"):
             raise
         raise Refused(f"`serve` needs the package {error.name}: {INSTALL}") from error
-    pages = Pages(
-        f"tuitrain {folder.name}", lambda: screen_of(folder.path, runs_dir, read_only=read_only)
-    )
+    pages = Pages(f"tuitrain {folder.name}", lambda: [*screen_of(folder.path, runs_dir), *options])
     if warning := unsafe(host):
         typer.echo(warning, err=True)
 
@@ -81,14 +83,21 @@ async def _serve(pages: Pages, host: str, port: int, ready: Callable[[int], None
     await serve(pages, host, port, ready, over)
 
 
-def screen_of(run_dir: Path, runs_dir: Path, *, read_only: bool) -> list[str]:
+def screen_of(run_dir: Path, runs_dir: Path) -> list[str]:
     """The command that shows a run as it is now: live, or what it has recorded."""
     found = find(str(run_dir), runs_dir)
     command = [sys.executable, "-m", "tuitrain.tui.web.screen", str(run_dir)]
     command += ["--server", str(os.getpid())]
     if found.socket_path is not None:
         command += ["--socket", str(found.socket_path)]
-    return [*command, "--read-only"] if read_only else command
+    return command
+
+
+def screen_options(*, read_only: bool, ascii_only: bool, compare: Path | None) -> list[str]:
+    """The same for every page: what `serve` was given."""
+    flags = {"--read-only": read_only, "--ascii": ascii_only}
+    beside = [] if compare is None else ["--compare", str(compare)]
+    return [flag for flag, given in flags.items() if given] + beside
 
 
 def rights(*, read_only: bool) -> str:

@@ -20,6 +20,7 @@ HELLO = b"__GANGLION__\n"
 """The line before the first packet."""
 STOP_S = 5.0
 """So long a screen may take to leave in good order."""
+_READ_BYTES = 1 << 16
 
 
 class Carrier:
@@ -82,14 +83,21 @@ class Carrier:
         await self._send(b"M", json.dumps(meta).encode())
 
     async def end(self) -> None:
-        """The process is gone and reaped when this returns."""
+        """The process is gone and reaped when this returns; nobody may ``carry`` any more."""
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOP_S):
                     await self.tell(type="quit")
-                    await self._process.wait()
+                    await self._ended()
         finally:
             self.kill()
+        await self._ended()
+
+    async def _ended(self) -> None:
+        out = self._process.stdout
+        assert out is not None
+        while await out.read(_READ_BYTES):
+            pass  # asyncio waits for the end of its pipes too, and a full one does not come to it
         await self._process.wait()
 
     def kill(self) -> None:

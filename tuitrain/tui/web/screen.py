@@ -24,6 +24,8 @@ def main() -> int:
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--socket", type=Path)
     parser.add_argument("--read-only", action="store_true")
+    parser.add_argument("--ascii", action="store_true")
+    parser.add_argument("--compare", type=Path)
     parser.add_argument("--server", type=int, default=os.getppid(), help="its process")
     asked = parser.parse_args()
     if sys.platform == "linux":
@@ -31,7 +33,13 @@ def main() -> int:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != asked.server:
         return 1  # it has died before it could take this one along
-    return show_run(asked.run_dir, asked.socket, read_only=asked.read_only)
+    return show_run(
+        asked.run_dir,
+        asked.socket,
+        ascii_only=asked.ascii,
+        read_only=asked.read_only,
+        compare=asked.compare,
+    )
 
 
 if __name__ == "__main__":

@@ -167,10 +167,10 @@ class Pages:
         try:
             await asyncio.wait({carried, heard}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            heard.cancel()
-            await screen.end()
-            carried.cancel()  # it may wait for a browser that does not read
+            for task in (carried, heard):
+                task.cancel()  # it may wait for a browser that does not read
             ends = await asyncio.gather(carried, heard, return_exceptions=True)
+            await screen.end()
             self._running.discard(screen)
         why = ""
         for end in ends:

@@ -102,6 +102,10 @@ def test_one_thing_that_grows_is_found(what: str, changes: dict[str, Any]) -> No
     assert wrong(samples(**changes)) == [what]
 
 
+def test_a_file_that_is_being_written_is_no_leak() -> None:
+    assert wrong(samples(files=lambda at: at == 1_500.0)) == []
+
+
 def test_a_worker_is_as_big_as_it_becomes() -> None:
     young = random.Random(2)
 

@@ -1,4 +1,4 @@
-"""The palette's way to change a value while the run goes on."""
+"""The screen's way to change a value while the run goes on."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ NOW = snapshot(
 
 
 async def opened(seat: Seat) -> str:
-    """The dialog, from the palette."""
-    (offer,) = (c for c in seat.app.get_system_commands(seat.app.screen) if "set a" in c.title)
-    offer.callback()
+    """The dialog, by its key."""
+    await seat.press("S")
     return await seat.shows("Change while the run goes on")
 
 
@@ -43,6 +42,14 @@ async def test_it_shows_what_there_is_and_sets_what_is_typed() -> None:
         await seat.shows("✖ set: learner.lr = 2: must be a number above 0")
 
 
+async def test_it_is_ascii_where_all_is() -> None:
+    async with seated(NOW, ascii_only=True) as seat:
+        assert (await opened(seat)).isascii()
+        await seat.press("escape", "question_mark")
+        shown = await seat.shows("S        set a value while it runs")
+        assert " < >      x: earlier, later" in shown
+
+
 async def test_a_key_is_completed() -> None:
     async with seated(NOW) as seat:
         await opened(seat)
@@ -61,5 +68,5 @@ async def test_nothing_typed_asks_nothing() -> None:
 
 async def test_a_screen_that_only_looks_sets_nothing(tmp_path: Path) -> None:
     async with seated(NOW, run_dir=tmp_path, read_only=True) as seat:
-        seat.app.action_set()
+        await seat.press("S")
         assert "this screen only looks (--read-only)" in await seat.text()

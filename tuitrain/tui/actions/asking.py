@@ -32,12 +32,12 @@ class AskingApp(RunApp):
         Binding("s", "command('resync')", "resync"),
         Binding("c", "command('checkpoint')", "checkpoint"),
         Binding("e", "command('evaluate')", "evaluate"),
+        Binding("S", "set", "set a value"),
     ]
 
     WITHOUT_KEY: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("stop and checkpoint", "stop", "in the leave dialog, key q"),
         ("kill", "kill", "in the leave dialog, key q"),
-        ("set a value", "set", "learning rate, epsilon, replay ratio, ... while the run goes on"),
     )
     """Names, actions and what is said of them: no key is to end a run."""
 

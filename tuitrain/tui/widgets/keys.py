@@ -32,6 +32,7 @@ LEFT = (
         ("s", "resync weights, compare all"),
         ("c", "write a checkpoint"),
         ("e", "evaluate now"),
+        ("S", "set a value while it runs"),
         ("R D", "process: restart, stacks"),
     )),
     Subject("Charts", (
@@ -82,7 +83,7 @@ def draw_keys(view: View, width: int, height: int) -> list[Text]:
     if view.link != "recorded" and not view.read_only:
         word = "unpause" if state == "paused" else "pause"
         keys = [("p", word, 2), ("s", "resync", 4), ("c", "checkpoint", 6), ("e", "eval", 6),
-                ("space", "freeze", 6), *keys]  # fmt: skip
+                ("S", "set", 7), ("space", "freeze", 6), *keys]  # fmt: skip
     if view.read_only and view.link != "recorded":
         parts.append(part("READ-ONLY", palette.warn))
     if view.scrolled is not None and view.tab == 2:

@@ -139,11 +139,11 @@ def test_show_opens_the_screen_with_it(tmp_path: Path, monkeypatch: pytest.Monke
     mine, other = run_at(tmp_path / "a-0001", 1.0), run_at(tmp_path / "b-0002", 2.0)
     opened: list[dict[str, Any]] = []
 
-    def run_tui(*_: Any, **how: Any) -> int:
+    def show_run(*_: Any, **how: Any) -> int:
         opened.append(how)
         return 0
 
-    monkeypatch.setattr("tuitrain.tui.terminal.run_tui", run_tui)
+    monkeypatch.setattr("tuitrain.tui.terminal.show_run", show_run)
     (mine / "summary.json").unlink()
     assert show(find(str(mine), tmp_path), compare=compared("b-0002", tmp_path)) == 0
     assert opened[0]["compare"] == other

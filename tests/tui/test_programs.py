@@ -90,8 +90,8 @@ async def test_export_of_a_live_run(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from tuitrain.tui.terminal import run_tui; " \
-           "sys.exit(run_tui(Path(sys.argv[1]), None))"  # fmt: skip
+    code = "import sys; from pathlib import Path; from tuitrain.tui.terminal import show_run; " \
+           "sys.exit(show_run(Path(sys.argv[1]), None))"  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, stdin=subprocess.DEVNULL,
         timeout=60, check=False,

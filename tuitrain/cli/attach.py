@@ -86,9 +86,9 @@ def show(
     compare: Path | None = None,
 ) -> int:
     """Run the terminal UI until the user leaves it; then say how to come back."""
-    from tuitrain.tui.terminal import run_tui
+    from tuitrain.tui.terminal import show_run
 
-    code = run_tui(
+    code = show_run(
         found.folder.path,
         found.socket_path,
         read_only=read_only,

@@ -14,7 +14,7 @@ from typing import Any
 from tuitrain.config.schema import is_pattern
 from tuitrain.envs.observations import form_of
 from tuitrain.envs.spaces import EnvError, action_count
-from tuitrain.envs.spec import PolicySpec
+from tuitrain.envs.spec import EnvSpec, PolicySpec
 
 PolicyMap = str | Mapping[str, str]
 """`policies.map` of a config: "each", "shared", or agent or pattern -> policy."""
@@ -26,6 +26,22 @@ _POLICY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Policy names become parts of names of files and shared-memory segments."""
 
 
+def agents_of(env: Any) -> dict[str, Any]:
+    """The environment's own agent objects by name: they need not be strings."""
+    return {str(agent): agent for agent in env.possible_agents}
+
+
+def spec_of_agents(env: Any, env_id: str, n_frames: int, policy_map: PolicyMap) -> EnvSpec:
+    """What the agents of `env` see and do, where each of them may be absent.
+
+    Raises:
+        EnvError, UnsupportedSpace: see ``policies_of``.
+    """
+    policies = policies_of(env, f"environment {env_id!r}", policy_map)
+    coming = {name: replace(policy, absences=True) for name, policy in policies.items()}
+    return EnvSpec(env_id, n_frames, coming)
+
+
 def policies_of(env: Any, where: str, policy_map: PolicyMap) -> dict[str, PolicySpec]:
     """Group the agents of `env` by policy, in the order of `possible_agents`.
 
@@ -34,7 +50,7 @@ def policies_of(env: Any, where: str, policy_map: PolicyMap) -> dict[str, Policy
             of one policy whose spaces differ.
         UnsupportedSpace: an agent's spaces are not supported.
     """
-    agents = {str(agent): agent for agent in env.possible_agents}
+    agents = agents_of(env)
     if not agents:
         raise EnvError(f"{where}: its possible_agents is empty.")
     if len(agents) != len(env.possible_agents):

@@ -36,7 +36,7 @@ class _Driver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         """As Textual, then have the loop hear the signals."""
-        super().start_application_mode()  # type: ignore[no-untyped-call]
+        super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGWINCH, self._tell_size)
         loop.add_signal_handler(signal.SIGCONT, self._sigcont_application)
@@ -103,26 +103,6 @@ def pick(entries: Sequence[Entry], *, ascii_only: bool = False) -> int | None:
     return app.return_value
 
 
-def run_tui(
-    run_dir: Path,
-    socket_path: Path | None,
-    *,
-    ascii_only: bool = False,
-    read_only: bool = False,
-    compare: Path | None = None,
-) -> int:
-    """Show a run until the user leaves; returns the exit code (0, or 2 without a terminal).
-
-    ``show_run`` has the arguments.
-    """
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        print("tuitrain: the screen needs a terminal on stdin and stderr", file=sys.stderr)
-        return 2
-    return show_run(
-        run_dir, socket_path, ascii_only=ascii_only, read_only=read_only, compare=compare
-    )
-
-
 def show_run(
     run_dir: Path,
     socket_path: Path | None,
@@ -131,7 +111,7 @@ def show_run(
     read_only: bool = False,
     compare: Path | None = None,
 ) -> int:
-    """Show a run wherever textual is to draw; returns the exit code.
+    """Show a run until the user leaves, in the terminal or wherever textual is told to draw.
 
     Args:
         run_dir: The run's folder.
@@ -140,6 +120,9 @@ def show_run(
         ascii_only: Draw in ASCII; in any case where TUITRAIN_ASCII is set and not empty.
         read_only: Ask nothing of the run.
         compare: Folder of a run whose curves are drawn beside.
+
+    Returns:
+        The exit code; 2 where textual is to draw in a terminal and there is none.
     """
     if socket_path is not None and not asyncio.run(answers(socket_path)):
         socket_path = None
@@ -147,5 +130,8 @@ def show_run(
     app = TuitrainApp(
         run_dir, socket_path, ascii_only=ascii_only, read_only=read_only, compare=compare
     )
+    if app.driver_class is LinuxDriver and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        print("tuitrain: the screen needs a terminal on stdin and stderr", file=sys.stderr)
+        return 2
     _in_terminal(app)
     return app.return_code or 0

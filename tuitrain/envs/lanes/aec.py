@@ -9,13 +9,12 @@ They are played in cycles, see ``cycles.py``. PettingZoo itself is not needed: a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tuitrain.envs import masks
-from tuitrain.envs.grouping import PolicyMap, policies_of
+from tuitrain.envs.grouping import PolicyMap, agents_of, spec_of_agents
 from tuitrain.envs.lanes.aec_game import Game, Seat
 from tuitrain.envs.lanes.copies import build_copies, close_all, with_masks_of_infos
 from tuitrain.envs.lanes.cycles import ChooseNext, CycleStep, empty_cycle
@@ -61,19 +60,16 @@ class AecLanes:
             told: see ``copies.with_masks_of_infos``.
 
         Raises:
-            EnvError: see ``policies_of`` and ``build_copies``.
+            EnvError: see ``spec_of_agents`` and ``build_copies``.
             UnsupportedSpace: an agent's spaces are not supported.
         """
         where = f"environment {env_id!r}"
 
         def spec_of(env: Any) -> EnvSpec:
-            policies = policies_of(env, where, policy_map)
-            coming = {name: replace(policy, absences=True) for name, policy in policies.items()}
-            return EnvSpec(env_id, n_frames, coming)
+            return spec_of_agents(env, env_id, n_frames, policy_map)
 
         self._envs, spec = build_copies(factories, where, spec_of)
-        # The environment's own agent objects: names need not be strings.
-        agents = {str(agent): agent for agent in self._envs[0].possible_agents}
+        agents = agents_of(self._envs[0])
         self.spec = with_masks_of_infos(spec, told, self._envs, _tell)
         self.n_envs = len(self._envs)
         self.metrics = EnvMetrics()

@@ -11,14 +11,13 @@ single-agent lanes (see ``vector.py``). Knows nothing of replay, networks or pro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuitrain.envs import masks
-from tuitrain.envs.grouping import PolicyMap, policies_of
+from tuitrain.envs.grouping import PolicyMap, agents_of, spec_of_agents
 from tuitrain.envs.lanes.copies import build_copies, close_all, with_masks_of_infos
 from tuitrain.envs.lanes.vector import LaneStep, checked_seeds, empty_step
 from tuitrain.envs.metrics import EnvMetrics
@@ -72,20 +71,16 @@ class ParallelLanes:
             told: see ``copies.with_masks_of_infos``.
 
         Raises:
-            EnvError: see ``policies_of`` and ``build_copies``.
+            EnvError: see ``spec_of_agents`` and ``build_copies``.
             UnsupportedSpace: an agent's spaces are not supported.
         """
         self._where = where = f"environment {env_id!r}"
 
         def spec_of(env: Any) -> EnvSpec:
-            policies = policies_of(env, where, policy_map)
-            return EnvSpec(
-                env_id, n_frames, {n: replace(p, absences=True) for n, p in policies.items()}
-            )
+            return spec_of_agents(env, env_id, n_frames, policy_map)
 
         self._envs, spec = build_copies(factories, where, spec_of)
-        # The environment's own agent objects: names need not be strings.
-        agents = {str(agent): agent for agent in self._envs[0].possible_agents}
+        agents = agents_of(self._envs[0])
         self.spec = with_masks_of_infos(spec, told, self._envs, _tell)
         self._mask_is_seen = {name: policy.masked for name, policy in spec.policies.items()}
         self._places = [

@@ -9,7 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Static
+from textual.suggester import Suggester
+from textual.widgets import Input, Static
 
 from tuitrain.tui.text import to_ascii
 from tuitrain.tui.view import View
@@ -61,3 +62,30 @@ class Dialog(ModalScreen[Any]):
     def action_dismiss_none(self) -> None:
         """Close without an answer."""
         self.leave(None)
+
+
+class TypingDialog(Dialog):
+    """A box with a line under its text, in which one types at once.
+
+    Args:
+        view: For its colours.
+        suggester: Completes what is typed.
+    """
+
+    def __init__(self, view: View, suggester: Suggester | None = None) -> None:
+        super().__init__(view)
+        self._suggester = suggester
+
+    def compose(self) -> ComposeResult:
+        """The text, and the line."""
+        with Vertical(id="dialog"):
+            yield Static(self.drawn(), id="dialog-text")
+            typed = Input(
+                id="typed", compact=True, select_on_focus=False, suggester=self._suggester
+            )
+            typed.cursor_blink = False
+            yield typed
+
+    def on_mount(self) -> None:
+        """Type at once."""
+        self.query_one("#typed").focus()

@@ -6,12 +6,10 @@ from typing import ClassVar, Literal
 
 from rich.text import Text
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
-from tuitrain.tui.dialogs.base import Dialog
+from tuitrain.tui.dialogs.base import Dialog, TypingDialog
 from tuitrain.tui.text import safe
 from tuitrain.tui.view import View
 
@@ -64,25 +62,13 @@ class LeaveDialog(Dialog):
         self.leave(answer)
 
 
-class KillDialog(Dialog):
+class KillDialog(TypingDialog):
     """Asks for the run's name; answers True once it has been typed in full."""
 
     def __init__(self, view: View, name: str) -> None:
         super().__init__(view)
         self.run_name = name
         self._wrong = False
-
-    def compose(self) -> ComposeResult:
-        """The question, and a line to type in."""
-        with Vertical(id="dialog"):
-            yield Static(self.drawn(), id="dialog-text")
-            typed = Input(id="typed", compact=True, select_on_focus=False)
-            typed.cursor_blink = False
-            yield typed
-
-    def on_mount(self) -> None:
-        """Type at once."""
-        self.query_one("#typed").focus()
 
     def text(self) -> Text:
         """What is lost, and what to type."""

@@ -8,39 +8,24 @@ from typing import Any
 
 from rich.text import Text
 from textual import on
-from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.suggester import SuggestFromList
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from tuitrain.protocol import SettingView
-from tuitrain.tui.dialogs.base import Dialog
+from tuitrain.tui.dialogs.base import TypingDialog
 from tuitrain.tui.text import safe
 from tuitrain.tui.view import View
 
 
-class SetDialog(Dialog):
+class SetDialog(TypingDialog):
     """A list of keys with their values, and a line to type in.
 
     Answers with what was typed, as a list of ``key=value``; None to stay.
     """
 
     def __init__(self, view: View, settings: Sequence[SettingView]) -> None:
-        super().__init__(view)
+        super().__init__(view, SuggestFromList([f"{setting.key}=" for setting in settings]))
         self._settings = settings
-
-    def compose(self) -> ComposeResult:
-        """The keys, and the line."""
-        with Vertical(id="dialog"):
-            yield Static(self.drawn(), id="dialog-text")
-            keys = SuggestFromList([f"{setting.key}=" for setting in self._settings])
-            typed = Input(id="typed", compact=True, suggester=keys)
-            typed.cursor_blink = False
-            yield typed
-
-    def on_mount(self) -> None:
-        """Type at once."""
-        self.query_one("#typed").focus()
 
     def text(self) -> Text:
         """What can be changed, and what it is."""

@@ -37,6 +37,7 @@ class Terminal:
         self, command: Sequence[str], columns: int, rows: int, env: Mapping[str, str]
     ) -> None:
         self._master, slave = pty.openpty()
+        self._name = os.ttyname(slave)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._seen = b""
         self.started = time.perf_counter()
@@ -54,7 +55,8 @@ class Terminal:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         """End it, in good order if it will."""
-        self.process.terminate()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self.process.terminate()
         ends = time.perf_counter() + END_S
         while self.process.poll() is None and time.perf_counter() < ends:
             self.read(0.1)  # or it could not write its last words
@@ -92,6 +94,20 @@ class Terminal:
         now = time.perf_counter()
         self._seen = b""
         return now
+
+    def fill(self) -> bool:
+        """Write past the program until there is no room: its next write waits until we read.
+
+        Returns:
+            Whether there was room.
+        """
+        theirs = os.open(self._name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        room = False
+        with contextlib.suppress(BlockingIOError):
+            while os.write(theirs, b" " * 1024):
+                room = True
+        os.close(theirs)
+        return room
 
     def cpu_s(self) -> float:
         """Processor seconds it has used."""

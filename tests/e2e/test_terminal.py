@@ -137,15 +137,20 @@ def test_training_outlives_its_terminal(place: Place, terminals: list[Terminal])
     assert run.summary()["state"] == "stopped"
 
 
-def test_a_terminated_client_restores_the_terminal(place: Place, terminals: list[Terminal]) -> None:
+def test_a_client_that_is_told_to_end_restores_the_terminal(
+    place: Place, terminals: list[Terminal]
+) -> None:
     run = place.launch_detached()
     terminal = open_terminal(place, terminals)
-    terminal.command("attach")
-    terminal.shows("RUNNING")
-    assert terminal.modes() != "0 0 1"
-    os.kill(terminal.client_pid(), signal.SIGTERM)
-    terminal.shows("code=")
-    assert terminal.modes() == "0 0 1"
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a SIGHUP that leaves the terminal there
+        terminal.type("clear", "Enter")
+        terminal.command("attach")
+        terminal.shows("RUNNING")
+        assert terminal.modes() != "0 0 1"
+        os.kill(terminal.client_pid(), number)
+        terminal.shows("code=0")
+        assert terminal.modes() == "0 0 1"
+        assert "goes on" in terminal.screen()
     assert run.snapshot()["state"] == "running"
     place.tuitrain("stop")
 

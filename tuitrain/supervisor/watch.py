@@ -62,6 +62,7 @@ class Watch:
             run.publish_snapshot()
         if run.keeper is not None and self._is_due("keeper", now, KEEPER_S, at_once=False):
             run.keeper.look()
+        self._requests.settle_pause()
         if run.view.state != "running":
             self._standstill.judge(now, [])
             return

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.supervisor.running import running
+from tests.unit.supervisor.running import running, until, worker
 from tuitrain.checkpoint_files import kept_mark
 from tuitrain.protocol import Hello, Reply, Request, Snapshot, decode_to_client, encode
 from tuitrain.supervisor.checkpoint_clock import CheckpointClock
@@ -60,6 +62,50 @@ async def test_the_deadline_of_a_command_names_who_has_not_answered(tmp_path: Pa
         (late,) = [e for e in run.events if "a1 did not stop within 1 s" in e["text"]]
         assert "s (supervisor.stop_deadline_s): fake_workers.py:" in late["text"]
         assert late["text"].endswith(" in _for_ever: killed")
+
+
+async def test_a_pause_that_was_answered_before_all_held_is_one_when_they_do(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, TEAM) as run:
+        await run.up()
+        os.kill(run.pid("a1"), signal.SIGSTOP)  # in real life: a long step, a large checkpoint
+        try:
+            reply = await run.ask("pause", timeout_s=0.5)
+            assert not reply.ok
+            assert reply.message.endswith("a1 within 0.5 s; the run is paused once all hold")
+            assert run.supervisor.snapshot().state == "running"
+        finally:
+            os.kill(run.pid("a1"), signal.SIGCONT)
+        await run.event("paused: all 3 workers hold now")
+        assert run.supervisor.snapshot().state == "paused"
+        assert (await run.ask("unpause")).ok
+        assert run.supervisor.snapshot().state == "running"
+        assert (await run.ask("kill")).ok
+        assert await run.end() == 0
+
+
+@pytest.mark.parametrize("then", ["unpause", "SIGKILL"])
+async def test_whom_a_pause_waits_for_may_be_let_go_or_die(tmp_path: Path, then: str) -> None:
+    async with running(tmp_path, TEAM, max_restarts=1) as run:
+        await run.up()
+        os.kill(run.pid("a1"), signal.SIGSTOP)
+        assert not (await run.ask("pause", timeout_s=0.5)).ok
+        if then == "SIGKILL":
+            os.kill(run.pid("a1"), signal.SIGKILL)
+            await run.event("workers hold now")
+            await run.event("a1 is back")
+            await until(run, lambda: worker(run, "a1").view.state == "paused")
+            assert run.supervisor.snapshot().state == "paused"
+            assert (await run.ask("unpause")).ok
+        else:
+            assert not (await run.ask("unpause", timeout_s=0.5)).ok
+            os.kill(run.pid("a1"), signal.SIGCONT)
+        steps = worker(run, "a1").view.progress
+        await until(run, lambda: worker(run, "a1").view.progress > steps + 100)
+        assert run.supervisor.snapshot().state == "running"
+        assert (await run.ask("kill")).ok
+        assert await run.end() == 0
 
 
 async def test_resync_compares_what_workers_hold(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ class Requests:
         self._evaluations: list[asyncio.Queue[dict[str, Any]]] = []
         self._tasks: set[asyncio.Future[Any]] = set()
         self._sight = Sight(run)
+        self._late_pause_at: float | None = None
+        """When a pause was asked for that was answered before all held."""
 
     async def handle(self, request: Request) -> Reply:
         """Carry out one request."""
@@ -207,20 +209,42 @@ class Requests:
                 level="warning",
             )
 
+    def settle_pause(self) -> None:
+        """A pause that was answered too early is one from when the last of the workers holds."""
+        run, asked_at = self._run, self._late_pause_at
+        if asked_at is None or not run.held or run.view.state != "running":
+            return
+        # By what they have said since: a state from before may be that of an earlier pause.
+        views = [worker.view for worker in run.crew.alive()]
+        if all(
+            view.state in ("paused", "finished") and (view.beat_at or 0.0) > asked_at
+            for view in views
+        ):
+            self._late_pause_at = None
+            run.view.state = "paused"
+            run.tell(f"paused: all {len(views)} workers hold now")
+
     async def _pause(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
+        asked_at, self._late_pause_at = self._run.clock(), None
         workers, self._run.held = self._run.crew.alive(), True
         outcome = await self._run.crew.command("pause", workers, deadline_s=_deadline(request))
         # Not if it shall go on again: an unpause with less time may have been answered before.
         # Who has ended meanwhile is not waited for: its successor holds before it begins.
         hold = not (outcome.missing or outcome.unreachable or outcome.refused)
-        if hold and self._run.held and self._run.view.state == "running":
-            self._run.view.state = "paused"
         text = f"paused: {len(outcome.acks)} of {len(workers)} workers hold"
-        return hold, _with(text, outcome), outcome.result()
+        text = _with(text, outcome)
+        if self._run.held and self._run.view.state == "running":
+            if hold:
+                self._run.view.state = "paused"
+            else:
+                self._late_pause_at = asked_at
+                text += "; the run is paused once all hold"
+        return hold, text, outcome.result()
 
     async def _unpause(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
         # From now on, and not when all have answered: who gets ready meanwhile shall not hold.
         workers, self._run.held = self._run.crew.alive(), False
+        self._late_pause_at = None
         outcome = await self._run.crew.command("unpause", workers, deadline_s=_deadline(request))
         if self._run.view.state == "paused" and outcome.acks:
             self._run.view.state = "running"

@@ -19,7 +19,7 @@ __all__ = ["ERRORS", "FAULTS", "Case", "Outcome", "cells", "draw"]
 Outcome = Literal["goes on", "ends", "dies"]
 """The run goes on; it ends in order, with a summary; its supervisor is gone without a word."""
 
-ERRORS = ("ENOSPC", "EIO", "ENOMEM")
+ERRORS = ("ENOSPC", "EIO", "ENOMEM", "EMFILE")
 
 NAMES = {"actor": "a0", "learner": "learner", "evaluator": "eval", "trainer": "trainer"}
 
@@ -90,7 +90,7 @@ def cells() -> Iterator[Case]:
                     yield Case(schedule, role, name, 1, fault)
                 for operation, most in moment.calls:
                     # a start is dear: there the seed chooses one of the errors for each call
-                    errors = ERRORS[:1] if moment.provoke == "start" else ERRORS
+                    errors = moment.errors[:1] if moment.provoke == "start" else moment.errors
                     for error, at in itertools.product(errors, range(1, most + 1)):
                         yield Case(schedule, role, name, at, error, operation)
 
@@ -106,6 +106,6 @@ def draw(seed: int, count: int) -> list[Case]:
             if not case.operation:
                 case = replace(case, at=rng.randint(1, case.where.lines))
             elif case.where.provoke == "start":
-                case = replace(case, fault=rng.choice(ERRORS))
+                case = replace(case, fault=rng.choice(case.where.errors))
             out.append(case)
     return out[:count]

@@ -15,6 +15,7 @@ the locks for a moment; pause; save; stop; ask for an evaluation; send the fault
 
 SIGNALS = ("SIGKILL", "SIGSEGV", "SIGTERM", "SIGSTOP")
 FAULTS = (*SIGNALS, "exception", "exit 0")
+ERRORS = ("ENOSPC", "EIO", "ENOMEM")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Moment:
     provoke: how the process is brought there.
     lines: `at` of drawn cases is between 1 and this.
     calls: system calls that may fail, with how many are tried of each; those made in `within`.
+    errors: with which they do.
     schedules: in which the moment exists.
     """
 
@@ -34,9 +36,11 @@ class Moment:
     schedules: tuple[str, ...] = ("async", "lockstep")
     faults: tuple[str, ...] = FAULTS
     within: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ERRORS
 
 
 _ASYNC = ("async",)
+_NO_FILE = ("EIO", "ENOMEM", "EMFILE")
 _SAVE = (("open", 3), ("write", 2), ("fsync", 3), ("rename", 2), ("unlink", 1))
 _MAKE = ("schedules.saving:Saves.make",)
 _PULL = ("learning.weights:WeightStore.pull",)
@@ -221,6 +225,20 @@ _OF_SUPERVISOR = {
     ),
     "watching": Moment(
         ("supervisor.watch:Watch.tick", "supervisor.snapshot:build_snapshot"), lines=60
+    ),
+    "measuring": Moment(
+        calls=(("open", 12),),
+        schedules=_ASYNC,
+        faults=(),
+        within=("supervisor.crew.gauges:Gauges.read",),
+        errors=_NO_FILE,
+    ),
+    "looking at its house": Moment(
+        calls=(("open", 1),),
+        schedules=_ASYNC,
+        faults=(),
+        within=("supervisor.house.keeper:Keeper.look",),
+        errors=_NO_FILE,
     ),
     "listening": Moment(("supervisor.crew.crew:Crew._on_message",), lines=20),
     "writing metrics": Moment(

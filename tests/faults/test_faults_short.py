@@ -28,6 +28,7 @@ CASES = {
     "supervisor": [
         "async/supervisor/watching:9/SIGKILL",
         "async/supervisor/writing metrics:write 1/ENOSPC",
+        "async/supervisor/measuring:open 1/EMFILE",
         "async/supervisor/checkpointing:3/SIGTERM",
         "async/supervisor/booting:fallocate 2/ENOMEM",
     ],

@@ -27,7 +27,7 @@ from typing import Any
 from tests.faults.orders import Order, Watcher, append, code_of, make
 
 OPERATIONS = ("open", "write", "fsync", "rename", "unlink", "fallocate", "mmap")
-ERRNOS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "ENOMEM": errno.ENOMEM}
+ERRNOS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "ENOMEM", "EMFILE")}
 
 
 class Injected(Exception):

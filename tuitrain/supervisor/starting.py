@@ -12,6 +12,7 @@ from typing import Any
 
 from tuitrain.checkpoint_choice import set_aside
 from tuitrain.config.problems import ConfigError
+from tuitrain.config.provenance import changed_since_launch
 from tuitrain.disk import free_bytes
 from tuitrain.replay import segment
 from tuitrain.supervisor.crew.judge import nowhere
@@ -63,6 +64,13 @@ class Starting:
         self._plan = plan
         self._house = house
         self._ready = ready
+
+    def changed_since_launch(self) -> list[str]:
+        """What this session uses otherwise than the launch did, in words."""
+        return [
+            f"since the run was launched, {line}; this session uses what is there now"
+            for line in changed_since_launch(self._run.folder.provenance_json, self._run.config)
+        ]
 
     async def bring_up(self) -> None:
         """Start everybody and wait until all are ready.

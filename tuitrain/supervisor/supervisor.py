@@ -23,7 +23,6 @@ from pydantic import BaseModel
 
 from tuitrain.checkpoint_files import sweep
 from tuitrain.config.presets import departures
-from tuitrain.config.provenance import changed_since_launch
 from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
 from tuitrain.disk import address_limit_bytes
@@ -92,6 +91,8 @@ class Supervisor(Run):
         self.ready = ready or ReadyPipe(None)
         self._folder_fd = folder_fd
         self._told_non_finite = False
+        self._is_clean = False
+        """Processes and memory are gone; else the guard ends them."""
 
     # ---- the whole ---------------------------------------------------------------------------
 
@@ -103,15 +104,21 @@ class Supervisor(Run):
                 nothing has been touched.
         """
         loop = asyncio.get_running_loop()
-        with sole_supervisor(self.folder.path, self.folder.name, self._folder_fd) as self.place:
-            self.house = House.claim(self.run_id, self.folder.path, self.folder.name)
-            try:
-                return await self._run_in_house(loop)
-            finally:
-                # Again, for an error in the cleaning itself: without its house nobody looks for it.
-                with suppress(Exception):
-                    self.plan.unlink(self.run_id)
-                self.house.release()
+        try:
+            with sole_supervisor(self.folder.path, self.folder.name, self._folder_fd) as self.place:
+                self.house = House.claim(self.run_id, self.folder.path, self.folder.name)
+                try:
+                    return await self._run_in_house(loop)
+                finally:
+                    # Again, for an error in the cleaning itself.
+                    with suppress(Exception):
+                        self.plan.unlink(self.run_id)
+                    # What is left is only looked for where there is a house.
+                    left = self.keeper is not None and not self._is_clean
+                    self._is_clean = self.house.release(keep=left) and not left
+        finally:
+            if self.keeper is not None:  # last: the guard touches nothing that is held
+                self.keeper.end_guard(clean=self._is_clean)
 
     async def _run_in_house(self, loop: asyncio.AbstractEventLoop) -> int:
         board = self.folder.path / "tensorboard" if self.config.run.tensorboard else None
@@ -173,8 +180,6 @@ class Supervisor(Run):
                 end = await self._clean_up(end)
             finally:
                 ticker.cancel()
-                if self.keeper is not None:
-                    self.keeper.dismiss_guard()
                 self.journal.close()
                 self.ready.close()
         return EXIT_CODES[end.state]
@@ -198,7 +203,7 @@ class Supervisor(Run):
             preset = self.config.algorithm.preset
             self.tell(f"differs from preset {preset}: {', '.join(differs)}")
         sources = await asyncio.to_thread(Sources, self.config)
-        self.starting.warn(await asyncio.to_thread(self._changed_since_launch))
+        self.starting.warn(await asyncio.to_thread(self.starting.changed_since_launch))
         await self.starting.bring_up()
         self.session.tell_where_from()
         self.recovery.watch(sources)
@@ -214,12 +219,6 @@ class Supervisor(Run):
     def _write_runtime(self) -> None:
         path = str(self.house.socket_path)
         self.folder.write_runtime(run_id=self.run_id, pid=os.getpid(), socket_path=path)
-
-    def _changed_since_launch(self) -> list[str]:
-        return [
-            f"since the run was launched, {line}; this session uses what is there now"
-            for line in changed_since_launch(self.folder.provenance_json, self.config)
-        ]
 
     def _on_recovery_error(self, error: BaseException) -> None:
         self.request_end(self._fault("workers could not be started again", error))
@@ -360,9 +359,10 @@ class Supervisor(Run):
         self.crew.close()
         self.recovery.fall_back()
         end = judge_folder(self, end)
-        self._attempt("remove left-over processes", self._kill_marked)
+        killed = self._attempt("remove left-over processes", self._kill_marked)
         self._attempt("close shared memory", self.starting.let_go)
-        self._attempt("remove shared memory", lambda: self.plan.unlink(self.run_id))
+        unlinked = self._attempt("remove shared memory", lambda: self.plan.unlink(self.run_id))
+        self._is_clean = killed and unlinked
         if there := self.place.now() is not None:
             self._attempt("remove what saves have left", lambda: sweep(self.folder.checkpoints))
             self._attempt("put the run folder back", self.session.close)
@@ -391,8 +391,10 @@ class Supervisor(Run):
             text = f"killed {len(killed)} processes that workers had left behind"
             self.journal.event(text, level="warning", data={"pids": killed})
 
-    def _attempt(self, what: str, step: Callable[[], object]) -> None:
+    def _attempt(self, what: str, step: Callable[[], object]) -> bool:
         try:
             step()
         except Exception as error:
             self.journal.event(f"could not {what}: {type(error).__name__}: {error}", level="error")
+            return False
+        return True

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ import psutil
 from tuitrain.config.schema import Config
 from tuitrain.schedules import RoleSpec
 from tuitrain.supervisor.clients.commands import Commands, Kind, Outcome, weights_held
-from tuitrain.supervisor.crew import log_size
 from tuitrain.supervisor.crew.failure import Failure
+from tuitrain.supervisor.crew.gauges import Gauges
 from tuitrain.supervisor.crew.hang import Hang
 from tuitrain.supervisor.crew.judge import Judge
 from tuitrain.supervisor.crew.liveness import Liveness
@@ -109,6 +108,7 @@ class Crew:
         self._on_record = on_record
         self._clock = clock
         self.judged_by = Judge(config.supervisor.worker_memory_limit_mib, journal, self._report)
+        self._gauges = Gauges(self.judged_by, journal)
         self.strays = Strays(journal)
         self._spawner = Spawner()
         self._kit: Kit | None = None
@@ -181,8 +181,6 @@ class Crew:
         worker.mark = self._spawner.start(process, spec, kit, incarnation)
         self.workers[spec.name] = worker
         view.pid = process.pid
-        with suppress(psutil.Error):
-            worker.gauge = psutil.Process(process.pid)
         return worker
 
     # ---- what workers say --------------------------------------------------------------------
@@ -329,27 +327,8 @@ class Crew:
             worker.life.renew(now)
 
     def measure(self) -> None:
-        """Memory, CPU and log of every living worker; ends who is too large. About 0.1 ms each."""
-        for worker in self.alive():
-            if log_size.cut(worker.process.log_path) and not worker.log_is_cut:
-                worker.log_is_cut = True
-                self._journal.event(
-                    f"has printed more than {log_size.MAX_BYTES // 2**20} MiB: of its log only the "
-                    "beginning and the end are kept",
-                    level="warning",
-                    source=worker.name,
-                )
-            if worker.gauge is None:
-                continue
-            try:
-                with worker.gauge.oneshot():
-                    memory = worker.gauge.memory_info()
-                    worker.view.rss_bytes = memory.rss
-                    worker.own_bytes = memory.rss - getattr(memory, "shared", 0)
-                    worker.view.cpu_percent = worker.gauge.cpu_percent(None)
-            except psutil.Error:
-                worker.gauge = None
-        self.judged_by.weigh(self.alive(), self._clock())
+        """Memory, CPU and log of every living worker; ends who is too large."""
+        self._gauges.read(self.alive(), self._clock())
 
     def all_finished(self, too: Iterable[str] = ()) -> bool:
         """Whether everyone whose work ends a run has finished it.

@@ -6,7 +6,8 @@ The guard reads a pipe that only the supervisor holds. At its end, which the ker
 however the supervisor has died, it kills everything that carries that supervisor's mark, stopped or
 not, and removes what the run had in memory, as the next command would.
 
-Knows nothing of the run but the mark. A supervisor that ends by itself dismisses it first.
+Knows nothing of the run but the mark. A supervisor that ends by itself dismisses it first, unless
+it could not remove everything: then it ends the pipe, as its death would.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ import sys
 from tuitrain.supervisor.house.leftovers import sweep
 from tuitrain.supervisor.house.marks import kill_of, unmarked
 from tuitrain.supervisor.house.runtime import HouseError
+
+TAKE_OVER_S = 10.0
+"""So long the guard is waited for; then it goes on alone."""
 
 
 class Guard:
@@ -60,6 +64,13 @@ class Guard:
         self._process.kill()
         self._process.wait()
         self._close()
+
+    def take_over(self) -> None:
+        """Something is left that could not be removed: end it, as if this process had died."""
+        self._dismissed = True
+        self._close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(TAKE_OVER_S)
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

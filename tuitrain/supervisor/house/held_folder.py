@@ -50,9 +50,8 @@ class HeldFolder:
 def _is(path: Path, fd: int) -> bool:
     """Whether a folder has this name; it has where that cannot be looked up just now."""
     try:
-        found = os.stat(path)
+        return os.path.samestat(os.stat(path), os.fstat(fd))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:  # a network file system that does not answer, no permission
         return True
-    return os.path.samestat(found, os.fstat(fd))

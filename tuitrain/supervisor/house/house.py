@@ -12,6 +12,7 @@ and `claim_again` gives it another. Knows nothing of workers or of the event loo
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -35,6 +36,9 @@ from tuitrain.supervisor.house.runtime import (
     roots,
     run_folders,
 )
+
+_NO_ANSWER = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
+"""Errors that tell nothing of a file, and pass."""
 
 
 class AlreadyRunning(HouseError):
@@ -115,8 +119,8 @@ class House:
             found, mine = os.stat(self.path / "alive"), os.fstat(self._alive_fd)
             listens = stat.S_ISSOCK(os.lstat(self.socket_path).st_mode)
             told = regular.read(self.path / "run.json")
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno in _NO_ANSWER
         return os.path.samestat(found, mine) and listens and told == self._told
 
     def claim_again(self) -> None:
@@ -169,14 +173,23 @@ class House:
         with open(self.path / "run.json", "wb", opener=regular.opener) as file:
             file.write(self._told)
 
-    def release(self) -> None:
-        """Remove the folder, as far as it is still there, and let go of it. May be called twice."""
+    def release(self, *, keep: bool = False) -> bool:
+        """Remove the folder, as far as it is still there, and let go of it. May be called twice.
+
+        Args:
+            keep: leave the folder, by which who sweeps finds what else is left.
+
+        Returns:
+            Whether the folder is gone.
+        """
         if self._alive_fd is None:
-            return
+            return not self.path.exists()
         fd, self._alive_fd = self._alive_fd, None
         try:
-            with contextlib.suppress(OSError, HouseError), root_lock(self.path.parent):
-                shutil.rmtree(self.path, ignore_errors=True)
+            if not keep:
+                with contextlib.suppress(OSError, HouseError), root_lock(self.path.parent):
+                    shutil.rmtree(self.path, ignore_errors=True)
+            return not self.path.exists()
         finally:
             os.close(fd)
 

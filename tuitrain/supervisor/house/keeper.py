@@ -112,11 +112,17 @@ class Keeper:
             self._run.journal.event(trouble, level="warning")
 
     async def close(self) -> None:
-        """The run has ended and left nothing: no guard is needed. May be called twice."""
-        self.dismiss_guard()
+        """The run has ended. May be called twice."""
         if self._moving is not None:
             await asyncio.wait({self._moving})
 
-    def dismiss_guard(self) -> None:
-        """For when nobody can wait. May be called twice."""
-        self._guard.dismiss()
+    def end_guard(self, *, clean: bool) -> None:
+        """Last of all, when the house is released.
+
+        Args:
+            clean: nothing is left; else the guard removes it.
+        """
+        if clean:
+            self._guard.dismiss()
+        else:
+            self._guard.take_over()

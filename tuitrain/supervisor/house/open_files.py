@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 
 SUPERVISOR_BASE = 34
@@ -40,6 +42,20 @@ def files_needed(workers: int, policies: int) -> int:
 def enough_for(needed: int) -> int:
     """What to set a limit to so that there is room."""
     return max(1024, 2 * needed)
+
+
+def why(error: OSError) -> str:
+    """The reason why a file could not be opened; of too many open ones with what to do."""
+    text = str(error)
+    if error.errno == errno.EMFILE:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return (
+            f"{text} (this process may have {soft} open, at most {hard}; `prlimit --pid "
+            f"{os.getpid()} --nofile={max(1024, 2 * soft)}` as root lets it have more)"
+        )
+    if error.errno == errno.ENFILE:
+        return f"{text} (all processes together; `sysctl fs.file-nr` tells how many may be)"
+    return text
 
 
 def allow_files(needed: int) -> str:

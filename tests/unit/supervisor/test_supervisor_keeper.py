@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_plan import FakePlan
-from tests.unit.supervisor.running import Run, guard_of, running
+from tests.unit.supervisor.running import Run, guard_of, running, until
 from tuitrain.protocol import Request, encode
 from tuitrain.replay import segment
 from tuitrain.supervisor import watch
@@ -92,6 +93,28 @@ async def test_a_logout_moves_the_run_to_where_every_command_looks(
         assert not leftovers.sweep()
         await end(run)
         assert not there.parent.exists()
+
+
+async def test_a_socket_that_the_run_folder_cannot_name_is_named_when_it_can(
+    tmp_path: Path, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, {"learner": WORK}) as run:
+        await run.up()
+        there = runtime._places()[-1] / run.supervisor.run_id / "sock"
+        with monkeypatch.context() as full:
+
+            def refuse(*args: object, **kwargs: object) -> None:
+                raise OSError(errno.ENOSPC, "needs more than is free")
+
+            full.setattr("tuitrain.config.runs.write_atomically", refuse)
+            shutil.rmtree(runtime_dir)
+            await run.event(f"names another socket than {there}: No space left on device")
+            await run.event(LISTENS)
+            assert await socket_answers(there)
+        named = run.folder.read_runtime
+        await until(run, lambda: (named() or {})["socket_path"] == str(there))
+        await end(run)
+    assert not any("no command reaches it" in event["text"] for event in run.events)
 
 
 async def test_clients_stay_when_the_house_is_lost(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ class Keeper:
         self._guard = Guard(supervisor_mark(run.run_id))
         self._moving: asyncio.Task[None] | None = None
         self._trouble = self._lost = ""
+        self._unnamed = False  # runtime.json does not say where the run listens
 
     def look(self) -> None:
         """Every few seconds: put in order what is not."""
@@ -42,6 +43,8 @@ class Keeper:
             return
         if not self._house.stands():
             self._moving = asyncio.ensure_future(self._move())
+        elif self._unnamed:
+            self._name_socket()
         try:
             if self._guard.ensure():
                 self._run.journal.event(
@@ -89,10 +92,6 @@ class Keeper:
         try:
             house.claim_again()
             await run.server.start(house.socket_path)
-            if run.place.stands():  # else what has its name now may be another run's
-                run.folder.write_runtime(
-                    run_id=run.run_id, pid=os.getpid(), socket_path=str(house.socket_path)
-                )
         except (HouseError, OSError) as error:
             self._tell_once(
                 f"the runtime folder {lost} is gone and there is no other: {error}; training goes "
@@ -105,6 +104,21 @@ class Keeper:
             f"listens on {house.socket_path} now; training has not been touched",
             level="warning",
         )
+        self._unnamed = True
+        self._name_socket()
+
+    def _name_socket(self) -> None:
+        """Have the run folder say where the run listens, at once or as soon as it can."""
+        run, path = self._run, str(self._house.socket_path)
+        if not run.place.stands():  # what has its name now may be another run's
+            return
+        try:
+            run.folder.write_runtime(run_id=run.run_id, pid=os.getpid(), socket_path=path)
+        except OSError as error:
+            what = f"{run.folder.runtime_json} names another socket than {path}"
+            self._tell_once(f"{what}: {os.strerror(error.errno or 0)}; it is tried again")
+        else:
+            self._unnamed = False
 
     def _tell_once(self, trouble: str) -> None:
         if trouble != self._trouble:

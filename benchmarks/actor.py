@@ -159,5 +159,5 @@ def run_actor(args: ChildArgs, link: Link) -> None:
             link.finish()
         begin(*given)
 
-    actor.begin = begin_in_turn  # type: ignore[method-assign, assignment]
+    actor.begin = begin_in_turn
     asynchronous.act(blueprint, stores, actor, link)

@@ -132,5 +132,5 @@ def run_learner(args: ChildArgs, link: Link) -> None:
             link.finish()
         step(*given, **more)
 
-    learner.step = step_in_turn  # type: ignore[method-assign]
+    learner.step = step_in_turn
     asynchronous.learn(blueprint, stores, learner, link)

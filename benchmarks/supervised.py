@@ -125,7 +125,7 @@ def keep_phases(args: ChildArgs, link: Link) -> None:
         keep(args, link.counters.phases.read())
         finish(**result)
 
-    link.finish = finish_and_keep  # type: ignore[method-assign, assignment]
+    link.finish = finish_and_keep
     link.counters.phases.enter("start-up")
     ready: Callable[..., None] = link.ready
 
@@ -133,7 +133,7 @@ def keep_phases(args: ChildArgs, link: Link) -> None:
         link.counters.phases.enter("other")
         ready(**fields)
 
-    link.ready = ready_and_count  # type: ignore[method-assign]
+    link.ready = ready_and_count
     entry = next(spec.entry for spec in roles(args.config) if spec.name == args.name)
     module, _, function = entry.partition(":")
     getattr(importlib.import_module(module), function)(args, link)

@@ -127,7 +127,7 @@ class VideoFile:
         factor = max(1, -(-MIN_SIDE_PIXELS // min(height, width)))
         fitting, options = FORMATS[self._part.suffix]
         filters = f"scale=iw*{factor}:ih*{factor}:flags=neighbor,{fitting}"
-        self._said = self._open.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        self._said = self._open.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # the stack's
         command = [_ffmpeg(), "-y", "-loglevel", "error"]
         command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
         command += ["-framerate", f"{self.fps:g}", "-i", "-"]

@@ -19,7 +19,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """Note which tests failed: those need not leave things in order."""
     report = yield
     if report.when == "call" and report.failed:
-        item.failed_itself = True  # type: ignore[attr-defined]
+        item.failed_itself = True
     return report
 
 

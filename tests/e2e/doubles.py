@@ -69,6 +69,6 @@ def counts_wake_ups(args: ChildArgs, link: Link) -> None:
         link.record({"kind": "wake-ups", "wakeups": link.wakeups, "beats": beats})
         finish(**result)
 
-    link._beat = counted_beat  # type: ignore[method-assign]
-    link.finish = counted_finish  # type: ignore[method-assign,assignment]
+    link._beat = counted_beat
+    link.finish = counted_finish
     asynchronous.run_learner(args, link)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -131,7 +131,7 @@ class Moves(Aec):
             action m % 5.
     """
 
-    log: dict[tuple[int, int, str], Past] = {}  # noqa: RUF012
+    log: ClassVar[dict[tuple[int, int, str], Past]] = {}
 
     def __init__(
         self,

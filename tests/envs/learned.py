@@ -5,7 +5,7 @@ Imports gymnasium and numpy only, so that it works as a file outside the reposit
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -101,7 +101,7 @@ class TwoPolicies:
     terminated with chance `p_terminate`, always together. Optimum: 1 per step and agent.
     """
 
-    metadata: dict[str, Any] = {"name": "two_policies"}  # noqa: RUF012
+    metadata: ClassVar[dict[str, Any]] = {"name": "two_policies"}
     possible_agents = ("scout", "digger")
 
     def __init__(self, length: int = 10, p_terminate: float = 0.0):

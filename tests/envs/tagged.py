@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -147,7 +147,7 @@ class TurnTags:
         order: of the turns.
     """
 
-    log: dict[tuple[int, int], TurnEpisode] = {}  # noqa: RUF012
+    log: ClassVar[dict[tuple[int, int], TurnEpisode]] = {}
 
     def __init__(self, p_end: float = 0.1, order: str = "abc"):
         self.possible_agents = tuple(order)

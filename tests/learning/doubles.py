@@ -52,7 +52,7 @@ class RewardsShuffled(PolicyLearner):
             batch.discount[:] = batch.discount[order]
             return batch
 
-        self.reader.sample = sample  # type: ignore[method-assign]
+        self.reader.sample = sample
 
 
 def run_with(kind: type[PolicyLearner], args: ChildArgs, link: Link) -> None:
@@ -60,7 +60,7 @@ def run_with(kind: type[PolicyLearner], args: ChildArgs, link: Link) -> None:
     blueprint = args.blueprint
     assert blueprint is not None
     honest = learner_module.PolicyLearner
-    learner_module.PolicyLearner = kind  # type: ignore[misc]  # this process's own, put back below
+    learner_module.PolicyLearner = kind  # this process's own, put back below
     try:
         if args.role == "trainer":
             sequential.run(args, link)
@@ -71,7 +71,7 @@ def run_with(kind: type[PolicyLearner], args: ChildArgs, link: Link) -> None:
         else:
             asynchronous.learn(blueprint, stores, learner, link)
     finally:
-        learner_module.PolicyLearner = honest  # type: ignore[misc]
+        learner_module.PolicyLearner = honest
 
 
 def learner_off(args: ChildArgs, link: Link) -> None:

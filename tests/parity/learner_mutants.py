@@ -24,7 +24,7 @@ class SharedStream(Learner):
     """What one policy draws depends on what the others have drawn before it."""
 
     def __init__(self, *args: object) -> None:
-        super().__init__(*args)  # type: ignore[arg-type]
+        super().__init__(*args)
         for part in self.policies.values():
             part._stream = GlobalStream(part.dqn.device)
 
@@ -47,7 +47,7 @@ class PinsLate(Learner):
             while not board.all_done():
                 pass
             part.window = part.pin(int(board.round_inserts[part.place]))
-        super().step(policy, *args, **more)  # type: ignore[arg-type]
+        super().step(policy, *args, **more)
 
 
 def others_pin_late(args: ChildArgs, link: Link) -> None:
@@ -63,7 +63,7 @@ class PublishesLate(Learner):
         for part, mine in zip(parts, fresh, strict=True):
             held = getattr(part, "held", mine) if self.index else mine
             part.store.publish(held, part.dqn.updates, steps)
-            part.held = mine  # type: ignore[attr-defined]
+            part.held = mine
 
 
 def others_publish_late(args: ChildArgs, link: Link) -> None:

@@ -76,7 +76,7 @@ class ShiftedStack(Actor):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         for part in self.parts.values():
-            part.choose = _shifted(part)  # type: ignore[method-assign]
+            part.choose = _shifted(part)
 
 
 def _shifted(part: Any) -> Any:
@@ -112,7 +112,7 @@ class OlderWeights(Actor):
             fresh = np.empty_like(part.policy.buffer)
             published = part._store.pull(part._reader, fresh)
             part.policy.load(fresh if kept is None else kept, published.version)
-            part.kept = fresh  # type: ignore[attr-defined]
+            part.kept = fresh
 
 
 def older_weights(args: ChildArgs, link: Link) -> None:
@@ -169,7 +169,7 @@ class _LooksAhead(Learner):
         super().__init__(*args)
         for learner in self.policies.values():
             index = learner.reader._index
-            index.advance = self._ahead(index.advance)  # type: ignore[method-assign]
+            index.advance = self._ahead(index.advance)
 
     def _ahead(self, advance: Any) -> Any:
         return lambda low, head: advance(low, head + np.where(head > 0, self.rows_ahead(), 0))
@@ -209,9 +209,7 @@ class LatePriorities(Learner):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         for learner in self.policies.values():
-            learner.reader.write_priorities = _late(  # type: ignore[method-assign]
-                learner.reader.write_priorities
-            )
+            learner.reader.write_priorities = _late(learner.reader.write_priorities)
 
 
 def _late(write: Any) -> Any:

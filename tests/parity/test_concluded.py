@@ -42,7 +42,7 @@ def concluding(module: Any, name: str, args: ChildArgs, link: Link) -> None:
         seen.append(stores)
         return blueprint, stores
 
-    link.on, link.tick, module.attached = note, look, watched  # type: ignore[method-assign]
+    link.on, link.tick, module.attached = note, look, watched
     try:
         getattr(module, name)(args, link)
     finally:

@@ -19,7 +19,7 @@ MUTANTS = {
 }
 
 
-def _config(schedule: str):  # type: ignore[no-untyped-def]
+def _config(schedule: str):
     return config("cartpole", schedule, n_frames=4, n_step=3)
 
 

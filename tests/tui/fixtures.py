@@ -309,7 +309,7 @@ def events() -> list[EventLine]:
         ("warning", "supervisor", "policy lag a5: 212 updates, limit 200"),
     ]
     return [
-        EventLine(seq=i, time_s=START_S + 10 * i, level=level, source=source, text=text)  # type: ignore[arg-type]
+        EventLine(seq=i, time_s=START_S + 10 * i, level=level, source=source, text=text)
         for i, (level, source, text) in enumerate(said)
     ]
 

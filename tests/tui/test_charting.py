@@ -26,7 +26,7 @@ def view_of(*names: str, **choices: object) -> View:
         for record in records(60, name):
             store.add_record(record | {"loss": float(i), "lr": 0.1 * i})
     now = snapshot(policies=[policy(name) for name in names])
-    return View(snapshot=now, curves=store.curves(), charts=ChartChoices(**choices))  # type: ignore[arg-type]
+    return View(snapshot=now, curves=store.curves(), charts=ChartChoices(**choices))
 
 
 def chart(view: View, chart: Chart, width: int = 100, height: int = 12) -> list[str]:

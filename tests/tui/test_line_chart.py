@@ -33,7 +33,7 @@ def array(*values: float) -> np.ndarray:
 def picture(y: list[float], width: int, height: int, pattern: str = "solid") -> list[str]:
     x = np.arange(len(y), dtype=np.float64)
     dots, marks = raster(
-        x, array(*y), Axis(0, len(y) - 1), Axis(0, 3), width, height, pattern  # type: ignore[arg-type]
+        x, array(*y), Axis(0, len(y) - 1), Axis(0, 3), width, height, pattern
     )  # fmt: skip
     rows = ["".join("#" if dot else "." for dot in row) for row in dots]
     return [*rows, "".join({0: " ", 1: "^", -1: "v"}[int(m)] for m in marks)]

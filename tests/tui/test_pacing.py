@@ -19,7 +19,7 @@ async def test_no_redraw_happens_for_nobody() -> None:
         seat.app.post_message(events.AppBlur())
         await seat.pilot.pause()
         drawn: list[int] = []
-        seat.app.redraw = lambda: drawn.append(1)  # type: ignore[method-assign]
+        seat.app.redraw = lambda: drawn.append(1)
         for _ in range(10):
             seat.app._tick()
         assert len(drawn) == 2

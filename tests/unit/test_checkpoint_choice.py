@@ -128,7 +128,7 @@ def test_a_move_that_was_cut_off_anywhere_is_put_back(
         done += 1
         if done > calls:
             raise KeyboardInterrupt
-        really(source, target)  # type: ignore[arg-type]
+        really(source, target)
 
     monkeypatch.setattr(os, "rename", rename)
     with pytest.raises(KeyboardInterrupt):

@@ -153,4 +153,4 @@ class Game(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, float(reward), terminated, truncated, info
 
     def _left(self) -> int:
-        return int(self.env.unwrapped.ale.lives())  # type: ignore[attr-defined]
+        return int(self.env.unwrapped.ale.lives())  # type: ignore[attr-defined]  # its own

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.config.schema import Config
@@ -151,7 +151,7 @@ class _Curves:
             self.training.setdefault(policy, []).append(point)
         elif kind == "eval" and (point := _point(record, "steps", "return_mean")):
             half = record.get("return_ci95")
-            width = float(half) if _finite(half) else 0.0  # type: ignore[arg-type]
+            width = float(half) if _finite(half) else 0.0
             self.evaluations.setdefault(policy, []).append((*point, width))
         elif kind == "learner":
             for field, by_policy in self.learner.items():
@@ -166,10 +166,10 @@ class _Curves:
 
 def _point(record: Mapping[str, Any], x: str, y: str) -> Point | None:
     a, b = record.get(x), record.get(y)
-    return (float(a), float(b)) if _finite(a) and _finite(b) else None  # type: ignore[arg-type]
+    return (float(a), float(b)) if _finite(a) and _finite(b) else None
 
 
-def _finite(value: object) -> bool:
+def _finite(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -75,6 +75,7 @@ class Dense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers."""
         for index, layer in enumerate(self._modules.values()):
+            # torch's types say that a module or a parameter may be None; none of these is
             if self._noisy:
                 x = layer(x)  # type: ignore[misc]
             else:

@@ -50,7 +50,7 @@ class TensorTable:
 
     def tensors(self) -> list[Tensor]:
         """The tensors as they are now."""
-        return [place[key] for _, place, key in self._places]  # type: ignore[misc]
+        return [place[key] for _, place, key in self._places]  # type: ignore[misc]  # none is None, see above
 
 
 def layout_of(module: nn.Module) -> WeightsLayout:

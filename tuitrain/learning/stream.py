@@ -80,7 +80,7 @@ def _generators_of(device: torch.device) -> list[torch.Generator]:
     """Torch's global generators of the CPU and of this device."""
     found = [torch.default_generator]
     if device.type == "cuda":
-        torch.cuda.init()  # type: ignore[no-untyped-call]
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # has no types
         index = torch.cuda.current_device() if device.index is None else device.index
         found.append(torch.cuda.default_generators[index])
     return found

@@ -36,7 +36,7 @@ class _Driver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         """As Textual, then have the loop hear the signals."""
-        super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's
+        super().start_application_mode()  # type: ignore[no-untyped-call]  # has no types
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGWINCH, self._tell_size)
         loop.add_signal_handler(signal.SIGCONT, self._sigcont_application)

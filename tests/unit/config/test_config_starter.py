@@ -27,7 +27,7 @@ PLANES = SeenPolicy((10, 10, 4), "bool", 1.0, 3, ("default",))
 
 def seen(*policies: SeenPolicy, **fields: object) -> Seen:
     named = {f"p{i}" if len(policies) > 1 else "default": p for i, p in enumerate(policies)}
-    return replace(Seen("CartPole-v1", named), **fields)  # type: ignore[arg-type]
+    return replace(Seen("CartPole-v1", named), **fields)
 
 
 def written(*policies: SeenPolicy, cores: int = 4, **fields: object) -> Config:

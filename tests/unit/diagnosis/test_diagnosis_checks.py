@@ -82,7 +82,7 @@ def test_warm_up_says_how_long_it_will_take_and_warns_if_that_is_long(
 def beside(state: str, **other: Any) -> Snapshot:
     """A run with one more policy, `z`."""
     out = healthy()
-    out.state = state  # type: ignore[assignment]
+    out.state = state
     out.policies.append(PolicyView(name="z", learning_starts=1000, **other))
     return out
 
@@ -122,7 +122,7 @@ def test_where_nobody_has_learned_only_the_end_of_the_plan_is_too_late(
     state: str, judged: str
 ) -> None:
     out = change("policies.0.updates", 0)
-    out.state = state  # type: ignore[assignment]
+    out.state = state
     assert states(out)["left_behind"] == judged
 
 

@@ -41,7 +41,7 @@ def test_no_terminal() -> None:
 
 @pytest.mark.parametrize("small", [{"columns": 79}, {"rows": 23}])
 def test_a_small_window(small: dict[str, int]) -> None:
-    finding = terminal.size(replace(TERMINAL, **small))  # type: ignore[arg-type]
+    finding = terminal.size(replace(TERMINAL, **small))
     assert finding.state == "warn"
     assert "80 × 24" in finding.advice
 

@@ -143,7 +143,7 @@ def test_a_limit_on_processes() -> None:
     ],
 )
 def test_clocks_that_jump_sleep_or_are_wrong(broken: object, word: str) -> None:
-    finding = machine.clock(broken)  # type: ignore[arg-type]
+    finding = machine.clock(broken)
     assert finding.state == "warn"
     assert word in finding.found
     assert finding.commands

@@ -75,19 +75,19 @@ def same_every_time():
 
 def old_step_api():
     env = make()
-    env.step = lambda action: (OBSERVATIONS["right"], 0.0, False, {})  # type: ignore[method-assign]
+    env.step = lambda action: (OBSERVATIONS["right"], 0.0, False, {})
     return env
 
 
 def pays(reward: Any):
     env = make()
-    env.step = lambda action: (OBSERVATIONS["right"], reward, False, False, {})  # type: ignore[method-assign]
+    env.step = lambda action: (OBSERVATIONS["right"], reward, False, False, {})
     return env
 
 
 def old_reset_api():
     env = make()
-    env.reset = lambda **_: OBSERVATIONS["right"]  # type: ignore[method-assign]
+    env.reset = lambda **_: OBSERVATIONS["right"]
     return env
 
 

@@ -6,7 +6,7 @@ for each step of the episode.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -25,7 +25,7 @@ def drawn(steps: int, width: int) -> np.ndarray:
 class Lit(gymnasium.Env):
     """Of one agent."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}
 
     def __init__(self, steps: int = 3, render_mode: str | None = None, fault: str = ""):
         self.observation_space = spaces.Box(0, 1, (2,), np.float32)

@@ -8,7 +8,7 @@ import random
 import threading
 from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -158,7 +158,7 @@ class Everything(Digest):
         self.phase_of = self.storm if action % 2 else self.calm
         self.point = Point(action, self.point.x)
         self.slotted.count += action
-        self.slotted.extra = self.steps  # type: ignore[attr-defined]
+        self.slotted.extra = self.steps
         self.things.append(Thing((action, self.steps)))
         for thing in self.things:
             thing.age += 1
@@ -300,7 +300,7 @@ class Failing(Digest):
 class Evil(Digest):
     """Something that a damaged file must not reach."""
 
-    hits: list[str] = []  # noqa: RUF012
+    hits: ClassVar[list[str]] = []
 
     def __del__(self) -> None:
         pass

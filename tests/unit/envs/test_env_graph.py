@@ -160,7 +160,7 @@ def test_what_cannot_be_saved_is_named(name: str, attribute: str) -> None:
         (lambda: memoryview(b"a"), "a memoryview"),
         (lambda: type("Ints", (int,), {})(3), r".*Ints"),
         (lambda: type("Lists", (list,), {})(), r".*Lists"),
-        (lambda: open("/dev/null"), r"a _io\.TextIOWrapper"),  # noqa: SIM115
+        (lambda: open("/dev/null"), r"a _io\.TextIOWrapper"),  # noqa: SIM115  # the test closes it
         (lambda: ValueError(), "a ValueError"),
     ],
 )

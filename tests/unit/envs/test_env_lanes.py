@@ -242,7 +242,7 @@ def test_wrong_actions_are_refused(actions: object, message: str) -> None:
     lanes = make_lanes(EnvConfig(id="CartPole-v1"), 2)
     lanes.reset([0, 1])
     with pytest.raises(ValueError, match=message):
-        lanes.step({"default": actions})  # type: ignore[dict-item]
+        lanes.step({"default": actions})
 
 
 def test_reset_wants_one_seed_per_environment() -> None:

@@ -136,7 +136,7 @@ def test_a_mask_that_is_none_is_refused(where: str, how: str, message: str, at: 
     def play() -> None:
         lanes.reset([0])
         for _ in range(9):
-            lanes.step({"default": np.zeros(1, np.int64)})  # type: ignore[union-attr]
+            lanes.step({"default": np.zeros(1, np.int64)})
 
     with pytest.raises(EnvError, match=rf"Masked', {call}\(\): .*{message}"):
         play()
@@ -178,7 +178,7 @@ def test_who_is_told_what_to_expect_resets_nothing() -> None:
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before
     told = make_lanes(config(), 1, told=probed)
     assert told.spec == probed
-    assert [lanes._envs[0].resets for lanes in (looked, told)] == [1, 0]  # type: ignore[union-attr]
+    assert [lanes._envs[0].resets for lanes in (looked, told)] == [1, 0]
 
 
 class Draws(Masked):
@@ -297,7 +297,7 @@ def test_who_comes_late_has_the_masks_it_has(late_masks: bool) -> None:
 
 def test_where_nobody_has_a_mask_nothing_is_played() -> None:
     lanes = make_lanes(config("LateComers", late_masks=False, early_masks=False), 1)
-    assert lanes._envs[0].played == 0  # type: ignore[union-attr]
+    assert lanes._envs[0].played == 0
 
 
 def test_a_first_mask_of_a_late_comer_is_refused_with_a_way_out() -> None:

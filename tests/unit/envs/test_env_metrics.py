@@ -157,7 +157,7 @@ def reporter_of(metrics: EnvMetrics | None, link: Recorder, **reductions: str) -
     part = type("Part", (), {"stats": stats, "updates_held": 7})()
     fields = {"index": 2, "env_metrics": metrics, "parts": {"p": part}}
     actor: Any = type("Actor", (), fields)()
-    return Reporter(link, lambda: 0.0, actors=[actor], reductions=reductions)  # type: ignore[arg-type]
+    return Reporter(link, lambda: 0.0, actors=[actor], reductions=reductions)
 
 
 def reported(metrics: EnvMetrics | None, link: Recorder, **reductions: str) -> list[dict[str, Any]]:

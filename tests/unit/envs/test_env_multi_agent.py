@@ -137,7 +137,7 @@ def test_policies_that_cannot_be(policies: dict[str, str], message: str) -> None
 
 def test_an_unsupported_space_names_the_agent() -> None:
     class Continuous(SequenceAgents):
-        def action_space(self, agent: str):  # type: ignore[no-untyped-def]
+        def action_space(self, agent: str):
             return self.observation_space(agent)
 
     with pytest.raises(UnsupportedSpace, match="environment 'x', agent 'a': its action space"):

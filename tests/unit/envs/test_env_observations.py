@@ -208,7 +208,7 @@ def test_a_choice_may_be_any_whole_number(value: Any) -> None:
 
 
 def test_keys_must_be_text() -> None:
-    space = spaces.Dict([(1, BOX), (2, BOX)])  # type: ignore[list-item]
+    space = spaces.Dict([(1, BOX), (2, BOX)])
     with pytest.raises(UnsupportedSpace, match="1 is a key of its observation space"):
         policy(space)
 

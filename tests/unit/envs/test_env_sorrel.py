@@ -82,7 +82,7 @@ def by_lanes(epochs: int, turns: int) -> tuple[Told, list[bool]]:
     lanes.reset([0])
     for _ in range(epochs * (turns + 1) - 1):
         lanes.turn(
-            lambda policy, place: np.array([0 if over else rng.integers(4)]),  # noqa: B023
+            lambda policy, place: np.array([0 if over else rng.integers(4)]),  # noqa: B023  # called in this turn alone
             rows,
         )
         if not over:

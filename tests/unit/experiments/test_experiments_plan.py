@@ -31,7 +31,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def made(config: Path, **how: object) -> Plan:
-    return make_plan(config, **how)  # type: ignore[arg-type]
+    return make_plan(config, **how)
 
 
 # ---- words -----------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ def run(plan: Plan, store: Store, world: World, **how: object) -> list[Result]:
     ended: list[Result] = []
     with store.only_user():
         told = Told(ended=ended.append)
-        run_cells(plan, store, **{"cores": 4, "told": told, "start": world.start, **how})  # type: ignore[arg-type]
+        run_cells(plan, store, **{"cores": 4, "told": told, "start": world.start, **how})
     return ended
 
 

@@ -100,7 +100,7 @@ def test_accumulated_batches_equal_one_big_batch() -> None:
     wrong = learner(options)
     wrong.update(parts[:1])
     differs = [
-        (a.grad - b.grad).abs().max() > 1e-6  # type: ignore[operator]
+        (a.grad - b.grad).abs().max() > 1e-6
         for a, b in zip(wrong.online.parameters(), whole.online.parameters(), strict=True)
     ]
     assert any(differs), "the comparison sees nothing"
@@ -125,7 +125,7 @@ def test_parameter_without_a_gradient_stays() -> None:
             self.used, self.idle = nn.Linear(4, 2), nn.Linear(4, 2)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.used(x.flatten(1))  # type: ignore[no-any-return]
+            return self.used(x.flatten(1))
 
     dqn = DQN(Partly(), Partly(), config(), 2, "cpu", 10)
     idle, used = bytes_of(dqn.online.idle), bytes_of(dqn.online.used)

@@ -38,7 +38,7 @@ class Everything(nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def _own_torch_rng():  # type: ignore[no-untyped-def]
+def _own_torch_rng():
     with torch.random.fork_rng(devices=[]):
         yield
 

@@ -139,7 +139,7 @@ def chosen(kind: str, double: bool, change: Callable[[TensorBatch], TensorBatch]
     else:
         online, target = np.array([5.0, 9.0, 1.0]), np.array([10.0, 70.0, 20.0])
         given = batch([online, target], [online, target], 1.0, 0.5)
-    how = AlgorithmConfig(name="dqn" if kind == "by hand" else kind, quantiles=2)  # type: ignore[arg-type]
+    how = AlgorithmConfig(name="dqn" if kind == "by hand" else kind, quantiles=2)
     found, _ = judge(kind, how, double, change(given))
     return [float(value) for value in found]
 
@@ -160,7 +160,7 @@ def softened(kind: str, change: Callable[[TensorBatch], TensorBatch]) -> list[fl
     state, following = np.log([1.0, 2.0, 6.0]), np.log([4.0, 100.0, 12.0])
     how = AlgorithmConfig(
         name=kind, quantiles=2, munchausen=True, munchausen_temperature=1.0, munchausen_clip=-10.0
-    )  # type: ignore[arg-type]
+    )
     given = batch([state * 0, state], [following * 0, following], 1.0, 0.5)
     found, _ = judge(kind, how, False, change(given))
     return [float(value) for value in found]
@@ -324,7 +324,7 @@ def wrong_actions(policy: Policy, seen: Any, epsilon: float) -> list[str]:
     explored = np.random.default_rng(3).random((2, ROWS))[0] < epsilon
     wrong = []
     values = policy.values(seen)
-    best = [max(np.flatnonzero(ok), key=lambda a, q=q: q[a])  # type: ignore[misc]
+    best = [max(np.flatnonzero(ok), key=lambda a, q=q: q[a])
             for q, ok in zip(values, legal, strict=True)]  # fmt: skip
     if (actions != best)[~explored].any():
         wrong.append("not the best")

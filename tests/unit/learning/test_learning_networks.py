@@ -30,7 +30,7 @@ def global_state() -> list[object]:
 
 
 @pytest.fixture
-def factory(tmp_path: Path):  # type: ignore[no-untyped-def]
+def factory(tmp_path: Path):
     """Write a network file; returns its reference."""
 
     def write(body: str, name: str = "net") -> str:
@@ -55,7 +55,7 @@ def test_same_seed_same_bytes_and_global_state_untouched(name: str) -> None:
     assert digest(again) == digest(built[0]), "the global torch state has an influence"
 
 
-def test_user_network_is_seeded_whatever_generator_it_draws_from(factory) -> None:  # type: ignore[no-untyped-def]
+def test_user_network_is_seeded_whatever_generator_it_draws_from(factory) -> None:
     ref = factory(
         "def make(input_shape, n_actions):\n"
         "    m = nn.Sequential(nn.Flatten(), nn.Linear(4, n_actions))\n"
@@ -102,7 +102,7 @@ def test_published_architectures(
     assert last.out_features == 6
 
 
-def test_uint8_is_divided_by_255_and_minatar_by_nothing(factory) -> None:  # type: ignore[no-untyped-def]
+def test_uint8_is_divided_by_255_and_minatar_by_nothing(factory) -> None:
     ref = factory(
         "class Probe(nn.Module):\n"
         "    def __init__(self, shape, n, scale=None):\n"
@@ -149,7 +149,7 @@ def test_dueling_network_has_two_streams(name: str, shape: tuple[int, ...]) -> N
         return dueling_q(seen["value"], seen["advantage"])
 
     expected = network(x)
-    heads.forward = keep  # type: ignore[method-assign]
+    heads.forward = keep
     assert torch.equal(network(x), expected)
     assert seen["value"].shape == (5, 1)
     assert torch.allclose(expected.mean(1, keepdim=True), seen["value"], atol=1e-5)
@@ -252,17 +252,17 @@ def test_too_small_images_say_the_smallest_size() -> None:
         ),
     ],
 )
-def test_user_networks_that_do_not_fit(factory, body: str, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_user_networks_that_do_not_fit(factory, body: str, message: str) -> None:
     with pytest.raises(NetworkError, match=message):
         build_network(factory(body), (1, 4), "float32", 2)
 
 
-def test_dueling_is_for_own_networks(factory) -> None:  # type: ignore[no-untyped-def]
+def test_dueling_is_for_own_networks(factory) -> None:
     with pytest.raises(NetworkError, match="dueling"):
         build_network(factory("make = nn.Identity"), (1, 4), "float32", 2, dueling=True)
 
 
-def test_trial_leaves_no_trace(factory) -> None:  # type: ignore[no-untyped-def]
+def test_trial_leaves_no_trace(factory) -> None:
     ref = factory(
         "def make(s, n):\n"
         "    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), nn.LazyLinear(n))\n"

@@ -25,7 +25,7 @@ from tuitrain.learning.weights import WeightStore
 
 
 @pytest.fixture(autouse=True)
-def _own_torch_rng():  # type: ignore[no-untyped-def]
+def _own_torch_rng():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
@@ -57,7 +57,7 @@ class Tied(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.frozen(self.first(x.flatten(1))).relu()
-        return self.last(self.again(x))  # type: ignore[no-any-return]
+        return self.last(self.again(x))
 
 
 class Mixed(nn.Module):
@@ -68,7 +68,7 @@ class Mixed(nn.Module):
         self.a, self.b = nn.Linear(4, 3), nn.Linear(3, 2).double()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.b(self.a(x.flatten(1)).double()).float()  # type: ignore[no-any-return]
+        return self.b(self.a(x.flatten(1)).double()).float()
 
 
 class Shared(nn.Module):
@@ -80,7 +80,7 @@ class Shared(nn.Module):
         self.register_buffer("corner", self.layer.weight.data[:1])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x.flatten(1))  # type: ignore[no-any-return]
+        return self.layer(x.flatten(1))
 
 
 class Strided(nn.Module):
@@ -115,7 +115,7 @@ class Constrained(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.layer.weight.data = self.layer.weight.data.clamp(-0.3, 0.3)
-        return self.layer(x.flatten(1))  # type: ignore[no-any-return]
+        return self.layer(x.flatten(1))
 
 
 MODULES: dict[str, tuple[Callable[[], nn.Module], int]] = {

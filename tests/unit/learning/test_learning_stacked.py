@@ -141,7 +141,7 @@ def neighbours_batch(stack: Stack) -> None:
     def rolled(batch: TensorBatch, share: float, add: bool) -> Any:
         return honest(TensorBatch(*(c if c is None else c.roll(1, 0) for c in batch)), share, add)
 
-    stack._gradient = rolled  # type: ignore[assignment]
+    stack._gradient = rolled
 
 
 def neighbours_target(stack: Stack) -> None:
@@ -153,7 +153,7 @@ def neighbours_target(stack: Stack) -> None:
         if stack.learners[0].target_is_due():
             memory.target.copy_(memory.online.roll(1, 0))
 
-    stack._update_targets = wrong  # type: ignore[method-assign]
+    stack._update_targets = wrong
 
 
 def one_step_count(stack: Stack) -> None:
@@ -169,7 +169,7 @@ def one_step_count(stack: Stack) -> None:
 def one_norm(stack: Stack) -> None:
     """Clipped by the norm of all gradients together."""
     honest = stack._clip
-    stack._clip = lambda norms: honest(norms.norm().expand(P))  # type: ignore[method-assign]
+    stack._clip = lambda norms: honest(norms.norm().expand(P))
 
 
 def one_target_rule(stack: Stack) -> None:
@@ -178,7 +178,7 @@ def one_target_rule(stack: Stack) -> None:
             for learner in stack.learners:
                 learner._update_target()
 
-    stack._update_targets = wrong  # type: ignore[method-assign]
+    stack._update_targets = wrong
 
 
 def mask_ignored(stack: Stack) -> None:
@@ -187,7 +187,7 @@ def mask_ignored(stack: Stack) -> None:
     def blind(batch: TensorBatch, share: float, add: bool) -> Any:
         return honest(batch._replace(next_legal=None), share, add)
 
-    stack._gradient = blind  # type: ignore[assignment]
+    stack._gradient = blind
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def _race(place: Place, publishers: int, most: int) -> list[str]:
     for publisher in range(publishers):
         pid = place.start("publish", publisher % LAST)
         goal = last + int(rng.integers(1, most + 1))
-        until(lambda goal=goal: place.store.version() >= goal)  # type: ignore[misc]
+        until(lambda goal=goal: place.store.version() >= goal)
         place.kill(pid)
         last = place.pull() // PUBLISHERS
         assert last >= goal

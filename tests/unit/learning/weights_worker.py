@@ -87,7 +87,7 @@ class Child:
 
         for i, slot in enumerate(self.store._slots):
             self.store._slots[i] = slot.view(Interrupted)
-            self.store._slots[i].others = stop  # type: ignore[attr-defined]
+            self.store._slots[i].others = stop
         got = self.store.pull(reader, out)
         number = number_of(out)
         whole = number is not None and got.version == number // PUBLISHERS

@@ -10,7 +10,7 @@ import math
 import os
 from pathlib import Path
 
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import pytest
 
 from tuitrain.metrics import sinks

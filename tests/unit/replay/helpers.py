@@ -54,7 +54,7 @@ def layout(**changes: Any) -> ReplayLayout:
 
 
 def replay(shape: ReplayLayout) -> PolicyReplay:
-    made = PolicyReplay(shape, Memory(shape.nbytes), [NullLock()] * shape.n_actors)  # type: ignore[list-item]
+    made = PolicyReplay(shape, Memory(shape.nbytes), [NullLock()] * shape.n_actors)
     made.initialise()
     return made
 

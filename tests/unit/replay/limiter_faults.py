@@ -49,7 +49,7 @@ class KeepsReservationsOfTheDead(Limiter):
     def cancel(self, actor: int) -> None:
         pass
 
-    def reserve(self, actor, inserts, steps):  # type: ignore[no-untyped-def]
+    def reserve(self, actor, inserts, steps):
         if any(self._reservations[actor]):
             return None
         return super().reserve(actor, inserts, steps)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from itertools import count, product
 from typing import Any
 
@@ -51,7 +51,7 @@ def limiter(
 ) -> Limiter:
     """A limiter whose processes take turns."""
     table = new_table(len(rules), n_actors) if table is None else table
-    return kind(table, rules, NullLock(), total_steps, n_actors)  # type: ignore[arg-type]
+    return kind(table, rules, NullLock(), total_steps, n_actors)
 
 
 # ---- death at a store ------------------------------------------------------------------------
@@ -228,14 +228,14 @@ class Explorer:
     def _moves(self, at: State) -> Iterator[Move]:
         for actor, phase in enumerate(at.phases):
             yield from self._actor_moves(at, actor, phase)
-        due = [self._at(at, lambda p=p: self.limiter.updates_due(p)) for p in range(self.n)]  # type: ignore[misc]
+        due = [self._at(at, partial(self.limiter.updates_due, p)) for p in range(self.n)]
         for policy in range(self.n):
             if all(due) if self.for_all else due[policy]:
-                work = lambda p=policy: self.limiter.add_updates(p, 1)  # noqa: E731
+                work = partial(self.limiter.add_updates, policy, 1)
                 yield from self._deaths("update", at, at, work)
                 self._at(at, work)
                 yield Move("update", self._after(at))
-        change = lambda: self.limiter.change_ratio(0, self.s.change)  # noqa: E731
+        change = partial(self.limiter.change_ratio, 0, self.s.change)
         if self.s.change and not self._at(at, self._changed):
             yield from self._deaths("change", at, at, change)
             self._at(at, change)
@@ -248,8 +248,8 @@ class Explorer:
             lost = phase if isinstance(phase, tuple) else (0,) * self.n
             yield Move("die", replace(dead, lost=_plus(at.lost, lost), deaths=at.deaths + 1), True)
         if phase == IDLE:
-            reserve = lambda: self.limiter.reserve(actor, [s.chunk] * self.n, s.chunk)  # noqa: E731
-            retire = lambda: self.limiter.retire(actor)  # noqa: E731
+            reserve = partial(self.limiter.reserve, actor, [s.chunk] * self.n, s.chunk)
+            retire = partial(self.limiter.retire, actor)
             try:
                 ticket = self._at(at, reserve)
             except InsertsEnded:
@@ -268,7 +268,7 @@ class Explorer:
             for brought in product((0, 1, s.chunk), repeat=self.n):
                 yield Move("write", self._with(at, actor, brought))
         elif isinstance(phase, tuple):
-            commit = lambda: self.limiter.commit(actor, phase, s.chunk)  # noqa: E731
+            commit = partial(self.limiter.commit, actor, phase, s.chunk)
             yield from self._deaths("commit", at, dead, commit, phase)
             self._at(at, commit)
             yield Move("commit", self._after(self._with(at, actor, IDLE)))
@@ -359,7 +359,7 @@ class Explorer:
             self.problems.add("ended while a chunk is being made")
         return not any(map(self.limiter.updates_due, range(self.n)))
 
-    @cache  # noqa: B019
+    @cache  # noqa: B019  # worlds live as long as their test
     def _leaves_band(
         self, policy: int, rule: LimiterRule, inserts: int, reserved: int, updates: int
     ) -> set[str]:

@@ -67,7 +67,7 @@ class Steps:
         self._own = threading.local()  # the clock of each thread
 
     def install(self, lock: RWLock) -> None:
-        lock._thread = self  # type: ignore[assignment]
+        lock._thread = self
         clock = SimpleNamespace(sleep=lambda _s: None, monotonic=self._now_s)
         for name, stand_in in (("fcntl", self.fcntl), ("time", clock)):
             setattr(lock_module, name, stand_in)

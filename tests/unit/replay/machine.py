@@ -113,7 +113,7 @@ class ReplayMachine(RuleBasedStateMachine):
         self.readings = [self.reading(index) for index in range(READERS)]
 
     def scribe(self, shard: int) -> Scribe:
-        writer = self.writer_type(self.watched, shard, NullLock())  # type: ignore[arg-type]
+        writer = self.writer_type(self.watched, shard, NullLock())
         in_place = bool(self.rng.random() < 0.5)
         return Scribe(writer, self.past[shard], self.rng, in_place=in_place)
 

@@ -78,7 +78,7 @@ def scene(
         make: the writer's class.
     """
     memory = Memory(SHAPE.nbytes)
-    store = PolicyReplay(SHAPE, memory, [NullLock()] * SHAPE.n_actors)  # type: ignore[list-item]
+    store = PolicyReplay(SHAPE, memory, [NullLock()] * SHAPE.n_actors)
     store.initialise()
     stores = Stores(memory.buf)
     columns = stores.watch(store.columns)

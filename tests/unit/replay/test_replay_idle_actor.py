@@ -124,7 +124,7 @@ def test_a_ring_that_counts_on_every_actor_is_caught(
 
     class Share(ReplayLayout):
         @property
-        def ring_rows(self) -> int:  # type: ignore[override]
+        def ring_rows(self) -> int:
             share = -(-self.capacity // (self.n_actors * self.lanes))
             return share + self.n_frames + self.n_step + 2 * (self.chunk_steps + 1)
 

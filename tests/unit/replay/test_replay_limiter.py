@@ -186,10 +186,10 @@ def test_misuse_is_refused() -> None:
     with pytest.raises(ValueError, match="-1 updates"):
         shared.add_updates(0, -1)
     with pytest.raises(ValueError, match="needs a contiguous table of"):
-        Limiter(np.zeros((2, 2), np.int64), shared.rules, NullLock(), 1, 2)  # type: ignore[arg-type]
+        Limiter(np.zeros((2, 2), np.int64), shared.rules, NullLock(), 1, 2)
     strided = np.zeros((6, 6), np.int64)[:, ::2]
     with pytest.raises(ValueError, match="needs a contiguous table of"):
-        Limiter(strided, shared.rules, NullLock(), 1, 2)  # type: ignore[arg-type]
+        Limiter(strided, shared.rules, NullLock(), 1, 2)
     with pytest.raises(TypeError, match="attach its segment"):
         pickle.dumps(shared)
 
@@ -208,7 +208,7 @@ def test_a_death_anywhere_in_a_commit_counts_the_chunk_once_or_not_at_all() -> N
         shared.reserve(1, [4, 4], 4)
         shared.commit(1, [4, 3], 4)
         shared.reserve(0, [4, 4], 4)
-        died = Stores(shared).dies(store, lambda s=shared: s.commit(0, [2, 1], 3))  # type: ignore[misc]
+        died = Stores(shared).dies(store, lambda s=shared: s.commit(0, [2, 1], 3))
         shared.cancel(0)
         seen.append(shared.totals())
         assert shared.reserve(0, [1, 1], 1)

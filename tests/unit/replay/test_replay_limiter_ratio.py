@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -101,7 +102,7 @@ class Machine:
             self.learner_idle = False
 
     def start_chunk(self, actor: int) -> None:
-        work = lambda: self.shared.reserve(actor, [self.chunk] * self.n, self.chunk)  # noqa: E731
+        work = partial(self.shared.reserve, actor, [self.chunk] * self.n, self.chunk)
         try:
             if self.rng.random() < self.death and self.dies(work):
                 return self.die(actor)
@@ -121,7 +122,7 @@ class Machine:
         if self.rng.random() < self.death / 2:
             return self.die(actor)  # its rows can be read and are not counted
         steps = int(self.rng.integers(1, self.chunk + 1))  # rows of a boundary are no steps
-        work = lambda: self.shared.commit(actor, brought, steps)  # noqa: E731
+        work = partial(self.shared.commit, actor, brought, steps)
         if self.rng.random() < self.death and self.dies(work, steps, brought):
             return self.die(actor)
         work()
@@ -129,7 +130,7 @@ class Machine:
 
     def end_update(self, policy: int) -> None:
         self.learner_idle = True
-        work = lambda: self.shared.add_updates(policy, 1)  # noqa: E731
+        work = partial(self.shared.add_updates, policy, 1)
         one = [int(p == policy) for p in range(self.n)]
         if self.rng.random() >= self.death or not self.dies(work, updates=one):
             work()
@@ -263,12 +264,12 @@ def test_a_learner_that_counts_too_late_misses_the_ratio() -> None:
     each = rule(F(1, 2), 50, 8)
     shared = limiter([each], 5_000, 2, kind=Forgetful)
     machine = Machine(shared, (1.0, 1.0), (0.1,), 4, same())
-    machine.end_update = lambda policy: (  # type: ignore[method-assign]
+    machine.end_update = lambda policy: (
         shared.add_updates(policy, 1),
         setattr(machine, "learner_idle", True),
     )
     machine.run()
-    totals = shared.totals()._replace(updates=(shared.made,))  # type: ignore[attr-defined]
+    totals = shared.totals()._replace(updates=(shared.made,))
     assert _ratio_error(totals, 0, each) > 0.01
 
 

@@ -69,7 +69,7 @@ EVERY_DEATH = {
 
 
 def problems(setting: Setting, **changes: object) -> set[str]:
-    explorer = Explorer(setting, **changes)  # type: ignore[arg-type]
+    explorer = Explorer(setting, **changes)
     explorer.explore(any_problem=True)
     return explorer.problems
 

@@ -89,7 +89,7 @@ def test_killed_and_stopped_at_random_nobody_keeps_it_and_nobody_reads_halves(
     for shot in range(len(SEATS) + kills):
         if shot >= len(SEATS):
             enough = words[Pair.WRITES] + draw.randrange(1, 30)
-            until(lambda: words[Pair.WRITES] >= enough or words[Pair.TORN] > 0)  # noqa: B023
+            until(lambda most=enough: words[Pair.WRITES] >= most or words[Pair.TORN] > 0)
             victim = team.pop(draw.choice(SEATS))
             if shot % (kills // stops) == 0:
                 victim.stop()

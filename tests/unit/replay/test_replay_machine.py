@@ -25,7 +25,7 @@ from tuitrain.replay.shard import ShardWriter
 
 
 def explore(machine: type[ReplayMachine], examples: int, *, steps: int = 30, **how: Any) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=examples,

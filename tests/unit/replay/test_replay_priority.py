@@ -114,7 +114,7 @@ def test_new_transitions_get_the_greatest_priority_and_old_ones_leave() -> None:
     batch = reader.sample(reader.pin(), 300, rng)
     reader.write_priorities(batch.cells, batch.rows, np.full(300, 7.0))
     greatest = (7.0 + RULE.epsilon) ** RULE.alpha
-    tree = reader._priorities._tree  # type: ignore[union-attr]
+    tree = reader._priorities._tree
     before = {int(n) for n in np.flatnonzero(tree._leaves)}
     for feed in feeders:
         feed.write_chunk(4)
@@ -140,10 +140,10 @@ def test_late_priorities_are_dropped_and_counted() -> None:
     shard = cells // (store.layout.ring_rows * store.layout.lanes)
     gone = rows < window.low[shard]
     assert 0 < gone.sum() < 400
-    before = reader._priorities._tree._leaves.copy()  # type: ignore[union-attr]
+    before = reader._priorities._tree._leaves.copy()
     reader.write_priorities(cells, rows, np.full(400, 50.0))
     assert reader.stale_priorities == gone.sum()
-    after = reader._priorities._tree._leaves  # type: ignore[union-attr]
+    after = reader._priorities._tree._leaves
     assert (after[cells[gone]] == before[cells[gone]]).all() or set(cells[gone]) & set(cells[~gone])
     assert np.allclose(after[cells[~gone]], (50.0 + RULE.epsilon) ** RULE.alpha)
 
@@ -158,7 +158,7 @@ def test_a_row_that_took_the_place_of_another_does_not_get_its_priority() -> Non
         reader.unpin()
         feeders[0].write_chunk(min(4, goal - feeders[0].row))
     reader.pin()
-    tree = reader._priorities._tree  # type: ignore[union-attr]
+    tree = reader._priorities._tree
     assert (tree.get(cells) > 0).any(), "no cell is in use again, so nothing is shown"
     before = tree._leaves.copy()
     reader.write_priorities(cells, rows, np.full(50, 9.0))
@@ -180,7 +180,7 @@ def test_weights_undo_the_bias() -> None:
         assert batch.weights is not None
         assert batch.weights.max() == 1.0
         # undo the scaling by the greatest weight of the batch: N P of that transition
-        tree = reader._priorities._tree  # type: ignore[union-attr]
+        tree = reader._priorities._tree
         share = tree.get(batch.cells) / tree.total * window.sampleable
         raw = batch.weights * (1 / share).max()
         weighted += float((raw * batch.returns).sum())
@@ -214,7 +214,7 @@ def test_an_undefined_error_does_not_break_the_tree(bad: float) -> None:
     window, rng = reader.pin(), np.random.default_rng(0)
     batch = reader.sample(window, 40, rng)
     reader.write_priorities(batch.cells, batch.rows, np.full(40, bad))
-    assert np.isfinite(reader._priorities._tree.total)  # type: ignore[union-attr]
+    assert np.isfinite(reader._priorities._tree.total)
     assert crossings(reader, reader.sample(window, 40, rng), 2) == 0
 
 

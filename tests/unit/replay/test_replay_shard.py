@@ -68,7 +68,7 @@ def stopped_anywhere(break_writer: Callable[[ShardWriter], None] | None = None) 
         before: dict[int, bytes] = {}
         remember(feed, before)
         head = feed.writer.head
-        stopped = stop_at(line, "replay/shard.py", lambda f=feed: f.write_chunk(4))  # type: ignore[misc]
+        stopped = stop_at(line, "replay/shard.py", lambda f=feed: f.write_chunk(4))
         if feed.writer.head == head:
             torn += len(torn_rows(feed, before))
         else:
@@ -84,7 +84,7 @@ def test_a_writer_that_dies_anywhere_leaves_only_whole_rows() -> None:
 
 def test_a_writer_that_does_not_move_the_tail_is_caught() -> None:
     def break_writer(writer: ShardWriter) -> None:
-        writer._move_tail = lambda tail: True  # type: ignore[method-assign]
+        writer._move_tail = lambda tail: True
 
     assert stopped_anywhere(break_writer) > 0
 

@@ -105,7 +105,7 @@ def test_a_writer_that_dies_anywhere_in_a_chunk_leaves_only_whole_rows(reserves:
         for _ in range(8):
             chunk()
         if not reserves:
-            writer._move_tail = lambda tail: True  # type: ignore[method-assign]
+            writer._move_tail = lambda tail: True
         before, head = readable(writer), writer.head
         stopped = stop_at(line, "replay/shard.py", chunk)
         after = readable(writer)

@@ -115,7 +115,7 @@ class World:
         ]
         self.ring = Ring(t, LANES, SHARDS)
 
-    @cache  # noqa: B019 - worlds live as long as their test
+    @cache  # noqa: B019  # worlds live as long as their test
     def columns(self, low: int, head: int) -> Columns:
         cell = (SHARDS, self.t, LANES)
         rng = np.random.default_rng(head)

@@ -74,7 +74,7 @@ def serve(
     held = {"default": SimpleNamespace(version=1, updates=0)}
     evaluator: Any = SimpleNamespace(held=held, pull=lambda *_: None, holdings=dict)
     with pytest.raises((Finished, Waits)) as ended:
-        evaluation.serve(blueprint, stores, evaluator, Link(by_hand))  # type: ignore[arg-type]
+        evaluation.serve(blueprint, stores, evaluator, Link(by_hand))
     return made, ended.type
 
 

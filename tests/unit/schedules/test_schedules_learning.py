@@ -103,7 +103,7 @@ class Run:
             reporter=SimpleNamespace(updates=nothing),
         )
         monkeypatch.setattr(asynchronous, "LearnerDesk", lambda *_, **__: desk)
-        asynchronous.learn(self.blueprint, self.stores, self.learner, self)  # type: ignore[arg-type]
+        asynchronous.learn(self.blueprint, self.stores, self.learner, self)
 
 
 def earned(inserts: int) -> int:

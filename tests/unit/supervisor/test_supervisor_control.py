@@ -133,7 +133,7 @@ async def test_history_comes_before_what_happens_after_subscribing(tmp_path: Pat
         server.publish(event(2))
         server.publish_snapshot(snapshot(9))
         got += [await peer.read() for _ in range(2)]
-        assert [line.kind for line in got] == [  # type: ignore[attr-defined]
+        assert [line.kind for line in got] == [
             "event",
             "record",
             "reply",

@@ -34,7 +34,7 @@ def a_task(folder: Path, command: str | list[str], **changes: Any) -> Task:
         nice=3,
         log_path=str(folder / "hooks.log"),
     )
-    task.update(changes)  # type: ignore[typeddict-item]
+    task.update(changes)
     return task
 
 

@@ -166,7 +166,7 @@ async def test_in_rounds_the_conductor_is_told_last(tmp_path: Path) -> None:
                     told.append((name, message.number))
                 return bool(send(message))
 
-            process.send = noted  # type: ignore[method-assign]
+            process.send = noted
         reply = await run.ask("set", values=["exploration.epsilon_end=0.2"])
         assert reply.ok
         assert "3 workers have it, it holds from the next round on" in reply.message

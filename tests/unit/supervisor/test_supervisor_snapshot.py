@@ -281,8 +281,8 @@ def test_shards_are_their_policys_own_and_outlive_their_memory() -> None:
     there: Any = SimpleNamespace(
         shards=held.shards, crew=SimpleNamespace(judged_by=SimpleNamespace(where=None))
     )
-    starting = Starting(there, *[None] * 3)  # type: ignore[arg-type]
-    starting.held = held  # type: ignore[assignment]
+    starting = Starting(there, *[None] * 3)
+    starting.held = held
     starting.let_go()
     assert held.shards() == {}
     snapshot = build_snapshot(

@@ -88,7 +88,7 @@ async def test_training_time_is_what_a_clock_says_less_start_up_and_pauses(tmp_p
     async with running(tmp_path, {"learner": WORK}, tables=stop(wall_time_s=1000.0)) as run:
         await run.up()
         unattended = run.supervisor.unattended
-        run.supervisor.watch.tick = lambda now: None  # type: ignore[method-assign]
+        run.supervisor.watch.tick = lambda now: None
         start = unattended._last_tick or 0.0
         unattended.tick(start)  # perhaps there has been none yet
         before = unattended._trained_s

@@ -90,7 +90,7 @@ def play(run: Run, fault: Any = None, chunks: int = CHUNKS) -> Tally:
         assert isinstance(part, AheadLanes)
         if fault is not None:
             fault(part)
-        part.policy.act = noting(part.policy, acted, number)  # type: ignore[method-assign]
+        part.policy.act = noting(part.policy, acted, number)
     readers = {n: replay.reader(0, gamma=GAMMA) for n, replay in shared.replays.items()}
     rng, inserts, steps = np.random.default_rng(0), np.zeros(len(readers), np.int64), 0
     for chunk in range(chunks):
@@ -257,22 +257,22 @@ def told_a_row_late(part: AheadLanes) -> None:
     def cycle(row: int) -> Any:
         return honest(row)._replace(reward=part._reward[min(row + 1 - part._first, 4)])
 
-    part.cycle = cycle  # type: ignore[method-assign]
+    part.cycle = cycle
 
 
 def windows_cross_waits(part: AheadLanes) -> None:
     """Rows that have moved on leave no cut."""
     add = part.writer.add_flags
-    part.writer.add_flags = lambda row, flags: add(row, flags & ~np.uint8(CUT))  # type: ignore[method-assign]
+    part.writer.add_flags = lambda row, flags: add(row, flags & ~np.uint8(CUT))
 
 
 def waits_are_sampled(part: AheadLanes) -> None:
     """Rows that have moved on count as transitions."""
-    part.writer.add_flags = lambda row, flags: None  # type: ignore[method-assign]
+    part.writer.add_flags = lambda row, flags: None
 
 
 def nothing_moves_on(part: AheadLanes) -> None:
-    part.move_on = lambda row: None  # type: ignore[method-assign]
+    part.move_on = lambda row: None
 
 
 def chunks_forget(part: AheadLanes) -> None:
@@ -283,7 +283,7 @@ def chunks_forget(part: AheadLanes) -> None:
         honest(*given)
         part._action[0] = 0
 
-    part.begin = begin  # type: ignore[method-assign]
+    part.begin = begin
 
 
 def version_of_the_row(part: AheadLanes) -> None:
@@ -294,12 +294,12 @@ def version_of_the_row(part: AheadLanes) -> None:
         honest(*given)
         part._version[0] = part.policy.version
 
-    part.begin = begin  # type: ignore[method-assign]
+    part.begin = begin
 
 
 def ages_too_late(part: AheadLanes) -> None:
     """Frames are stacked with the ages of another row."""
-    part._episodes.next_age = lambda: part._episodes._age  # type: ignore[method-assign]
+    part._episodes.next_age = lambda: part._episodes._age
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_an_evaluation_plays_whole_games_and_counts_what_each_agent_was_paid() -
         config, spec, policies, lambda n: make_lanes(config.env, n, config.policies.map)
     )
     for policy in evaluator.policies.values():
-        policy.act = seeing_ones_own_past(policy.act)  # type: ignore[method-assign]
+        policy.act = seeing_ones_own_past(policy.act)
     Moves.log.clear()
     by_name = {r.policy: r for r in evaluator.evaluate(1, lambda: None)}
     evaluator.close()

@@ -99,7 +99,7 @@ def test_who_takes_its_state_back_goes_on(tmp_path: Path) -> None:
         for replay in run[1].replays.values():
             assert not (replay.columns.flags[0, head] & CUT).any()
         assert before == instances(run, head, head + CHUNK_STEPS)
-        assert tell_begun_anew(SimpleNamespace(), [actor]) == {"begun_anew": []}  # type: ignore[arg-type]
+        assert tell_begun_anew(SimpleNamespace(), [actor]) == {"begun_anew": []}
         actor.close()
 
 

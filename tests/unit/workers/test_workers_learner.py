@@ -56,7 +56,7 @@ def fake_update(learner: PolicyLearner, error_of: Any) -> list[Any]:
         learner.dqn.updates += 1
         return SimpleNamespace(priorities=lambda: errors)
 
-    learner.dqn.update = update  # type: ignore[method-assign]
+    learner.dqn.update = update
     return seen
 
 
@@ -78,7 +78,7 @@ def test_every_row_gets_the_priority_of_its_own_error(run: Run) -> None:
     cells = index.positions(np.arange(window.sampleable))
     observed = np.abs(learner.reader._columns.flat_observation[cells].reshape(len(cells), -1))
     wanted = (observed.sum(1) + 1.0 + 1e-6) ** 0.6
-    tree = learner.reader._priorities._tree  # type: ignore[union-attr]
+    tree = learner.reader._priorities._tree
     found = tree.get(cells)
     told = found != 1.0  # what nobody has drawn has the first priority still
     assert told.sum() > BATCH
@@ -142,9 +142,9 @@ def test_the_faults_are_seen(run: Run, monkeypatch: pytest.MonkeyPatch, fault: s
 
         def update(self: PolicyLearner, *given: Any) -> None:
             tell = self.reader.write_priorities
-            self.reader.write_priorities = lambda c, r, e: tell(c, r, e[::-1])  # type: ignore[method-assign]
+            self.reader.write_priorities = lambda c, r, e: tell(c, r, e[::-1])
             write(self, *given)
-            self.reader.write_priorities = tell  # type: ignore[method-assign]
+            self.reader.write_priorities = tell
 
         monkeypatch.setattr(learner_module.PolicyLearner, "update", update)
 

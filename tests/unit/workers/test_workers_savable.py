@@ -60,9 +60,7 @@ def test_whatever_becomes_of_it_is_a_reason(trial: Any, said: str) -> None:
 
 @pytest.mark.usefixtures("no_child_is_left")
 def test_one_that_hangs_is_ended() -> None:
-    assert savable._asked(threading.Event().wait, 0.05) == (  # type: ignore[arg-type]
-        "trying it out took longer than 0.05 s"
-    )
+    assert savable._asked(threading.Event().wait, 0.05) == ("trying it out took longer than 0.05 s")
 
 
 def test_a_child_of_the_environments_that_stays_does_not_keep_the_answer() -> None:

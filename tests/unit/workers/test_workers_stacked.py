@@ -61,7 +61,7 @@ def learned(run: Run, *, stacked: bool) -> tuple[list[Any], list[Any]]:
         assert part.window is not None
         assert part.dqn.updates == UPDATES
         cells = part.reader._index.positions(np.arange(part.window.sampleable))
-        priorities.append(part.reader._priorities._tree.get(cells))  # type: ignore[union-attr]
+        priorities.append(part.reader._priorities._tree.get(cells))
     learner.close_windows()
     return weights, priorities
 

@@ -45,7 +45,7 @@ def disagreements(run: Run, fault: Any = None) -> tuple[int, int]:
         row += 1
         return act(given, *args)
 
-    part.policy.act = note  # type: ignore[method-assign]
+    part.policy.act = note
     replay = shared.replays["default"]
     reader, rng = replay.reader(0, gamma=0.9), np.random.default_rng(0)
     wrong = 0

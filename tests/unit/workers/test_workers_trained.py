@@ -54,7 +54,7 @@ def test_a_report_too_long_for_a_message_still_arrives(tmp_path: Path) -> None:
     args: Any = SimpleNamespace(
         config=config.model_copy(update={"learner": deep}), run_dir=str(tmp_path)
     )
-    probe.run(args, link)  # type: ignore[arg-type]
+    probe.run(args, link)
     written = (tmp_path / link.said["data"]["report"]).read_bytes()
     assert len(written) > MAX_MESSAGE_BYTES
     assert len(json.dumps(link.said)) < MAX_MESSAGE_BYTES
@@ -69,7 +69,7 @@ def test_float64_observations_are_told_of_once(space: str, told: int, tmp_path: 
     config = resolve(Config.model_validate(tables), cores=2)
     link = SilentLink()
     args: Any = SimpleNamespace(config=config, run_dir=str(tmp_path))
-    probe.run(args, link)  # type: ignore[arg-type]
+    probe.run(args, link)
     assert len(link.notices) == told
     assert all("declared float64; they are kept" in text for text in link.notices)
 

@@ -9,6 +9,7 @@ these wrong must show.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def play(run: Run, wrap: Wrap = lambda lanes: lanes) -> Tally:
     actor._turning = wrap(actor._turning)
     acted: dict[tuple[int, int, int, int], bytes] = {}
     for part in actor.parts.values():
-        part.policy.act = noting(part.policy.act, acted)  # type: ignore[method-assign]
+        part.policy.act = noting(part.policy.act, acted)
     readers = {n: replay.reader(0, gamma=GAMMA) for n, replay in shared.replays.items()}
     rng, tally = np.random.default_rng(0), Tally()
     for chunk in range(CHUNKS):
@@ -118,21 +119,22 @@ def noting(act: Any, acted: dict[tuple[int, int, int, int], bytes]) -> Any:
     return note
 
 
+def due_view(now: TurnTag, seat: int, turns: int, at: int) -> TurnTag:
+    """What the agent in `seat` sees in turn `at` of the episode of `now`, which has `turns`."""
+    at = max(at, 0)
+    moves = 3 * at + (0 if at == turns else now.number)
+    return TurnTag(now.instance, now.episode, at, seat, moves)
+
+
 def check(batch: Any, agents: list[str], blueprint: Any, acted: Any, tally: Tally) -> None:
     n_frames, n_step = blueprint.spec.n_frames, blueprint.config.learner.n_step
     for i, agent in enumerate(agents):
         tally.compared += 1
         state, after = tags(batch.state[i]), tags(batch.next_state[i])
-        instance, episode, turn, number, _ = state[-1]
-        past = TurnTags.log[instance, episode]
-        rewards = past.rewards["abc".index(agent)]
-
-        def view(at: int) -> TurnTag:
-            at = max(at, 0)
-            final = at == len(rewards)  # noqa: B023
-            moves = 3 * at + (0 if final else number)  # noqa: B023
-            return TurnTag(instance, episode, at, "abc".index(agent), moves)  # noqa: B023
-
+        now, seat = state[-1], "abc".index(agent)
+        turn, past = now.turn, TurnTags.log[now.instance, now.episode]
+        rewards = past.rewards[seat]
+        view = partial(due_view, now, seat, len(rewards))
         steps = min(n_step, len(rewards) - turn)
         ended = turn + steps == len(rewards)
         returns = sum(GAMMA**k * rewards[turn + k] for k in range(steps))
@@ -197,8 +199,8 @@ class LooksTooEarly(Wrong):
     """All agents look when the turn begins, before the others have moved."""
 
     def turn(self, choose: Any, into: Mapping[str, TurnRow]) -> None:
-        seats = self._lanes._seats  # type: ignore[attr-defined]
-        worlds = self._lanes._worlds  # type: ignore[attr-defined]
+        seats = self._lanes._seats
+        worlds = self._lanes._worlds
         early = {s.agent: [w.pov(s.agent).copy() for w in worlds] for s in seats}
         agents = {(s.policy, s.place): s for s in seats}
 
@@ -215,7 +217,7 @@ class PaysTheNext(Wrong):
 
     def turn(self, choose: Any, into: Mapping[str, TurnRow]) -> None:
         self._lanes.turn(choose, into)
-        seats = self._lanes._seats  # type: ignore[attr-defined]
+        seats = self._lanes._seats
         paid = [into[s.policy].reward[s.lanes].copy() for s in seats]
         for seat, reward in zip(seats, paid[-1:] + paid[:-1], strict=True):
             into[seat.policy].reward[seat.lanes] = reward
@@ -225,7 +227,7 @@ class AnothersEnd(Wrong):
     """In the turn that shows an end, every agent has the first one's view."""
 
     def turn(self, choose: Any, into: Mapping[str, TurnRow]) -> None:
-        ended = [env for env, over in enumerate(self._lanes._over) if over]  # type: ignore[attr-defined]
+        ended = [env for env, over in enumerate(self._lanes._over) if over]
         self._lanes.turn(choose, into)
         for policy, row in into.items():
             count = len(self.spec.policies[policy].agents)
@@ -237,9 +239,9 @@ class ResetsTooEarly(Wrong):
     """The world begins anew before the agents have seen its end."""
 
     def turn(self, choose: Any, into: Mapping[str, TurnRow]) -> None:
-        for env, over in enumerate(self._lanes._over):  # type: ignore[attr-defined]
+        for env, over in enumerate(self._lanes._over):
             if over:
-                world = self._lanes._worlds[env]  # type: ignore[attr-defined]
+                world = self._lanes._worlds[env]
                 world.reset(None)
                 world.episode -= 1  # so that nothing else gives it away
         self._lanes.turn(choose, into)
@@ -287,7 +289,7 @@ def test_an_evaluation_counts_what_each_agent_was_paid_and_shows_each_its_own_tu
                 assert {t[:2] for t in tags(frames)} == {(instance, episode)}
             return act(stack, *args)
 
-        policy.act = note  # type: ignore[method-assign]
+        policy.act = note
     TurnTags.log.clear()
     team, b = evaluator.evaluate(1, lambda: None)
     finished = [e for (_, episode), e in TurnTags.log.items() if episode == 0]
@@ -324,7 +326,7 @@ def test_policies_that_are_loaded_play_as_the_evaluator_did(simultaneous: bool) 
             played.append(act(*given))
             return played[-1]
 
-        policy.act = keep  # type: ignore[method-assign]
+        policy.act = keep
     evaluator.n_envs = 3
     evaluator._lanes = make_lanes(config.env, 3)
     results = evaluator.evaluate(1, lambda: None, episodes=3)

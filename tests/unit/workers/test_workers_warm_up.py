@@ -36,10 +36,10 @@ def warm_up(run: Blueprint, episode_steps: int, *, dies: bool) -> tuple[int, int
     """
     rule, layout = run.limiter_rule(NAME), run.replay_layout(NAME)
     memory: Any = Memory(layout.nbytes)
-    replay = PolicyReplay(layout, memory, [NullLock()] * run.n_actors)  # type: ignore[list-item]
+    replay = PolicyReplay(layout, memory, [NullLock()] * run.n_actors)
     replay.initialise()
     table = new_table(1, run.n_actors)
-    shared = Limiter(table, [rule], NullLock(), 10**9, run.n_actors)  # type: ignore[arg-type]
+    shared = Limiter(table, [rule], NullLock(), 10**9, run.n_actors)
     writer, rows, chunk = replay.writer(0), 0, run.config.actors.chunk_steps
     asked = run.chunk_inserts(NAME)
     for other in range(1, run.n_actors):

@@ -184,7 +184,7 @@ class _Rebuilt:
             case "method" | "built-in method":
                 return self._method(node)
             case "member":
-                return self._class(node["class"]).__members__[node["name"]]  # type: ignore[attr-defined]
+                return self._class(node["class"]).__members__[node["name"]]  # type: ignore[attr-defined]  # an enum
             case "named":
                 return self._named(node)
         return self._staying(number, node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,39 @@ def test_a_resumed_run_goes_on_with_what_was_changed(
     assert same == (not forgotten)
     if not forgotten:
         assert found.records == expected.records[at:]
+
+
+OWN = {"scout": "scout", "digger": "digger"}
+OPEN = config(
+    "two-policies", "sequential", learner={"lr_schedule": "linear"}, policies={"map": OWN}
+)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_open_schedule_goes_on_from_where_it_is(tmp_path: Path, kept: bool) -> None:
+    """▣ Also in a resumed run, with the replay it had or with a new one."""
+    with session(OPEN, tmp_path) as run:
+        run.go(N)
+        change(run, {"learner.replay_ratio": 1.5})
+        run.go(N)
+        run.save()
+    rates = scouted(run)
+    falls = [a - b for a, b in pairwise(rates)]
+    assert min(falls) > 0, "never back"
+    assert max(falls) < 3 * min(falls), "as far in each round as ever, whatever the ratio"
+    later: dict[str, Any] = {"learner.replay_ratio": 1.5}
+    if not kept:  # rows are not where they were
+        later["replay.capacity"] = 2 * OPEN.replay.capacity
+    with session(with_values(resolve(OPEN, cores=2), later), tmp_path) as resumed:
+        assert bool(resumed.blueprint.base.states) == kept
+        resumed.go(N // 2)
+    assert 0 < rates[-1] - scouted(resumed)[0] < 3 * min(falls)
+
+
+def scouted(run: Session) -> list[float]:
+    """Learning rates of one policy, by round."""
+    found = [r for r in run.link.records if r["kind"] == "learner" and r["policy"] == "scout"]
+    return [r["lr"] for r in found if "lr" in r]
 
 
 def test_what_was_changed_back_was_changed(tmp_path: Path) -> None:

@@ -146,16 +146,17 @@ def with_device(config: Config, device: str) -> Config:
     )
 
 
-def planned_updates(config: Config, agents: int = 1) -> int:
+def planned_updates(config: Config, agents: int = 1, ratio: Fraction | None = None) -> int:
     """Updates a policy makes by the end of the run, at least 1.
 
     Args:
         config: its `total_steps`, `learning_starts` and `replay_ratio` count.
         agents: agents of one environment that share the policy; each environment step gives one
             transition for each.
+        ratio: updates per transition instead of the config's.
     """
     transitions = config.run.total_steps * agents - config.replay.learning_starts
-    return max(1, math.floor(Fraction(transitions) * config.learner.updates_per_transition))
+    return max(1, math.floor(transitions * (ratio or config.learner.updates_per_transition)))
 
 
 def available_cores() -> int:

@@ -22,7 +22,7 @@ from tuitrain.learning.adam import Adam
 from tuitrain.learning.batch import TensorBatch, to_device
 from tuitrain.learning.flatten import TensorTable, rehome
 from tuitrain.learning.gradient import AutogradGradient, Gradient
-from tuitrain.learning.lr import lr_at
+from tuitrain.learning.lr import Course, lr_at
 from tuitrain.learning.mlp_gradient import MlpGradient, fits
 from tuitrain.learning.objectives import objective_for
 from tuitrain.learning.saved import (
@@ -87,7 +87,8 @@ class DQN:
         config: the update's options. `learner.device` is not read.
         n_actions: number of actions.
         device: where everything lives.
-        total_updates: updates the run will make, for the learning-rate schedule.
+        total_updates: updates the run will make, for the learning-rate schedule. Whoever changes
+            that on the way replaces `course`.
         algorithm: what is learned about returns, which the networks were built for; None is DQN.
         row: where networks and optimizer are to live, if they are one of a stack (``stacked``).
 
@@ -118,7 +119,7 @@ class DQN:
         self.device = torch.device(device)
         self.config = config
         self.n_actions = n_actions
-        self.total_updates = total_updates
+        self.course = Course(total_updates)
         self.updates = 0
         self.target_updates = 0
         self.online = network.to(self.device).train()
@@ -172,7 +173,7 @@ class DQN:
                 noisy.resample(network)
         seen = self._gradient(batches)
         grad_norm = self._adam.clip(self.config.max_grad_norm)
-        lr = lr_at(self.updates, self.config, self.total_updates)
+        lr = lr_at(self.course.at(self.updates), self.config, self.course.length)
         self._adam.step(lr)
         self.updates += 1
         if self.target_is_due():

@@ -100,7 +100,10 @@ class Stack:
 
     def _step(self) -> list[float]:
         """One step of Adam; returns each learner's learning rate."""
-        lrs = [lr_at(dqn.updates, dqn.config, dqn.total_updates) for dqn in self.learners]
+        lrs = [
+            lr_at(dqn.course.at(dqn.updates), dqn.config, dqn.course.length)
+            for dqn in self.learners
+        ]
         for lr in dict.fromkeys(lrs):  # one, unless updates made so far differ
             self._adams.step(lr, [own == lr for own in lrs])
         return lrs

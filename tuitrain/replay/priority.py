@@ -39,7 +39,7 @@ class PriorityRule:
     beta_start: float
     epsilon: float
 
-    def beta(self, updates: int, total_updates: int) -> float:
+    def beta(self, updates: float, total_updates: int) -> float:
         """Exponent of the correction after so many updates."""
         done = min(1.0, updates / max(1, total_updates))
         return self.beta_start + (1.0 - self.beta_start) * done

@@ -54,6 +54,7 @@ class Base:
             a fraction; empty: that of the config.
         ratios: per policy, its replay ratio as a fraction, and from which transitions and updates
             of that replay on it holds.
+        began: per policy, of when the replay was begun (``replay_began``).
     """
 
     session: int = 0
@@ -72,11 +73,18 @@ class Base:
     evaluations: int = 0
     laid_out: str = ""
     ratios: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    began: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def before_replay(self, policy: str) -> tuple[int, int]:
         """Transitions and updates made before the replay that is taken over was begun."""
         inserts = self.inserts.get(policy, 0) - self.since_inserts.get(policy, 0)
         return inserts, self.updates.get(policy, 0) - self.since_updates.get(policy, 0)
+
+    def replay_began(self, policy: str) -> tuple[Fraction, int]:
+        """Updates that the weights had seen when the replay was begun, and before that the
+        transitions that these were worth (``Pace``); zeros if it was begun with the run."""
+        passed, updates = self.began.get(policy, ("0", 0))
+        return Fraction(passed), updates
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,8 @@ def test_weights_reach_the_update_and_beta_grows(run: Run, monkeypatch: pytest.M
     rng = np.random.default_rng(0)
     seen = fake_update(learner, lambda batch: rng.gamma(0.5, 2.0, BATCH))
     window = learner.pin(0)
-    for updates in (0, learner._planned_updates // 2, 10 * learner._planned_updates):
+    length = learner._course.length
+    for updates in (0, length // 2, 10 * length):
         learner.dqn.updates = updates
         learner.draw(window, 1)
         learner.update()

@@ -57,6 +57,9 @@ def read_base(folder: Path | None) -> tuple[Base, dict[str, Any], list[str]]:
         updates=payload["updates"],
         versions=payload["versions"],
         checkpoint=str(path),
+        began={
+            n: (passed, payload["updates"][n]) for n, passed in payload.get("passed", {}).items()
+        },
         reproducible=False,  # unless ``taking_over`` finds all of its state
     )
     return base, payload, skipped

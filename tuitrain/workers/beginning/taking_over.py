@@ -64,6 +64,7 @@ def with_state(base: Base, payload: dict[str, Any], blueprint: Blueprint) -> tup
         since_updates=payload["since_updates"],
         laid_out=payload.get("laid_out", ""),
         ratios=payload.get("ratios", {}),
+        began=payload.get("began", {}),
     )
     if why := _not_exact(trees, payload, blueprint):
         return base, f"goes on with the replay it had; episodes begin anew: {why}{since}"

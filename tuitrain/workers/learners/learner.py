@@ -98,7 +98,9 @@ class Learner:
             inserts: transitions committed so far, per policy of the run; rows older than the
                 replay's capacity by this count are left out.
         """
+        ratios = self.stores.limiter.ratios()
         for learner in self.policies.values():
+            learner.follow(ratios[learner.place])
             learner.window = learner.pin(inserts[learner.place])
 
     def close_windows(self) -> None:
@@ -127,8 +129,10 @@ class Learner:
         if len(bundle) == 1:
             self.step(bundle[0], phases, sure=sure)
             return
-        stack = self._stacks[bundle]
-        if not stack.must_draw or stack.draw(self.stores.limiter.totals().inserts, sure, phases):
+        stack, limiter = self._stacks[bundle], self.stores.limiter
+        if not stack.must_draw or stack.draw(
+            limiter.totals().inserts, limiter.ratios(), sure, phases
+        ):
             stack.update(phases)
             return
         for name in bundle:  # somebody has nothing to draw: the others go on alone
@@ -144,6 +148,7 @@ class Learner:
     def _draw(self, learner: PolicyLearner, updates: int, phases: Phases) -> bool:
         window = learner.window
         if window is None:
+            learner.follow(self.stores.limiter.ratios()[learner.place])
             window = learner.pin(self.stores.limiter.totals().inserts[learner.place])
         try:
             if window.sampleable:
@@ -283,7 +288,7 @@ class Learner:
 
     def _payload(self) -> dict[str, Any]:
         totals, counts = self.stores.limiter.totals(), self.stores.limiter.counts()
-        ratios = self.stores.limiter.ratios()
+        ratios, base = self.stores.limiter.ratios(), self.blueprint.base
         return {
             "schema": CHECKPOINT_SCHEMA,
             "config": (self.blueprint.began_with or self.blueprint.config).model_dump_json(),
@@ -304,6 +309,8 @@ class Learner:
             "ratios": {
                 n: (str(ratios[p.place][0]), *ratios[p.place][1:]) for n, p in self.policies.items()
             },
+            "passed": {n: str(p.pace.passed_at(p.dqn.updates)) for n, p in self.policies.items()},
+            "began": {n: base.began[n] for n in self.policies if n in base.began},
             "since_steps": counts.steps,
             "since_inserts": {n: counts.inserts[p.place] for n, p in self.policies.items()},
             "since_updates": {n: counts.updates[p.place] for n, p in self.policies.items()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from math import prod
 from typing import Any
 
@@ -13,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from tuitrain import seeding
-from tuitrain.config.resolve import planned_updates
 from tuitrain.learning.batch import TensorBatch, split, to_device
 from tuitrain.learning.dqn import DQN
 from tuitrain.learning.flatten import FlatModule
@@ -27,6 +27,7 @@ from tuitrain.replay.window import Int
 from tuitrain.seeding import generator, integers, stream
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import network_for
+from tuitrain.workers.learners.pace import Pace
 
 DRAWN_UPDATES = 32
 DRAWN_BYTES = 1 << 20
@@ -66,7 +67,6 @@ class PolicyLearner:
         index = blueprint.policies.index(name)
         network = network_for(blueprint.config, blueprint.spec, name)
         target = network_for(blueprint.config, blueprint.spec, name)
-        planned = planned_updates(blueprint.config, len(blueprint.spec.policies[name].agents))
         # What a network draws from torch's global state while it learns (dropout, noise) belongs
         # to the seed and the policy too. Actors and evaluator have fenced states of their own.
         (torch_seed,) = integers(stream(seed, "learner", index, number).spawn(1)[0], 1)
@@ -81,12 +81,13 @@ class PolicyLearner:
             config,
             blueprint.spec.policies[name].n_actions,
             config.device,
-            # open only where agents share policies: each then makes a number of its own
-            config.lr_schedule_updates or planned,
+            config.lr_schedule_updates or 1,
             blueprint.config.algorithm,
             row,
         )
-        self._planned_updates = planned
+        self._blueprint = blueprint
+        self._rule: tuple[Fraction, int, int] | None = None
+        self.follow((blueprint.first_ratio, blueprint.config.replay.learning_starts, 0))
         self._stream = (GlobalStream if alone else TorchStream)(self.dqn.device)
         how = blueprint.config.replay
         self._priority: PriorityRule | None = None
@@ -118,11 +119,22 @@ class PolicyLearner:
 
     def retune(self, blueprint: Blueprint) -> None:
         """Go on with changed keys of ``config.live``, between two updates."""
-        learner = blueprint.config.learner
-        agents = len(blueprint.spec.policies[self.name].agents)
-        self._planned_updates = planned_updates(blueprint.config, agents)
-        self.config = self.dqn.config = learner
-        self.dqn.total_updates = learner.lr_schedule_updates or self._planned_updates
+        self.config = self.dqn.config = blueprint.config.learner
+
+    def follow(self, rule: tuple[Fraction, int, int]) -> None:
+        """Go by the replay ratio that holds now; schedules go on from where they are.
+
+        Args:
+            rule: of ``Limiter.ratios``.
+        """
+        if rule == self._rule:
+            return
+        of = self._blueprint
+        self._rule, self.pace = rule, Pace.of(of.config, of.base, self.name, rule)
+        self._course = self.pace.course(of.config, len(of.spec.policies[self.name].agents))
+        # open only where agents share policies: each then makes a number of its own
+        if self.config.lr_schedule_updates is None:
+            self.dqn.course = self._course
 
     def state(self) -> dict[str, Any]:
         """What goes on beside networks and optimizer: tensors and plain values."""
@@ -195,7 +207,8 @@ class PolicyLearner:
         phases.enter("sample")
         config, rule = self.config, self._priority
         batches = config.grad_accumulation * min(updates, self._at_once)
-        beta = rule.beta(self.dqn.updates, self._planned_updates) if rule else 1.0
+        course = self._course
+        beta = rule.beta(course.at(self.dqn.updates), course.length) if rule else 1.0
         batch = self.reader.sample(window, config.batch_size, self.rng, batches=batches, beta=beta)
         last = replace(batch, cells=batch.cells[-config.batch_size :])
         self._origins.append((self._inserts, self.reader.origin(last)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from fractions import Fraction
 
 from tuitrain.learning.batch import TensorBatch
 from tuitrain.learning.stack_memory import StackMemory
@@ -34,15 +35,25 @@ class StackedLearner:
         """Whether ``draw`` must come before the next ``update``."""
         return not self._drawn
 
-    def draw(self, inserts: Sequence[int], updates: int, phases: Phases = UNTIMED) -> bool:
+    def draw(
+        self,
+        inserts: Sequence[int],
+        ratios: Sequence[tuple[Fraction, int, int]],
+        updates: int,
+        phases: Phases = UNTIMED,
+    ) -> bool:
         """Draw the batches of the next `updates` updates of all, or of the first of them.
 
         Args:
             inserts: transitions committed so far, per policy of the run.
+            ratios: likewise, of ``Limiter.ratios``; open windows have them already.
 
         Returns:
             False, and nothing is drawn, if one of them has nothing to draw from.
         """
+        for part in self._parts:
+            if part.window is None:
+                part.follow(ratios[part.place])
         windows = [part.window or part.pin(inserts[part.place]) for part in self._parts]
         try:
             if not all(window.sampleable for window in windows):

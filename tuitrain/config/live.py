@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ LIVE: dict[str, tuple[str, ...]] = {
 }
 """By key, the roles that use it besides those who learn; they write it into checkpoints anyway."""
 
+_OF_POLICY = re.compile(r"\s*polic(y|ies)\.(?!map\b)")
+
 _CAN = f"What can: {', '.join(LIVE)}."
 
 
@@ -32,8 +35,9 @@ def parsed(config: Config, assignments: Sequence[str]) -> Config:
     Raises:
         ConfigError: with everything that is wrong, in the words of a config that is read.
     """
-    problems: list[Problem] = []
-    if not assignments:
+    problems = [_for_one_policy(text) for text in assignments if _OF_POLICY.match(text)]
+    assignments = [text for text in assignments if not _OF_POLICY.match(text)]
+    if not assignments and not problems:
         problems.append(Problem("set", "", "needs key=value, e.g. learner.lr=1e-4.", _CAN))
     allowed = []
     for text in assignments:
@@ -51,6 +55,17 @@ def parsed(config: Config, assignments: Sequence[str]) -> Config:
     if problems:
         raise ConfigError(problems, "set")
     return changed
+
+
+def _for_one_policy(assignment: str) -> Problem:
+    key, _, value = assignment.partition("=")
+    of_all = next((known for known in LIVE if key.strip().endswith(f".{known}")), "")
+    return Problem(
+        key.strip(),
+        value.strip(),
+        "there are no values for one policy: the config has each key once, for all of them.",
+        f"For all: {of_all}={value.strip()}." if of_all else _CAN,
+    )
 
 
 def _known(key: str) -> bool:

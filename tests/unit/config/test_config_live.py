@@ -153,3 +153,14 @@ def test_a_value_that_nobody_could_have_set_is_refused(folder: RunFolder) -> Non
         laid_over(CONFIG, folder)
     store_changes(folder, {"learner.gamma": Change(CONFIG.learner.gamma, 0.5)})
     assert laid_over(CONFIG, folder) == CONFIG, "of an other version; it cannot be changed live"
+
+
+def test_a_value_for_one_policy_is_refused_with_what_can_be_said_instead() -> None:
+    no = "there are no values for one policy: the config has each key once, for all of them."
+    assert problems("policy.scout.learner.lr=1e-4", "policies.scout.seed=1", "learner.lr=2") == [
+        "learner.lr = 2: must be a number above 0 and at most 1.",
+        f"policy.scout.learner.lr = 1e-4: {no} For all: learner.lr=1e-4.",
+        f"policies.scout.seed = 1: {no} What can: {', '.join(LIVE)}.",
+    ]
+    (told,) = problems("policies.map=shared")
+    assert "cannot be changed while the run goes on" in told

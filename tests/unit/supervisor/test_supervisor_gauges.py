@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from tests.fake_plan import FakePlan
-from tests.unit.supervisor.running import Run, running
+from tests.fake_plan import FakePlan, fake_config, fake_folder
+from tests.unit.supervisor.running import Run, Started, running
 from tuitrain.replay import segment
 from tuitrain.supervisor import watch
 from tuitrain.supervisor.house import held_folder, runtime
@@ -116,3 +118,16 @@ async def test_what_the_cleaning_cannot_remove_the_guard_does(
         assert segment.list_names(f"tuitrain-{run_id}-") == []
         assert not (runtime.root() / run_id).exists()
         assert await run.end() == 0
+
+
+def test_a_supervisor_that_may_open_nothing_ends_and_leaves_nothing(tmp_path: Path) -> None:
+    started = Started(fake_folder(tmp_path, fake_config({"learner": WORK, "a0": WORK})))
+    assert started.up
+    pid, limit = started.process.pid, resource.RLIMIT_NOFILE
+    resource.prlimit(pid, limit, (4, resource.prlimit(pid, limit)[1]))
+    os.kill(pid, signal.SIGTERM)
+    _, events, _ = started.end()
+    assert any("could not remove shared memory" in line.get("text", "") for line in events)
+    run_id = started.folder.read_run_id()
+    assert segment.list_names(f"tuitrain-{run_id}-") == []
+    assert not (runtime.root() / str(run_id)).exists()

@@ -123,11 +123,15 @@ def before_every_command(
 
 def _sweep() -> None:
     from tuitrain.supervisor.house.leftovers import sweep
-    from tuitrain.supervisor.house.runtime import HouseError
+    from tuitrain.supervisor.house.runtime import HouseError, RootLocked
 
     # A runtime folder that cannot be used is reported by the commands that need it.
     with contextlib.suppress(HouseError):
-        swept = sweep()
+        try:
+            swept = sweep()
+        except RootLocked as error:
+            typer.echo(f"tuitrain: what dead runs have left stays for now: {error}", err=True)
+            return
         if swept:
             typer.echo(
                 f"tuitrain: removed what dead runs had left ({len(swept.segments)} shared-memory "

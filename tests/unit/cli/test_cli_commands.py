@@ -15,6 +15,7 @@ from tuitrain.config.changes import Change, laid_over, store_changes
 from tuitrain.config.problems import ConfigError
 from tuitrain.replay import segment
 from tuitrain.supervisor.house import house as houses
+from tuitrain.supervisor.house import runtime
 
 pytestmark = pytest.mark.usefixtures("in_tmp")
 
@@ -24,6 +25,15 @@ def test_without_any_run_commands_say_so(command: str) -> None:
     result = call(command)
     assert result.exit_code == 2
     assert "no run" in result.output
+
+
+def test_a_command_goes_on_where_it_cannot_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "LOCK_WITHIN_S", 0.0)
+    (runtime.root() / ("0" * 8)).mkdir()
+    with runtime.root_lock(runtime.root()):
+        result = call("ls")
+    assert result.exit_code == 0
+    assert f"stays for now: the lock file {runtime.root()}/.lock is held by" in result.stderr
 
 
 def test_commands_reach_a_run_and_print_its_answer(live: Started) -> None:

@@ -123,6 +123,31 @@ def test_a_living_run_is_neither_swept_nor_claimed_again() -> None:
     House.claim(RUN_ID, Path("/tmp"), "run-0001").release()
 
 
+def test_a_lock_that_another_process_keeps_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(runtime.time, "sleep", waited.append)
+    house = House.claim(RUN_ID, tmp_path, "run-0001")
+    with runtime.root_lock(runtime.root()):
+        for claims in (
+            leftovers.sweep,
+            house.claim_again,
+            lambda: House.claim("0" * 8, tmp_path, ""),
+        ):
+            with pytest.raises(
+                runtime.RootLocked, match=rf"\.lock is held by process {os.getpid()},"
+            ):
+                claims()
+        assert sum(waited) == pytest.approx(2 * runtime.LOCK_WITHIN_S, abs=0.2)
+        house.release()
+        assert not house.path.exists()
+    with runtime.root_lock(runtime.root()), monkeypatch.context() as nowhere:
+        nowhere.setattr(Path, "read_text", lambda path: "")
+        with pytest.raises(runtime.RootLocked, match="held by another process"):
+            House.claim(RUN_ID, tmp_path, "run-0001")
+
+
 async def test_a_run_of_another_runtime_directory_is_not_taken_for_dead(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

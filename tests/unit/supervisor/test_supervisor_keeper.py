@@ -17,7 +17,7 @@ from tuitrain.protocol import Request, encode
 from tuitrain.replay import segment
 from tuitrain.supervisor import watch
 from tuitrain.supervisor.house import house as houses
-from tuitrain.supervisor.house import leftovers, runtime
+from tuitrain.supervisor.house import keeper, leftovers, runtime
 from tuitrain.supervisor.house.guard import Guard
 from tuitrain.supervisor.house.marks import supervisor_mark
 
@@ -115,6 +115,20 @@ async def test_a_socket_that_the_run_folder_cannot_name_is_named_when_it_can(
         await until(run, lambda: (named() or {})["socket_path"] == str(there))
         await end(run)
     assert not any("no command reaches it" in event["text"] for event in run.events)
+
+
+async def test_while_the_lock_is_kept_the_run_is_looked_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "LOCK_WITHIN_S", 0.1)
+    async with running(tmp_path, {"learner": WORK}) as run:
+        await run.up()
+        with runtime.root_lock(runtime.root()):
+            shutil.rmtree(run.supervisor.house.path)
+            await run.event(f"held by process {os.getpid()}")
+            assert (await run.ask("resync")).ok
+        await run.event(LISTENS)
+        await end(run)
 
 
 async def test_clients_stay_when_the_house_is_lost(tmp_path: Path) -> None:

@@ -129,14 +129,17 @@ class House:
         Nothing is swept: whatever carries the run's id is the run's own. The workers have their
         lock file and memory by descriptor and need nothing of it.
 
+        Waits for nobody: the run's supervisor has others to look after.
+
         Raises:
             HouseError: no runtime directory can be used.
+            RootLocked: another process claims or sweeps just now.
             OSError: the folder cannot be made.
         """
         base = root()
         path = base / self.run_id
         check_socket_path(path / "sock")
-        with root_lock(base):
+        with root_lock(base, within_s=0.0):
             shutil.rmtree(path, ignore_errors=True)  # half of the old one
             self.path = path
             self._move_in()
@@ -187,7 +190,10 @@ class House:
         fd, self._alive_fd = self._alive_fd, None
         try:
             if not keep:
-                with contextlib.suppress(OSError, HouseError), root_lock(self.path.parent):
+                with contextlib.ExitStack() as stack:
+                    # Without the lock, too: who holds the run folder keeps others from claiming.
+                    with contextlib.suppress(OSError, HouseError):
+                        stack.enter_context(root_lock(self.path.parent))
                     shutil.rmtree(self.path, ignore_errors=True)
             return not self.path.exists()
         finally:

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING
 from tuitrain.supervisor.house.guard import Guard
 from tuitrain.supervisor.house.house import House
 from tuitrain.supervisor.house.marks import supervisor_mark
-from tuitrain.supervisor.house.runtime import HouseError
+from tuitrain.supervisor.house.runtime import (
+    LOCK_AGAIN_S,
+    LOCK_WITHIN_S,
+    HouseError,
+    RootLocked,
+)
 
 if TYPE_CHECKING:
     from tuitrain.supervisor.run import Run
@@ -90,7 +95,7 @@ class Keeper:
         run, house = self._run, self._house
         lost = house.path
         try:
-            house.claim_again()
+            await self._claim_again()
             await run.server.start(house.socket_path)
         except (HouseError, OSError) as error:
             self._tell_once(
@@ -106,6 +111,16 @@ class Keeper:
         )
         self._unnamed = True
         self._name_socket()
+
+    async def _claim_again(self) -> None:
+        for _ in range(round(LOCK_WITHIN_S / LOCK_AGAIN_S)):
+            try:
+                self._house.claim_again()
+            except RootLocked:
+                await asyncio.sleep(LOCK_AGAIN_S)
+            else:
+                return
+        self._house.claim_again()
 
     def _name_socket(self) -> None:
         """Have the run folder say where the run listens, at once or as soon as it can."""

@@ -14,6 +14,7 @@ import fcntl
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,10 @@ from tuitrain.disk import why
 MAX_SOCKET_PATH_BYTES = 107
 """`sockaddr_un.sun_path` less its final zero (Linux)."""
 
+LOCK_WITHIN_S = 5.0
+LOCK_AGAIN_S = 0.05
+"""How long who claims, releases or sweeps waits for another that does, and how often it looks."""
+
 RUN_ID = re.compile(r"^[0-9a-f]{8}$")
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO)
@@ -31,6 +36,10 @@ _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO)
 
 class HouseError(RuntimeError):
     """The runtime directory cannot be used; the message says why and what to do."""
+
+
+class RootLocked(HouseError):
+    """Another process claims, releases or sweeps, and does not end it."""
 
 
 def root() -> Path:
@@ -146,11 +155,15 @@ def run_folders(base: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def root_lock(base: Path) -> Iterator[None]:
+def root_lock(base: Path, within_s: float | None = None) -> Iterator[None]:
     """One claim, release or sweep at a time: a folder being made is not yet alive.
+
+    Args:
+        within_s: how long another process is waited for, asleep; `LOCK_WITHIN_S` if not given.
 
     Raises:
         FileNotFoundError: the runtime directory is gone.
+        RootLocked: another process holds it for longer.
         HouseError: its lock file cannot be opened.
     """
     path = base / ".lock"
@@ -164,10 +177,39 @@ def root_lock(base: Path) -> Iterator[None]:
             "else in its place, remove it"
         ) from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        left_s = LOCK_WITHIN_S if within_s is None else within_s
+        while not _locks(fd):
+            if left_s <= 0:
+                raise RootLocked(_held_by(path, os.fstat(fd)))
+            time.sleep(LOCK_AGAIN_S)
+            left_s -= LOCK_AGAIN_S
         yield
     finally:
         os.close(fd)
+
+
+def _locks(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _held_by(path: Path, status: os.stat_result) -> str:
+    """Who keeps others from a lock file, and what to do."""
+    held = f"the lock file {path} is held by"
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with contextlib.suppress(OSError):  # no /proc, or not this
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()  # 1: FLOCK ADVISORY WRITE pid device:inode start end
+            if len(fields) == 8 and fields[1] == "FLOCK" and fields[5] == device:
+                pid = fields[4]
+                return (
+                    f"{held} process {pid}, probably another tuitrain that is stopped: let it go "
+                    f"on (`kill -CONT {pid}`) or end it (`kill -KILL {pid}`)"
+                )
+    return f"{held} another process, probably a tuitrain that is stopped: let it go on, or end it"
 
 
 def _places() -> tuple[Path, ...]:

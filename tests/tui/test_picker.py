@@ -33,7 +33,7 @@ async def test_arrows_and_enter_choose() -> None:
     app = PickerApp(ENTRIES)
     async with app.run_test(size=(80, 24)) as pilot:
         shown = screen_text(app)
-        assert "More than one run lives." in shown
+        assert "Which run? 2 live, 28 have ended" in shown
         assert "▸ run-0000  ● running" in shown
         assert "  run-0002  ✓ finished" in shown
         await pilot.press("down", "down", "up", "enter")

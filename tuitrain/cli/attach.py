@@ -12,7 +12,7 @@ import typer
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import Found, RunsDirOption, every, find
-from tuitrain.cli.runs import print_summary, progress_of, row_of
+from tuitrain.cli.runs import print_summary, row_of
 from tuitrain.config.resolve import runs_dir as default_runs_dir
 from tuitrain.config.runs import RunFolder
 
@@ -131,10 +131,13 @@ def _ask_for(several: list[Found], ascii_only: bool) -> int | None:
     """The number of the run that the user chooses, or None."""
     from tuitrain.tui.picker import Entry
     from tuitrain.tui.terminal import pick
+    from tuitrain.tui.text import count, number
 
     entries = []
     for found in several:
         row = row_of(found)
-        words = progress_of(row).strip()
+        words = f"{count(row['steps'])}/{count(row['total_steps'])} steps"
+        if row["eval_best"] is not None:
+            words += f"  best eval {number(row['eval_best'])}"
         entries.append(Entry(found.folder.name, row["state"], words, live=row["live"]))
     return pick(entries, ascii_only=ascii_only)

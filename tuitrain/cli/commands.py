@@ -75,8 +75,13 @@ def evaluate(
 def set_values(
     run: RunName,
     values: Annotated[
-        list[str], typer.Argument(metavar="KEY=VALUE...", help="Keys as in the config.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE...",
+            show_default=False,
+            help="Keys as in the config; the last word of one is enough.",
+        ),
+    ] = None,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,7 +94,9 @@ def set_values(
     Example:
         tuitrain set cartpole learner.lr=1e-4 eval.every_steps=5000
     """
-    _command("set", run, runs_dir, as_json, values=values)
+    if "=" in run:
+        raise Refused(f"which run? `tuitrain set latest {' '.join([run, *(values or [])])}`")
+    _command("set", run, runs_dir, as_json, values=values or [])
 
 
 @explained

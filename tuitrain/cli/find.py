@@ -47,7 +47,8 @@ class Found:
 def find(text: str, runs_dir: Path) -> Found:
     """The run meant by `text`; if `runs_dir` has no such run, a living one from anywhere.
 
-    So `latest` never means another folder's run where this one has any.
+    So `latest` never means another folder's run where this one has any. The beginning of a name is
+    enough where no other begins so; without its number it means the newest run of that name.
 
     Raises:
         RunFolderError: there is none.
@@ -59,8 +60,19 @@ def find(text: str, runs_dir: Path) -> Found:
         for tenant in reversed(living):
             if text in ("latest", tenant.run_id, tenant.name, tenant.name.rpartition("-")[0]):
                 return Found(RunFolder(Path(tenant.run_dir)), tenant)
+        if text and (begun := _begun(text, every(runs_dir))) is not None:
+            return begun
         raise
     return Found(folder, _tenant_of(folder, living))
+
+
+def _begun(text: str, runs: list[Found]) -> Found | None:
+    """The newest of those whose names begin with `text`, if they are all of one name."""
+    found = [run for run in runs if run.folder.name.startswith(text)]
+    kin = {run.folder.name.rpartition("-")[0] for run in found}
+    if len(found) == 1 or (len(kin) == 1 and next(iter(kin)).startswith(text)):
+        return found[-1]
+    return None
 
 
 def find_trained(text: str, runs_dir: Path) -> tuple[Found, str]:

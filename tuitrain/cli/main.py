@@ -59,8 +59,8 @@ It opens the terminal UI; leaving that (d) never stops training. Then:
     tuitrain compare --help     arms over seeds: equivalent, different or inconclusive
     tuitrain report             a page of its curves, checks and events
 
-RUN is `latest`, a run's name (cartpole-0003, or cartpole for the newest of them), its run id while
-it runs, or the path of its folder.
+RUN is `latest`, a run's name (cartpole-0003, or cartpole for the newest of them; the beginning of a
+name where no other begins so), its run id while it runs, or the path of its folder.
 
 Exit codes: 0 done, finished, or stopped by you; 1 a command was not carried out; 2 wrong config or
 usage; 3 a worker or the run failed; 130 interrupted (Ctrl-C); 143 SIGTERM while a run started.
@@ -103,20 +103,30 @@ app.add_typer(config_cmd.app, name="config")
 app.command("clean")(runs.clean)
 
 
+def _print_version(asked: bool) -> None:
+    """Called while the options are read: nothing else is needed, not even a command."""
+    if asked:
+        import tuitrain
+
+        typer.echo(tuitrain.__version__)
+        raise typer.Exit
+
+
 @app.callback()
 @explained
 def before_every_command(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and leave.",
+            is_eager=True,
+            callback=_print_version,
+        ),
     ] = False,
 ) -> None:
     """Remove what dead runs left, whatever the command."""
-    if version:
-        import tuitrain
-
-        typer.echo(tuitrain.__version__)
-        raise typer.Exit
     if context.invoked_subcommand not in ("clean", "config"):
         _sweep()
 

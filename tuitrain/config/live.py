@@ -30,7 +30,8 @@ _CAN = f"What can: {', '.join(LIVE)}."
 def parsed(config: Config, assignments: Sequence[str]) -> Config:
     """`config` with every ``key=value`` laid over it, if all can be changed in a living run.
 
-    A whole table (``learner={lr=1e-4}``) is refused: it would take back all its other keys.
+    A key's last word is enough where no other has it. A whole table (``learner={lr=1e-4}``) is
+    refused: it would take back all its other keys.
 
     Raises:
         ConfigError: with everything that is wrong, in the words of a config that is read.
@@ -40,7 +41,7 @@ def parsed(config: Config, assignments: Sequence[str]) -> Config:
     if not assignments and not problems:
         problems.append(Problem("set", "", "needs key=value, e.g. learner.lr=1e-4.", _CAN))
     allowed = []
-    for text in assignments:
+    for text in map(_in_full, assignments):
         key = overridden_key(text)
         if key in LIVE or not _known(key):  # what is no key is told as ever
             allowed.append(text)
@@ -66,6 +67,13 @@ def _for_one_policy(assignment: str) -> Problem:
         "there are no values for one policy: the config has each key once, for all of them.",
         f"For all: {of_all}={value.strip()}." if of_all else _CAN,
     )
+
+
+def _in_full(assignment: str) -> str:
+    """``lr=1e-4`` as ``learner.lr=1e-4``, where one key alone ends so."""
+    key = overridden_key(assignment)
+    meant = [name for name in LIVE if name.rpartition(".")[2] == key]
+    return assignment.replace(key, meant[0], 1) if len(meant) == 1 else assignment
 
 
 def _known(key: str) -> bool:

@@ -307,6 +307,9 @@ def _nearest(key: str, is_table: bool) -> str:
     elsewhere = [name for name in names if name.rpartition(".")[2] == last]
     if elsewhere:
         return f"Did you mean {' or '.join(elsewhere)}?"
+    if not table and (longer := [name for name in names if name.endswith(f"_{last}")]):
+        longer.sort(key=lambda name: len(name.rpartition(".")[2]))  # `steps`: run.total_steps
+        return f"Did you mean {' or '.join(longer[:3])}?"
     # in a table that there is, the table's name alone would make any of its keys look near
     near = [] if siblings else difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     if near:
@@ -315,8 +318,8 @@ def _nearest(key: str, is_table: bool) -> str:
     near = difflib.get_close_matches(last, leaves, n=1, cutoff=0.8)
     if near:
         return f"Did you mean {leaves[near[0]]}?"
-    known = sorted(siblings) if siblings else [t.name for t in tables() if t.name]
-    return f"Known {'here' if siblings else 'tables'}: {', '.join(known)}."
+    known = sorted(siblings) if table and siblings else [t.name for t in tables() if t.name]
+    return f"Known {'here' if table and siblings else 'tables'}: {', '.join(known)}."
 
 
 def _take_whole_float(raw: dict[str, Any], error: ErrorDetails) -> None:

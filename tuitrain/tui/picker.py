@@ -30,18 +30,21 @@ def draw_picker(
     entries: Sequence[Entry], chosen: int, width: int, height: int, palette: Palette
 ) -> list[Text]:
     """A question, the runs around the chosen one, and the keys; at most `height` lines."""
-    head = Text("More than one run lives. Which one?", palette.accent, end="")
+    live = sum(entry.live for entry in entries)
+    ended = f", {len(entries) - live} have ended" if live < len(entries) else ""
+    head = Text(f"Which run? {live} live{ended}", palette.accent, end="")
     keys = Text("↑ ↓ choose · enter opens it · q leaves", palette.dim, end="")
     room = max(1, height - 4)
     first = max(0, min(chosen - room // 2, len(entries) - room))
     wide = max(len(safe(entry.name)) for entry in entries)
+    word = max(len(entry.state) for entry in entries)
     rows = []
     for i, entry in enumerate(entries[first : first + room], first):
         mine = i == chosen
         row = Text("▸ " if mine else "  ", palette.ok, end="")
         row.append(f"{safe(entry.name):<{wide}}", "bold reverse" if mine else "")
         style = state_style(entry.state, palette) if entry.live else palette.dim
-        row.append(f"  {STATE_GLYPH.get(entry.state, '○')} {entry.state:<12}", style)
+        row.append(f"  {STATE_GLYPH.get(entry.state, '○')} {entry.state:<{word}}  ", style)
         row.append(safe(entry.words), palette.dim)
         rows.append(row)
     blank = Text(end="")

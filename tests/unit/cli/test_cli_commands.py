@@ -64,12 +64,20 @@ def test_commands_reach_a_run_and_print_its_answer(live: Started) -> None:
     assert "stopped" in call("ls").output
 
 
+def test_set_without_a_run_asks_which() -> None:
+    result = call("set", "learner.lr=1e-5", "eval.every_steps=5")
+    assert result.exit_code == 2
+    assert "which run? `tuitrain set latest learner.lr=1e-5 eval.every_steps=5`" in result.output
+
+
 def test_kill_asks_and_does_not_save(live: Started) -> None:
     result = call("kill", "latest")
     assert result.exit_code == 2
     assert "--yes" in result.output, "nobody is there to type the name"
     assert live.process.poll() is None
-    assert call("kill", "latest", "--yes").exit_code == 0
+    killed = call("kill", "latest", "--yes")
+    assert killed.exit_code == 0
+    assert "fake-0001: killed, without a checkpoint" in killed.output
     assert live.end()[0] == 0
     assert live.summary["last_checkpoint"] is None
 

@@ -1,4 +1,4 @@
-"""Which run `tuitrain eval` means where the newest has nothing to play."""
+"""Which run is meant: by the beginning of a name, and where the newest has nothing to play."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from tuitrain.cli import find as finding
 from tuitrain.cli.errors import Refused
-from tuitrain.cli.find import find_trained
+from tuitrain.cli.find import find, find_trained
 from tuitrain.config.resolve import resolve
-from tuitrain.config.runs import SUMMARY_KEYS, RunFolder, create_run
+from tuitrain.config.runs import SUMMARY_KEYS, RunFolder, RunFolderError, create_run
 from tuitrain.config.schema import Config
 from tuitrain.supervisor.house.house import Tenant
 
@@ -27,6 +27,23 @@ def run(out_dir: Path, name: str, state: str | None, steps: int = 0, saved: int 
     if saved:
         (folder.checkpoints / f"ckpt-{saved:010d}.pt").touch()
     return folder
+
+
+def test_the_beginning_of_a_name_is_enough_where_no_other_begins_so(tmp_path: Path) -> None:
+    for name in ("treasurehunt", "tree", "treasurehunt", "cartpole", "cartpole-long"):
+        run(tmp_path, name, "finished")
+    for text, name in (
+        ("treas", "treasurehunt-0002"),
+        ("tree", "tree-0001"),
+        ("treasurehunt-0001", "treasurehunt-0001"),
+        ("cartpole", "cartpole-0001"),
+        ("cartpole-l", "cartpole-long-0001"),
+    ):
+        assert find(text, tmp_path).folder.name == name
+    # of two runs of one name a part of the number means neither; "" is nobody's beginning
+    for text in ("tre", "cart", "treasurehunt-000", "", "x"):
+        with pytest.raises(RunFolderError, match="no run"):
+            find(text, tmp_path)
 
 
 def test_a_run_with_a_checkpoint_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import tuitrain
 from tests.unit.cli.calling import call
 from tuitrain.cli import main as cli
 from tuitrain.cli import start
@@ -24,6 +25,11 @@ def test_help_teaches(arguments: list[str]) -> None:
     result = call(*arguments)
     assert result.exit_code == 0
     assert "\x1b" not in result.output
+
+
+def test_the_version_needs_no_command() -> None:
+    done = call("--version")
+    assert (done.exit_code, done.output) == (0, f"{tuitrain.__version__}\n")
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -53,6 +53,14 @@ def test_what_is_wrong_is_told_in_the_words_of_the_config(wrong: str) -> None:
     assert problems(wrong) == [str(problem) for problem in launched.value.problems]
 
 
+def test_a_last_word_that_one_key_alone_has_is_enough() -> None:
+    short, full = ["lr=1e-5", "epsilon_end=0"], ["learner.lr=1e-5", "exploration.epsilon_end=0"]
+    assert parsed(CONFIG, short) == parsed(CONFIG, full) != CONFIG
+    assert problems("lr=2") == problems("learner.lr=2")
+    assert problems("end=1") == ["end = 1: no such key. Did you mean learner.lr_end or "
+                                 "hooks.on_end or exploration.epsilon_end?"]  # fmt: skip
+
+
 def test_rules_between_keys_hold_too() -> None:
     (told,) = problems("exploration.epsilon_end=0.9", "exploration.epsilon_start=0.5")
     assert told.startswith("exploration.epsilon_start = 0.5: cannot be changed")

@@ -177,6 +177,11 @@ def test_a_wrong_value_says_what_is_allowed(
             "Did you mean learner.target_update_every_updates?",
         ),
         ({"lerner": {"lr": 1}}, "lerner", "Did you mean [learner]?"),
+        (
+            {"steps": 5},
+            "steps",
+            "Did you mean run.total_steps or actors.chunk_steps or eval.every_steps?",
+        ),
     ],
 )
 def test_an_unknown_key_names_the_nearest(

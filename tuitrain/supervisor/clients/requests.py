@@ -354,6 +354,8 @@ class Requests:
         state = self._run.view.state
         path = self._run.view.last_checkpoint
         text = f"{state}: {self._run.reason}" if state == "failed" else state
+        if hard and state == "stopped":
+            text = "killed, without a checkpoint"
         # of a run that has failed it may be an earlier one
         kind = "last checkpoint" if state == "failed" else "checkpoint"
         text += f", {kind} {path}" if save and path else ""

@@ -12,7 +12,8 @@ from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.lanes.turns import TurnLanes, TurnRow, empty_row
 from tuitrain.envs.make import EnvError, inspect, make_lanes
 from tuitrain.envs.spec import PolicySpec
-from tuitrain.envs.treasurehunt.world import TreasureHunt, make
+from tuitrain.envs.treasurehunt.lanes import make
+from tuitrain.envs.treasurehunt.world import TreasureHunt
 
 SHARED = {"agent_0": "team", "agent_3": "team", "agent_4": "team"}
 

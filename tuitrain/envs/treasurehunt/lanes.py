@@ -1,7 +1,7 @@
 """Treasure hunt as lanes: all worlds of an actor stepped together, agent by agent.
 
 Does what ``turns.WorldLanes`` would do with one world after another, in numpy. Knows nothing of
-replay, networks or processes.
+replay, networks or processes; ``make`` is for ``env.id``.
 """
 
 from __future__ import annotations
@@ -60,6 +60,16 @@ class TreasureHunts:
         """See ``turns.ManyWorlds``."""
         policies = policies_of(self, f"environment {env_id!r}", policy_map)
         return TreasureHuntLanes(self, n_envs, EnvSpec(env_id, n_frames, policies))
+
+
+def make(*, simultaneous_moves: bool = False, **settings: Any) -> TreasureHunts:
+    """Worlds of treasure hunt, for ``env.id``.
+
+    Args:
+        simultaneous_moves: all agents look before the first one moves.
+        settings: of ``TreasureHunt``, but the number of worlds.
+    """
+    return TreasureHunts(simultaneous_moves, settings)
 
 
 class TreasureHuntLanes:

@@ -6,19 +6,16 @@ another, later ones seeing what earlier ones did. Walking onto a gem takes it (+
 costs 1, and an epoch is cut after a fixed number of turns.
 
 Every world has a random stream of its own, so what happens in it does not depend on how many are
-played together. Knows nothing of replay or networks; ``make`` is for ``env.id``.
+played together. Knows nothing of replay or networks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from tuitrain.envs.treasurehunt.lanes import TreasureHunts
 
 Int = NDArray[np.int64]
 
@@ -215,15 +212,3 @@ class TreasureHunt:
         self.turn[:] = state.turn
         for rng, saved in zip(self._random, state.random, strict=True):
             rng.bit_generator.state = saved
-
-
-def make(*, simultaneous_moves: bool = False, **settings: Any) -> TreasureHunts:
-    """Worlds of treasure hunt, for ``env.id``.
-
-    Args:
-        simultaneous_moves: all agents look before the first one moves.
-        settings: of ``TreasureHunt``, but the number of worlds.
-    """
-    from tuitrain.envs.treasurehunt.lanes import TreasureHunts
-
-    return TreasureHunts(simultaneous_moves, settings)

@@ -154,8 +154,15 @@ def test_a_good_clock() -> None:
     assert machine.clock(replace(CLOCK, suspended_s=None)).state == "ok"
 
 
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+
+
 def test_limits_of_control_groups_version_2(tmp_path: Path) -> None:
-    for name, text in {
+    files = {
         "user.slice/cpu.max": "150000 100000",
         "user.slice/run.scope/cpu.max": "max 100000",
         "user.slice/run.scope/memory.max": "1000000",
@@ -164,26 +171,22 @@ def test_limits_of_control_groups_version_2(tmp_path: Path) -> None:
         "user.slice/memory.max": "max",
         "user.slice/pids.max": "99",
         "user.slice/pids.current": "9",
-    }.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n")
+    }
+    write(tmp_path, files)
     assert read_cgroup("0::/user.slice/run.scope\n", tmp_path) == Cgroup(
         1.5, 1_000_000, 400_000, 99, 9
     )
 
 
 def test_limits_of_control_groups_version_1_inside_a_container(tmp_path: Path) -> None:
-    for name, text in {
+    files = {
         "cpu,cpuacct/cpu.cfs_quota_us": "200000",
         "cpu,cpuacct/cpu.cfs_period_us": "100000",
         "memory/memory.limit_in_bytes": "2000000",
         "memory/memory.usage_in_bytes": "500000",
         "pids/pids.max": "max",
-    }.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n")
+    }
+    write(tmp_path, files)
     told = "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n2:pids:/docker/abc\n0::/\n"
     assert read_cgroup(told, tmp_path) == Cgroup(2.0, 2_000_000, 500_000, None, None)
 

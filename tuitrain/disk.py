@@ -1,17 +1,53 @@
-"""Why something could not be written, in words; of a full disk how much was needed and is free."""
+"""Writing a file whole or not at all; and why something could not be written, in words."""
 
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import shutil
+import tempfile
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def write_atomically(path: Path, text: str, *, for_others: bool = False) -> None:
+    """Replace a file by a rename, so that a reader sees the old or the new text, never half.
+
+    Args:
+        for_others: who may read it is left to the umask, as of any new file; otherwise nobody else.
+
+    Raises:
+        OSError: it could not be written, and is what it was; of a full disk `strerror` says how
+            much was needed and is free.
+    """
+    try:
+        _replace(path, text, for_others=for_others)
+    except OSError as error:
+        reason = why(error, path.parent, len(text.encode()))
+        raise type(error)(error.errno, reason, str(path)) from error
+
+
+def _replace(path: Path, text: str, *, for_others: bool) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            if for_others:
+                mask = os.umask(0o077)
+                os.umask(mask)
+                os.fchmod(file.fileno(), 0o666 & ~mask)
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
 def why(error: OSError, folder: Path, needed_bytes: int | None = None) -> str:
-    """The reason of a failed write.
+    """The reason of a failed write; of a full disk with how much was needed and is free.
 
     Args:
         folder: in which it was written.

@@ -18,8 +18,8 @@ from tuitrain.checkpoint import CheckpointError, load, save, write
 from tuitrain.checkpoint_files import checkpoints
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
-from tuitrain.config.runs import RunFolder, RunFolderError, create_run, write_atomically
-from tuitrain.disk import why
+from tuitrain.config.runs import RunFolder, RunFolderError, create_run
+from tuitrain.disk import why, write_atomically
 from tuitrain.metrics.sinks import JsonlSink, read_jsonl
 from tuitrain.metrics.tensorboard import TensorBoardSink
 from tuitrain.supervisor.house.surroundings import disk_warnings

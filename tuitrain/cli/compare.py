@@ -213,7 +213,7 @@ def _only_analyse(folder: Path, margin: float | None, scales: Scales, as_json: b
 
 def _conclude(store: Store, late_margin: float | None, scales: Scales, as_json: bool) -> bool:
     """Analyse, print, write analysis.json and the plot; whether runs are missing."""
-    from tuitrain.config.runs import write_atomically
+    from tuitrain.disk import write_atomically
     from tuitrain.experiments.analysis import analyse
     from tuitrain.experiments.plot import NoMatplotlib, plot
     from tuitrain.experiments.plot_plain import plain

@@ -13,7 +13,8 @@ import typer
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import RunsDirOption, find
-from tuitrain.config.runs import RunFolder, write_atomically
+from tuitrain.config.runs import RunFolder
+from tuitrain.disk import write_atomically
 
 if TYPE_CHECKING:
     from tuitrain.experiments.analysis import Analysis

@@ -16,8 +16,9 @@ from tuitrain.config.emit import emit_value
 from tuitrain.config.live import LIVE, value_of, with_values
 from tuitrain.config.load import is_given
 from tuitrain.config.problems import ConfigError
-from tuitrain.config.runs import RunFolder, RunFolderError, write_atomically
+from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.config.schema import Config
+from tuitrain.disk import write_atomically
 
 SCHEMA_VERSION = 1
 

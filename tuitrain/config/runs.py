@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from tuitrain import regular
 from tuitrain.config.load import is_given, parse_config, to_toml
 from tuitrain.config.provenance import collect
 from tuitrain.config.schema import Config
-from tuitrain.disk import why
+from tuitrain.disk import write_atomically
 
 RUN_SCHEMA_VERSION = 1
 SUMMARY_KEYS = frozenset(
@@ -338,40 +337,6 @@ def find_run(text: str, out_dir: Path | str = "runs") -> RunFolder:
     raise RunFolderError(
         f"no run {text!r} in {out_dir.absolute()}. Near it: {', '.join(near)} (or `latest`)."
     )
-
-
-def write_atomically(path: Path, text: str, *, for_others: bool = False) -> None:
-    """Replace a file by a rename, so that a reader sees the old or the new text, never half.
-
-    Args:
-        for_others: who may read it is left to the umask, as of any new file; otherwise nobody else.
-
-    Raises:
-        OSError: it could not be written, and is what it was; of a full disk `strerror` says how
-            much was needed and is free.
-    """
-    try:
-        _replace(path, text, for_others=for_others)
-    except OSError as error:
-        reason = why(error, path.parent, len(text.encode()))
-        raise type(error)(error.errno, reason, str(path)) from error
-
-
-def _replace(path: Path, text: str, *, for_others: bool) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            if for_others:
-                mask = os.umask(0o077)
-                os.umask(mask)
-                os.fchmod(file.fileno(), 0o666 & ~mask)
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _make_numbered(out_dir: Path, name: str) -> Path:

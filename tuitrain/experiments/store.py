@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import tuitrain
-from tuitrain.config.runs import RunFolder, RunFolderError, write_atomically
+from tuitrain.config.runs import RunFolder, RunFolderError
+from tuitrain.disk import write_atomically
 from tuitrain.experiments.curves import Curve, curve_from_json
 from tuitrain.experiments.plan import Cell, Plan, PlanError, plan_from_json
 from tuitrain.metrics.sinks import JsonlSink, read_jsonl

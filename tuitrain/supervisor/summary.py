@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tuitrain.config.runs import RunFolder, write_atomically
+from tuitrain.config.runs import RunFolder
+from tuitrain.disk import write_atomically
 from tuitrain.metrics.sinks import JsonLines, to_json
 from tuitrain.supervisor.ending import EXIT_CODES, End
 from tuitrain.supervisor.run import Run

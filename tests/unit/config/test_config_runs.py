@@ -22,9 +22,9 @@ from tuitrain.config.runs import (
     find_run,
     list_runs,
     new_run_id,
-    write_atomically,
 )
 from tuitrain.config.schema import Config
+from tuitrain.disk import write_atomically
 
 
 @pytest.fixture(autouse=True)

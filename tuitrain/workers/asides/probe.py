@@ -25,8 +25,8 @@ from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.provenance import source_hashes
 from tuitrain.config.resolve import planned_updates
 from tuitrain.config.rules import check
-from tuitrain.config.runs import write_atomically
 from tuitrain.config.schema import Config, PoliciesConfig
+from tuitrain.disk import write_atomically
 from tuitrain.envs.make import inspect
 from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec, PolicySpec

@@ -28,7 +28,7 @@ class AskingApp(RunApp):
         Binding("q", "leave", "leave"),
         Binding("ctrl+q,ctrl+c", "leave", "leave", priority=True, show=False, system=True),
         Binding("d", "detach", "detach"),
-        Binding("p", "pause", "pause"),
+        Binding("p", "pause", "pause or unpause"),
         Binding("s", "command('resync')", "resync"),
         Binding("c", "command('checkpoint')", "checkpoint"),
         Binding("e", "command('evaluate')", "evaluate"),

@@ -21,7 +21,7 @@ SIGHT_TAB = 3
 class SeeingApp(AskingApp, PacedApp):
     """Off until its key is pressed, and again when it is pressed once more."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("v", "see", "what actor 0 sees")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("v", "see", "see what actor 0 sees")]
 
     sight: Sight | None = None
     """None while it is off."""

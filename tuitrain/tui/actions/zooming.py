@@ -17,7 +17,10 @@ MAIN = {1: "#chart-return", 2: "#learning-0", 3: "#policies", 4: "#process-detai
 class ZoomingApp(RunApp):
     """The focused panel of the open tab can have all of it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,z", "zoom_panel", "one panel alone")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "focus_next", "focus the next panel"),
+        Binding("enter,z", "zoom_panel", "one panel alone"),
+    ]
 
     zoomed: Panel | None = None
     """The panel that has its tab for itself."""

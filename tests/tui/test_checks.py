@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.tui.harness import seated
 from tests.unit.diagnosis.faults import FAULTS, change, healthy
-from tuitrain.diagnosis.checks import all_checks
+from tuitrain.diagnosis.checks import WHY, all_checks
 from tuitrain.tui.dialogs.check import CheckDialog
 from tuitrain.tui.widgets.panel import Panel
 
@@ -34,7 +34,24 @@ async def test_every_check_that_finds_its_fault_is_seen_named_and_explained() ->
             await seat.shows(f"{glyph} {word}  {row.name}")
             assert isinstance(seat.app.screen, CheckDialog)
             explained = seat.app.screen.text().plain
-            for words in (f"measured  {row.value}", f"limit     {row.limit}", row.advice):
+            for words in (
+                f"measured  {row.value}",
+                f"limit     {row.limit}",
+                row.advice,
+                WHY[check],
+            ):
                 assert words in explained
             assert said in row.advice + row.value
             await seat.press("escape")
+
+
+async def test_what_is_well_and_what_was_not_measured_is_explained_too() -> None:
+    now = change("lost_lines", None)
+    now.checks = [row for row in all_checks(now) if row.id in ("spec", "lost_lines")]
+    async with seated(now) as seat:
+        await seat.press("i")
+        assert f"{WHY['spec'][:60]}" in await seat.shows("● OK  spec hash")
+        assert "Nothing to do." in await seat.text()
+        await seat.press("down")
+        assert "All that was measured is in" in await seat.shows("○ NOT MEASURED  lost lines")
+        assert "There is nothing to judge yet." in await seat.text()

@@ -137,13 +137,13 @@ def spec(snapshot: Snapshot) -> CheckView:
     """Every process built the same environment."""
     told = {p.name: p.spec_hash for p in snapshot.processes if p.spec_hash is not None}
     if snapshot.spec_hash is None or not told:
-        return _not_measured("spec", "spec hash", "equal everywhere", "1.2")
+        return _not_measured("spec", "spec hash", "all equal", "1.2")
     other = sorted(name for name, value in told.items() if value != snapshot.spec_hash)
     return CheckView(
         id="spec",
         name="spec hash",
-        value=f"{', '.join(other)} differ" if other else f"{len(told)} equal",
-        limit="equal everywhere",
+        value=f"{', '.join(other)} differ" if other else f"{len(told)} of {len(told)}",
+        limit="all equal",
         state="fail" if other else "ok",
         advice="these processes see another environment than the probe did" if other else "",
         catalogue_id="0.4, 1.1-1.3, 10.3",
@@ -157,9 +157,12 @@ def weights_hash(snapshot: Snapshot) -> CheckView:
         for policy, held in process.weights.items():
             seen.setdefault((policy, held.version), {})[process.name] = held.sha256
     if not seen:
-        return _not_measured("weights_hash", "weights hash", "equal per version", "3.3")
+        row = _not_measured("weights_hash", "weights hash", "all equal", "3.3")
+        if snapshot.state in ("running", "paused"):
+            row.advice = "resync measures it: key s, or `tuitrain resync`"
+        return row
     split = sorted(key for key, held in seen.items() if len(set(held.values())) > 1)
-    value = f"{len(seen)} version{'s' if len(seen) > 1 else ''} equal"
+    value = f"{len(seen)} version{'s' if len(seen) > 1 else ''}"
     if split:
         policy, version = split[0]
         value = f"{policy} v{version}: {', '.join(sorted(seen[split[0]]))} differ"
@@ -167,7 +170,7 @@ def weights_hash(snapshot: Snapshot) -> CheckView:
         id="weights_hash",
         name="weights hash",
         value=value,
-        limit="equal per version",
+        limit="all equal",
         state="fail" if split else "ok",
         advice="a process holds weights that were never published: stop the run" if split else "",
         catalogue_id="3.3",
@@ -200,13 +203,13 @@ def target_updates(snapshot: Snapshot) -> CheckView:
         if p.target_updates is not None and p.target_updates_expected is not None
     ]
     if not rows:
-        return _not_measured("target_updates", "target updates", "0 off", "0.3, 4.1")
+        return _not_measured("target_updates", "target updates", "0", "0.3, 4.1")
     name, off = max(rows, key=lambda row: abs(row[1]))
     return CheckView(
         id="target_updates",
         name="target updates",
         value=f"{off:+d}" if off else "0 off",
-        limit="0 off",
+        limit="0",
         state="fail" if off else "ok",
         advice=f"{name}: the target network has more than one owner" if off else "",
         catalogue_id="0.3, 4.1",
@@ -311,6 +314,33 @@ CHECKS: tuple[Callable[[Snapshot], CheckView], ...] = (
     left_behind,
     lost_lines,
 )
+
+WHY: dict[str, str] = {
+    "processes": "Every worker lives: without actors no data comes, without learner none is used.",
+    "heartbeat": "Every worker says that it lives, whatever it does: a silent one is stopped, "
+    "hung, or gets no processor.",
+    "progress": "Every worker that says it works gets something done: one that lives and does "
+    "nothing holds up the others.",
+    "replay_ratio": "Updates per transition are what the config asks for: another ratio is "
+    "another experiment.",
+    "policy_lag": "How many updates older than the learner's the weights were that acted the "
+    "sampled rows: the older, the more is learned from a policy that is no more.",
+    "spec": "All processes have built the same environment, by the hash (SHA-256) of its spaces, "
+    "agents and frames: another one's rows would spoil the replay unseen.",
+    "weights_hash": "Who holds the same version of the weights holds the same bytes (SHA-256): "
+    "otherwise somebody acts with weights that were never learned.",
+    "non_finite": "No update had a loss, Q or gradient that is no number (NaN, infinity): "
+    "weights do not recover from that.",
+    "target_updates": "The target network was updated as often as the config says, by a count of "
+    "its own: more or less often, and Q chases itself or stands still.",
+    "warm_up": "No update is made before replay holds learning_starts transitions: from a few rows "
+    "a network learns them by heart.",
+    "left_behind": "No policy is without an update once the others learn: among many nobody "
+    "would see the one that never does.",
+    "lost_lines": "All that was measured is in the run's files: what could not be written is "
+    "on no curve, and missing after the end.",
+}
+"""By a row's id, what is checked and why that matters: one sentence, true in every state."""
 
 
 def _ratio_error(policy: PolicyView) -> float:

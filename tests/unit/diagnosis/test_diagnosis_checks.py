@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from tests.unit.diagnosis.faults import FAULTS, change, healthy, snapshot
-from tuitrain.diagnosis.checks import CHECKS, all_checks
+from tuitrain.diagnosis.checks import CHECKS, WHY, all_checks
 from tuitrain.protocol import PolicyView, Snapshot, WeightsHeld
 
 
@@ -22,6 +23,18 @@ def test_before_anything_is_measured_nothing_is_ok() -> None:
 def test_a_healthy_run_has_every_check_ok() -> None:
     assert set(states(healthy()).values()) == {"ok"}
     assert len(states(healthy())) == len(CHECKS)
+
+
+def test_every_check_says_in_a_sentence_why_it_matters() -> None:
+    assert list(WHY) == [check(healthy()).id for check in CHECKS]
+    for sentence in WHY.values():
+        assert re.fullmatch(r"[A-Z][^.]+\.", sentence), "one sentence"
+
+
+def test_how_hashes_of_weights_are_measured_is_said_while_it_can_be_done() -> None:
+    for state, said in (("running", True), ("finished", False)):
+        (row,) = (r for r in all_checks(snapshot(state=state)) if r.id == "weights_hash")
+        assert (row.state, "key s" in row.advice) == ("n/a", said)
 
 
 def test_every_check_has_a_fault() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from tuitrain.diagnosis.checks import WHY
 from tuitrain.protocol import CheckView
 from tuitrain.tui.text import NA, Column, clip, safe, table
 from tuitrain.tui.view import CHECK_GLYPH, View, check_style, nothing_matches, worst_first
@@ -39,13 +40,12 @@ def draw_checks(view: View, width: int, height: int) -> list[Text]:
 
 
 def explain(check: CheckView, view: View) -> list[Text]:
-    """What was measured, what it should be, and what to do about it."""
+    """What was measured, what it should be, why that matters, and what to do about it."""
     palette = view.palette
     words = {"ok": "OK", "warn": "WARN", "fail": "FAIL", "n/a": "NOT MEASURED"}
     head = Text(end="")
-    head.append(
-        f"{CHECK_GLYPH[check.state]} {words[check.state]}", check_style(check.state, palette)
-    )
+    style = check_style(check.state, palette)
+    head.append(f"{CHECK_GLYPH[check.state]} {words[check.state]}", style)
     head.append(f"  {safe(check.name)}", "bold")
     lines = [
         head,
@@ -53,6 +53,8 @@ def explain(check: CheckView, view: View) -> list[Text]:
         Text.assemble(("measured  ", palette.dim), safe(check.value) or NA),
         Text.assemble(("limit     ", palette.dim), safe(check.limit) or NA),
     ]
-    nothing = "Nothing to do." if check.state == "ok" else "No advice for this state."
-    lines += [Text(""), Text(safe(check.advice) if check.advice else nothing)]
-    return lines
+    if why := WHY.get(check.id):
+        lines += [Text(""), Text(why)]
+    nothing = {"ok": "Nothing to do.", "n/a": "There is nothing to judge yet."}
+    advice = safe(check.advice) or nothing.get(check.state, "")
+    return [*lines, Text(""), Text(advice, "" if check.advice else palette.dim)]

@@ -61,9 +61,12 @@ async def test_a_recorded_run(tmp_path: Path) -> None:
         assert "finished: all steps taken" in shown
         assert re.search(r"○ RECORDED \d+[hd] ago", shown), "when it ended"
         assert sum(0x2800 < ord(c) < 0x2900 for c in shown) > 100
-        for key in "2345":
+        for key in "2453":
             await seat.press(key)
             assert "✓ FINISHED" in await seat.text()
+        shown = await seat.text()
+        assert re.search(r"age of sampled rows p95 +380k tr", shown), "what records have"
+        assert "shards n/a" in shown, "what none has"
 
 
 async def test_an_empty_folder(tmp_path: Path) -> None:

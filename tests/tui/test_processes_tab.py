@@ -79,6 +79,7 @@ async def test_a_process_must_be_chosen_first(key: str) -> None:
     async with seated() as seat:
         await seat.press(key)
         assert "choose a process first" in await seat.text()
+        assert "Time by phase" in await seat.text(), "its tab is open"
         assert seat.run.commands == []
         await seat.press("down", "D")
         assert (await seat.asked("stacks")).args == {"worker": "learner"}

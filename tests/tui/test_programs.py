@@ -82,11 +82,16 @@ def test_the_logs_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "it has: all, supervisor, learner, a0" in command("logs", "b-0001", "a1").stderr
 
 
-async def test_export_of_a_live_run(tmp_path: Path) -> None:
+async def test_export_of_a_live_run_asks_nothing_of_it_whatever_is_pressed(tmp_path: Path) -> None:
     async with seated() as seat:
         out = tmp_path / "s.svg"
-        await export(tmp_path, out, socket_path=seat.run.socket_path)
-        assert "● RUNNING" in out.with_suffix(".txt").read_text()
+        keys = [*"pscSvx1i"]
+        await export(tmp_path, out, socket_path=seat.run.socket_path, keys=keys)
+        assert seat.run.commands == []
+        shown = out.with_suffix(".txt").read_text()
+        assert "● RUNNING" in shown
+        assert "Give it a core of its own" in shown
+        assert {path.stem for path in tmp_path.iterdir()} == {"s"}
 
 
 def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.tui.fixtures import events, records, snapshot, write_run
+from tests.tui.fixtures import events, records, write_run
 from tuitrain.tui.recorded import load_recorded, recorded_snapshot, tell_if_killed
 from tuitrain.tui.store import MAX_CURVES, Store, as_float
 
@@ -120,14 +120,6 @@ def test_a_run_that_has_never_begun_was_not_killed(tmp_path: Path) -> None:
     load_recorded(tmp_path, store)
     tell_if_killed(tmp_path, store)
     assert not store.events
-
-
-def test_the_last_snapshot_is_used_where_it_was_kept(tmp_path: Path) -> None:
-    kept = snapshot(state="running").model_dump(mode="json")
-    write_run(tmp_path, snapshot=kept)
-    found = recorded_snapshot(tmp_path, Store())
-    assert found.state == "interrupted", "a recorded run does not run"
-    assert len(found.checks) == len(kept["checks"])
 
 
 def test_damaged_files_are_passed_over(tmp_path: Path) -> None:

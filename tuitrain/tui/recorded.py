@@ -97,20 +97,10 @@ def _json_lines(path: Path, store: Store) -> Iterator[dict[str, Any]]:
 def recorded_snapshot(run_dir: Path, store: Store) -> Snapshot:
     """What the files of a run still say of it, as a snapshot; the rest is not known.
 
-    The last snapshot is taken from summary.json (key ``snapshot``) where the supervisor has left
-    one. Without a summary the run was interrupted.
+    Without a summary the run was interrupted.
     """
     summary = _object(run_dir / "summary.json")
     state = summary.get("state")
-    kept = summary.get("snapshot")
-    if isinstance(kept, dict):
-        try:
-            snapshot = Snapshot.model_validate(kept)
-        except ValidationError:
-            pass
-        else:
-            ended = snapshot.state if snapshot.state in ENDED else "interrupted"
-            return snapshot.model_copy(update={"state": ended, "run_dir": str(run_dir)})
     config = _toml(run_dir / "config.toml")
     run = config.get("run", {}) if isinstance(config.get("run"), dict) else {}
     runtime = _object(run_dir / "runtime.json")

@@ -22,8 +22,9 @@ from pathlib import Path
 
 from tuitrain.config.resolve import available_cores
 from tuitrain.config.runs import RunFolder
-from tuitrain.experiments.analysis import POWER, Analysis, analyse
+from tuitrain.experiments.analysis import POWER, analyse
 from tuitrain.experiments.curves import mean_over_agents
+from tuitrain.experiments.findings import Analysis
 from tuitrain.experiments.plan import Cell, Plan, PlanError, grown, make_plan
 from tuitrain.experiments.running import Process, Told, run_cells, start_run
 from tuitrain.experiments.statistics import seeds_for_power

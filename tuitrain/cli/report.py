@@ -17,7 +17,7 @@ from tuitrain.config.runs import RunFolder
 from tuitrain.disk import write_atomically
 
 if TYPE_CHECKING:
-    from tuitrain.experiments.analysis import Analysis
+    from tuitrain.experiments.findings import Analysis
     from tuitrain.experiments.report import Key
     from tuitrain.experiments.svg import Chart
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tuitrain.experiments.analysis import MEASURES, Analysis
 from tuitrain.experiments.curves import Curve
+from tuitrain.experiments.findings import MEASURES, Analysis
 from tuitrain.experiments.statistics import Scores, iqm
 
 HOW_TO_INSTALL = 'pip install "tuitrain[plots]"'

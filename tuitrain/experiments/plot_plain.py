@@ -10,7 +10,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from tuitrain.experiments.analysis import Analysis
+from tuitrain.experiments.findings import Analysis
 from tuitrain.experiments.plot import band, common_grid
 from tuitrain.experiments.statistics import iqm
 from tuitrain.experiments.svg import Chart, Series, document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tuitrain.experiments.analysis import MEASURES, Analysis, Comparison, Interval, Summary
+from tuitrain.experiments.findings import MEASURES, Analysis, Comparison, Interval, Summary
 
 TITLES = {
     "final": "final return (last greedy evaluation)",

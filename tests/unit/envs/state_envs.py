@@ -218,7 +218,7 @@ class InModule(Digest):
 class Sharing(Digest):
     """Draws from one stream with all its copies, the default of an argument."""
 
-    def __init__(self, rng: np.random.Generator = np.random.default_rng(0)) -> None:  # noqa: B008
+    def __init__(self, rng: np.random.Generator = np.random.default_rng(0)) -> None:  # noqa: B008  # what it is for
         super().__init__()
         self.rng = rng
 

@@ -12,8 +12,9 @@ import pytest
 
 from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
-from tuitrain.experiments.analysis import Analysis, analyse
+from tuitrain.experiments.analysis import analyse
 from tuitrain.experiments.curves import Curve, curves_of, mean_over_agents
+from tuitrain.experiments.findings import Analysis
 from tuitrain.experiments.plan import Cell, Plan, PlanError
 from tuitrain.experiments.plot import NoMatplotlib, band, on_grid, plot
 from tuitrain.experiments.plot_plain import charts_of, plain

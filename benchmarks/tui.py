@@ -142,7 +142,8 @@ def beside_a_run(folder: Path, seconds: float, say: Callable[[Figure], None]) ->
     run([*TUITRAIN, "launch", str(CARTPOLE), "--detach", "--set", "run.total_steps=1000000000",
          "--set", f"actors.count={os.cpu_count() or 1}"], env)  # fmt: skip
     try:
-        say(Figure("first picture of `attach`, every core busy", first_paint(attach, env, 7), "s"))
+        painted = first_paint(attach, env, 7)
+        say(Figure("first picture of `attach`, every core busy", painted, "s", 0.7))
         with Terminal(attach, 120, 40, env) as terminal:
             terminal.wait_for("RUNNING", DEADLINE_S)
             terminal.read(5.0)

@@ -58,8 +58,9 @@ format: env ## let ruff put the code in order
 bench: env ## measure speed as ratios; figures go into benchmarks/README.md
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
-bench-tui: env ## what the terminal UI costs, against its budget, and what clients cost a run; figures go into benchmarks/README.md (25 minutes)
+bench-tui: env ## what the terminal UI costs, against its budget, and what clients cost a run; figures go into benchmarks/README.md (30 minutes)
 	$(BIN)/python -m benchmarks.tui $(ARGS)
+	$(BIN)/python -m benchmarks.sight
 	$(BIN)/python -m benchmarks.watchers
 
 bench-peers: .venv-peers/.installed ## make .venv-peers with the libraries that we measure against

@@ -86,7 +86,7 @@ async def redraws(folder: Path, times: int) -> list[Figure]:
             for tab in (1, 2, 3):
                 app.action_tab(tab)
                 await pilot.pause()
-                found.append(_redraw(app, f"redraw of tab {tab}, {of}", times))
+                found.append(redraw(app, f"redraw of tab {tab}, {of}", times))
             app.action_tab(2)
             await pilot.pause()
             other = Compared("other", dict(app.view().curves))
@@ -95,15 +95,19 @@ async def redraws(folder: Path, times: int) -> list[Figure]:
                 ("all policies", ChartChoices(all_policies=True)),
             ):
                 app.charts, app.compared = charts, other
-                found.append(_redraw(app, f"redraw of tab 2, {of}, compared, {name}", times))
+                found.append(redraw(app, f"redraw of tab 2, {of}, compared, {name}", times))
     return found
 
 
-def _redraw(app: TuitrainApp, name: str, times: int) -> Figure:
+def redraw(
+    app: TuitrainApp, name: str, times: int, before: Callable[[], None] = lambda: None
+) -> Figure:
+    """Median milliseconds to draw what the open tab shows; `before` each, something may change."""
     shown = app.screen.query(f"#header, #notice, #keys, #tab-{app.tab} Panel").results(Panel)
     panels = [panel for panel in shown if panel.content_size.height]
     took = []
     for _ in range(times):
+        before()
         began = time.perf_counter()
         view = app.view()
         for panel in panels:

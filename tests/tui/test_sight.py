@@ -14,7 +14,9 @@ from tests.tui.fixtures import policy, snapshot
 from tests.tui.harness import Seat, seated
 from tuitrain.protocol import Reply
 from tuitrain.tui.actions import seeing
+from tuitrain.tui.text import LIGHT
 from tuitrain.tui.view import Sight, View
+from tuitrain.tui.widgets.panel import Panel
 from tuitrain.tui.widgets.sight import HALF, draw_sight, unpack
 
 
@@ -96,6 +98,98 @@ async def test_a_screen_that_only_looks_does_not_ask() -> None:
         await seat.press("v")
         assert "--read-only" in await seat.text()
         assert seat.run.commands == []
+
+
+def noise(seed: int) -> Sight:
+    pixels = np.random.default_rng(seed).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    return Sight(pixels, "noise")
+
+
+async def test_a_picture_that_stays_is_neither_styled_nor_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with seated(size=(200, 50)) as seat:
+        seat.app.sight = noise(0)
+        await seat.press("3")
+        panel = seat.app.screen_stack[0].query_one("#sight", Panel)
+        seat.app.sight = noise(1)
+        seat.app.redraw()
+        assert panel.sent >= 24 * 48, "24 lines of 48 cells, all unlike"
+        styled = []
+        strip = panel._strip
+        monkeypatch.setattr(panel, "_strip", lambda line: styled.append(line) or strip(line))
+        seat.app.redraw()
+        assert len(styled) <= 1, "the caption"
+        assert panel.sent <= 1
+
+
+async def test_a_picture_of_many_colours_is_asked_for_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[int] = []
+    monkeypatch.setattr(seeing, "pause_s", lambda pieces: pauses.append(pieces) or 0.01)
+    async with seated(size=(200, 50)) as seat:
+        await seat.press("v")
+        for seed in range(3):
+            pixels = noise(seed).pixels
+            assert pixels is not None
+            await answer(seat, f"picture {seed}", **packed(pixels))
+            await seat.shows(f"picture {seed}")
+        await seat.until(lambda: max(pauses) >= 24 * 48, "a pause by what was sent")
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 300, 301, 1153, 4609])
+def test_pictures_stay_within_the_budget_of_a_terminal(pieces: int) -> None:
+    """40 bytes a piece; 20 KiB/s are for the whole screen."""
+    assert seeing.pause_s(pieces) >= 1.0
+    assert 40 * pieces / seeing.pause_s(pieces) <= 12 * 1024
+
+
+WHITE_OVER_BLACK = np.array([[[255] * 3] * 2] * 2 + [[[0] * 3] * 2] * 2, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("look", "shown"),
+    [
+        ({"ascii_only": True}, ["@@", "  "]),
+        ({"colourless": True}, ["@@", "  "]),
+        ({"colourless": True, "palette": LIGHT}, ["  ", "@@"]),
+        ({"palette": LIGHT}, [HALF * 2, HALF * 2]),
+    ],
+)
+def test_without_colours_characters_say_what_is_light(look: Any, shown: list[str]) -> None:
+    view = View(sight=Sight(WHITE_OVER_BLACK, "it"), sight_age_s=0.0, **look)
+    assert [line.plain for line in draw_sight(view, 3, 3)[:2]] == shown
+
+
+@pytest.mark.parametrize("theme", ["textual-dark", "textual-light", "ansi-dark"])
+async def test_without_colour_it_is_drawn_in_characters(
+    theme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with seated() as seat:
+        seat.app.theme = theme
+        seat.app.sight = Sight(WHITE_OVER_BLACK, "it")
+        await seat.press("3")
+        shown = await seat.panel("sight")
+        assert HALF not in shown
+        assert "@@" in shown
+
+
+async def test_of_a_run_that_has_ended_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeing, "SIGHT_S", 0.01)
+    async with seated() as seat:
+        await seat.press("v")
+        await answer(seat)
+        await seat.shows("observation of default")
+        seat.app.ended = True
+        asked = len(seat.run.commands)
+        for _ in range(5):
+            await seat.settle()
+        assert len(seat.run.commands) <= asked + 1
+        assert HALF in await seat.text(), "the last picture stays, with its age"
+        await seat.press("v", "v")
+        assert "see: the run has ended" in await seat.text()
 
 
 def test_two_pixels_are_a_cell() -> None:

@@ -24,7 +24,7 @@ def see(
 ) -> None:
     """Draw what actor 0 sees now: of an image or a grid world, 48 by 48 pixels at most.
 
-    Without a terminal it is drawn in ASCII.
+    Without a terminal, or with NO_COLOR, it is drawn in ASCII.
     """
     from rich.console import Console
 
@@ -40,7 +40,8 @@ def see(
         typer.echo(json.dumps(reply.model_dump(mode="json")))
     elif pixels is not None:
         console = Console()
-        draw = paint_ascii if ascii_only or not sys.stdout.isatty() else paint
+        plain = ascii_only or console.no_color or not sys.stdout.isatty()
+        draw = paint_ascii if plain else paint
         for line in draw(pixels, console.width, max(8, console.height - 2)):
             console.print(line, no_wrap=True, crop=True)
     typer.echo(f"{found.folder.name}: {reply.message}", err=True)

@@ -228,6 +228,7 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
             view,
             palette=DARK if self.current_theme.dark else LIGHT,
             ascii_only=self.ascii_only,
+            colourless=self.no_color,
             read_only=self.read_only,
             policy_index=self._policy_at,
             log=self.shown_log,

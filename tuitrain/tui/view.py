@@ -91,9 +91,9 @@ class Compared:
         return {key[1:]: curve for key, curve in self.curves.items() if key[0] == whose}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sight:
-    """The newest picture of what actor 0 sees, or why there is none.
+    """The newest picture of what actor 0 sees, or why there is none; equal to itself alone.
 
     Attributes:
         pixels: uint8 [height, width, 3]; None until one has come.
@@ -127,6 +127,8 @@ class View:
     """Per policy, the newest of each number that environments tell."""
     palette: Palette = DARK
     ascii_only: bool = False
+    colourless: bool = False
+    """Whether the terminal is to show no colours, so that they cannot tell anything."""
     read_only: bool = False
     policy_index: int = 0
     charts: ChartChoices = ChartChoices()

@@ -16,6 +16,7 @@ from tuitrain.cli import client
 from tuitrain.cli import see as seeing
 from tuitrain.cli.main import app
 from tuitrain.protocol import Reply
+from tuitrain.tui.widgets.sight import HALF
 
 STRIPES = np.zeros((4, 6, 3), np.uint8)
 STRIPES[:, ::2] = 255
@@ -52,6 +53,19 @@ def test_a_picture_in_ascii(asked: list[dict[str, Any]]) -> None:
     assert "@@@" in result.stdout
     assert result.stdout.isascii()
     assert "r: stripes" in result.stderr
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_a_terminal_without_colours_gets_characters(
+    asked: list[dict[str, Any]], no_color: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(seeing, "sys", SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True)))
+    result = CliRunner().invoke(app, ["see", "r"])
+    assert ("@@@" in result.stdout) is no_color
+    assert (HALF in result.stdout) is not no_color
 
 
 def test_the_whole_answer_as_json(asked: list[dict[str, Any]]) -> None:

@@ -1,4 +1,7 @@
-"""What actor 0 sees, asked for once a second while it is on the screen, and never else."""
+"""What actor 0 sees, asked for while it is on the screen, and never else.
+
+Once a second; less often where a picture has so many colours that the terminal would get too much.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,18 @@ from tuitrain.tui.actions.asking import AskingApp
 from tuitrain.tui.actions.pacing import BLURRED_EVERY, PacedApp
 from tuitrain.tui.client import ConnectionLost
 from tuitrain.tui.view import Sight
+from tuitrain.tui.widgets.panel import Panel
 from tuitrain.tui.widgets.sight import unpack
 
 SIGHT_S = 1.0
+PIECES_PER_S = 300
+"""Of one style that pictures may change: at 40 bytes each, of 20 KiB/s for the whole screen."""
 SIGHT_TAB = 3
+
+
+def pause_s(pieces: int) -> float:
+    """Seconds from a picture that changed so many pieces of one style to the next."""
+    return SIGHT_S * max(1.0, pieces / PIECES_PER_S)
 
 
 class SeeingApp(AskingApp, PacedApp):
@@ -40,11 +51,14 @@ class SeeingApp(AskingApp, PacedApp):
         self.redraw()
 
     async def _look(self) -> None:
+        panel = self.screen_stack[0].query_one("#sight", Panel)
         while True:
+            pieces = 0
             if self.tab == SIGHT_TAB and not self.frozen and not self.ended:
                 self.sight = await self._ask_for_one(self.policy_name())
                 self.redraw()
-            await asyncio.sleep(SIGHT_S * (1 if self.looked_at else BLURRED_EVERY))
+                pieces = panel.sent
+            await asyncio.sleep(pause_s(pieces) * (1 if self.looked_at else BLURRED_EVERY))
 
     async def _ask_for_one(self, policy: str) -> Sight:
         assert self.client is not None

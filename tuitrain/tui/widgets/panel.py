@@ -76,6 +76,10 @@ class Panel(Widget, can_focus=False):
         self._current = View()
         self._titles = (title, "")
         self._strips: list[Strip] | None = None
+        self._styled: dict[tuple[int, bool, bool], tuple[Text, Strip]] = {}
+        """What has been made of lines, by what they are and how they look."""
+        self.sent = 0
+        """Pieces of one style that the newest view has changed; of a new panel none are counted."""
         self._drawn_size = Size(0, 0)
         if title:
             self.border_title = title
@@ -90,15 +94,16 @@ class Panel(Widget, can_focus=False):
             self._strips = None
             self.refresh()
             return
-        self._strips = [self._strip(line) for line in self.lines()]
+        self._strips = self._styled_lines()
         width, height = self.content_size
         changed = [
-            Region(0, y, width, 1)
+            y
             for y, (old, new) in enumerate(itertools.zip_longest(before, self._strips))
             if old != new and y < height
         ]
+        self.sent = sum(len(strip) for y in changed for strip in self._strips[y : y + 1])
         if changed:
-            self.refresh(*changed)
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
 
     def retitle(self, title: str, subtitle: str = "") -> None:
         """Change the titles in the border; the text is never read as markup."""
@@ -136,10 +141,20 @@ class Panel(Widget, can_focus=False):
         """One line of the panel (textual's hook)."""
         if self._strips is None or self._drawn_size != self.content_size:
             self._drawn_size = self.content_size
-            self._strips = [self._strip(line) for line in self.lines()]
+            self._strips = self._styled_lines()
         strip = self._strips[y] if y < len(self._strips) else Strip.blank(self.content_size.width)
         strip = strip.adjust_cell_length(self.content_size.width)
         return strip.apply_style(self.rich_style)
+
+    def _styled_lines(self) -> list[Strip]:
+        """What is drawn now; a line that is the very one of before is not styled again."""
+        before, self._styled = self._styled, {}
+        strips = []
+        for line in self.lines():
+            key = (id(line), self._current.stale, self._current.ascii_only)
+            self._styled[key] = before.get(key) or (line, self._strip(line))
+            strips.append(self._styled[key][1])
+        return strips
 
     def _strip(self, line: Text) -> Strip:
         view = self._current

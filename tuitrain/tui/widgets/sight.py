@@ -6,21 +6,26 @@ import base64
 import binascii
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.color import Color
+from rich.style import Style
 from rich.text import Text
 
-from tuitrain.tui.text import age, clip, safe, wrap
-from tuitrain.tui.view import View
+from tuitrain.tui.text import LIGHT, age, clip, safe, wrap
+from tuitrain.tui.view import Sight, View
 
 HALF = "▀"
 RAMP = " .:-=+*#%@"
 """Dark to light, where there are no colours."""
 MOST_SIDE = 256
 _LUMA = np.array([0.299, 0.587, 0.114])
+_CODE = np.array([1 << 16, 1 << 8, 1])
+"""Red, green and blue as one number."""
 
 
 def unpack(result: Mapping[str, Any]) -> NDArray[np.uint8] | None:
@@ -54,8 +59,19 @@ def draw_sight(view: View, width: int, height: int) -> list[Text]:
         return wrap(words, width, palette.dim)[:height]
     if height < 2:
         return [caption]
-    cells = (paint_ascii if view.ascii_only else paint)(sight.pixels, width, height - 1)
-    return [*cells, caption]
+    plain = view.ascii_only or view.colourless
+    return [*_painted(sight, width, height - 1, plain, palette is LIGHT), caption]
+
+
+@lru_cache(maxsize=1)
+def _painted(
+    sight: Sight, width: int, height: int, plain: bool, on_light: bool
+) -> tuple[Text, ...]:
+    """The same lines until there is another picture: a panel need not style them again."""
+    assert sight.pixels is not None
+    if plain:
+        return tuple(paint_ascii(sight.pixels, width, height, on_light=on_light))
+    return tuple(paint(sight.pixels, width, height))
 
 
 def paint(pixels: NDArray[np.uint8], width: int, height: int) -> list[Text]:
@@ -63,21 +79,25 @@ def paint(pixels: NDArray[np.uint8], width: int, height: int) -> list[Text]:
     fitted = _fitted(pixels, width, 2 * height)
     if len(fitted) % 2:
         fitted = np.concatenate([fitted, np.zeros_like(fitted[:1])])
+    codes = fitted.astype(np.int64) @ _CODE
     lines = []
-    for upper, lower in zip(fitted[::2].tolist(), fitted[1::2].tolist(), strict=True):
+    for row in (codes[::2] << 24 | codes[1::2]).tolist():
         line = Text(end="")
-        for (top, under), run in groupby(zip(upper, lower, strict=True)):
-            line.append(HALF * len(list(run)), f"{_hex(top)} on {_hex(under)}")
+        for pair, run in groupby(row):
+            line.append(HALF * len(list(run)), _style(pair))
         lines.append(line)
     return lines
 
 
-def paint_ascii(pixels: NDArray[np.uint8], width: int, height: int) -> list[Text]:
-    """The same without colours, two pixels to a character."""
+def paint_ascii(
+    pixels: NDArray[np.uint8], width: int, height: int, *, on_light: bool = False
+) -> list[Text]:
+    """The same without colours, two pixels to a character; what is dark is left empty, or light."""
+    ramp = RAMP[::-1] if on_light else RAMP
     fitted = _fitted(pixels, width, 2 * height)
     rows = [fitted[i : i + 2].mean(0) @ _LUMA for i in range(0, len(fitted), 2)]
-    steps = [(row * (len(RAMP) - 1) / 255).round().astype(int) for row in rows]
-    return [Text("".join(RAMP[step] for step in row), end="") for row in steps]
+    steps = [(row * (len(ramp) - 1) / 255).round().astype(int) for row in rows]
+    return [Text("".join(ramp[step] for step in row), end="") for row in steps]
 
 
 def _fitted(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -91,6 +111,11 @@ def _fitted(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
     return pixels[np.ix_(down.astype(np.int64), across.astype(np.int64))]
 
 
-def _hex(colour: list[int]) -> str:
-    red, green, blue = colour
-    return f"#{red:02x}{green:02x}{blue:02x}"
+@lru_cache(maxsize=4096)
+def _style(pair: int) -> Style:
+    """One colour over another."""
+    return Style(color=_colour(pair >> 24), bgcolor=_colour(pair & 0xFFFFFF))
+
+
+def _colour(code: int) -> Color:
+    return Color.from_rgb(code >> 16, code >> 8 & 0xFF, code & 0xFF)

@@ -38,6 +38,11 @@ Command = Literal[
 Verdict = Literal["IMPROVING", "FLAT", "FALLING", "TOO EARLY", "n/a"]
 
 
+def with_name(command: str, text: str) -> str:
+    """An answer under its command's name, unless it begins with that: `paused: …`."""
+    return text if text.startswith(command) else f"{command}: {text}"
+
+
 class _Line(BaseModel):
     model_config = ConfigDict(extra="ignore", ser_json_inf_nan="constants")
 

@@ -36,17 +36,20 @@ async def test_a_refusal_is_shown() -> None:
         await seat.shows("✖ checkpoint: disk is full")
 
 
-async def test_resync_shows_versions_and_hashes() -> None:
+async def test_what_the_run_answers_is_told_once() -> None:
+    """It is among the run's own events; and no word is doubled."""
     async with seated() as seat:
-        await seat.press("s")
-        held = {f"a{i}": {"default": {"version": 97_000, "sha256": "3f" * 32}} for i in range(2)}
-        seat.run.answer(
-            await seat.asked("resync"), "default: 2 of 2 hold version 97000", answers=held,
-            missing=[], equal=True,
-        )  # fmt: skip
-        shown = await seat.shows("✓ resync: default: 2 of 2 hold version 97000")
-        assert "a0 default: version 97000 sha256 3f3f3f3f3f3f…" in shown
-        assert "missing" not in shown
+        for key, text, ok, shown in (
+            ("p", "paused: 5 of 5 workers hold", True, "✓ paused: 5 of 5 workers hold"),
+            ("s", "compared 5 workers", True, "✓ resync: compared 5 workers"),
+            ("c", "no checkpoint: disk is full", False, "✖ checkpoint: no checkpoint: disk is"),
+        ):
+            events = len(seat.app.store.events)
+            await seat.press(key)
+            (asked,) = seat.app.pending
+            seat.run.answer(await seat.asked(asked), text, ok=ok)
+            await seat.shows(shown)
+            assert len(seat.app.store.events) == events
 
 
 async def test_a_command_whose_run_goes_away() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.tui.harness import seated
+from tuitrain.tui.palette import has_words
 
 
 async def test_the_palette_acts() -> None:
@@ -28,3 +31,19 @@ async def test_the_palette_in_ascii() -> None:
         assert (await seat.shows("key 3")).isascii()
         await seat.press(*"ki")
         assert (await seat.shows("kill")).isascii()
+
+
+@pytest.mark.parametrize("query", ["learning rate", "lr", "change", "Epsilon"])
+async def test_the_palette_finds_by_what_is_said_of_an_action(query: str) -> None:
+    async with seated(size=(80, 24)) as seat:
+        await seat.press("ctrl+p", *("space" if c == " " else c for c in query))
+        await seat.shows("key S: change learning rate (lr), epsilon")
+        await seat.press("enter")
+        await seat.shows("Change while the run goes on")
+
+
+def test_words_of_a_query_begin_words() -> None:
+    assert has_words("RATE learn", "change learning rate (lr)")
+    assert has_words("lr", "change learning rate (lr)")
+    assert not has_words("lr", "zoom x: later")
+    assert not has_words("ate", "learning rate")

@@ -38,8 +38,22 @@ async def test_it_shows_what_there_is_and_sets_what_is_typed() -> None:
         request = await seat.asked("set")
         assert request.args == {"values": ["learner.lr=1e-3", "run.log_level=info"]}
         assert not isinstance(seat.app.screen, SetDialog)
-        seat.run.answer(request, "learner.lr = 2: must be a number above 0", ok=False)
-        await seat.shows("✖ set: learner.lr = 2: must be a number above 0")
+
+
+async def test_what_is_refused_can_be_mended() -> None:
+    async with seated(NOW) as seat:
+        await opened(seat)
+        await seat.press(*"lr", "equals_sign", "2", "enter")
+        seat.run.answer(await seat.asked("set"), "learner.lr = 2: must be below 1", ok=False)
+        await seat.shows("✖ learner.lr = 2: must be below 1")
+        assert isinstance(seat.app.screen, SetDialog)
+        await seat.press("backspace", *"1e", "minus", "4", "enter")
+        await seat.until(lambda: len(seat.run.commands) == 2, "the second request")
+        request = await seat.asked("set")
+        assert request.args == {"values": ["lr=1e-4"]}
+        seat.run.answer(request, "learner.lr = 0.0001 (was 0.0005); 5 workers have it")
+        await seat.shows("✓ set: learner.lr = 0.0001 (was 0.0005)")
+        assert not isinstance(seat.app.screen, SetDialog)
 
 
 async def test_it_is_ascii_where_all_is() -> None:

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.command import CommandPalette
+from textual.command import CommandPalette, Provider
 from textual.keys import format_key
 from textual.screen import Screen
 
@@ -34,9 +34,10 @@ from tuitrain.tui.client import RunClient, Stream
 from tuitrain.tui.dialogs.check import CheckDialog
 from tuitrain.tui.dialogs.help import HelpDialog
 from tuitrain.tui.layout import ScrolledTab, compose_screen
+from tuitrain.tui.palette import Finder
 from tuitrain.tui.recorded import load_recorded, recorded_snapshot, tell_if_killed
 from tuitrain.tui.store import ENDED, Store
-from tuitrain.tui.text import DARK, LIGHT
+from tuitrain.tui.text import DARK, LIGHT, to_ascii
 from tuitrain.tui.view import Link, View, worst_first
 from tuitrain.tui.widgets.keys import TABS
 from tuitrain.tui.widgets.panel import Panel
@@ -60,11 +61,17 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
 
     CSS_PATH = "tuitrain.tcss"
     TITLE = "tuitrain"
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Finder}
     AUTO_FOCUS = None
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "freeze", "freeze the view"),
+        Binding("space", "freeze", "freeze the view", tooltip="training goes on"),
         Binding("question_mark", "help", "help"),
-        Binding("exclamation_mark,i", "worst", "explain the worst check"),
+        Binding(
+            "exclamation_mark,i",
+            "worst",
+            "explain the worst check",
+            tooltip="what is wrong with its health, and what to do",
+        ),
         Binding("escape", "step_back", "back: panel, x axis, filter, focus"),
         Binding("left_square_bracket", "choose(-1)", "previous policy or log"),
         Binding("right_square_bracket", "choose(1)", "next policy or log"),
@@ -352,9 +359,9 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
         for binding in self.own_bindings():
             if binding.description and not binding.system:
                 keys = ", ".join(format_key(key) for key in binding.key.split(","))
-                yield SystemCommand(
-                    binding.description, f"key {keys}", self._runner(binding.action)
-                )
+                said = f"key {keys}" + (f": {binding.tooltip}" if binding.tooltip else "")
+                said = to_ascii(said) if self.ascii_only else said
+                yield SystemCommand(binding.description, said, self._runner(binding.action))
         for name, action, words in self.WITHOUT_KEY:
             yield SystemCommand(name, words, self._runner(action))
         yield SystemCommand("theme", "dark, light or of the terminal", self.action_change_theme)

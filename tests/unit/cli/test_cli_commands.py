@@ -41,7 +41,7 @@ def test_commands_reach_a_run_and_print_its_answer(live: Started) -> None:
     status = json.loads(call("status", "--json").output)
     assert status["live"] is True
     assert status["state"] == "paused"
-    assert "running: 2 of 2" in call("unpause", "fake").output
+    assert "unpaused: 2 of 2" in call("unpause", "fake").output
     resync = json.loads(call("resync", live.told[-1]["run_id"], "--json").output)
     assert resync["ok"]
     assert resync["result"]["equal"] is True

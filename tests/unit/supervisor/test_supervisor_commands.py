@@ -105,14 +105,31 @@ def held(**hashes: tuple[int, str]) -> Outcome:
 def test_resync_with_equal_bytes_under_each_version() -> None:
     ok, text, result = resync_report(held(learner=(7, "aa"), a0=(7, "aa"), a1=(6, "bb")))
     assert ok
-    assert text == ("default: 2 of 3 hold version 7, 1 behind; equal versions have equal hashes")
+    assert text == (
+        "compared 3 workers: equal versions are equal bytes; default v7 in learner, a0, v6 in a1; "
+        "who holds an older one takes newer ones in its own time"
+    )
     assert result["equal"] is True
+
+
+def test_resync_says_what_was_sent_and_counts_many_holders() -> None:
+    many = {f"a{i}": (7, "aa") for i in range(6)}
+    _, text, _ = resync_report(held(**many), sent=True)
+    assert text == (
+        "compared 6 workers: equal versions are equal bytes; default v7 in 6 workers; "
+        "actors had taken the newest first"
+    )
+
+
+def test_resync_of_versions_that_nobody_shares_compares_nothing() -> None:
+    _, text, _ = resync_report(held(learner=(7, "aa"), a0=(6, "bb")))
+    assert text.startswith("nothing to compare: no two workers hold the same version; default v7")
 
 
 def test_resync_with_other_bytes_under_an_equal_version() -> None:
     ok, text, result = resync_report(held(learner=(7, "aa"), a0=(7, "cc"), a1=(6, "aa")))
     assert not ok
-    assert "DIFFERENT BYTES under one version: default version 7 (a0, learner)" in text
+    assert "DIFFERENT BYTES under one version: default v7 (a0, learner)" in text
     assert result["equal"] is False
 
 

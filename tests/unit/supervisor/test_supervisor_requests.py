@@ -113,7 +113,7 @@ async def test_resync_compares_what_workers_hold(tmp_path: Path) -> None:
         await run.up()
         reply = await run.ask("resync")
         assert reply.ok
-        assert "3 of 3 hold version 7; equal versions have equal hashes" in reply.message
+        assert "compared 3 workers: equal versions are equal bytes" in reply.message
         assert (await run.event("resync: ")).data["mark"] == "resync"
         check = {c.id: c for c in run.supervisor.snapshot().checks}["weights_hash"]
         assert check.state == "ok"

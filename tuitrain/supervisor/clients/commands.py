@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -205,8 +205,15 @@ def weights_held(result: Mapping[str, Any]) -> dict[str, WeightsHeld]:
     return held
 
 
-def resync_report(outcome: Outcome) -> tuple[bool, str, dict[str, Any]]:
+MOST_HOLDERS = 4
+"""Of a version, so many are named; of more their number is said."""
+
+
+def resync_report(outcome: Outcome, *, sent: bool = False) -> tuple[bool, str, dict[str, Any]]:
     """Do equal versions have equal hashes, and who holds which?
+
+    Args:
+        sent: whether actors have taken the newest weights first.
 
     Returns:
         (ok, one line, result); ok is False if hashes differ or somebody did not answer.
@@ -215,23 +222,29 @@ def resync_report(outcome: Outcome) -> tuple[bool, str, dict[str, Any]]:
     for name, ack in outcome.acks.items():
         for policy, held in weights_held(ack.result).items():
             versions.setdefault(policy, {}).setdefault(held.version, {})[name] = held.sha256
-    differing: list[str] = []
-    parts: list[str] = []
-    for policy, by_version in versions.items():
-        newest = max(by_version)
-        holders = sum(len(held) for held in by_version.values())
-        behind = holders - len(by_version[newest])
-        late = f", {behind} behind" if behind else ""
-        parts.append(f"{policy}: {holders - behind} of {holders} hold version {newest}{late}")
-        for version, holders_of in by_version.items():
-            if len(set(holders_of.values())) > 1:
-                differing.append(f"{policy} version {version} ({_names(sorted(holders_of))})")
+    rows = [(policy, v, of) for policy, by in versions.items() for v, of in by.items()]
+    differing = [
+        f"{policy} v{version} ({_names(sorted(of))})"
+        for policy, version, of in rows
+        if len(set(of.values())) > 1
+    ]
+    workers = len({name for _, _, of in rows for name in of})
     if differing:
-        parts.append(f"DIFFERENT BYTES under one version: {_names(differing)}")
-    elif versions:
-        parts.append("equal versions have equal hashes")
+        parts = [f"DIFFERENT BYTES under one version: {_names(differing)}"]
+    elif not versions:
+        parts = ["nobody reported weights"]
+    elif any(len(of) > 1 for _, _, of in rows):
+        parts = [f"compared {workers} workers: equal versions are equal bytes"]
     else:
-        parts.append("nobody reported weights")
+        parts = ["nothing to compare: no two workers hold the same version"]
+    parts += [
+        f"{policy} " + ", ".join(f"v{v} in {_holders(by[v])}" for v in sorted(by, reverse=True))
+        for policy, by in versions.items()
+    ]
+    if any(len(by_version) > 1 for by_version in versions.values()):
+        parts.append("who holds an older one takes newer ones in its own time")
+    if sent and versions:
+        parts.append("actors had taken the newest first")
     if outcome.trouble():
         parts.append(outcome.trouble())
     result = outcome.result() | {
@@ -239,6 +252,10 @@ def resync_report(outcome: Outcome) -> tuple[bool, str, dict[str, Any]]:
         "differing": differing,
     }
     return outcome.ok and not differing, "; ".join(parts), result
+
+
+def _holders(names: Collection[str]) -> str:
+    return _names(names) if len(names) <= MOST_HOLDERS else f"{len(names)} workers"
 
 
 def _names(names: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tuitrain.checkpoint_files import keep_for_good, sweep
-from tuitrain.protocol import Reply, Request
+from tuitrain.protocol import Reply, Request, with_name
 from tuitrain.supervisor.checkpoint_clock import CheckpointClock
 from tuitrain.supervisor.clients import one_worker
 from tuitrain.supervisor.clients.commands import DEADLINES_S, Kind, Outcome, resync_report
@@ -71,11 +71,11 @@ class Requests:
             case "unpause":
                 ok, text, result = await self._unpause(request)
             case "resync":
-                ok, text, result = resync_report(
-                    await self._run.crew.command(
-                        "resync", self._run.crew.alive(), deadline_s=_deadline(request)
-                    )
+                outcome = await self._run.crew.command(
+                    "resync", self._run.crew.alive(), deadline_s=_deadline(request)
                 )
+                sent = self._run.config.run.schedule == "async"
+                ok, text, result = resync_report(outcome, sent=sent)
             case "checkpoint":
                 ok, text, result = await self._checkpoint(request)
             case "evaluate":
@@ -94,7 +94,7 @@ class Requests:
                 ok, text, result = False, f"{request.command} is not known here", {}
         told = ok and request.command == "restart"  # by those who have carried it out
         if request.command not in UNTOLD and not told:
-            said = text if text.startswith(request.command) else f"{request.command}: {text}"
+            said = with_name(request.command, text)
             data = result | ({"mark": request.command} if ok and request.command in MARKED else {})
             self._run.journal.event(said, level="info" if ok else "warning", data=data)
         return Reply(id=request.id, ok=ok, message=text, result=result)
@@ -248,7 +248,7 @@ class Requests:
         outcome = await self._run.crew.command("unpause", workers, deadline_s=_deadline(request))
         if self._run.view.state == "paused" and outcome.acks:
             self._run.view.state = "running"
-        text = f"running: {len(outcome.acks)} of {len(workers)} workers go on"
+        text = f"unpaused: {len(outcome.acks)} of {len(workers)} workers go on"
         return outcome.ok, _with(text, outcome), outcome.result()
 
     async def _checkpoint(self, request: Request) -> tuple[bool, str, dict[str, Any]]:

@@ -8,31 +8,32 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from tuitrain.protocol import Command
+from tuitrain.protocol import Command, with_name
 from tuitrain.tui.actions.base import RunApp
 from tuitrain.tui.client import ConnectionLost, RunClient
 from tuitrain.tui.dialogs.base import Dialog
 from tuitrain.tui.dialogs.leave import KillDialog, Leave, LeaveDialog
 from tuitrain.tui.dialogs.set import SetDialog
-from tuitrain.tui.replies import flatten
 from tuitrain.tui.widgets.header import run_name
-
-MOST_DETAILS = 50
-"""Of a reply, among the events."""
 
 
 class AskingApp(RunApp):
     """Commands are shown as pending until the run has carried them out."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "leave", "leave"),
+        Binding("q", "leave", "leave", tooltip="quit: detach, stop or kill"),
         Binding("ctrl+q,ctrl+c", "leave", "leave", priority=True, show=False, system=True),
-        Binding("d", "detach", "detach"),
-        Binding("p", "pause", "pause or unpause"),
-        Binding("s", "command('resync')", "resync"),
-        Binding("c", "command('checkpoint')", "checkpoint"),
-        Binding("e", "command('evaluate')", "evaluate"),
-        Binding("S", "set", "set a value"),
+        Binding("d", "detach", "detach", tooltip="close the screen; training goes on"),
+        Binding("p", "pause", "pause or unpause", tooltip="hold training, let it go on"),
+        Binding("s", "command('resync')", "resync", tooltip="compare every worker's weights"),
+        Binding("c", "command('checkpoint')", "checkpoint", tooltip="save now"),
+        Binding("e", "command('evaluate')", "evaluate", tooltip="play now, greedily"),
+        Binding(
+            "S",
+            "set",
+            "set a value",
+            tooltip="change learning rate (lr), epsilon, replay ratio, log level, …",
+        ),
     ]
 
     WITHOUT_KEY: ClassVar[tuple[tuple[str, str, str], ...]] = (
@@ -45,8 +46,20 @@ class AskingApp(RunApp):
         """Ask the run; pending until it has been carried out."""
         self.ask(command)
 
-    def ask(self, command: Command, then: Callable[[], None] | None = None, **args: Any) -> None:
-        """Ask the run with these arguments, and do `then` once it has carried that out."""
+    def ask(
+        self,
+        command: Command,
+        then: Callable[[], None] | None = None,
+        *,
+        otherwise: Callable[[str], None] | None = None,
+        **args: Any,
+    ) -> None:
+        """Ask the run with these arguments.
+
+        Args:
+            then: done once the run has carried that out.
+            otherwise: done if it has not, with its words.
+        """
         if self.refused(command):
             return
         if command in self.pending:
@@ -54,7 +67,7 @@ class AskingApp(RunApp):
             return
         assert self.client is not None
         self.pending[command] = time.monotonic()
-        self.start(self._carry_out(self.client, command, then, args))
+        self.start(self._carry_out(self.client, command, then, otherwise, args))
         self.redraw()
 
     def refused(self, command: str) -> bool:
@@ -72,25 +85,23 @@ class AskingApp(RunApp):
         client: RunClient,
         command: Command,
         then: Callable[[], None] | None,
+        otherwise: Callable[[str], None] | None,
         args: dict[str, Any],
     ) -> None:
         try:
             reply = await client.request(command, **args)
         except ConnectionLost as error:
-            ok, text, result = False, str(error), {}
+            ok, text = False, str(error)
+            self.note(f"{command}: {text}", "error")  # all else is among the run's own events
         else:
-            ok, text, result = reply.ok, reply.message, reply.result
+            ok, text = reply.ok, reply.message
         finally:
             self.pending.pop(command, None)
-        details = flatten(result) if command == "resync" else []
-        if details or not ok:  # the run itself reports what it has carried out
-            self.note(f"{command}: {text}", "info" if ok else "error")
-        for detail in details[:MOST_DETAILS]:
-            self.note(f"  {detail}")
-        brief = f" ({', '.join(details[:12])})" if details else ""
-        self.announce(f"{command}: {text}{brief}", "ok" if ok else "fail")
+        self.announce(with_name(command, text), "ok" if ok else "fail")
         if ok and then is not None:
             then()
+        elif not ok and otherwise is not None:
+            otherwise(text)
 
     def action_pause(self) -> None:
         """Pause a run that runs, unpause one that is paused."""
@@ -119,17 +130,27 @@ class AskingApp(RunApp):
         """Stop the run with a checkpoint, and leave once that is done."""
         self.ask("stop", self.exit)
 
-    def action_set(self) -> None:
-        """Ask what to change, and let the run do it."""
+    def action_set(self, before: str = "", refusal: str = "") -> None:
+        """Ask what to change, and let the run do it; ask again where it refuses that.
+
+        Args:
+            before: what was typed and refused.
+            refusal: why.
+        """
         snapshot = self.store.snapshot
         if snapshot is None or self.refused("set"):
             return
 
         def typed(values: list[str] | None) -> None:
             if values:
-                self.ask("set", values=values)
+                self.ask("set", otherwise=lambda why: again(" ".join(values), why), values=values)
 
-        self.push_screen(SetDialog(self.view(), snapshot.settings), typed)
+        def again(before: str, why: str) -> None:
+            if len(self.screen_stack) == 1:  # not over what was opened meanwhile
+                self.action_set(before, why)
+
+        dialog = SetDialog(self.view(), snapshot.settings, before, refusal)
+        self.push_screen(dialog, typed)
 
     def action_kill(self) -> None:
         """End the run at once, once its name has been typed; then leave."""

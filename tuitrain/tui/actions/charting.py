@@ -21,7 +21,7 @@ class ChartingApp(RunApp):
     """What was chosen holds for all charts, on every tab."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("g", "log_y", "log y"),
+        Binding("g", "log_y", "log y", tooltip="y axis logarithmic or linear (scale)"),
         Binding("X", "x_axis", "x axis"),
         Binding("a", "all_policies", "all policies or one"),
         Binding("right_parenthesis", "zoom_x(1)", "zoom x: closer"),

@@ -70,18 +70,24 @@ class TypingDialog(Dialog):
     Args:
         view: For its colours.
         suggester: Completes what is typed.
+        before: What is on the line already.
     """
 
-    def __init__(self, view: View, suggester: Suggester | None = None) -> None:
+    def __init__(self, view: View, suggester: Suggester | None = None, before: str = "") -> None:
         super().__init__(view)
         self._suggester = suggester
+        self._before = before
 
     def compose(self) -> ComposeResult:
         """The text, and the line."""
         with Vertical(id="dialog"):
             yield Static(self.drawn(), id="dialog-text")
             typed = Input(
-                id="typed", compact=True, select_on_focus=False, suggester=self._suggester
+                self._before,
+                id="typed",
+                compact=True,
+                select_on_focus=False,
+                suggester=self._suggester,
             )
             typed.cursor_blink = False
             yield typed

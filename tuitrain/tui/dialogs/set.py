@@ -21,11 +21,19 @@ class SetDialog(TypingDialog):
     """A list of keys with their values, and a line to type in.
 
     Answers with what was typed, as a list of ``key=value``; None to stay.
+
+    Args:
+        settings: What can be changed.
+        before: What was typed before, and refused.
+        refusal: Why.
     """
 
-    def __init__(self, view: View, settings: Sequence[SettingView]) -> None:
-        super().__init__(view, SuggestFromList([f"{setting.key}=" for setting in settings]))
+    def __init__(
+        self, view: View, settings: Sequence[SettingView], before: str = "", refusal: str = ""
+    ) -> None:
+        super().__init__(view, SuggestFromList([f"{setting.key}=" for setting in settings]), before)
         self._settings = settings
+        self._refusal = refusal
 
     def text(self) -> Text:
         """What can be changed, and what it is."""
@@ -38,7 +46,10 @@ class SetDialog(TypingDialog):
                 text.append(f"  config.toml {_shown(setting.given)}", palette.dim)
             text.append("\n")
         words = "\nkey=value, several with spaces between · → completes · enter sets · escape stays"
-        return text.append(words, palette.dim)
+        text.append(words, palette.dim)
+        if self._refusal:
+            text.append(f"\n\n✖ {safe(self._refusal, 600)}", palette.warn)
+        return text
 
     @on(Input.Submitted)
     def answer(self, event: Input.Submitted) -> None:

@@ -29,7 +29,7 @@ LEFT = (
     )),
     Subject("Training", (
         ("p", "pause or unpause"),
-        ("s", "resync weights, compare all"),
+        ("s", "resync: compare all weights"),
         ("c", "write a checkpoint"),
         ("e", "evaluate now"),
         ("S", "set a value while it runs"),

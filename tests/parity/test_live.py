@@ -14,6 +14,8 @@ from tests.parity.resumption import Session, every_record, session
 from tuitrain.checkpoint import load, load_whole
 from tuitrain.config.live import with_values
 from tuitrain.config.resolve import resolve
+from tuitrain.config.schema import Config
+from tuitrain.schedules.rounds import learn_half, open_round
 from tuitrain.workers.asides.probe import probe
 from tuitrain.workers.blueprint import Blueprint
 
@@ -21,7 +23,8 @@ __all__ = ["every_record"]
 
 pytestmark = pytest.mark.usefixtures("every_record")
 
-CASE = config("cartpole", "sequential", replay={"prioritized": True})
+PRIORITIZED: dict[str, Any] = {"replay": {"prioritized": True}}
+CASE = config("cartpole", "sequential", **PRIORITIZED)
 VALUES = {
     "learner.lr": 3e-3,
     "learner.replay_ratio": 0.7,
@@ -110,19 +113,22 @@ OPEN = config(
 )
 
 
+RATIO = {"learner.replay_ratio": 1.5}
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_an_open_schedule_goes_on_from_where_it_is(tmp_path: Path, kept: bool) -> None:
     """▣ Also in a resumed run, with the replay it had or with a new one."""
     with session(OPEN, tmp_path) as run:
         run.go(N)
-        change(run, {"learner.replay_ratio": 1.5})
+        change(run, RATIO)
         run.go(N)
         run.save()
     rates = scouted(run)
     falls = [a - b for a, b in pairwise(rates)]
     assert min(falls) > 0, "never back"
     assert max(falls) < 3 * min(falls), "as far in each round as ever, whatever the ratio"
-    later: dict[str, Any] = {"learner.replay_ratio": 1.5}
+    later: dict[str, Any] = dict(RATIO)
     if not kept:  # rows are not where they were
         later["replay.capacity"] = 2 * OPEN.replay.capacity
     with session(with_values(resolve(OPEN, cores=2), later), tmp_path) as resumed:
@@ -135,6 +141,29 @@ def scouted(run: Session) -> list[float]:
     """Learning rates of one policy, by round."""
     found = [r for r in run.link.records if r["kind"] == "learner" and r["policy"] == "scout"]
     return [r["lr"] for r in found if "lr" in r]
+
+
+@pytest.mark.parametrize("case", [OPEN, config("two-policies", "sequential", **PRIORITIZED)])
+def test_who_pins_its_windows_before_changes_at_the_same_round(
+    tmp_path: Path, case: Config
+) -> None:
+    """▣ A learner that does not conduct: the same bytes as in `sequential`."""
+    found = []
+    for pins_before in (False, True):
+        with session(case, tmp_path / str(pins_before)) as run:
+            run.go(N)
+            link: Any = run.link
+            learner = run.trainer.learner
+            if pins_before:
+                opened = open_round(learner)
+                change(run, RATIO)
+            else:
+                change(run, RATIO)
+                opened = open_round(learner)
+            assert opened is not None
+            learn_half(learner, opened.due, link)
+            found.append(run.left().fingerprint)
+    assert found[0] == found[1]
 
 
 def test_what_was_changed_back_was_changed(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def act_half(actor: Actor, stores: Stores, ticket: Ticket, rows: int, link: Link
 
 def learn_half(learner: Learner, due: dict[str, int], link: Link) -> None:
     """The learner's half: the updates that are due, each policy or bundle of them in turn."""
+    learner.follow_ratios()
     for bundle in learner.bundles:
         common = min(due[name] for name in bundle)
         _update(learner, bundle, common, link)

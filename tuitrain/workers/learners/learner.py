@@ -98,10 +98,14 @@ class Learner:
             inserts: transitions committed so far, per policy of the run; rows older than the
                 replay's capacity by this count are left out.
         """
+        for learner in self.policies.values():
+            learner.window = learner.pin(inserts[learner.place])
+
+    def follow_ratios(self) -> None:
+        """Go by the replay ratios of a round: windows may have been pinned before it opened."""
         ratios = self.stores.limiter.ratios()
         for learner in self.policies.values():
             learner.follow(ratios[learner.place])
-            learner.window = learner.pin(inserts[learner.place])
 
     def close_windows(self) -> None:
         """Let the actors overwrite again."""

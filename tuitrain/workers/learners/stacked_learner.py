@@ -46,7 +46,7 @@ class StackedLearner:
 
         Args:
             inserts: transitions committed so far, per policy of the run.
-            ratios: likewise, of ``Limiter.ratios``; open windows have them already.
+            ratios: likewise, of ``Limiter.ratios``; in a round they are followed already.
 
         Returns:
             False, and nothing is drawn, if one of them has nothing to draw from.

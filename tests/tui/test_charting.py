@@ -14,7 +14,14 @@ from tuitrain.tui.layout import ChartPanel
 from tuitrain.tui.store import Store
 from tuitrain.tui.view import ChartChoices, Compared, View
 from tuitrain.tui.widgets.charts import LEARNING, RETURN, Chart, Shown
-from tuitrain.tui.widgets.curves import chart_title, drawer, main_curve, window, x_range
+from tuitrain.tui.widgets.curves import (
+    chart_title,
+    drawer,
+    main_curve,
+    running_best,
+    window,
+    x_range,
+)
 
 NAMES = [f"agent_{i}" for i in range(4)]
 
@@ -52,6 +59,17 @@ def test_all_policies_have_lines_that_differ_the_chosen_one_first() -> None:
     assert chart(replace(view, compact=True), loss)[0].startswith("loss  ── agent_0 1.00")
     one = replace(view, charts=ChartChoices())
     assert chart(one, loss)[0] == "── loss 1.00"
+
+
+def test_what_is_not_finite_is_neither_the_best_nor_an_end_of_the_axis() -> None:
+    store = Store()
+    for i, value in enumerate((math.nan, 1.0, math.inf, 3.0, 2.0)):
+        at = {"policy": "p", "steps": math.inf if i == 4 else i, "wall_s": float(i)}
+        store.add_record({"kind": "eval", "return_mean": value, **at})
+    (curve,) = store.curves().values()
+    assert running_best(curve).value.tolist() == [1.0, 1.0, 3.0, 3.0]
+    view = View(snapshot=snapshot(policies=[policy("p")]), curves=store.curves())
+    assert x_range(view) == (0.0, 3.0)
 
 
 def test_no_more_policies_than_patterns_and_colours_tell_apart() -> None:

@@ -286,6 +286,7 @@ def test_nice_ticks() -> None:
     assert nice_ticks(0, 10, 6) == [0, 2, 4, 6, 8, 10]
     assert nice_ticks(-0.1, 0.1, 3) == pytest.approx([-0.1, 0, 0.1])
     assert nice_ticks(3, 3, 5) == [3]
+    assert nice_ticks(-1e308, 1e308, 5) == [-1e308], "further apart than a float can say"
 
 
 def test_log_ticks_are_decades() -> None:

@@ -157,6 +157,12 @@ def test_a_policy_is_shown_with_the_learner_that_has_it() -> None:
     assert "wait 77%" in draw_pipeline(view, 160, 2)[0].plain
 
 
+def test_what_is_not_finite_of_a_process_is_marked() -> None:
+    odd = actor(0, epsilon=math.nan, cpu_percent=math.inf, lag_s=math.nan, beat_age_s=-math.inf)
+    row = draw_processes(View(snapshot=snapshot(processes=[odd])), 120, 5)[1].plain
+    assert [word for word in row.split() if "✖" in word] == ["✖-inf", "✖nan", "✖nan", "✖inf"]
+
+
 def test_a_beat_that_is_late_is_a_warning() -> None:
     late = ProcessView(name="a0", role="actor", state="running", beat_age_s=12.0)
     view = View(snapshot=snapshot(processes=[late]))

@@ -138,6 +138,17 @@ def test_damaged_files_are_passed_over(tmp_path: Path) -> None:
     assert recorded_snapshot(tmp_path, store).total_steps == 0
 
 
+def test_numbers_that_are_none_end_no_look_at_a_recorded_run(tmp_path: Path) -> None:
+    store = Store()
+    for i, value in enumerate((math.nan, 3.0, math.inf)):
+        at = {"policy": "p", "steps": 10**i, "updates": math.inf, "wall_s": float(i)}
+        store.add_record({"kind": "eval", "return_mean": value, **at})
+        store.add_record({"kind": "learner", "loss": value, "version": math.nan, **at})
+    found = recorded_snapshot(tmp_path, store)
+    assert (found.policies[0].updates, found.policies[0].version) == (0, 0)
+    assert (found.learning.n_evals, found.learning.best) == (1, 3.0)
+
+
 def test_an_empty_folder(tmp_path: Path) -> None:
     store = Store()
     load_recorded(tmp_path / "nowhere", store)

@@ -25,7 +25,8 @@ def test_count(value: float | None, words: str) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [(None, "n/a"), (0, "0"), (0.251, "0.251"), (6.25e-5, "6.25e-05"), (87.31, "87.3"),
-     (4.2, "4.20"), (123_456, "123k"), (math.inf, "✖inf")],
+     (4.2, "4.20"), (123_456, "123k"), (math.inf, "✖inf"),
+     (-math.inf, "✖-inf"), (math.nan, "✖nan")],
 )  # fmt: skip
 def test_number(value: float | None, words: str) -> None:
     assert text.number(value) == words
@@ -34,10 +35,31 @@ def test_number(value: float | None, words: str) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [(None, "n/a"), (0.44, "0.4s"), (12, "12s"), (184, "3m"), (7300, "2h"), (-1, "0.0s"),
-     (5 * 86_400, "5d")],
+     (5 * 86_400, "5d"), (math.nan, "✖nan"), (math.inf, "✖inf")],
 )  # fmt: skip
 def test_age(value: float | None, words: str) -> None:
     assert text.age(value) == words
+
+
+@pytest.mark.parametrize(
+    ("share", "words"), [(None, "n/a"), (0.251, "25%"), (math.nan, "✖nan"), (-math.inf, "✖-inf")]
+)
+def test_percent(share: float | None, words: str) -> None:
+    assert text.percent(share) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "n/a"),
+        (0, "0 st/s"),
+        (0.44, "0.4 st/s"),
+        (9800, "9.8k st/s"),
+        (math.nan, "✖nan st/s"),
+    ],
+)
+def test_rate(value: float | None, words: str) -> None:
+    assert text.rate(value, "st/s") == words
 
 
 def test_clock() -> None:

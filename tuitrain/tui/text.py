@@ -74,8 +74,6 @@ def number(value: float | None) -> str:
     """A measured number with three significant digits; not finite is marked ✖."""
     if value is None:
         return NA
-    if not math.isfinite(value):
-        return not_finite(value)
     size = abs(value)
     if size == 0:
         return "0"
@@ -113,7 +111,7 @@ def rate(value: float | None, unit: str) -> str:
     """Per-second quantity with its unit, e.g. `9.8k st/s`."""
     if value is None:
         return NA
-    small = math.isfinite(value) and 0 < abs(value) < 9.95
+    small = 0 < abs(value) < 9.95
     return f"{f'{value:.1f}' if small else count(value)} {unit}".rstrip()
 
 

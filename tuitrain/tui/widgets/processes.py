@@ -117,7 +117,7 @@ def _row(process: ProcessView, view: View) -> list[Text | str]:
         age(process.lag_s),
         epsilon,
         size(process.rss_bytes),
-        NA if process.cpu_percent is None else f"{process.cpu_percent:.0f}%",
+        percent(None if process.cpu_percent is None else process.cpu_percent / 100),
         restarts,
     ]
 

@@ -27,6 +27,8 @@ BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
 SIZE = (1200, 700)
+MANY_COLOURS = 20
+"""Of letters and their edges; of nothing but grounds there are fewer."""
 
 pytestmark = pytest.mark.skipif(
     not BROWSER, reason="no chromium here (Debian: apt-get install chromium)"
@@ -57,6 +59,11 @@ class Tab:
         async with asyncio.timeout(WAIT_S):
             while all(line["method"] != method for line in self.said):
                 self.said.append(await self._socket.receive_json())
+
+    async def press(self, key: str) -> None:
+        """A key of a keyboard, for whatever has the focus."""
+        await self.do("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)
+        await self.do("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     async def picture(self) -> np.ndarray[Any, Any]:
         """What it shows: uint8 [height, width, 3]."""
@@ -101,7 +108,10 @@ async def browsing(folder: Path, address: str) -> AsyncIterator[Tab]:
 
 
 async def test_the_page_shows_the_run(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Lines of text from top to bottom, in the colour of headings; nothing is loaded from afar."""
+    """Lines of text from top to bottom, in the colour of headings; nothing is loaded from afar.
+
+    A key reaches the run before anything has been clicked on, and a larger window is filled.
+    """
     folder = tmp_path_factory.mktemp("w")
     accent = np.array([int(DARK.accent[-6:][i : i + 2], 16) for i in (0, 2, 4)])
     async with served(folder) as there, browsing(folder, there.path()) as tab:
@@ -112,5 +122,20 @@ async def test_the_page_shows_the_run(tmp_path_factory: pytest.TempPathFactory) 
                 if near.any(0).sum() > SIZE[0] / 5 and near.any(1).sum() > 20:
                     break
         Image.fromarray(picture).save(folder / "page.png")  # to be looked at
+        await tab.do("Page.bringToFront")
+        await tab.press("p")
+        there.run.answer(await there.run.asked("pause"), "paused: 10 of 10 workers hold")
+        width, height = 2 * SIZE[0], SIZE[1] + 200
+        await tab.do(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=1, mobile=False,
+        )  # fmt: skip
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                picture = await tab.picture()
+                corner = picture[SIZE[1] :, SIZE[0] + 100 :].reshape(-1, 3)
+                if len(corner) and len(np.unique(corner, axis=0)) > MANY_COLOURS:
+                    break
+        assert picture.shape == (height, width, 3)
         errors = [line for line in tab.said if line["method"] == "Log.entryAdded"]
         assert not [e for e in errors if e["params"]["entry"]["level"] == "error"], errors

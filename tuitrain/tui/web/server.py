@@ -8,7 +8,9 @@ alone. Knows nothing of runs.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import html
 import json
 import secrets
@@ -33,9 +35,17 @@ CLOSE_S = 1.0
 """So long a browser may take to say that it has seen the end of its page."""
 MOST_REASON = 120
 """Bytes of why a socket is closed; the protocol has room for 123."""
+SCRIPT = (
+    "new MutationObserver(() => document.querySelector('.xterm-helper-textarea')?.focus())"
+    ".observe(document.body, {attributeFilter: ['class']});"
+)
+"""Gives the terminal the keys from its first picture on (textual-serve's script then marks the
+page); else they would reach it only once it has been clicked on."""
+_SCRIPT_SHA256 = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+    f"script-src 'self' 'sha256-{_SCRIPT_SHA256}'; "
     "img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "Referrer-Policy": "no-referrer",  # the address holds the token
     "X-Content-Type-Options": "nosniff",
@@ -67,6 +77,7 @@ body.-closed #closed { display: block; }
      data-session-websocket-url="$socket" data-font-size="14"></div>
 <div id="closed">The screen is closed; training goes on. Reload the page to open it again;
 if that does not help, the terminal of <code>tuitrain serve</code> says why.</div>
+<script>$script</script>
 </body>
 </html>
 """)
@@ -124,6 +135,7 @@ class Pages:
         scheme = "wss" if request.secure else "ws"
         page = PAGE.substitute(
             title=html.escape(self._title),
+            script=SCRIPT,
             socket=html.escape(f"{scheme}://{request.host}/{self.token}/ws"),
         )
         return web.Response(text=page, content_type="text/html")

@@ -14,6 +14,7 @@ import os
 import re
 from pathlib import Path
 
+from tuitrain import regular
 from tuitrain.checkpoint_files import (
     BEST,
     CHECKPOINT,
@@ -116,8 +117,8 @@ def put_back(folder: Path) -> list[Path]:
 
 
 def aside(folder: Path) -> list[Path]:
-    """Folders of checkpoints that were moved, for good or not yet."""
-    return [path for path in folder.glob("set-aside*") if path.is_dir()]
+    """Folders of checkpoints that were moved, for good or not yet. Raises OSError."""
+    return [path for path in regular.listed(folder, "set-aside*") if path.is_dir()]
 
 
 def _named_by(path: Path) -> list[str]:

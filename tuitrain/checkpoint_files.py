@@ -26,7 +26,6 @@ T = TypeVar("T")
 
 Warn = Callable[[str], None]
 
-
 SUFFIX = ".pt"
 MANIFEST_SUFFIX = ".json"
 
@@ -189,11 +188,10 @@ def unreadable(path: Path, error: OSError) -> CheckpointError:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """All checkpoints of a folder, oldest first: whole files and manifests."""
+    """All checkpoints of a folder, oldest first: whole files and manifests. Raises OSError."""
     found = [
         path
-        for suffix in (SUFFIX, MANIFEST_SUFFIX)
-        for path in folder.glob(f"*{suffix}")
+        for path in regular.listed(folder, f"*{SUFFIX}", f"*{MANIFEST_SUFFIX}")
         if not path.name.startswith(".") and path.name != BEST
     ]
     return sorted(found, key=lambda path: (path.stem, path.suffix))
@@ -241,7 +239,7 @@ def _prune(folder: Path, written: Path, keep: int, failed: list[str]) -> None:
     for path in [*again, *others[: max(0, len(others) - (keep - 1))]]:
         _try_to_remove(path, failed)
     marks = {kept_mark(path) for path in checkpoints(folder)}
-    for mark in folder.glob("kept-*"):
+    for mark in regular.listed(folder, "kept-*"):
         if mark not in marks:  # else what comes to be called so would be kept as well
             _try_to_remove(mark, failed)
     wanted, unsound = _wanted(folder)  # of a damaged one the parts are nobody's
@@ -304,7 +302,7 @@ def _wanted(folder: Path) -> tuple[set[str], list[CheckpointError]]:
     """Files that the checkpoints there consist of, and why some manifests cannot say their own."""
     wanted: set[str] = set()
     unsound: list[CheckpointError] = []
-    for path in folder.glob(f"*{MANIFEST_SUFFIX}"):
+    for path in regular.listed(folder, f"*{MANIFEST_SUFFIX}"):
         try:
             wanted.update(_files_of(path))
         except CheckpointError as error:
@@ -319,8 +317,7 @@ def _files_of(manifest: Path) -> list[str]:
 
 def _parts_and_temporaries(folder: Path) -> list[Path]:
     best = f".{Path(BEST).stem}."  # of another process, which may be writing right now
-    patterns = (f"*{PART_SUFFIX}", f"*{STATE_SUFFIX}", ".*.tmp")
-    found = (path for pattern in patterns for path in folder.glob(pattern))
+    found = regular.listed(folder, f"*{PART_SUFFIX}", f"*{STATE_SUFFIX}", ".*.tmp")
     return [path for path in found if not path.name.startswith(best)]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 MOST_BYTES = 64 << 20
@@ -55,3 +56,18 @@ def read_text(path: Path) -> str:
         UnicodeDecodeError: it is not UTF-8.
     """
     return read(path).decode()
+
+
+def listed(folder: Path, *patterns: str) -> list[Path]:
+    """What is in a folder under such names, in no order; nothing if there is no folder to look in.
+
+    ``Path.glob`` says the same, from Python 3.12 on, of a folder that it could not look into.
+
+    Raises:
+        OSError: it cannot be told, for want of descriptors or of an answer by the disk.
+    """
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+    return [folder / name for name in names if any(fnmatchcase(name, p) for p in patterns)]

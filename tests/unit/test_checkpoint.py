@@ -179,7 +179,7 @@ def test_dying_or_failing_at_any_step_loses_no_checkpoint(
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("call", ["unlink", "scandir"])
+@pytest.mark.parametrize("call", ["unlink", "listdir"])
 def test_what_cannot_be_removed_is_told_and_costs_no_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tuitrain import regular
-from tuitrain.checkpoint_files import CheckpointError, contents
+from tuitrain.checkpoint_choice import aside
+from tuitrain.checkpoint_files import CheckpointError, checkpoints, contents
 from tuitrain.checkpoint_state import StateFile, save_state, verify
 from tuitrain.config.provenance import changed_since_launch
 from tuitrain.config.runs import RunFolder, RunFolderError
@@ -137,3 +139,23 @@ def test_a_state_is_read_from_a_file_as_ever(tmp_path: Path) -> None:
     verify(tmp_path / state.file, state.sha256)
     with StateFile(tmp_path / state.file) as file:
         assert file.tree == {"x": 3}
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """▣ Whoever prunes would take all parts for nobody's, and whoever resumes begin anew."""
+    for name in ("a.json", ".b.tmp", "c.pt"):
+        (tmp_path / name).touch()
+    found = regular.listed(tmp_path, "*.json", ".*.tmp")
+    assert sorted(path.name for path in found) == [".b.tmp", "a.json"]
+    assert regular.listed(tmp_path / "absent", "*") == []
+    assert regular.listed(tmp_path / "c.pt", "*") == []
+
+    def fails(_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "listdir", fails)
+    for look in (checkpoints, aside):
+        with pytest.raises(OSError, match="Too many open files"):
+            look(tmp_path)

@@ -255,12 +255,11 @@ def _prune(folder: Path, written: Path, keep: int, failed: list[str]) -> None:
 
 
 def discard(folder: Path, parts: Sequence[Part | State]) -> None:
-    """Remove what has not become a checkpoint, so that it takes no room from the next one.
-
-    What cannot be removed is left to ``prune`` and ``sweep``.
-    """
+    """Remove what has not become a checkpoint, so that it takes no room from the next one."""
     with contextlib.suppress(OSError):
-        wanted, _ = _wanted(folder)
+        wanted, unsound = _wanted(folder)
+        if any(isinstance(error, Unreadable) for error in unsound):
+            return  # which may be the manifest of just these parts
         for part in parts:
             if part.file not in wanted:
                 _try_to_remove(folder / part.file, [])
@@ -276,14 +275,20 @@ def sweep(folder: Path, *, training: bool = False) -> None:
         training: the run has not ended, so parts that are written at its end may already lie there,
             of workers that wait for others to come to theirs, and somebody may still write what
             nobody waits for any more, on a slow disk; they stay.
+
+    Raises:
+        OSError: some could not be removed, and why; all others are.
     """
     wanted, unsound = _wanted(folder)
     if unsound:
         return
+    failed: list[str] = []
     for path in _parts_and_temporaries(folder):
         at_the_end = path.name.lstrip(".").split("-")[1:2] == ["end"]  # see `part_name`
         if path.name not in wanted and not (training and (at_the_end or _has_a_writer(path))):
-            _remove(path)
+            _try_to_remove(path, failed)
+    if failed:
+        raise OSError("; ".join(failed))
 
 
 def _has_a_writer(path: Path) -> bool:
@@ -311,8 +316,7 @@ def _wanted(folder: Path) -> tuple[set[str], list[CheckpointError]]:
 
 
 def _files_of(manifest: Path) -> list[str]:
-    parts, states = read_manifest(manifest)
-    return [part.file for part in parts] + [state.file for state in states]
+    return [one.file for some in read_manifest(manifest) for one in some]
 
 
 def _parts_and_temporaries(folder: Path) -> list[Path]:

@@ -229,6 +229,39 @@ def test_parts_of_a_failed_save_are_removed_and_no_others(tmp_path: Path) -> Non
     assert names(tmp_path) == before | {part.file for part in under_way}
 
 
+def test_parts_of_what_may_have_become_a_checkpoint_are_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its manifest has its name, though the folder could not be synced, and cannot be read now."""
+    written = parts(tmp_path, 5)
+    path = join(tmp_path, written, POLICIES, keep=3)
+    with monkeypatch.context() as patch:
+
+        def cannot(path: Path) -> bytes:
+            raise checkpoint_files.Unreadable(f"checkpoint {path} cannot be read: Input/output")
+
+        patch.setattr(checkpoint_files, "contents", cannot)
+        discard(tmp_path, written)
+    assert load(path)["updates"]["a"] == 5
+
+
+def test_a_sweep_goes_on_after_what_it_cannot_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    immutable = (*parts(tmp_path, 5), *parts(tmp_path, 6))[0]
+    really = os.unlink
+
+    def unlink(path: Any, *more: Any, **named: Any) -> None:
+        if Path(path).name == immutable.file:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        really(path, *more, **named)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    with pytest.raises(OSError, match=f"{immutable.file}: Operation not permitted"):
+        sweep(tmp_path)
+    assert names(tmp_path) == {immutable.file}
+
+
 def test_a_sweep_leaves_checkpoints_alone(tmp_path: Path) -> None:
     join(tmp_path, parts(tmp_path, 5), POLICIES, keep=3)
     save(tmp_path, payload(*POLICIES), checkpoint_name(6), keep=3)

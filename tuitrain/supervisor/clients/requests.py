@@ -216,7 +216,7 @@ class Requests:
             return
         # By what they have said since: a state from before may be that of an earlier pause.
         views = [worker.view for worker in run.crew.alive()]
-        if all(
+        if views and all(
             view.state in ("paused", "finished") and (view.beat_at or 0.0) > asked_at
             for view in views
         ):
@@ -238,7 +238,8 @@ class Requests:
                 self._run.view.state = "paused"
             else:
                 self._late_pause_at = asked_at
-                text += "; the run is paused once all hold"
+                never = outcome.unreachable or outcome.refused
+                text += "; pause again" if never else "; the run is paused once all hold"
         return hold, text, outcome.result()
 
     async def _unpause(self, request: Request) -> tuple[bool, str, dict[str, Any]]:

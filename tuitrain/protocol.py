@@ -35,7 +35,7 @@ Command = Literal[
     "kill",
 ]
 """What a client may ask for."""
-Verdict = Literal["IMPROVING", "FLAT", "FALLING", "TOO EARLY", "n/a"]
+Verdict = Literal["IMPROVING", "FLAT AT BEST", "FLAT", "BELOW BEST", "FALLING", "TOO EARLY", "n/a"]
 
 
 def with_name(command: str, text: str) -> str:
@@ -108,8 +108,12 @@ class LearningView(_Line):
     ci95: float | None = None
     best: float | None = None
     n_evals: int = 0
+    skipped: int = 0
+    """Evaluations of this session that were due while another one still ran: not made."""
     age_s: float | None = None
     slope_per_1m_steps: float | None = None
+    slope_ci95: float | None = None
+    """Half-width of its 95 % interval."""
     reason: str = ""
 
 
@@ -150,6 +154,8 @@ class PolicyView(_Line):
     """One policy: its replay, its learner state, its curves' newest values."""
 
     name: str
+    agents: int = 1
+    """That act under it in one environment."""
     transitions: int = 0
     """Committed transitions, all actors, including those before a resume."""
     sampleable: int | None = None
@@ -271,6 +277,8 @@ class Snapshot(_Line):
     policies: list[PolicyView] = Field(default_factory=list)
     learning: LearningView = Field(default_factory=LearningView)
     """The verdict that needs attention first: the worst of all policies, of equals the first."""
+    bottleneck: str | None = None
+    """Who waits for whom; the last that was measured."""
     checks: list[CheckView] = Field(default_factory=list)
     lost_lines: int | None = None
     """Metrics and events of this session that could not be written."""

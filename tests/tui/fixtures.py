@@ -223,6 +223,7 @@ def snapshot(**changes: Any) -> Snapshot:
             n_evals=30,
             age_s=184.0,
             slope_per_1m_steps=4.1,
+            slope_ci95=1.2,
             reason="last 10 evaluations",
         ),
         "checks": checks(),

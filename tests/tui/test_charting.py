@@ -51,10 +51,10 @@ def test_all_policies_have_lines_that_differ_the_chosen_one_first() -> None:
     view = view_of(*NAMES, all_policies=True)
     loss = next(c for c in LEARNING if c.title == "Loss")
     assert (
-        chart(view, loss)[0] == "── agent_0 1.00  ╌╌ agent_1 2.00  ┈┈ agent_2 3.00  ┄─ agent_3 4.00"
+        chart(view, loss)[0] == "── agent_0 1.00  ╴╴ agent_1 2.00  ·· agent_2 3.00  ─· agent_3 4.00"
     )
     second = replace(view, policy_index=2)
-    assert chart(second, loss)[0].startswith("┈┈ agent_2 3.00  ── agent_0 1.00"), "pattern stays"
+    assert chart(second, loss)[0].startswith("·· agent_2 3.00  ── agent_0 1.00"), "pattern stays"
     assert chart_title(loss, second) == "Loss (log) · loss, all 4 policies"
     assert chart(replace(view, compact=True), loss)[0].startswith("loss  ── agent_0 1.00")
     one = replace(view, charts=ChartChoices())
@@ -124,9 +124,9 @@ async def test_all_policies_by_key() -> None:
         await seat.press("2", "a")
         drawn = await seat.panel("learning-0")
         assert "── agent_0" in drawn
-        assert "┈┈ agent_2" in drawn
+        assert "·· agent_2" in drawn
         await seat.press("right_square_bracket")
-        assert (await seat.panel("learning-0")).startswith("╌╌ agent_1")
+        assert (await seat.panel("learning-0")).startswith("╴╴ agent_1")
         await seat.press("a")
         assert (await seat.panel("learning-0")).startswith("── train")
 

@@ -51,7 +51,7 @@ async def test_help_has_two_pages() -> None:
         for words in ("Leave", "Training", "Charts", "Screen", "write a checkpoint"):
             assert words in shown
         await seat.press("right")
-        assert "lag-u updates since the weights held" in await seat.text()
+        assert "behind: updates since the weights that a worker holds" in await seat.text()
         await seat.press("left")
         assert "write a checkpoint" in await seat.text()
         await seat.press("x")

@@ -14,7 +14,7 @@ from tuitrain.protocol import RecordLine
 async def test_charts_have_curves_legend_and_axes() -> None:
     async with seated() as seat:
         chart = await seat.panel("chart-return")
-        assert re.match(r"── train [\d.]+  ╌╌ eval [\d.]+  ┈┈ best [\d.]+", chart)
+        assert re.match(r"── train [\d.]+  ╴╴ eval [\d.]+  ·· best [\d.]+", chart)
         assert sum(0x2800 < ord(c) < 0x2900 for c in chart) > 40
         assert "env steps" in chart
         await seat.press("X")
@@ -70,7 +70,7 @@ async def test_everything_on_the_learning_tab_can_be_reached(size: tuple[int, in
         for _ in range(9):
             await seat.press("pagedown")
             seen += await seat.text()
-        for words in ("agent_11", "grad norm", "── lr", "st  ╌╌ ev", "── ε"):
+        for words in ("agent_11", "grad norm", "── lr", "st  ╴╴ ev", "── ε"):
             assert words in seen
         assert "more 100%" in await seat.text()
         await seat.press("end", "home", "up")

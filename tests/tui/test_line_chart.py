@@ -20,6 +20,7 @@ from tuitrain.tui.widgets.axes import (
     time_label,
     time_ticks,
 )
+from tuitrain.tui.widgets.legend import SAMPLE
 from tuitrain.tui.widgets.line_chart import Band, Line, Look, Tick, draw_chart
 from tuitrain.tui.widgets.raster import raster, raster_band, within
 
@@ -75,8 +76,9 @@ def test_a_nan_between_points_of_one_column_still_breaks() -> None:
 
 def test_patterns_differ() -> None:
     flat = [0.0] * 40
-    rows = {p: picture(flat, 40, 1, p)[0] for p in ("solid", "dash", "dot", "dashdot")}
-    assert len(set(rows.values())) == 4
+    patterns = ("solid", "dash", "dot", "dashdot", "dashdots", "faint")
+    rows = {p: picture(flat, 40, 1, p)[0] for p in patterns}
+    assert len(set(rows.values())) == len(set(SAMPLE.values())) == 6
     assert rows["solid"] == "#" * 40
     assert rows["dash"].startswith("####..####")
     assert rows["dot"].startswith("#..#..#")
@@ -110,6 +112,22 @@ def test_not_finite_values_are_crosses() -> None:
     drawn = draw_chart([line], 40, 8)
     assert drawn[1].plain.count("✖") == 1, "infinity at the top"
     assert drawn[6].plain.count("✖") == 1, "nan at the bottom"
+
+
+def test_single_points_of_two_series_share_an_x_axis() -> None:
+    lines = [Line("a", array(0.0), array(3.0)), Line("b", array(1e4), array(9.0))]
+    shown = "\n".join(t.plain for t in draw_chart(lines, 60, 9, Look(x_unit="env steps")))
+    assert "5.0k" in shown
+    assert shown.count("●") == 2
+
+
+def test_the_legend_names_the_area_behind_a_line() -> None:
+    x, y = array(0.0, 1.0, 2.0), array(1.0, 2.0, 3.0)
+    line = Line("train", x, y, band=Band(x, y - 1, y + 1))
+    assert draw_chart([line], 60, 9)[0].plain == "── train 3.00  ⠕⠕ min–max"
+    assert draw_chart([line], 60, 9, Look(ascii_only=True))[0].plain.startswith("* train 3.00  ..")
+    none = Line("train", x, y, band=Band(x, y, y))
+    assert draw_chart([none], 60, 9)[0].plain == "── train 3.00"
 
 
 def test_only_not_finite_values() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from tests.tui.fixtures import (
     snapshot,
     write_run,
 )
-from tuitrain.protocol import ProcessView
+from tuitrain.protocol import LearningView, ProcessView
 from tuitrain.tui.marks import Mark
 from tuitrain.tui.store import Store
 from tuitrain.tui.text import DARK, wrap
@@ -34,7 +35,7 @@ from tuitrain.tui.widgets.header import draw_header
 from tuitrain.tui.widgets.keys import draw_keys
 from tuitrain.tui.widgets.logs import draw_log
 from tuitrain.tui.widgets.messages import draw_events, draw_notice
-from tuitrain.tui.widgets.pipeline import draw_pipeline
+from tuitrain.tui.widgets.pipeline import draw_pipeline, pipeline_title
 from tuitrain.tui.widgets.policies import draw_policy_table
 from tuitrain.tui.widgets.processes import draw_glyphs, draw_process_details, draw_processes
 from tuitrain.tui.widgets.replay import draw_policies
@@ -222,6 +223,59 @@ def test_a_verdict_among_several_is_always_named() -> None:
     assert one.startswith("LEARNING  ↑ IMPROVING")
 
 
+def collapsed() -> LearningView:
+    return LearningView(
+        verdict="BELOW BEST", mean=81.9, ci95=20.5, best=500.0, n_evals=183, skipped=57,
+        slope_per_1m_steps=-10.0, slope_ci95=400.0, reason="mean of the last 4 82.1",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_collapse_is_no_good_news_and_says_both_numbers(width: int) -> None:
+    view = View(snapshot=snapshot(learning=collapsed()))
+    line = draw_header(view, width, 3)[2]
+    assert "▼ BELOW BEST  eval 81.9 ± 20.5  best 500.0" in line.plain
+    assert DARK.ok not in {str(span.style) for span in line.spans}
+    assert "per 1M steps" not in line.plain, "a slope that is no trend is no news"
+    assert ("183 evaluations, 57 skipped" in line.plain) == (width >= 120)
+    assert ("mean of the last 4 82.1" in line.plain) == (width >= 120)
+
+
+def test_flat_at_its_best_is_good_news() -> None:
+    well = collapsed().model_copy(update={"verdict": "FLAT AT BEST", "mean": 500.0})
+    line = draw_header(View(snapshot=snapshot(learning=well)), 120, 3)[2]
+    assert DARK.ok in {str(span.style) for span in line.spans}
+    assert "→ FLAT AT BEST  eval 500.0" in line.plain
+
+
+def test_a_paused_run_has_no_rates_and_no_end() -> None:
+    view = View(snapshot=snapshot(state="paused"))  # as it was measured last
+    shown = "\n".join(plain(draw_header, view, 120, 3) + plain(draw_pipeline, view, 120, 2))
+    for words in ("ETA", "st/s", "u/s"):
+        assert words not in shown
+
+
+def test_the_sum_over_policies_is_told_from_one_of_them() -> None:
+    view = View(snapshot=several(5), policy_index=2)
+    assert pipeline_title(view) == "Pipeline · agent_2 (3/5)"
+    wide = plain(draw_pipeline, view, 200, 2)
+    assert "LEARNER agent_2 97k u 77 u/s" in wide[0]
+    assert "all 5: 385 u/s" in wide[1]
+    assert plain(draw_pipeline, view, 80, 3)[2].startswith("LEARNER  agent_2  97k u")
+    assert "5 agents" in plain(draw_header, view, 120, 3)[0]
+    learner = processes(0)[0]
+    learner.counters = {f"updates/agent_{i}": 1.0 for i in range(5)}
+    table = plain(draw_processes, View(snapshot=snapshot(processes=[learner])), 80, 5)
+    assert "all 5: 77 u/s" in table[1]
+
+
+def test_five_policies_have_patterns_of_their_own() -> None:
+    view = View(snapshot=several(5), charts=ChartChoices(all_policies=True))
+    legend = " ".join(plain(drawer(RETURN), view, 120, 20)[:3])
+    marks = [re.search(rf"(\S+) agent_{i}\b", legend) for i in range(5)]
+    assert len({mark[1] for mark in marks if mark}) == 5
+
+
 @pytest.mark.parametrize("width", [20, 38, 78, 118])
 def test_the_policy_table_keeps_policy_evaluation_and_verdict_longest(width: int) -> None:
     lines = plain(draw_policy_table, View(snapshot=several(), policy_index=10), width, 5)
@@ -259,7 +313,7 @@ def test_an_ended_run_has_no_rates() -> None:
     ended = "\n".join(plain(draw_pipeline, View(snapshot=snapshot(state="finished")), 80, 3))
     assert "st/s" not in ended
     assert "u/s" not in ended
-    assert "blocked n/a" in ended
+    assert "wait n/a" in ended
     assert "0.4s ago" not in "\n".join(
         plain(draw_pipeline, View(snapshot=snapshot(state="finished")), 120, 2)
     )

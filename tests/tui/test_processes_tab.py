@@ -15,8 +15,8 @@ async def test_process_table() -> None:
     async with seated() as seat:
         await seat.press("4")
         head, learner, first, *_ = (await seat.panel("process-table")).splitlines()
-        assert head.split() == ["role", "state", "beat", "prog", "rate", "ver", "lag-u",
-                                "lag-s", "ε", "rss", "cpu%", "↻"]  # fmt: skip
+        assert head.split() == ["role", "state", "beat", "prog", "rate", "ver", "behind",
+                                "for", "ε", "rss", "cpu%", "↻"]  # fmt: skip
         assert learner.split() == ["learner", "●", "running", "0.3s", "0.0s", "77", "u/s",
                                    "v97000", "n/a", "n/a", "n/a", "2.3GiB", "101%",
                                    "0"]  # fmt: skip

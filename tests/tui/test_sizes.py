@@ -77,7 +77,7 @@ async def test_tiny_shows_the_header_alone() -> None:
         lines = (await seat.text()).splitlines()
         assert len(lines) == 3
         assert "● RUNNING" in lines[0]
-        assert "▲ WARN" in lines[1]
+        assert "▲ 1 WARN" in lines[1]
         assert "IMPROVING" in lines[2]
 
 

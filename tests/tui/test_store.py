@@ -72,12 +72,14 @@ def test_numbers_of_records() -> None:
 
 
 def test_a_recorded_run(tmp_path: Path) -> None:
-    write_run(tmp_path, reason="all steps taken", wall_s=1265.0, steps=12_400_000)
+    words = "bottleneck: learner, busy 95%; actors wait 94%"
+    write_run(tmp_path, reason="all steps taken", wall_s=1265.0, steps=12_400_000, bottleneck=words)
     store = Store()
     load_recorded(tmp_path, store)
     found = recorded_snapshot(tmp_path, store)
     assert (found.state, found.schedule, found.steps) == ("finished", "async", 12_400_000)
     assert found.total_steps == 50_000_000
+    assert found.bottleneck == words
     assert found.learning.n_evals == 20
     assert found.learning.verdict == "n/a"
     assert found.policies[0].capacity == 1_000_000

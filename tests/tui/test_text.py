@@ -117,9 +117,3 @@ def test_table_cuts_a_column_before_it_leaves_one_out() -> None:
     rows = [["name", "no update before"]]
     assert text.table(columns, rows, 14)[1].plain == "name no updat…"
     assert text.table(columns, rows, 9)[1].plain == "name"
-
-
-def test_fit_can_show_the_last_part_cut() -> None:
-    parts = [text.part("aaa"), text.part("a long reason", rank=1)]
-    assert text.fit(parts, 14, cut=True).plain == "aaa  a long r…"
-    assert text.fit(parts, 12, cut=True).plain == "aaa"

@@ -177,7 +177,7 @@ async def test_the_socket_shows_the_run_and_its_keys_reach_it(folder: Path) -> N
             there.run.answer(asked, "paused: 10 of 10 workers hold")
             await there.shows(socket, "10 of 10 workers")
             await socket.send_json(["resize", {"width": 38, "height": 5}])
-            await there.shows(socket, "▲ WARN")
+            await there.shows(socket, "▲ 1 WARN")
         await there.no_screens()
 
 

@@ -209,6 +209,8 @@ def _print_snapshot(name: str, data: dict[str, Any]) -> None:
     typer.echo(f"{name}  {snapshot.schedule}  {snapshot.run_dir}")
     typer.echo(progress_line(snapshot))
     _print_learning(snapshot)
+    if snapshot.bottleneck:
+        typer.echo(snapshot.bottleneck)
     lost = {p.name: p.lost_updates for p in snapshot.policies if p.lost_updates}
     if lost:
         counts = ", ".join(f"{count:,} of {name}" for name, count in lost.items())

@@ -123,8 +123,8 @@ def policy_lag(snapshot: Snapshot) -> CheckView:
     return CheckView(
         id="policy_lag",
         name="policy lag",
-        value=f"p95 {lag:.0f}u",
-        limit=f"{limit:.0f}u",
+        value=f"p95 {lag:,.0f} u",
+        limit=f"{limit:,.0f} u",
         state="warn" if over else "ok",
         advice=f"actors act for {policy.name} on old weights: lower publish_every_updates"
         if over

@@ -1,39 +1,70 @@
 """Is it learning? Judged from greedy evaluations alone, by a rule that is stated.
 
-The rule: fit a line to the mean returns of the last 8 evaluations against environment steps, by
-weighted least squares with weight 1/standard error² (equal weights where an error is unknown or
-zero). Its slope has a 95 % interval from Student's t with n-2 degrees of freedom; the residual
-variance is taken as at least what the evaluations' own errors explain (Birge's ratio, never below
-1), so a few lucky points do not make a tight interval.
+The window is the newest quarter of a policy's evaluations, at least 8 and at most 32 of them. Fit
+a line to their mean returns against environment steps, by weighted least squares with weight
+1/standard error² (equal weights where an error is unknown or zero). Its slope has a 95 % interval
+from Student's t with n-2 degrees of freedom; the residual variance is taken as at least what the
+evaluations' own errors explain (Birge's ratio, never below 1), so a few lucky points do not make a
+tight interval.
 
-    fewer than 4 evaluations                 TOO EARLY
-    interval contains 0                      FLAT
-    slope above 0                            IMPROVING
-    slope below 0                            FALLING
+The best is the highest mean of 4 evaluations in a row: one lucky evaluation is no measure. An
+evaluation that came later is clearly under it if their 95 % intervals do not meet and it lacks more
+than a tenth of what lies between the lowest evaluation and the best.
+
+    fewer than 4 evaluations                                                     TOO EARLY
+    the slope's interval lies below 0                                            FALLING
+    the last 4, or more than half of the window, are clearly under the best      BELOW BEST
+    the slope's interval lies above 0                                            IMPROVING
+    it has risen, and at most a quarter of the window is clearly under the best  FLAT AT BEST
+    else                                                                         FLAT
+
+It has risen if the lowest evaluation lies under the best by more than twice its interval. So a
+policy that has learned nothing is never called good for staying where it is.
+
+The first verdict stands at once, another one when two evaluations in a row give it: one unlucky
+evaluation changes nothing. Where an evaluation has no interval, twice the median step from one
+evaluation to the next stands for it.
 
 Training return and loss take no part: the first hides behind exploration, the second says nothing.
 
 Every policy is judged by itself. Where there is room for one verdict only, it is that of the policy
-which needs attention first, and is shown with that policy's name: FALLING before FLAT before
-TOO EARLY before IMPROVING, of equals the policy that the run names first.
+which needs attention first, and is shown with that policy's name: FALLING before BELOW BEST before
+FLAT before TOO EARLY before IMPROVING before FLAT AT BEST, of equals the policy that the run names
+first.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 from tuitrain.protocol import Verdict
 
 MIN_EVALUATIONS = 4
-MAX_EVALUATIONS = 8
+"""So many for a verdict, and in a row for the best and for falling below it."""
+MIN_WINDOW = 8
+MAX_WINDOW = 32
+LOST_SHARE = 0.1
+"""Of what was gained: less than this is not worth a word."""
+STILL_AT_BEST = 0.25
+"""Of the window may be clearly under the best while the rest is at it."""
+MOST_UNSETTLED = 8
+"""Evaluations in a row that may each say something else before the newest counts alone."""
 
-_T_975 = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447}
-"""97.5 % quantiles of Student's t by degrees of freedom."""
+_T_975 = (
+    4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145,
+    2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052,
+    2.048, 2.045, 2.042,
+)  # fmt: skip
+"""97.5 % quantiles of Student's t from 2 degrees of freedom on."""
 
-_WORST_FIRST: tuple[Verdict, ...] = ("FALLING", "FLAT", "TOO EARLY", "IMPROVING", "n/a")
+_WORST_FIRST: tuple[Verdict, ...] = (
+    "FALLING", "BELOW BEST", "FLAT", "TOO EARLY", "IMPROVING", "FLAT AT BEST", "n/a",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,24 +104,80 @@ class Judged:
 def judge(evaluations: Sequence[Evaluation]) -> Judged:
     """Apply the rule above to evaluations in the order they were made."""
     usable = [e for e in evaluations if math.isfinite(e.mean)]
-    n = len(usable)
-    if n < MIN_EVALUATIONS:
-        return Judged("TOO EARLY", f"{n} of at least {MIN_EVALUATIONS} evaluations")
-    last = usable[-MAX_EVALUATIONS:]
-    fitted = _slope(last)
-    if fitted is None:
-        return Judged("TOO EARLY", "the evaluations were all made at the same step")
-    slope, half = fitted[0] * 1e6, fitted[1] * 1e6
-    over = f"over the last {len(last)} evaluations"
-    text = f"slope {slope:+.3g} ± {half:.3g} per 1M steps {over}"
-    if abs(slope) <= half:
-        return Judged("FLAT", f"{text}: the interval contains 0", slope, half)
-    return Judged("IMPROVING" if slope > 0 else "FALLING", text, slope, half)
+    if len(usable) < MIN_EVALUATIONS:
+        return Judged("TOO EARLY", f"{len(usable)} of at least {MIN_EVALUATIONS} evaluations")
+    rows = _in_a_row(usable)
+    newest = earlier = _judge(usable, rows)
+    for n in range(len(usable) - 1, len(usable) - MOST_UNSETTLED, -1):
+        before = _judge(usable[:n], rows)
+        if before.verdict in (earlier.verdict, "TOO EARLY"):
+            break
+        earlier = before
+    else:
+        return newest
+    if earlier.verdict == newest.verdict:
+        return newest
+    reason = f"the newest evaluation alone makes it {newest.verdict}: {newest.reason}"
+    return replace(newest, verdict=earlier.verdict, reason=reason)
 
 
 def worst(verdicts: Mapping[str, Verdict]) -> str:
     """The policy whose verdict needs attention first; of equals the first in order."""
     return min(verdicts, key=lambda name: _WORST_FIRST.index(verdicts[name]))
+
+
+def _in_a_row(evaluations: Sequence[Evaluation]) -> list[float]:
+    """Mean returns of every `MIN_EVALUATIONS` in a row; the k-th begins at the k-th evaluation."""
+    means = [e.mean for e in evaluations]
+    starts = range(len(means) - MIN_EVALUATIONS + 1)
+    return [math.fsum(means[i : i + MIN_EVALUATIONS]) / MIN_EVALUATIONS for i in starts]
+
+
+def _judge(evaluations: Sequence[Evaluation], rows: Sequence[float]) -> Judged:
+    """The rule for the newest of these evaluations alone; `rows` may have more than are theirs."""
+    n = len(evaluations)
+    if n < MIN_EVALUATIONS:
+        return Judged("TOO EARLY", "")
+    window = evaluations[-min(MAX_WINDOW, max(MIN_WINDOW, n // 4)) :]
+    fitted = _slope(window)
+    if fitted is None:
+        return Judged("TOO EARLY", "the evaluations were all made at the same step")
+    slope, half = fitted[0] * 1e6, fitted[1] * 1e6
+    text = f"return {slope:+.3g} ± {half:.3g} per 1M steps over the last {len(window)} evaluations"
+    if slope < -half:
+        return Judged("FALLING", text, slope, half)
+    best = max(rows[: n - MIN_EVALUATIONS + 1])
+    risen, under = _against(best, rows.index(best), evaluations, len(window))
+    last = under[-MIN_EVALUATIONS:]
+    if all(last) or sum(under) > len(under) / 2:
+        now = rows[n - MIN_EVALUATIONS]
+        mean = f"mean of the last {MIN_EVALUATIONS} {now:.4g}, of the best {MIN_EVALUATIONS}"
+        return Judged("BELOW BEST", f"{mean} in a row {best:.4g}; {text}", slope, half)
+    if slope > half:
+        return Judged("IMPROVING", text, slope, half)
+    if risen and sum(under) <= STILL_AT_BEST * len(under):
+        return Judged("FLAT AT BEST", f"at its best, {best:.4g}; {text}", slope, half)
+    return Judged("FLAT", f"{text}: the interval contains 0", slope, half)
+
+
+def _against(
+    best: float, at: int, evaluations: Sequence[Evaluation], window: int
+) -> tuple[bool, list[bool]]:
+    """Whether the policy has risen to `best`, which begins at index `at`; and for each evaluation
+    of the window from there on whether it is clearly under that."""
+    steps = [abs(b.mean - a.mean) for a, b in pairwise(evaluations)]
+    unknown = 2 * median(steps)
+
+    def half(e: Evaluation) -> float:
+        return unknown if e.ci95 is None else e.ci95
+
+    of_best = evaluations[at : at + MIN_EVALUATIONS]
+    bottom = best - math.sqrt(math.fsum(half(e) ** 2 for e in of_best)) / len(of_best)
+    lowest = min(evaluations, key=lambda e: e.mean)
+    lost = LOST_SHARE * (best - lowest.mean)
+    since = evaluations[max(at, len(evaluations) - window) :]
+    under = [e.mean + half(e) < bottom and best - e.mean > lost for e in since]
+    return lowest.mean + 2 * half(lowest) < bottom, under
 
 
 def _slope(points: Sequence[Evaluation]) -> tuple[float, float] | None:
@@ -116,4 +203,4 @@ def _slope(points: Sequence[Evaluation]) -> tuple[float, float] | None:
     scale = residual / degrees
     if known:
         scale = max(1.0, scale)
-    return slope, _T_975[degrees] * math.sqrt(scale / sxx)
+    return slope, _T_975[degrees - 2] * math.sqrt(scale / sxx)

@@ -168,6 +168,7 @@ class TrainingPlan:
                 band_updates=float(
                     blueprint.limiter_rule(name, learner.updates_per_transition).max_lead_updates
                 ),
+                agents=len(blueprint.spec.policies[name].agents),
                 base_transitions=blueprint.base.inserts.get(name, 0),
                 base_updates=blueprint.base.updates.get(name, 0),
                 replay_transitions=blueprint.base.since_inserts.get(name, 0),

@@ -14,12 +14,11 @@ from typing import Any
 
 from tuitrain.config.live import LIVE, value_of
 from tuitrain.config.schema import Config
+from tuitrain.diagnosis.bottleneck import bottleneck
 from tuitrain.diagnosis.checks import all_checks
-from tuitrain.diagnosis.verdict import Evaluation, judge, worst
 from tuitrain.metrics.rewind import Rewind
 from tuitrain.protocol import (
     BestView,
-    LearningView,
     PolicyView,
     ProcessView,
     RunState,
@@ -28,6 +27,7 @@ from tuitrain.protocol import (
     Snapshot,
 )
 from tuitrain.supervisor.crew.worker_view import WorkerView
+from tuitrain.supervisor.evaluated import Evaluated, not_evaluated, worst_of
 
 _RATES = {
     "actor": ("steps", "st/s"),
@@ -47,6 +47,7 @@ class PolicyPlan:
     Attributes:
         ratio: updates per transition asked for.
         band_updates: width of the rate limiter's band: how far updates may be off at any moment.
+        agents: that act under it in one environment.
         base_transitions, base_updates: counts at the start of this session (a resumed run).
         replay_transitions, replay_updates: of these, what the replay it has taken over had seen.
         target_every_updates: period of hard target copies; None for a soft update every update.
@@ -57,6 +58,7 @@ class PolicyPlan:
     learning_starts: int
     ratio: float
     band_updates: float
+    agents: int = 1
     base_transitions: int = 0
     base_updates: int = 0
     replay_transitions: int = 0
@@ -116,9 +118,9 @@ class RunView:
     best: BestView | None = None
     newest: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """Newest record by (kind, policy)."""
-    evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
-    evaluated_at: dict[str, float] = field(default_factory=dict)
-    """Per policy: when its newest evaluation came."""
+    evaluated: Evaluated = field(default_factory=Evaluated)
+    bottleneck: str | None = None
+    """What was measured last while the run went on."""
     non_finite: dict[str, int] = field(default_factory=dict)
     """Per policy: learner records that held a number which is not finite."""
     published: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -134,17 +136,14 @@ class RunView:
             broken = any(_is_broken(v) for v in record.values())
             self.non_finite[policy] += broken
         if kind == "eval":
-            evaluation = Evaluation.from_record(record)
-            if evaluation is not None:
-                self.evaluations.setdefault(policy, []).append(evaluation)
-                self.evaluated_at[policy] = now
+            every = self.config.eval.every_steps
+            self.evaluated.add(record, now, every_steps=every, base_steps=self.base_steps)
         return broken
 
     def on_rewind(self, rewind: Rewind) -> None:
         """Training goes on from there: forget what was measured later."""
         self.newest = {key: r for key, r in self.newest.items() if not rewind.voids(r)}
-        for policy, found in self.evaluations.items():
-            self.evaluations[policy] = [e for e in found if e.steps <= rewind.steps]
+        self.evaluated.rewind(rewind.steps)
 
     def fall_back(self) -> None:
         """Nobody lives: what was counted after the last checkpoint is lost."""
@@ -187,9 +186,13 @@ def build_snapshot(
     steps_per_s = source.rate("env_steps", now) if source else None
     total = run.config.run.total_steps
     eta = None
-    if steps_per_s and run.state in ("running", "paused"):
-        eta = max(0.0, (total - steps) / steps_per_s)
+    usual = source.usual_rate(now) if source else None
+    if usual and run.state == "running":
+        eta = max(0.0, (total - steps) / usual)
     updates = {p.name: p.updates for p in policies}
+    processes = [_process(view, run, updates, now) for view in views]
+    if run.state == "running":
+        run.bottleneck = bottleneck(processes) or run.bottleneck
     snapshot = Snapshot(
         seq=seq,
         time_s=time_s,
@@ -205,9 +208,10 @@ def build_snapshot(
         steps_per_s=steps_per_s,
         supervisor_pid=run.supervisor_pid,
         spec_hash=run.spec_hash,
-        processes=[_process(view, run, updates, now) for view in views],
+        processes=processes,
         policies=policies,
-        learning=_worst_learning(run, policies),
+        learning=worst_of(policies) if run.config.eval.enabled else not_evaluated(),
+        bottleneck=run.bottleneck,
         lost_lines=lost_lines,
         reproducible=run.reproducible,
         settings=[
@@ -250,11 +254,12 @@ def _policy(
     if version is not None and run.published.get(plan.name, (None,))[0] != int(version):
         run.published[plan.name] = (int(version), now)
     learner = run.newest.get(("learner", plan.name), {})
-    evaluations = run.evaluations.get(plan.name, [])
+    evaluated = run.evaluated.learning(plan.name, now)
     every = plan.target_every_updates
     target_updates = _integer(counter("target_updates"))
     return PolicyView(
         name=plan.name,
+        agents=plan.agents,
         transitions=transitions,
         sampleable=_integer(counter("sampleable")),
         capacity=plan.capacity,
@@ -285,10 +290,10 @@ def _policy(
         grad_norm=_number(learner.get("grad_norm")),
         lr=_number(learner.get("lr")),
         train_return_mean=_number(run.newest.get(("train", plan.name), {}).get("return_mean")),
-        eval_return_mean=evaluations[-1].mean if evaluations else None,
-        eval_return_ci95=evaluations[-1].ci95 if evaluations else None,
-        eval_best=max((e.mean for e in evaluations), default=None),
-        learning=_learning(run, plan.name, now),
+        eval_return_mean=evaluated.mean,
+        eval_return_ci95=evaluated.ci95,
+        eval_best=evaluated.best,
+        learning=evaluated if run.config.eval.enabled else not_evaluated(plan.name),
     )
 
 
@@ -336,40 +341,6 @@ def _process(view: WorkerView, run: RunView, updates: Mapping[str, int], now: fl
         counters=view.counters,
         error=view.error,
     )
-
-
-def _learning(run: RunView, policy: str, now: float) -> LearningView:
-    """The verdict on one policy."""
-    if not run.config.eval.enabled:
-        reason = "eval.enabled is false: nothing is measured"
-        return LearningView(policy=policy, verdict="n/a", reason=reason)
-    evaluations = run.evaluations.get(policy, [])
-    result = judge(evaluations)
-    return LearningView(
-        policy=policy,
-        verdict=result.verdict,
-        mean=evaluations[-1].mean if evaluations else None,
-        ci95=evaluations[-1].ci95 if evaluations else None,
-        best=max((e.mean for e in evaluations), default=None),
-        n_evals=len(evaluations),
-        age_s=_age(run.evaluated_at.get(policy), now),
-        slope_per_1m_steps=result.slope_per_1m_steps,
-        reason=result.reason,
-    )
-
-
-def _worst_learning(run: RunView, policies: Sequence[PolicyView]) -> LearningView:
-    """The verdict that needs attention first; of several policies its reason says whose it is."""
-    if not run.config.eval.enabled:
-        return LearningView(verdict="n/a", reason="eval.enabled is false: nothing is measured")
-    if not policies:
-        return LearningView(verdict="n/a", reason="no policy is known yet")
-    learnings = {policy.name: policy.learning for policy in policies}
-    name = worst({name: learning.verdict for name, learning in learnings.items()})
-    if len(policies) == 1:
-        return learnings[name]
-    reason = f"{name}: {learnings[name].reason}"
-    return learnings[name].model_copy(update={"reason": reason})
 
 
 def _is_broken(value: Any) -> bool:

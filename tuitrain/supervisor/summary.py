@@ -44,6 +44,7 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
         "base_steps": run.session.began_at,
         "policies": {
             p.name: {
+                "agents": p.agents,
                 "updates": p.updates,
                 "transitions": p.transitions,
                 "version": p.version,
@@ -59,6 +60,7 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
             for p in snapshot.policies
         },
         "learning": snapshot.learning.model_dump(),
+        "bottleneck": snapshot.bottleneck,
         "checks": [check.model_dump() for check in snapshot.checks],
         "last_checkpoint": snapshot.last_checkpoint,
         "best": None if snapshot.best is None else snapshot.best.model_dump(),

@@ -20,7 +20,7 @@ from tuitrain.tui.widgets.keys import draw_keys
 from tuitrain.tui.widgets.logs import draw_log
 from tuitrain.tui.widgets.messages import draw_events, draw_notice
 from tuitrain.tui.widgets.panel import FittedPanel, Panel, SelectPanel
-from tuitrain.tui.widgets.pipeline import draw_pipeline
+from tuitrain.tui.widgets.pipeline import draw_pipeline, pipeline_title
 from tuitrain.tui.widgets.policies import draw_policy_table
 from tuitrain.tui.widgets.processes import draw_process_details, draw_processes
 from tuitrain.tui.widgets.replay import draw_policies
@@ -40,6 +40,15 @@ class ChartPanel(Panel):
         """Draw this view, retitled."""
         super().show(view)
         self.retitle(chart_title(self.chart, view))
+
+
+class PipelinePanel(Panel):
+    """The pipeline with the bottleneck in its border."""
+
+    def show(self, view: View) -> None:
+        """Draw this view, retitled."""
+        super().show(view)
+        self.retitle(pipeline_title(view))
 
 
 PAGE_LINES = 10
@@ -67,7 +76,7 @@ def compose_screen() -> ComposeResult:
     yield Panel(draw_header, id="header")
     with Container(id="tabs"):
         with Vertical(id="tab-1", classes="tab -shown"):
-            yield Panel(draw_pipeline, "Pipeline", id="pipeline", classes="framed")
+            yield PipelinePanel(draw_pipeline, "Pipeline", id="pipeline", classes="framed")
             with Horizontal(id="middle"):
                 yield SelectPanel(draw_processes, "Processes", id="processes", classes="framed",
                             scrolls=True, sticky=1, filters=True)  # fmt: skip

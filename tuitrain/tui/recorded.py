@@ -134,6 +134,7 @@ def recorded_snapshot(run_dir: Path, store: Store) -> Snapshot:
         ],
         learning=_recorded_learning(summary, store),
         checks=_recorded_checks(summary),
+        bottleneck=str(summary["bottleneck"]) if summary.get("bottleneck") else None,
         last_checkpoint=str(summary["last_checkpoint"]) if summary.get("last_checkpoint") else None,
         best=_recorded_best(summary),
     )

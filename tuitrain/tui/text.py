@@ -187,7 +187,7 @@ _ASCII = str.maketrans(
         "█": "#", "▓": "#", "░": ".", "▒": ":", "↑": "^", "↓": "v", "→": ">", "←": "<", "↻": "r",
         "…": "...", "·": "-", "ε": "eps", "±": "+-", "–": "-", "−": "-", "—": "-", "×": "x",
         "µ": "u", "≤": "<=", "≥": ">=", "◆": "*", "γ": "gamma", "▸": ">",
-        "≡": "=", "»": ">", "«": "<", "┊": ":", "≈": "~",
+        "▼": "v", "≡": "=", "»": ">", "«": "<", "┊": ":", "≈": "~",
     }
 )  # fmt: skip
 
@@ -221,27 +221,16 @@ def part(text: str, style: str = "", rank: int = 0) -> Part:
     return Part(Text(text, style, end=""), rank)
 
 
-CUT_CELLS = 8
-"""A part is worth showing cut from this many cells on."""
-
-
-def fit(parts: Sequence[Part], width: int, gap: str = "  ", *, cut: bool = False) -> Text:
-    """Join parts into one line of at most ``width`` cells, leaving out the least important.
-
-    With ``cut``, the last part left out is shown cut at the end where there is some room for it.
-    """
+def fit(parts: Sequence[Part], width: int, gap: str = "  ") -> Text:
+    """Join parts into one line of at most ``width`` cells, leaving out the least important."""
     kept = list(parts)
-    left_out: Part | None = None
 
     def total() -> int:
         return sum(p.text.cell_len for p in kept) + len(gap) * (len(kept) - 1)
 
     while kept and total() > width and any(p.rank for p in kept):
         worst = max(range(len(kept)), key=lambda i: (kept[i].rank, i))
-        left_out = kept.pop(worst)
-    room = width - total() - len(gap)
-    if cut and left_out is not None and kept and room >= CUT_CELLS:
-        kept.append(Part(clip(left_out.text, room)))
+        kept.pop(worst)
     line = Text(gap, end="").join(p.text for p in kept)
     line.end = ""
     return clip(line, width)

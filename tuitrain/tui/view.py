@@ -6,7 +6,6 @@ draw the same way. Knows the protocol and the curves, nothing of textual.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +47,8 @@ STATE_GLYPH: dict[str, str] = {
 }
 CHECK_GLYPH: dict[CheckState, str] = {"fail": "✖", "warn": "▲", "ok": "●", "n/a": "○"}
 VERDICT_GLYPH: dict[Verdict, str] = {
-    "IMPROVING": "↑", "FLAT": "→", "FALLING": "↓", "TOO EARLY": "…", "n/a": "○",
+    "IMPROVING": "↑", "FLAT AT BEST": "→", "FLAT": "→", "BELOW BEST": "▼", "FALLING": "↓",
+    "TOO EARLY": "…", "n/a": "○",
 }  # fmt: skip
 _WORST: dict[CheckState, int] = {"fail": 0, "warn": 1, "ok": 2, "n/a": 3}
 
@@ -201,6 +201,11 @@ class View:
         """Whether the run is over, so that nothing has a rate any more."""
         return self.snapshot is not None and self.snapshot.state in ENDED
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether it is over or paused: what was measured last is no rate of now."""
+        return self.ended or (self.snapshot is not None and self.snapshot.state == "paused")
+
     def curve(self, kind: str, name: str, policy: str | None = None) -> CurveView:
         """A curve of a policy, of the chosen one by default; empty when there are no points."""
         return self.curves.get((policy or self.policy_name(), kind, name), EMPTY)
@@ -247,7 +252,8 @@ def check_style(state: CheckState, palette: Palette) -> str:
 def verdict_style(verdict: Verdict, palette: Palette) -> str:
     """Colour of a verdict."""
     return {
-        "IMPROVING": palette.ok, "FLAT": palette.warn, "FALLING": palette.fail,
+        "IMPROVING": palette.ok, "FLAT AT BEST": palette.ok, "FLAT": palette.warn,
+        "BELOW BEST": palette.warn, "FALLING": palette.fail,
     }.get(verdict, palette.dim)  # fmt: skip
 
 
@@ -272,12 +278,6 @@ def learner(snapshot: Snapshot, policy: str) -> ProcessView | None:
 def working(state: ProcessState) -> bool:
     """Whether a process in this state does, or soon will do, its work."""
     return state in ("running", "waiting", "finished")
-
-
-def common_wait(processes: list[ProcessView]) -> str | None:
-    """The reason most of these processes wait for, if any waits."""
-    reasons = Counter(p.wait for p in processes if p.wait)
-    return reasons.most_common(1)[0][0] if reasons else None
 
 
 def mean(values: list[float]) -> float | None:

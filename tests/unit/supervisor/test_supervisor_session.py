@@ -71,7 +71,7 @@ async def test_a_session_that_is_up_goes_back_and_keeps_what_it_left(tmp_path: P
         await run.up()
         assert not run.folder.summary_json.exists()
         view = run.supervisor.view
-        assert [e.steps for e in view.evaluations["default"]] == [300, 600]
+        assert [e.steps for e in view.evaluated.made["default"]] == [300, 600]
         await run.ask("stop")
         await run.end()
         assert run.summary["state"] == "stopped"

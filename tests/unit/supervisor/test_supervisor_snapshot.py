@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tuitrain.config.schema import Config
+from tuitrain.metrics.rewind import Rewind
 from tuitrain.supervisor.clients.console import progress_line
 from tuitrain.supervisor.crew.worker_view import RateMeter, WorkerView
 from tuitrain.supervisor.snapshot import (
@@ -207,6 +208,68 @@ def test_each_policy_is_judged_by_itself_and_the_worst_by_name_stands_for_all() 
     one = run(PLAN)
     evaluated(one, "default", [7.0] * 5, 2.0)
     assert "  eval 7±1 FLAT  " in progress_line(build(one))
+
+
+def test_a_verdict_is_of_what_survives_a_return_to_a_checkpoint() -> None:
+    view = run()
+    evaluated(view, "default", [10.0, 20.0, 30.0, 40.0, 50.0, 0.0, 0.0], 1.0)
+    assert build(view).learning.verdict != "IMPROVING"
+    view.on_rewind(Rewind(4000, {}))
+    assert build(view).learning.verdict == "IMPROVING"
+
+
+def test_evaluations_that_were_due_and_not_made_are_counted() -> None:
+    view = run(eval={"every_steps": 1000})
+    for steps in (1000, 2004, 5010, 5600, 9000, 9000):  # 3000 and 4000, 6000 to 8000
+        record = {"kind": "eval", "policy": "default", "steps": steps, "return_mean": 1.0}
+        view.on_record(record, 1.0)
+    assert (build(view).learning.n_evals, build(view).learning.skipped) == (6, 5)
+    resumed = run(eval={"every_steps": 1000})
+    resumed.base_steps = 7500
+    resumed.on_record({**record, "steps": 8000}, 1.0)
+    assert build(resumed).learning.skipped == 0
+
+
+def beat(view: WorkerView, now: float, steps: float) -> None:
+    view.on_heartbeat(now, {"env_steps": steps}, {})
+
+
+def test_the_time_left_is_told_from_minutes_and_not_from_the_last_second() -> None:
+    view = WorkerView("learner", "learner")
+    for second in range(101):
+        beat(view, second, 2.0 * second)
+    for tick in range(1, 11):  # for five seconds ten times as fast
+        beat(view, 100 + tick / 2, 200.0 + 10 * tick)
+    shown = build(run(), view, now=105.0)
+    assert shown.steps_per_s == pytest.approx(20.0)
+    assert shown.eta_s == pytest.approx(700 / (300 / 105))
+
+
+def test_a_pause_has_no_end_and_is_no_slowness_later() -> None:
+    view, of = WorkerView("learner", "learner"), run()
+    for second in range(11):
+        beat(view, second, 10.0 * second)
+    of.state = view.state = "paused"
+    for second in range(11, 60):
+        beat(view, second, 100.0)
+    assert build(of, view, now=59.0).eta_s is None
+    of.state = view.state = "running"
+    for second in range(60, 70):
+        beat(view, second, 100.0 + 10 * (second - 59))
+    assert build(of, view, now=69.0).eta_s == pytest.approx(800 / 10)
+
+
+def test_what_is_slow_is_kept_when_the_run_has_ended() -> None:
+    of, view, actor = run(), learner(env_steps=10.0), WorkerView("a0", "actor")
+    view.phase_share, actor.phase_share = {"update": 0.9, "wait": 0.1}, {"wait": 0.8}
+    words = "bottleneck: learner, busy 90%; actors wait 80%"
+    assert build(of, view, actor).bottleneck == words
+    of.state = view.state = actor.state = "finished"
+    assert build(of, view, actor).bottleneck == words
+
+
+def test_agents_are_counted_by_policy() -> None:
+    assert build(run(replace(PLAN, agents=5))).policies[0].agents == 5
 
 
 def test_what_a_worker_used_last_is_not_shown_once_it_has_ended() -> None:

@@ -51,7 +51,7 @@ async def test_a_status_shows_how_far_the_rules_are(tmp_path: Path) -> None:
     rules = stop(eval_return=4.0, no_improvement_evals=9, wall_time_s=1e6)
     async with running(tmp_path, workers, tables=rules) as run:
         await run.up()
-        while run.supervisor.view.evaluations.get("default", []) == []:
+        while run.supervisor.view.evaluated.made.get("default", []) == []:
             await asyncio.sleep(0.01)
         status = (await run.ask("status")).result["snapshot"]
         rows = {row["key"]: row for row in status["stop_rules"]}
@@ -120,7 +120,7 @@ async def test_a_resumed_session_says_what_ended_the_one_before_and_goes_on(tmp_
     quiet = fake_config(worse).model_copy(update=rules)
     again = Supervisor(folder, quiet, plan=FakePlan())
     task = asyncio.ensure_future(again.run())
-    while len(again.view.evaluations.get("default", [])) < 2:
+    while len(again.view.evaluated.made.get("default", [])) < 2:
         await asyncio.sleep(0.01)
     assert again.unattended.because is None
     assert not again.end.done()

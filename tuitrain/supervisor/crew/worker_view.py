@@ -16,6 +16,9 @@ from tuitrain.protocol import ProcessState, WeightsHeld
 RATE_WINDOW_S = 5.0
 """Rates are over this many seconds."""
 
+USUAL_WINDOW_S = 120.0
+"""What is left of a run is told from the steps of this many: a second's rate would make it jump."""
+
 _OWN_TOTALS = ("steps", "transitions", "episodes", "evaluations")
 _OWN_TOTALS_OF_POLICIES = ("draws/", "rejects/", "stale_priorities/", "forgone/")
 
@@ -87,6 +90,8 @@ class WorkerView:
     cpu_percent: float | None = None
     error: str | None = None
     meters: dict[str, RateMeter] = field(default_factory=dict)
+    usual: RateMeter = field(default_factory=lambda: RateMeter(USUAL_WINDOW_S))
+    """Of environment steps, over minutes without a pause."""
     _phases_seen: deque[tuple[float, dict[str, float]]] = field(default_factory=deque)
     _earlier: dict[str, float] = field(default_factory=dict)
 
@@ -102,6 +107,10 @@ class WorkerView:
         for name in ("steps", "episodes", "env_steps"):
             if name in counters:
                 self._meter(name).add(now, counters[name])
+        if self.state == "paused":
+            self.usual = RateMeter(USUAL_WINDOW_S)
+        elif "env_steps" in counters:
+            self.usual.add(now, counters["env_steps"])
         updates = _updates_made(counters)
         if updates:
             self._meter("updates").add(now, sum(updates.values()))
@@ -144,6 +153,10 @@ class WorkerView:
 
     def _meter(self, name: str) -> RateMeter:
         return self.meters.setdefault(name, RateMeter())
+
+    def usual_rate(self, now: float) -> float | None:
+        """Environment steps per second over the last minutes."""
+        return self.usual.rate(now)
 
     def rate(self, name: str, now: float) -> float | None:
         """Growth per second of one of its totals."""

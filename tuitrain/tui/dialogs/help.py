@@ -23,13 +23,20 @@ _GLYPHS = """\
               T: the trainer of a sequential run
 """
 _VERDICT = """\
- the verdict on the policy chosen with [ ]; if another's is worse,
- the worst: FALLING, then FLAT, TOO EARLY, IMPROVING
+ of the newest quarter of the evaluations (8 to 32), the slope of
+ the return: IMPROVING, FLAT, FALLING if its interval is above,
+ around, below 0; BELOW BEST if the last 4 are clearly under the
+ best 4 in a row; FLAT AT BEST if it has risen and stays there
+ of the policy chosen with [ ]; if another's is worse, the worst
+ skipped: was due while the evaluation before it still ran
 """
 _UNITS = """\
  st environment steps  u updates  tr transitions  ep episodes
- lag-u updates since the weights held  lag-s their age
- n/a not measured"""
+ policy lag: updates between a row's acting and its learning
+ rows' age: transitions that came after a row that is learned from
+ behind: updates since the weights that a worker holds; for how long
+ beat, prog: time since its last sign of life, its last progress
+ ver: its weights' version  rss: its memory  n/a not measured"""
 
 
 def help_keys(width: int, palette: Palette) -> Text:

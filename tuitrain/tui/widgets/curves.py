@@ -16,7 +16,8 @@ from tuitrain.tui.widgets.line_chart import Band, Line, Look, Tick, draw_chart
 from tuitrain.tui.widgets.raster import Pattern
 from tuitrain.tui.widgets.smoothing import ordered, smoothed
 
-_PATTERNS: tuple[Pattern, ...] = ("solid", "dash", "dot", "dashdot")
+_PATTERNS: tuple[Pattern, ...] = ("solid", "dash", "dot", "dashdot", "dashdots")
+"""Not as many as there are colours, so that both together tell more curves apart."""
 MOST_POLICIES = 12
 """On one chart: as many as colours and patterns tell apart."""
 ROOMY = 60

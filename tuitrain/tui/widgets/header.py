@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich.text import Text
 
-from tuitrain.protocol import Snapshot, Verdict
+from tuitrain.protocol import LearningView, Snapshot, Verdict
 from tuitrain.tui.text import (
     NA,
     Palette,
@@ -31,6 +33,9 @@ from tuitrain.tui.view import (
     verdict_style,
     worst_first,
 )
+
+_TRENDS: tuple[Verdict, ...] = ("IMPROVING", "FALLING")
+"""Verdicts of which the slope is the reason."""
 
 
 def draw_header(view: View, width: int, height: int) -> list[Text]:
@@ -75,14 +80,17 @@ def _run(view: View, snapshot: Snapshot) -> list[Part]:
         part(state, state_style(snapshot.state, palette)),
         part(clock(snapshot.elapsed_s), rank=4),
     ]
-    if not view.ended:
+    if not view.at_rest:
         parts.append(part(f"ETA {clock(snapshot.eta_s)}", rank=5))
     parts += [
         part(f"{count(snapshot.steps)}/{total} steps", rank=3),
         part(percent(share), rank=7),
     ]
-    if not view.ended:
+    if not view.at_rest:
         parts.append(part(rate(snapshot.steps_per_s, "st/s"), rank=6))
+    agents = sum(policy.agents for policy in snapshot.policies)
+    if agents > 1:
+        parts.append(part(f"{agents} agents", rank=8))
     parts.append(part(safe(snapshot.schedule), palette.dim, 8))
     return parts
 
@@ -119,15 +127,17 @@ def _health(view: View, snapshot: Snapshot) -> list[Part]:
         return [*parts, part(f"○ {NA}", palette.dim), part("no checks reported", palette.dim, 1)]
     worst = checks[0]
     words = {"ok": "OK", "warn": "WARN", "fail": "FAIL", "n/a": NA}
-    overall = worst.state if worst.state != "n/a" else "n/a"
-    parts.append(part(f"{CHECK_GLYPH[overall]} {words[overall]}", check_style(overall, palette)))
-    for state in ("ok", "warn", "fail", "n/a"):
-        n = sum(check.state == state for check in checks)
-        if state == "n/a" and not n:
+    number_of = Counter(check.state for check in checks)
+    style = check_style(worst.state, palette)
+    parts.append(
+        part(f"{CHECK_GLYPH[worst.state]} {number_of[worst.state]} {words[worst.state]}", style)
+    )
+    for state in ("fail", "warn", "ok", "n/a"):
+        n = number_of[state]
+        if state == worst.state or (state == "n/a" and not n):
             continue
         style = check_style(state, palette) if n else palette.dim
-        parts.append(part(f"{n} {words[state]}", style if state != "fail" or n else palette.dim,
-                          5 if state == "n/a" else 3))  # fmt: skip
+        parts.append(part(f"{n} {words[state]}", style, 5 if state == "n/a" else 3))
     if worst.state in ("warn", "fail"):
         parts.append(part("│", palette.dim, 4))
         parts.append(part(f"worst: {safe(worst.name)}", rank=2))
@@ -150,20 +160,30 @@ def _learning(view: View, snapshot: Snapshot) -> list[Part]:
     else:
         interval = number(learning.ci95) if learning.ci95 is not None else NA
         parts.append(part(f"eval {number(learning.mean)} ± {interval}", rank=1))
-        if learning.slope_per_1m_steps is not None:
-            parts.append(part(f"{signed(learning.slope_per_1m_steps)}/1M steps", rank=4))
-        parts.append(part(f"n={learning.n_evals}", rank=5))
+        parts.append(part(f"best {number(learning.best)}", rank=3))
+        parts += _slope(learning)
+        made = f"{learning.n_evals} evaluation{'s' * (learning.n_evals != 1)}"
+        if learning.skipped:
+            made += f", {count(learning.skipped)} skipped"
+        parts.append(part(made, rank=5))
         if learning.age_s is not None:
             before = "before the end" if view.ended else "ago"
-            parts.append(part(f"{age(learning.age_s)} {before}", rank=5))
-        parts.append(part(f"best {number(learning.best)}", rank=3))
+            parts.append(part(f"{age(learning.age_s)} {before}", rank=6))
     if whose and worst.verdict != learning.verdict:
         marked = part(f"worst: {safe(worst.policy, 24)}", palette.dim, 2)
         marked.text.append(" ").append_text(_verdict(worst.verdict, palette).text)
         parts.append(marked)
-    if learning.reason:
+    if learning.reason and learning.verdict not in _TRENDS:
         parts.append(part(safe(learning.reason), palette.dim, 9))
     return parts
+
+
+def _slope(learning: LearningView) -> list[Part]:
+    """Of a trend, with its interval; else it is no news."""
+    slope, half = learning.slope_per_1m_steps, learning.slope_ci95
+    if learning.verdict not in _TRENDS or slope is None or half is None:
+        return []
+    return [part(f"return {signed(slope)} ± {number(half)} per 1M steps", rank=4)]
 
 
 def _verdict(verdict: Verdict, palette: Palette) -> Part:

@@ -10,10 +10,10 @@ from tuitrain.tui.text import clip, number
 from tuitrain.tui.widgets.raster import Pattern
 
 SAMPLE: dict[Pattern, str] = {
-    "solid": "──", "dash": "╌╌", "dot": "┈┈", "dashdot": "┄─", "faint": "··",
+    "solid": "──", "dash": "╴╴", "dot": "··", "dashdot": "─·", "dashdots": "─:", "faint": "┈┈",
 }  # fmt: skip
 ASCII_MARK: dict[Pattern, str] = {
-    "solid": "*", "dash": "+", "dot": "o", "dashdot": "x", "faint": ",",
+    "solid": "*", "dash": "+", "dot": "o", "dashdot": "x", "dashdots": "%", "faint": ",",
 }  # fmt: skip
 _GAP = "  "
 

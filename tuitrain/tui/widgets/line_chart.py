@@ -231,6 +231,8 @@ def _legend(
         series.append(entry(line.name, newest, line.style, line.pattern, look.y_unit,
                             ascii_only=look.ascii_only, dim=look.dim, bold=line.bold))  # fmt: skip
     notes = []
+    if any(r.band is not None and np.any(r.band.high > r.band.low) for r in ready):
+        notes.append(Text(f"{'..' if look.ascii_only else '⠕⠕'} min–max", look.dim, end=""))
     if hidden := sum(r.hidden for r in ready):
         words = f"{hidden} value{'s' * (hidden != 1)} ≤ 0 not on log axis"
         notes.append(Text(words, look.dim, end=""))
@@ -256,8 +258,8 @@ def _draw(lines: Sequence[Line], width: int, height: int, look: Look) -> list[Te
         return _fill([*top, *[Text(end="")] * (plot_rows // 2), middle], height)
     if look.window is not None:
         x_axis = Axis(*look.window)
-    elif not any(r.x.size and r.x[-1] > r.x[0] for r in ready):
-        only = next(float(r.x[0]) for r in ready if r.x.size)
+    elif len(places := {float(x) for r in ready if r.x.size for x in r.x[[0, -1]]}) == 1:
+        (only,) = places
         x_axis = Axis(min(0.0, only), max(0.0, only)) if only else Axis(0.0, 1.0)
     y_axis = span_of([y for r in ready for y in r.heights()], pad=0.04) or Axis(0.0, 1.0)
     most = max(2, plot_rows // 3) if plot_rows > 1 else 1

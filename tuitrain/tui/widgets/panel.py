@@ -134,7 +134,7 @@ class Panel(Widget, can_focus=False):
         shown = body[self._from_top : self._from_top + room]
         if shown and self._from_top + room < len(body):
             more = len(body) - self._from_top - room + 1
-            shown[-1] = Text(f"… {more} more", self._current.palette.dim, end="")
+            shown[-1] = Text(f"… {more} more: tab, ↓", self._current.palette.dim, end="")
         return (head + shown)[:height]
 
     def render_line(self, y: int) -> Strip:

@@ -19,12 +19,25 @@ from tuitrain.tui.text import (
     rate,
     safe,
 )
-from tuitrain.tui.view import View, actors, common_wait, learner, mean, spread, working
+from tuitrain.tui.view import View, actors, learner, mean, spread, working
 
 _BAR = 8
 _ARROW = " ─▶ "
 WIDE = 90
 """Cells from which on the four stages stand side by side."""
+
+LONGEST_ARROW = 8
+"""Cells by which an arrow may grow to fill a wide screen."""
+
+
+def pipeline_title(view: View) -> str:
+    """Title for the border: of which policy, and who waits for whom."""
+    parts = ["Pipeline", view.policy_label(), _bottleneck(view)]
+    return " · ".join(text for text in parts if text)
+
+
+def _bottleneck(view: View) -> str:
+    return "" if view.snapshot is None else safe(view.snapshot.bottleneck or "", 100)
 
 
 def draw_pipeline(view: View, width: int, height: int) -> list[Text]:
@@ -34,6 +47,8 @@ def draw_pipeline(view: View, width: int, height: int) -> list[Text]:
     stages = _stages(view, view.snapshot)
     if height == 2 and width >= WIDE:
         return _two_rows(stages, width, view.palette.dim)
+    if view.compact and (words := _bottleneck(view)):  # there is no title to have it
+        stages[0][1][0] = part(words, rank=1)
     flat = [fit([*upper, *lower], width, "  ") for upper, lower in stages]
     if height < 4:  # three rows: what is synced goes with the learner
         upper, lower = stages[3]
@@ -47,7 +62,7 @@ def _less(parts: list[Part]) -> list[Part]:
 
 
 def _two_rows(stages: list[tuple[list[Part], list[Part]]], width: int, dim: str) -> list[Text]:
-    """Four columns under arrows; what does not fit below is cut, so that no stage is lost."""
+    """Four columns under arrows; what does not fit below is left out."""
     room = width - (len(stages) - 1) * len(_ARROW)
     top = [fit(upper, room // 4 + 4, " ") for upper, _ in stages]
     widths = [cell.cell_len for cell in top]
@@ -60,9 +75,9 @@ def _two_rows(stages: list[tuple[list[Part], list[Part]]], width: int, dim: str)
         more = min(need[i], max(0, spare) // (len(order) - place))
         widths[i] += more
         spare -= more
-    low = [fit(lower, w, cut=True) for (_, lower), w in zip(stages, widths, strict=True)]
-    for i in range(len(stages) - 1):
-        widths[i] += max(0, spare) // len(stages)
+    low = [fit(lower, w) for (_, lower), w in zip(stages, widths, strict=True)]
+    for i in range(len(stages) - 1):  # no longer than that, or the stages fall apart
+        widths[i] += min(LONGEST_ARROW, max(0, spare) // len(stages))
     return [clip(_joined(top, widths, _ARROW, dim), width),
             clip(_joined(low, widths, " " * len(_ARROW), ""), width)]  # fmt: skip
 
@@ -100,18 +115,15 @@ def _actors(
     upper = [
         part("ACTORS", palette.accent),
         part(f"{up}/{len(makers)}" if makers else NA, style if makers else palette.dim),
-        part(rate(None if view.ended else snapshot.steps_per_s, "st/s"), rank=1),
+        part(rate(None if view.at_rest else snapshot.steps_per_s, "st/s"), rank=1),
     ]
     shares = [p.phase_share["wait"] for p in makers if "wait" in p.phase_share]
-    blocked = mean([] if view.ended else shares)
+    waits = mean([] if view.at_rest else shares)
     epsilons = [p.epsilon for p in makers if p.epsilon is not None]
     lower = [
-        part(f"blocked {percent(blocked)}", "", 1),
+        part(f"wait {percent(waits)}", "", 1),
         part(f"ε {spread(epsilons, lambda e: f'{e:.2f}')}", rank=3),
     ]
-    reason = common_wait(makers)
-    if reason:
-        lower.append(part(safe(reason, 60), palette.dim, 2))
     return upper, lower
 
 
@@ -124,34 +136,40 @@ def _buffer(view: View, policy: PolicyView | None) -> tuple[list[Part], list[Par
     share = held / policy.capacity if held is not None and policy.capacity else None
     upper.append(part(bar(share, _BAR), palette.ok, 2))
     upper.append(part(f"{count(held)}/{count(policy.capacity)}"))
+    lower = [part(f"rows' age p95 {_with_unit(policy.sample_age_p95, 'tr')}", rank=2)]
     if policy.transitions < policy.learning_starts:
-        ready = part(
-            f"warm-up {count(policy.transitions)}/{count(policy.learning_starts)}", palette.warn, 1
-        )
-    else:
-        ready = part(f"start {count(policy.learning_starts)} ✓", palette.ok, 1)
-    return upper, [ready, part(f"age p95 {count(policy.sample_age_p95)}", rank=2)]
+        words = f"warm-up {count(policy.transitions)}/{count(policy.learning_starts)}"
+        lower.insert(0, part(words, palette.warn, 1))
+    return upper, lower
 
 
 def _learner(
     view: View, policy: PolicyView | None, process: ProcessView | None
 ) -> tuple[list[Part], list[Part]]:
     palette = view.palette
-    waits = None if process is None or view.ended else process.phase_share.get("wait")
+    waits = None if process is None or view.at_rest else process.phase_share.get("wait")
     upper = [part("LEARNER", palette.accent)]
     if policy is None:
         return [*upper, part(NA, palette.dim)], [part(f"ratio {NA}", palette.dim, 1)]
+    others = view.policies()
+    if len(others) > 1:
+        upper.append(part(safe(policy.name, 12), palette.accent, 3))
     upper += [
         part(f"{count(policy.updates)} u"),
-        part(rate(None if view.ended else policy.updates_per_s, "u/s"), rank=1),
+        part(rate(None if view.at_rest else policy.updates_per_s, "u/s"), rank=1),
         part(f"wait {percent(waits)}", palette.dim, 2),
     ]
     achieved = _ratio(policy.ratio_achieved)
+    grad = number(policy.grad_norm)
+    bad = grad.startswith("✖")
     lower = [
         part(f"ratio {achieved}/{_ratio(policy.ratio_target)}", rank=1),
-        part(f"grad {number(policy.grad_norm)}",
-             palette.fail if number(policy.grad_norm).startswith("✖") else "", 2),
+        part(f"grad {grad}", palette.fail if bad else "", 0 if bad else 4),
+        part(f"policy lag p95 {_with_unit(policy.lag_updates_p95, 'u')}", rank=2),
     ]  # fmt: skip
+    if len(others) > 1 and view.snapshot is not None and not view.at_rest:
+        total = sum(p.updates_per_s or 0.0 for p in view.snapshot.policies)
+        lower.append(part(f"all {len(others)}: {rate(total, 'u/s')}", palette.dim, 3))
     return upper, lower
 
 
@@ -161,19 +179,23 @@ def _sync(
     palette = view.palette
     upper = [part("SYNC", palette.accent)]
     if policy is None:
-        return [*upper, part(NA, palette.dim)], [part(f"lag {NA}", palette.dim, 1)]
-    published = age(None if view.ended else policy.published_age_s)
+        return [*upper, part(NA, palette.dim)], [part(f"behind {NA}", palette.dim, 1)]
+    published = age(None if view.at_rest else policy.published_age_s)
     upper += [
         part(f"v{policy.version}"),
         part(f"{published} ago" if published != NA else NA, palette.dim, 1),
     ]
-    seconds = [p.lag_s for p in makers if p.lag_s is not None]
-    lag = f"{count(policy.lag_updates_p95)} u" if policy.lag_updates_p95 is not None else NA
+    updates = max((p.lag_updates for p in makers if p.lag_updates is not None), default=None)
+    seconds = max((p.lag_s for p in makers if p.lag_s is not None), default=None)
     lower = [
-        part(f"lag p95 {lag}", rank=1),
-        part(f"max {age(max(seconds)) if seconds else NA}", palette.dim, 2),
+        part(f"behind {_with_unit(updates, 'u')}", rank=1),
+        part(age(seconds), palette.dim, 2),
     ]
     return upper, lower
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return NA if value is None else f"{count(value)} {unit}"
 
 
 def _ratio(value: float | None) -> str:

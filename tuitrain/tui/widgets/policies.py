@@ -20,7 +20,7 @@ _COLUMNS = (
     Column("best", rank=4),
     Column("verdict", rank=2, right=False),
     Column("updates", rank=5),
-    Column("lag-u p95", rank=6),
+    Column("policy lag", rank=6),
 )
 
 

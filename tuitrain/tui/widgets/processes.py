@@ -40,8 +40,8 @@ _COLUMNS = (
     Column("prog", rank=5),
     Column("rate", rank=1),
     Column("ver", rank=4),
-    Column("lag-u", rank=2),
-    Column("lag-s", rank=6),
+    Column("behind", rank=2),
+    Column("for", rank=6),
     Column("ε", rank=7),
     Column("rss", rank=9),
     Column("cpu%", rank=8),
@@ -111,7 +111,7 @@ def _row(process: ProcessView, view: View) -> list[Text | str]:
         Text(f"{glyph} {process.state}", style, end=""),
         beat,
         age(process.progress_age_s),
-        rate(process.rate, process.rate_unit),
+        _rate(process),
         NA if process.version is None else f"v{process.version}",
         count(process.lag_updates),
         age(process.lag_s),
@@ -120,6 +120,13 @@ def _row(process: ProcessView, view: View) -> list[Text | str]:
         percent(None if process.cpu_percent is None else process.cpu_percent / 100),
         restarts,
     ]
+
+
+def _rate(process: ProcessView) -> str:
+    """Work per second; of a learner of several policies that of all together."""
+    n = sum(name.startswith("updates/") for name in process.counters)
+    words = rate(process.rate, process.rate_unit)
+    return f"all {n}: {words}" if n > 1 and process.role == "learner" and process.rate else words
 
 
 def draw_process_details(view: View, width: int, height: int) -> list[Text]:

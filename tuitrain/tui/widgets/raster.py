@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tuitrain.tui.widgets.axes import LIMIT, Axis
 
-Pattern = Literal["solid", "dash", "dot", "dashdot", "faint"]
+Pattern = Literal["solid", "dash", "dot", "dashdot", "dashdots", "faint"]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -18,6 +18,20 @@ _PERIOD: dict[Pattern, tuple[bool, ...]] = {
     "dash": (True, True, True, True, False, False),
     "dot": (True, False, False),
     "dashdot": (True, True, True, True, False, False, True, False, False),
+    "dashdots": (
+        True,
+        True,
+        True,
+        True,
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+        False,
+        False,
+    ),
     "faint": (True, True, False, False, False),
 }
 

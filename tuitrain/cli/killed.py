@@ -39,7 +39,10 @@ def last_seen(folder: RunFolder) -> dict[str, Any]:
 def killed_lines(folder: RunFolder, seen: dict[str, Any]) -> list[str]:
     """The same for a person, and what can be done."""
     if seen["state"] == "killed":
-        lines = [f"{folder.name}: killed: its supervisor ended without a word (SIGKILL, reboot?)"]
+        lines = [
+            f"{folder.name}: killed: its supervisor ended without a word (SIGKILL, reboot, or no "
+            "room to write its summary?)"
+        ]
     else:
         lines = [f"{folder.name}: not started: its supervisor has not said anything yet"]
     if seen["steps"] is not None:

@@ -116,7 +116,8 @@ class Session:
     @property
     def may_sum_up(self) -> bool:
         """Whether summary.json is this session's to write: not if an earlier one's still holds."""
-        return self._was_up or not self._resumed
+        earlier = self._resumed and self._run.folder.summary_json.exists()
+        return self._was_up or not earlier
 
     def close(self) -> None:
         """The run is over. If it has not come up (again), its folder is what it was before."""

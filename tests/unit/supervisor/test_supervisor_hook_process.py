@@ -180,6 +180,17 @@ async def test_no_room_for_its_log_is_told_and_does_not_stop_it(tmp_path: Path) 
     assert said == "exit code 4; cannot write its log: No such file or directory"
 
 
+async def test_a_link_in_its_logs_place_leads_nowhere_else(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine\n")
+    (tmp_path / "hooks.log").symlink_to(elsewhere)
+    said = await run(a_task(tmp_path, "echo a >end"))
+    assert said is not None
+    assert said.startswith("cannot write its log: ")
+    assert elsewhere.read_text() == "mine\n"
+    assert (tmp_path / "end").exists()
+
+
 async def test_a_command_that_does_not_read_what_it_is_told(tmp_path: Path) -> None:
     assert await run(a_task(tmp_path, "true", text="x" * 1_000_000)) is None
 

@@ -104,6 +104,18 @@ async def test_a_session_that_does_not_come_up_changes_nothing(tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("made")
+async def test_of_a_killed_run_that_does_not_come_up_again_the_cause_is_kept(
+    tmp_path: Path,
+) -> None:
+    workers = {**WORK, "a0": {"do": "raise at start"}}
+    (used_folder(tmp_path, workers) / "summary.json").unlink()
+    async with running(tmp_path, workers, GoesOn()) as run:
+        assert await run.end() == 3
+        assert run.summary["state"] == "failed"
+        assert "a0" in run.summary["reason"]
+
+
+@pytest.mark.usefixtures("made")
 @pytest.mark.parametrize("killed", [False, True])
 async def test_where_it_goes_on_and_what_is_made_again_is_told(
     tmp_path: Path, killed: bool

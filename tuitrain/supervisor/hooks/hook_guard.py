@@ -77,8 +77,9 @@ class Log:
             with contextlib.suppress(FileNotFoundError):
                 if os.stat(path).st_size > LOG_BYTES:
                     os.replace(path, path + ".1")
-            # a pipe without a reader is an error, not a wait
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+            # a pipe without a reader is an error, not a wait; a link may lead out of the run folder
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            flags |= os.O_NONBLOCK | os.O_NOFOLLOW
             self._fd = os.open(path, flags, 0o600)
         except OSError as error:
             self._failed(error)

@@ -55,11 +55,11 @@ def test_every_chart_shows_its_main_curve_by_name() -> None:
         compared=Compared("cartpole-0003", curves_of("default", n=80)),
     )
     legend = drawer(RETURN)(view, 140, 12)[0].plain
-    assert "·· cartpole-0003 eval " in legend
+    assert "┈┈ cartpole-0003 eval " in legend
     assert legend.startswith("── train")
     loss = next(chart for chart in LEARNING if chart.title == "Loss")
-    assert "·· cartpole-0003 0.0" in drawer(loss)(view, 140, 12)[0].plain
-    assert "·· cartpole-0003 n/a" in drawer(loss)(
+    assert "┈┈ cartpole-0003 0.0" in drawer(loss)(view, 140, 12)[0].plain
+    assert "┈┈ cartpole-0003 n/a" in drawer(loss)(
         View(curves=view.curves, compared=Compared("cartpole-0003", {})), 140, 12
     )[0].plain  # fmt: skip
 

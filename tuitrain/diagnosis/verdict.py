@@ -143,7 +143,8 @@ def _judge(evaluations: Sequence[Evaluation], rows: Sequence[float]) -> Judged:
     if fitted is None:
         return Judged("TOO EARLY", "the evaluations were all made at the same step")
     slope, half = fitted[0] * 1e6, fitted[1] * 1e6
-    text = f"return {slope:+.3g} ± {half:.3g} per 1M steps over the last {len(window)} evaluations"
+    text = f"return {_short(slope, '+')} ± {_short(half)} per 1M steps"
+    text += f" over the last {len(window)} evaluations"
     if slope < -half:
         return Judged("FALLING", text, slope, half)
     best = max(rows[: n - MIN_EVALUATIONS + 1])
@@ -158,6 +159,11 @@ def _judge(evaluations: Sequence[Evaluation], rows: Sequence[float]) -> Judged:
     if risen and sum(under) <= STILL_AT_BEST * len(under):
         return Judged("FLAT AT BEST", f"at its best, {best:.4g}; {text}", slope, half)
     return Judged("FLAT", f"{text}: the interval contains 0", slope, half)
+
+
+def _short(value: float, sign: str = "") -> str:
+    """Three digits, more of a large number."""
+    return f"{value:{sign},.0f}" if abs(value) >= 100 else f"{value:{sign}.3g}"
 
 
 def _against(

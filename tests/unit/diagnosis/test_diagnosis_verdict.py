@@ -25,6 +25,8 @@ def test_a_clear_rise_and_fall() -> None:
     up = judge(line([10, 20, 31, 39, 50]))
     assert up.verdict == "IMPROVING"
     assert up.slope_per_1m_steps == pytest.approx(990.0)
+    assert up.slope_ci95 is not None
+    assert up.reason == "return +990 ± 205 per 1M steps over the last 5 evaluations"
     assert judge(line([50, 39, 31, 20, 10])).verdict == "FALLING"
 
 

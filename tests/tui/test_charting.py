@@ -199,9 +199,9 @@ async def test_a_chart_with_the_focus_leaves_scrolling_to_its_tab() -> None:
         panel = next(iter(seat.app.screen.query("#tab-2 ChartPanel").results(ChartPanel)))
         panel.focus()
         await seat.press("home")
-        assert "more 0%" in await seat.text()
+        assert "PgDn 0%" in await seat.text()
         await seat.press("pagedown")
-        assert "more 0%" not in await seat.text()
+        assert "PgDn 0%" not in await seat.text()
 
 
 async def test_charts_with_everything_on_them_at_every_size() -> None:

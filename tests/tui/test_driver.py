@@ -10,6 +10,12 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+from textual.drivers.linux_driver import LinuxDriver
+
+from tuitrain.tui import terminal
+from tuitrain.tui.picker import Entry, PickerApp
+
 TWO_SIZES = """
 import fcntl, json, os, signal, struct, sys, termios
 from textual.app import App
@@ -92,3 +98,24 @@ def test_of_two_changes_of_size_the_later_one_is_told_last(tmp_path: Path) -> No
 
 def test_continued_in_the_midst_of_a_write() -> None:
     assert run_in_terminal(CONTINUED) == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted", "theme"),
+    [("0;15", None, "textual-light"), ("0;default;7", None, "textual-light"),
+     ("15;0", None, "textual-dark"), ("", None, "textual-dark"),
+     ("0;15", "textual-dark", "textual-dark")],
+)  # fmt: skip
+def test_a_light_terminal_gets_the_light_theme(
+    told: str, wanted: str | None, theme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(_: object) -> None: ...
+
+    monkeypatch.setattr(terminal, "_run", nothing)
+    monkeypatch.setenv("COLORFGBG", told)
+    if wanted is not None:
+        monkeypatch.setenv("TEXTUAL_THEME", wanted)
+    app = PickerApp([Entry("a", "running", "", True)])
+    app.driver_class = LinuxDriver
+    terminal._in_terminal(app)
+    assert app.theme == theme

@@ -301,7 +301,8 @@ def test_a_chart_without_a_title_names_its_policy() -> None:
     titled = View(snapshot=several(3), policy_index=2)
     assert plain(drawer(RETURN), titled, 80, 8)[0].startswith("── train")
     alone = View(snapshot=snapshot(), compact=True)
-    assert plain(drawer(RETURN), alone, 80, 8)[0].startswith("── train")
+    assert plain(drawer(RETURN), alone, 80, 8)[0].startswith("Return  ── train")
+    assert plain(drawer(RETURN), alone, 40, 8)[0].startswith("── train")
 
 
 def test_an_ended_run_has_no_rates() -> None:

@@ -15,6 +15,8 @@ from tuitrain.tui.dialogs.check import CheckDialog
 from tuitrain.tui.dialogs.help import HelpDialog
 from tuitrain.tui.dialogs.leave import LeaveDialog
 from tuitrain.tui.screenshot import screen_text
+from tuitrain.tui.view import View
+from tuitrain.tui.widgets.replay import draw_policies
 
 SIZES = [
     (200, 60), (120, 40), (100, 32), (99, 31), (80, 24), (60, 19), (40, 12), (39, 11), (20, 5),
@@ -68,14 +70,15 @@ async def test_compact() -> None:
         assert lines[5].startswith("LEARNER")
         assert lines[6].startswith("L● 0● 1● 2● 3● 4● 5● 6● 7● E◌")
         assert lines[7].startswith("▲ policy lag a5")
-        assert lines[12].startswith("── train")
+        assert lines[12].startswith("Return  ── train")
         assert "q leave" in lines[23]
 
 
 async def test_tiny_shows_the_header_alone() -> None:
     async with seated(size=(38, 5)) as seat:
         lines = (await seat.text()).splitlines()
-        assert len(lines) == 3
+        assert len(lines) == 5
+        assert "too small" in lines[4]
         assert "● RUNNING" in lines[0]
         assert "▲ 1 WARN" in lines[1]
         assert "IMPROVING" in lines[2]
@@ -139,3 +142,47 @@ async def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
         for colour in colours:
             r, g, b = (int(colour[i : i + 2], 16) for i in (0, 2, 4))
             assert max(r, g, b) - min(r, g, b) <= 4, f"#{colour} is a colour"
+        for strip in seat.app.screen._compositor.render_strips():
+            for behind in (segment.style and segment.style.bgcolor for segment in strip):
+                assert behind is None or behind.is_default, "no background is painted"
+
+
+@pytest.mark.parametrize(
+    ("size", "tab", "keys", "seen"),
+    [
+        # tabs keep their names as long as there is room for them; other keys go first
+        ((80, 24), 1, (), ["1 Overview  2 Learning  3 Buffer  4 Processes  5 Logs", "? help"]),
+        ((80, 24), 2, (), ["5 Logs", "PgDn 0%", "q leave", "? help"]),
+        ((60, 15), 1, (), ["1 Overview  2  3  4  5"]),
+        # without a border a chart says what it is
+        ((80, 24), 1, (), ["Return  ── train"]),
+        # what actor 0 sees has a place of its own
+        ((80, 24), 3, ("v",), ["asked for", "shard"]),
+        ((80, 24), 3, (), ["412k tr", "ratio asked for"]),
+        ((40, 11), 1, (), ["too small for more than this"]),
+    ],
+)
+async def test_what_small_screens_keep(
+    size: tuple[int, int], tab: int, keys: tuple[str, ...], seen: list[str]
+) -> None:
+    async with seated(size=size) as seat:
+        await seat.press(str(tab), *keys)
+        shown = await seat.text()
+        for words in seen:
+            assert words in shown
+        if keys:
+            assert "sampleable tr" not in shown
+
+
+async def test_where_a_chart_had_one_line_there_is_none() -> None:
+    async with seated(size=(60, 15)) as seat:
+        assert "env steps" not in await seat.text()
+        await seat.press("z")
+        assert "env steps" in await seat.text(), "alone it has room"
+
+
+def test_labels_are_cut_and_numbers_are_not() -> None:
+    for width in range(32, 60):
+        text = "\n".join(line.plain for line in draw_policies(View(snapshot=snapshot()), width, 20))
+        for number in ("412k tr", "1.0M tr", "0.250 u/tr", "97k u"):
+            assert number in text, width

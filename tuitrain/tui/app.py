@@ -160,6 +160,7 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
         self.set_class(tiny, "-tiny")
         self.set_class(compact, "-compact")
         self.set_class(compact and height < 20, "-short")
+        self.set_class(compact and height < 17, "-flat")  # a chart of one line says what is not so
         self.set_class(compact and width < 60, "-narrow")
         self.call_after_refresh(self.redraw)
 
@@ -323,7 +324,8 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
             self.choose_log(by)
         else:
             self._policy_at += by
-            self.announce(f"policy {self.view().policy_name() or 'n/a'}")
+            many = len(self.view().policies()) > 1
+            self.announce(f"policy {self.policy_name()}" if many else "this run has one policy")
         self.redraw()
 
     def action_tab(self, number: int) -> None:

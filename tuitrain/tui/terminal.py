@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import termios
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +86,18 @@ def _hang_up(app: App[Any], loop: asyncio.AbstractEventLoop) -> None:
 
 def _in_terminal(app: App[Any]) -> None:
     """Run a program until it ends; the terminal is left as it was."""
-    if app.driver_class is LinuxDriver:
+    if app.driver_class is LinuxDriver:  # not in a browser
         app.driver_class = _Driver
+        if is_light(os.environ) and "TEXTUAL_THEME" not in os.environ:
+            app.theme = "textual-light"
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_run(app))
+
+
+def is_light(environment: Mapping[str, str]) -> bool:
+    """Whether the terminal has said that its background is light, by COLORFGBG (`0;15`)."""
+    background = environment.get("COLORFGBG", "").rpartition(";")[2]
+    return background in ("7", "9", "10", "11", "12", "13", "14", "15")
 
 
 def _ascii_wanted() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from tuitrain.tui.store import Store
 from tuitrain.tui.view import Notice, View
 
 NOTICE_S = 20.0
+INFO_S = 6.0
+"""For what changes nothing in the run: it makes room again soon."""
 
 
 class RunApp(App[str]):
@@ -29,7 +32,8 @@ class RunApp(App[str]):
     """
 
     def __init__(self, run_dir: Path, *, ascii_only: bool = False, read_only: bool = False) -> None:
-        super().__init__()
+        # without colours the terminal's own stay, and no background is painted
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.run_dir = run_dir
         self.ascii_only = ascii_only
         self.read_only = read_only
@@ -109,9 +113,10 @@ class RunApp(App[str]):
         if self.pending:
             command, since = next(iter(self.pending.items()))
             return Notice(command, "pending", now - since)
-        if self._notice is None or now - self._notice[1] > NOTICE_S:
+        if self._notice is None:
             return None
-        return self._notice[0]
+        notice, since = self._notice
+        return notice if now - since <= (INFO_S if notice.state == "info" else NOTICE_S) else None
 
     def note(self, text: str, level: Literal["info", "warning", "error"] = "info") -> None:
         """Add a line of this screen's own to the events."""

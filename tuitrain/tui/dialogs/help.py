@@ -36,7 +36,8 @@ _UNITS = """\
  rows' age: transitions that came after a row that is learned from
  behind: updates since the weights that a worker holds; for how long
  beat, prog: time since its last sign of life, its last progress
- ver: its weights' version  rss: its memory  n/a not measured"""
+ ver: its weights' version, as of its last beat  rss: its memory
+ n= evaluations  n/a not measured"""
 
 
 def help_keys(width: int, palette: Palette) -> Text:

@@ -188,10 +188,12 @@ def ticks(view: View) -> list[Tick]:
 def _head(chart: Chart, view: View, width: int) -> str:
     """What a chart without a title shows: whose curves, or of all policies which one.
 
-    The policy's name alone where there is little room.
+    The policy's name alone where there is little room; of one policy the title, where there is.
     """
-    if not view.compact or len(view.policies()) < 2:
+    if not view.compact:
         return ""
+    if len(view.policies()) < 2:
+        return chart.title if width >= ROOMY else ""
     if view.charts.all_policies:
         return main_curve(chart, view).label
     return view.policy_label(12) if width >= ROOMY else safe(view.policy_name(), 8)

@@ -60,6 +60,9 @@ def draw_header(view: View, width: int, height: int) -> list[Text]:
             fit(_health(view, snapshot), width),
             fit(_learning(view, snapshot), width),
         ]
+    if height > len(lines) + 1:  # nothing else has room
+        words = "too small for more than this: 40 × 12 · q leaves"
+        lines += [Text(end=""), clip(Text(words, view.palette.dim, end=""), width)]
     return lines[:height]
 
 

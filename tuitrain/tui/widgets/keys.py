@@ -9,7 +9,8 @@ from rich.text import Text
 from tuitrain.tui.text import fit, part
 from tuitrain.tui.view import View
 
-WIDE = 105
+WIDE = 70
+"""Cells from which on tabs keep their names, and beside them how to leave and to get help."""
 TABS = ("Overview", "Learning", "Buffer", "Processes", "Logs")
 
 
@@ -74,10 +75,12 @@ def draw_keys(view: View, width: int, height: int) -> list[Text]:
     """The tabs and the main keys."""
     palette = view.palette
     parts = []
+    named = width >= WIDE
     for i, name in enumerate(TABS, 1):
         mine = i == view.tab
-        words = f"{i} {name}" if mine or width >= WIDE else str(i)
-        parts.append(part(words, "bold reverse" if mine else palette.dim, 0 if mine else 5))
+        words = f"{i} {name}" if mine or named else str(i)
+        style = "bold reverse" if mine else palette.dim
+        parts.append(part(words, style, 0 if mine or named else 5))
     state = view.snapshot.state if view.snapshot is not None else ""
     keys = [("q", "leave", 1), ("?", "help", 1)]
     if view.link != "recorded" and not view.read_only:
@@ -87,7 +90,7 @@ def draw_keys(view: View, width: int, height: int) -> list[Text]:
     if view.read_only and view.link != "recorded":
         parts.append(part("READ-ONLY", palette.warn))
     if view.scrolled is not None and view.tab == 2:
-        keys.insert(0, ("↑↓ PgDn", f"more {view.scrolled:.0%}", 1))
+        keys.insert(0, ("PgDn", f"{view.scrolled:.0%}", 1))
     if len(view.policies()) > 1 and view.tab != 5:
         keys.insert(0, ("[ ]", "policy", 3))
     if state == "failed":

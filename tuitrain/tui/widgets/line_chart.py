@@ -250,7 +250,7 @@ def _draw(lines: Sequence[Line], width: int, height: int, look: Look) -> list[Te
         ready = [r.cut(*look.window) for r in ready]
     plot_rows = height - 1 - len(top)
     x_axis = span_of([r.x for r in ready])
-    if plot_rows < 1 or width < 12:
+    if plot_rows < 2 or width < 12:  # on one line every curve would be flat
         return _fill(top, height)
     if x_axis is None:
         words = "no data yet" if look.window is None else "nothing measured here"
@@ -262,7 +262,7 @@ def _draw(lines: Sequence[Line], width: int, height: int, look: Look) -> list[Te
         (only,) = places
         x_axis = Axis(min(0.0, only), max(0.0, only)) if only else Axis(0.0, 1.0)
     y_axis = span_of([y for r in ready for y in r.heights()], pad=0.04) or Axis(0.0, 1.0)
-    most = max(2, plot_rows // 3) if plot_rows > 1 else 1
+    most = max(2, plot_rows // 3)
     if look.log_y:
         ticks = log_ticks(y_axis.low, y_axis.high, most)
         labels = [short_label(power_of_ten(t)) for t in ticks]

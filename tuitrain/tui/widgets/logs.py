@@ -119,7 +119,7 @@ def draw_log(view: View, width: int, height: int) -> list[Text]:
 
 def _names(view: View, found: list[Source], mine: Source, width: int) -> Text:
     palette = view.palette
-    parts: list[Part] = [part("[ ]", palette.dim, 1)]
+    parts: list[Part] = [part("[ ] chooses:", palette.dim, 1)]
     for source in found:
         name = safe(source.name)
         if source == mine:

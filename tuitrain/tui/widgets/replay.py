@@ -16,7 +16,7 @@ def draw_policies(view: View, width: int, height: int) -> list[Text]:
         return [clip(Text(f"replay {NA}", palette.dim, end=""), width)]
     policies = view.snapshot.policies
     chosen = view.policy_name()  # where there is no room for all, this one stays
-    columns = [Column("", right=False)]
+    columns = [Column("", right=False, least=16)]  # labels are cut, numbers are not
     columns += [
         Column(safe(p.name, 20), rank=0 if p.name == chosen else i + 1)
         for i, p in enumerate(policies)
@@ -41,8 +41,8 @@ def _quantities(policy: PolicyView) -> list[tuple[str, str]]:
         ("learning starts at", f"{count(policy.learning_starts)} tr"),
         ("updates", f"{count(policy.updates)} u"),
         ("update rate", rate(policy.updates_per_s, "u/s")),
-        ("updates/transition asked for", number(policy.ratio_target)),
-        ("updates/transition achieved", number(policy.ratio_achieved)),
+        ("ratio asked for", _ratio(policy.ratio_target)),
+        ("ratio achieved", _ratio(policy.ratio_achieved)),
         ("age of sampled rows p95", f"{count(policy.sample_age_p95)} tr"
          if policy.sample_age_p95 is not None else NA),
         ("policy lag p50 / p95", f"{lag50} / {lag95} u"),
@@ -50,3 +50,7 @@ def _quantities(policy: PolicyView) -> list[tuple[str, str]]:
         ("weights version", f"v{policy.version}"),
         ("published", f"{published} ago" if published != NA else NA),
     ]  # fmt: skip
+
+
+def _ratio(value: float | None) -> str:
+    return NA if value is None else f"{number(value)} u/tr"

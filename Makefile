@@ -23,7 +23,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-run: env ## train CartPole and watch it (CONFIG=..., ARGS="--set run.seed=2")
+run: env ## train CartPole and watch it, seconds (CONFIG=..., ARGS="--set run.total_steps=2000000": minutes)
 	$(BIN)/tuitrain launch $(CONFIG) $(ARGS)
 
 test: env ## the tests (minutes; with tmux and chromium installed those of terminal and browser too)

@@ -45,7 +45,7 @@ async def test_the_end_of_a_run_is_not_stale(monkeypatch: pytest.MonkeyPatch) ->
         shown = await seat.shows("○ RECORDED")
         assert "STALE" not in shown
         assert "3m before the end" in shown, "the newest evaluation"
-        assert "44s before the end" in shown, "the newest checkpoint"
+        assert "next: tuitrain eval breakout-rainbow-0412" in shown
         await seat.press("p")
         assert "✖ pause: the run has ended" in await seat.text()
         await seat.press("q")

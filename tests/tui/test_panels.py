@@ -341,3 +341,16 @@ def test_wrapped_lines_lose_no_word() -> None:
         lines = wrap(text, width)
         assert all(line.cell_len <= width for line in lines)
         assert "".join(line.plain for line in lines).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_finished_run_says_what_to_try_next() -> None:
+    now = snapshot(state="finished", name="breakout", total_steps=500)
+    view = View(run_dir=Path("runs/breakout-0412"), snapshot=now, link="recorded")
+    (line,) = plain(draw_notice, view, 120, 1)
+    assert line == (
+        "next: tuitrain eval breakout-0412  or longer: "
+        "tuitrain resume breakout-0412 --set run.total_steps=5000"
+    )
+    assert plain(draw_notice, view, 80, 1)[0].startswith("next: tuitrain eval breakout-0412")
+    stopped = View(snapshot=snapshot(state="stopped"), link="recorded")
+    assert "44s before the end" in plain(draw_notice, stopped, 80, 1)[0], "the newest checkpoint"

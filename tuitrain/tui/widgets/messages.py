@@ -9,6 +9,7 @@ from rich.text import Text
 
 from tuitrain.tui.text import Part, age, clip, fit, part, safe
 from tuitrain.tui.view import View, nothing_matches
+from tuitrain.tui.widgets.header import run_name
 
 MAX_SHOWN = 500
 _LEVEL_GLYPH = {"info": "·", "warning": "▲", "error": "✖"}
@@ -60,7 +61,12 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
     parts = _filter(view)
     if parts:
         parts.append(part("n N next, / changes it, esc clears it", palette.dim, 1))
-    if snapshot is not None and snapshot.last_checkpoint:
+    if snapshot is not None and snapshot.state == "finished":
+        run, more = safe(run_name(view, snapshot)), 10 * snapshot.total_steps
+        longer = f"tuitrain resume {run} --set run.total_steps={more}"
+        parts.append(part(f"next: tuitrain eval {run}", palette.accent, 1))
+        parts.append(part(f"or longer: {longer}", palette.accent, 1))
+    elif snapshot is not None and snapshot.last_checkpoint:
         when = age(snapshot.last_checkpoint_age_s)
         before = "before the end" if view.ended else "ago"
         ago = f" {when} {before}" if snapshot.last_checkpoint_age_s is not None else ""

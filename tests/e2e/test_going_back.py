@@ -72,7 +72,8 @@ def test_a_killed_run_goes_back_to_an_earlier_checkpoint_and_has_one_curve(place
 
     *_, before, newest = checkpoints(first.parent)
     newest.write_bytes(b"damaged")
-    place.tuitrain("resume", "-d")
+    told = place.tuitrain("resume", "-d").stderr
+    assert f"a checkpoint was not used: checkpoint {newest} is damaged" in told
     assert newest not in checkpoints(first.parent)
     assert before in checkpoints(first.parent)
     assert (first.parent / "set-aside-2" / newest.name).read_bytes() == b"damaged"

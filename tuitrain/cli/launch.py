@@ -22,7 +22,9 @@ from tuitrain.config.schema import Config
 HeadlessOption = Annotated[
     bool,
     typer.Option(
-        "--headless", help="Stay in the foreground and print plain lines. Ctrl-C stops cleanly."
+        "--headless",
+        help="Stay in the foreground and print plain lines. Ctrl-C, or closing the terminal, stops "
+        "with a checkpoint.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Like --headless, with JSON lines.")]

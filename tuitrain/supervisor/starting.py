@@ -84,6 +84,7 @@ class Starting:
         target = plan.child_main()
         self._allow_files(workers=1)
         report = await self._probe(Kit(target, run.config, None, run.folder.path))
+        self.warn(f"a checkpoint was not used: {why}" for why in report.get("skipped", ()))
         blueprint = plan.build(
             run_id=run.run_id,
             run_dir=run.folder.path,

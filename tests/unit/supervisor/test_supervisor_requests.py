@@ -237,6 +237,19 @@ async def test_evaluate_without_an_evaluator_says_so(tmp_path: Path) -> None:
         assert await run.end() == 0
 
 
+async def test_evaluate_is_not_waited_for_in_a_pause(tmp_path: Path) -> None:
+    async with running(tmp_path, {**TEAM, "eval": WORK}) as run:
+        await run.up()
+        assert (await run.ask("pause")).ok
+        reply = await run.ask("evaluate")
+        assert not reply.ok
+        assert "tuitrain unpause" in reply.message
+        assert (await run.ask("unpause")).ok
+        assert (await run.ask("evaluate")).ok
+        await run.ask("kill")
+        assert await run.end() == 0
+
+
 async def test_evaluate_is_answered_with_the_evaluation_asked_for(tmp_path: Path) -> None:
     async with running(tmp_path, {**TEAM, "eval": WORK}) as run:
         await run.up()

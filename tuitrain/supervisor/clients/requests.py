@@ -299,6 +299,9 @@ class Requests:
         workers = self._run.crew.alive(("evaluator", "trainer"))
         if not workers or not self._run.config.eval.enabled:
             return False, "this run has no evaluator (eval.enabled is false)", {}
+        if self._run.held:
+            name = self._run.folder.name
+            return False, f"the run is paused, evaluations too: `tuitrain unpause {name}`", {}
         n_policies = max(1, len(self._run.view.policies))
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._evaluations.append(queue)

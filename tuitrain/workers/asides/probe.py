@@ -62,8 +62,6 @@ def run(args: ChildArgs, link: Link) -> None:
         raise
     if "resumes" in report:
         link.notice(report["resumes"])
-    for reason in report.pop("skipped"):
-        link.notice(f"a checkpoint was not used: {reason}", "warning")
     for text in report.pop("init_from"):
         link.notice(text)
     spec = EnvSpec.from_dict(report["spec"])
@@ -77,12 +75,13 @@ def run(args: ChildArgs, link: Link) -> None:
     report["unsaved_environment"] = ""
     if _wants_environments(args.config, report):
         report["unsaved_environment"] = why_unsaved(args.config, spec)
+    skipped = report.pop("skipped")
     # a file, because the table of a large network's weights does not fit a message
     try:
         write_atomically(Path(args.run_dir) / REPORT_NAME, json.dumps(report))
     except OSError as error:
         raise Refused from error
-    link.ready(device=report["device"], data={"report": REPORT_NAME})
+    link.ready(device=report["device"], data={"report": REPORT_NAME, "skipped": skipped})
 
 
 def probe(config: Config, run_dir: Path | None) -> dict[str, Any]:

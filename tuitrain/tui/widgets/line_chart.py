@@ -231,14 +231,15 @@ def _legend(
         series.append(entry(line.name, newest, line.style, line.pattern, look.y_unit,
                             ascii_only=look.ascii_only, dim=look.dim, bold=line.bold))  # fmt: skip
     notes = []
-    if any(r.band is not None and np.any(r.band.high > r.band.low) for r in ready):
-        notes.append(Text(f"{'..' if look.ascii_only else '⠕⠕'} min–max", look.dim, end=""))
     if hidden := sum(r.hidden for r in ready):
         words = f"{hidden} value{'s' * (hidden != 1)} ≤ 0 not on log axis"
         notes.append(Text(words, look.dim, end=""))
     low, high = look.window or (-np.inf, np.inf)
     known = dict.fromkeys((t.glyph, t.word) for t in look.ticks if low <= t.x <= high)
     notes += [Text(f"{glyph} {word}", look.dim, end="") for glyph, word in known]
+    # last: what has happened comes first where there is not room for all
+    if any(r.band is not None and np.any(r.band.high > r.band.low) for r in ready):
+        notes.append(Text(f"{'..' if look.ascii_only else '⠕⠕'} min–max", look.dim, end=""))
     return pack(series, notes, width, rows)
 
 

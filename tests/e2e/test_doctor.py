@@ -86,7 +86,7 @@ def test_an_environment_that_cannot_be_built(place: Place) -> None:
 
 def test_few_file_descriptors_and_an_environment_of_global_randomness(place: Place) -> None:
     path = place.config(env={"id": "tests.envs:GlobalRandomEnv"})
-    done = shell(place, "ulimit -n 48", "doctor", path, "--json")
+    done = shell(place, f"export PYTHONPATH={ROOT}; ulimit -n 48", "doctor", path, "--json")
     rows = found(done.stdout)
     assert done.returncode == 1
     assert rows["files"]["state"] == "fail"

@@ -236,7 +236,7 @@ def test_policies_of_one_run_have_colours_and_those_of_several_runs_have_pattern
     for color in ("c0", "c1"):
         assert both.count(f'<polyline class="line {color}"') == 3, "policy a, and the speed"
         assert both.count(f'<polyline class="line {color} d1"') == 1
-    assert "d1" not in alone.partition("</style>")[2]
+    assert ' d1"' not in alone, "a commit's hash may have these letters, a class has the quote"
     assert "<title>r-0002 b</title>" in both
 
 

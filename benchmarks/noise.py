@@ -18,7 +18,7 @@ class Noise(gymnasium.Env[NDArray[np.uint8], int]):
     def __init__(self, *, colours: bool = True) -> None:
         shape = (SIDE, SIDE, 3) if colours else (SIDE, SIDE)
         self.observation_space = gymnasium.spaces.Box(0, 255, shape, np.uint8)
-        self.action_space = gymnasium.spaces.Discrete(2)  # type: ignore[assignment]
+        self.action_space = gymnasium.spaces.Discrete(2)
         self._step = 0
 
     def reset(

@@ -284,7 +284,7 @@ class Attack:
 
     def _judge(self, fired: dict[str, Any]) -> None:
         arena, result = self.arena, self.result
-        outcome: Outcome = result.outcome  # type: ignore[assignment]
+        outcome: Outcome = result.outcome
         if outcome not in self.expected.outcomes:
             wanted = " or ".join(sorted(self.expected.outcomes))
             code = "" if outcome == "goes on" else f" (exit code {arena.code}: {arena.ending()[1]})"

@@ -64,7 +64,7 @@ def _every_evaluation_is_the_best() -> None:
         self.score = None
         return consider(self, *args)
 
-    Best.consider = considering  # type: ignore[method-assign]
+    Best.consider = considering
 
 
 def supervise(run_dir: str) -> int:
@@ -80,7 +80,7 @@ def supervise(run_dir: str) -> int:
         triggers.ensure()
         tick(self, now)
 
-    Watch.tick = ticking  # type: ignore[method-assign]
+    Watch.tick = ticking
     threading.Thread(target=_end_with_harness, daemon=True).start()
     return supervise(run_dir, plan=FaultPlan())
 

@@ -183,7 +183,7 @@ def _count_calls(count: Callable[..., None]) -> None:
             count("mmap")
             return super().__new__(cls, *args, **kwargs)
 
-    mmap.mmap = CountedMmap  # type: ignore[misc]
+    mmap.mmap = CountedMmap
 
     class CountedFile(io.FileIO):
         def write(self, data: Any) -> int | None:
@@ -214,5 +214,5 @@ def _count_calls(count: Callable[..., None]) -> None:
         encoding = io.text_encoding(encoding)
         return io.TextIOWrapper(buffered, encoding, errors, newline, line_buffering=buffering == 1)
 
-    builtins.open = counted_open  # type: ignore[assignment]
-    io.open = counted_open  # type: ignore[assignment]
+    builtins.open = counted_open
+    io.open = counted_open

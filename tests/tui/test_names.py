@@ -127,7 +127,7 @@ def test_the_guide_has_every_key_and_no_other() -> None:
 
 
 def test_the_guide_names_the_command_of_every_key_that_has_one() -> None:
-    commands = typer.main.get_command(cli).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(cli).commands
     told: set[str] = set()
     for _, scripts in guide():
         words = re.sub(r"tuitrain ", "", " ".join(re.findall(r"`(.+?)`", scripts))).split()

@@ -30,6 +30,11 @@ from tuitrain.tui.view import ChartChoices, Compared
 from tuitrain.tui.widgets.panel import Panel
 
 CARTPOLE = Path(__file__).parent.parent / "configs" / "cartpole.toml"
+EVERY_CORE = (
+    *("launch", str(CARTPOLE), "--detach", "--set", "run.total_steps=1000000000"),
+    *("--set", f"actors.count={os.cpu_count() or 1}", "--set", "learner.replay_ratio=0.001"),
+)
+"""A run that keeps every core busy: at a common ratio the actors would wait for the learner."""
 TUITRAIN = (sys.executable, "-m", "tuitrain")
 POINTS = 10_000
 POLICIES = 5
@@ -143,8 +148,7 @@ def beside_a_run(folder: Path, seconds: float, say: Callable[[Figure], None]) ->
            "TUITRAIN_RUNS_DIR": str(folder / "runs")}  # fmt: skip
     (folder / "x").mkdir(mode=0o700)
     attach = [*TUITRAIN, "attach", "latest"]
-    run([*TUITRAIN, "launch", str(CARTPOLE), "--detach", "--set", "run.total_steps=1000000000",
-         "--set", f"actors.count={os.cpu_count() or 1}"], env)  # fmt: skip
+    run([*TUITRAIN, *EVERY_CORE], env)
     try:
         painted = first_paint(attach, env, 7)
         say(Figure("first picture of `attach`, every core busy", painted, "s", 0.7))

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from benchmarks.pairs import interleave, machine, ratio
 from benchmarks.terminal import Terminal, run
-from benchmarks.tui import CARTPOLE, DEADLINE_S, TUITRAIN
+from benchmarks.tui import DEADLINE_S, EVERY_CORE, TUITRAIN
 from tuitrain.cli.client import BlockingClient
 from tuitrain.protocol import Request, encode
 
@@ -113,8 +113,7 @@ def measure(folder: Path, seconds: float, rounds: int) -> dict[str, list[Seen]]:
     env = {**os.environ, "TERM": "xterm-256color", "XDG_RUNTIME_DIR": str(folder / "x"),
            "TUITRAIN_RUNS_DIR": str(folder / "runs")}  # fmt: skip
     (folder / "x").mkdir(mode=0o700)
-    run([*TUITRAIN, "launch", str(CARTPOLE), "--detach", "--set", "run.total_steps=1000000000",
-         "--set", f"actors.count={os.cpu_count() or 1}"], env)  # fmt: skip
+    run([*TUITRAIN, *EVERY_CORE], env)
     try:
         (told,) = (folder / "runs").glob("*/runtime.json")
         path = Path(json.loads(told.read_text())["socket_path"])

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from tuitrain.parts import PROCESS
 from tuitrain.schedules import asynchronous, lockstep, sequential
 from tuitrain.workers.child import ChildArgs
-from tuitrain.workers.learners import learner as learner_module
-from tuitrain.workers.learners.learner import Learner, PolicyLearner
+from tuitrain.workers.learners.policy_learner import PolicyLearner
 from tuitrain.workers.link import Link
-from tuitrain.workers.stores import attach
 
 
 class LearnerOff(PolicyLearner):
@@ -57,21 +56,14 @@ class RewardsShuffled(PolicyLearner):
 
 def run_with(kind: type[PolicyLearner], args: ChildArgs, link: Link) -> None:
     """A learner or trainer of the run's schedule that learns every policy with this class."""
-    blueprint = args.blueprint
-    assert blueprint is not None
-    honest = learner_module.PolicyLearner
-    learner_module.PolicyLearner = kind  # this process's own, put back below
-    try:
+    with PROCESS.restored() as parts:
+        parts.replace(PolicyLearner, kind)
         if args.role == "trainer":
             sequential.run(args, link)
-        stores = attach(blueprint)
-        learner = Learner(blueprint, stores)
-        if blueprint.config.run.schedule == "lockstep":
-            lockstep.conduct(blueprint, stores, learner, link)
+        elif args.config.run.schedule == "lockstep":
+            lockstep.run_learner(args, link)
         else:
-            asynchronous.learn(blueprint, stores, learner, link)
-    finally:
-        learner_module.PolicyLearner = honest
+            asynchronous.run_learner(args, link)
 
 
 def learner_off(args: ChildArgs, link: Link) -> None:

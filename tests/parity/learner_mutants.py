@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tuitrain.learning.stream import GlobalStream
+from tuitrain.parts import PROCESS
 from tuitrain.schedules import lockstep
 from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.learners.learner import Learner
 from tuitrain.workers.link import Link
-from tuitrain.workers.stores import attach
 
 
 def _run(kind: type[Learner], args: ChildArgs, link: Link) -> None:
-    blueprint = args.blueprint
-    assert blueprint is not None
-    stores = attach(blueprint)
-    loop = lockstep.accompany if args.index else lockstep.conduct
-    loop(blueprint, stores, kind(blueprint, stores, args.index), link)
+    with PROCESS.restored() as parts:
+        parts.replace(Learner, kind)
+        lockstep.run_learner(args, link)
 
 
 class SharedStream(Learner):

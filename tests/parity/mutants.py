@@ -12,36 +12,26 @@ from typing import Any
 
 import numpy as np
 
+from tuitrain.parts import PROCESS
 from tuitrain.replay.limiter import Ticket
 from tuitrain.replay.window import gather_stack
 from tuitrain.schedules import lockstep
 from tuitrain.workers.acting.actor import Actor
-from tuitrain.workers.build import checked_lanes, policies_for
 from tuitrain.workers.child import ChildArgs
 from tuitrain.workers.learners.learner import Learner
 from tuitrain.workers.link import Link
-from tuitrain.workers.stores import attach
 
 
 def _learner(kind: type[Learner], args: ChildArgs, link: Link) -> None:
-    assert args.blueprint is not None
-    stores = attach(args.blueprint)
-    lockstep.conduct(args.blueprint, stores, kind(args.blueprint, stores), link)
+    with PROCESS.restored() as parts:
+        parts.replace(Learner, kind)
+        lockstep.run_learner(args, link)
 
 
 def _actor(kind: type[Actor], args: ChildArgs, link: Link) -> None:
-    blueprint = args.blueprint
-    assert blueprint is not None
-    stores = attach(blueprint)
-    config = blueprint.config
-    actor = kind(
-        blueprint,
-        stores,
-        args.index,
-        lambda: checked_lanes(config, blueprint.spec, config.actors.envs_per_actor),
-        policies_for(config, blueprint.spec, config.actors.device),
-    )
-    lockstep.follow(blueprint, stores, actor, link)
+    with PROCESS.restored() as parts:
+        parts.replace(Actor, kind)
+        lockstep.run_actor(args, link)
 
 
 # ---- the group's double soft_update ------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import NoReturn, Protocol
 
 import numpy as np
 
+from tuitrain.parts import the
 from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL, Columns, ReplayLayout
 from tuitrain.replay.lock import RWLock
 from tuitrain.replay.priority import PriorityRule
@@ -66,7 +67,8 @@ class PolicyReplay:
 
     def writer(self, actor: int) -> ShardWriter:
         """The writer of an actor's shard; there must be no other one alive."""
-        return ShardWriter(self.columns, actor, self._locks[actor], agents=self.layout.spec.agents)
+        agents = self.layout.spec.agents
+        return the(ShardWriter)(self.columns, actor, self._locks[actor], agents=agents)
 
     def reader(
         self, reader_index: int, gamma: float, priority: PriorityRule | None = None
@@ -77,7 +79,9 @@ class PolicyReplay:
             gamma: discount per step of the returns it gives.
             priority: how to draw by priority; None is uniformly.
         """
-        return ReplayReader(self.layout, self.columns, self._locks, reader_index, gamma, priority)
+        return the(ReplayReader)(
+            self.layout, self.columns, self._locks, reader_index, gamma, priority
+        )
 
     def release(self, reader_index: int) -> None:
         """Drop the pins of a reader that is dead and reaped, so that writers go on."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
+from tuitrain.parts import the
 from tuitrain.schedules.rounds import Reporter
 from tuitrain.schedules.saving import Saves
 from tuitrain.schedules.settings import Settings
@@ -33,7 +34,7 @@ def build_actor(blueprint: Blueprint, stores: Stores, index: int, incarnation: i
     config, base = blueprint.config, blueprint.base
 
     def made(of: Blueprint) -> Actor:
-        return Actor(
+        return the(Actor)(
             of,
             stores,
             index,

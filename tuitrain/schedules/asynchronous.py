@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 
+from tuitrain.parts import the
 from tuitrain.replay.limiter import InsertsEnded, Ticket
 from tuitrain.schedules import learner_names
 from tuitrain.schedules.acting import ActorDesk, build_actor
@@ -29,7 +30,8 @@ def run_learner(args: ChildArgs, link: Link) -> None:
     # A predecessor may have died in its sleep, or while others were waiting for its end.
     stores.board.learner_waits[args.index] = 0
     stores.board.learner_ended[args.index] = 0
-    learn(blueprint, stores, Learner(blueprint, stores, args.index, args.incarnation), link)
+    learner = the(Learner)(blueprint, stores, args.index, args.incarnation)
+    learn(blueprint, stores, learner, link)
 
 
 def learn(blueprint: Blueprint, stores: Stores, learner: Learner, link: Link) -> None:

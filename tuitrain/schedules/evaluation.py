@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 
+from tuitrain.parts import the
 from tuitrain.schedules import learner_names
 from tuitrain.schedules.attaching import attached
 from tuitrain.schedules.settings import Settings
@@ -69,7 +70,7 @@ def build_evaluator(blueprint: Blueprint, incarnation: int = 0) -> Evaluator:
     Args:
         incarnation: how many were in its place before it in this session.
     """
-    return Evaluator(
+    return the(Evaluator)(
         blueprint.config,
         blueprint.spec,
         policies_for(blueprint.config, blueprint.spec, "cpu"),

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 
+from tuitrain.parts import the
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules import learner_names
 from tuitrain.schedules.acting import ActorDesk, build_actor
@@ -33,7 +34,7 @@ from tuitrain.workers.stores import Stores
 def run_learner(args: ChildArgs, link: Link) -> None:
     """A learner process: conducts the rounds, or does its part in them."""
     blueprint, stores = attached(args, link)
-    learner = Learner(blueprint, stores, args.index, args.incarnation)
+    learner = the(Learner)(blueprint, stores, args.index, args.incarnation)
     (accompany if args.index else conduct)(blueprint, stores, learner, link)
 
 

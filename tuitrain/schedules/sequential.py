@@ -11,6 +11,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
+from tuitrain.parts import the
 from tuitrain.schedules.acting import build_actor, tell_begun_anew
 from tuitrain.schedules.attaching import attached
 from tuitrain.schedules.evaluation import (
@@ -41,7 +42,7 @@ class Trainer:
     def __init__(self, blueprint: Blueprint, stores: Stores) -> None:
         self.blueprint = blueprint
         self.stores = stores
-        self.learner = Learner(blueprint, stores)
+        self.learner = the(Learner)(blueprint, stores)
         self.actors = [build_actor(blueprint, stores, i) for i in range(blueprint.n_actors)]
         self.evaluator: Evaluator | None = (
             build_evaluator(blueprint) if blueprint.config.eval.enabled else None

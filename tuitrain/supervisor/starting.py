@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tuitrain import parts
 from tuitrain.checkpoint_choice import set_aside
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.provenance import changed_since_launch
@@ -31,6 +32,11 @@ _NOT_ALL = (
     "the checkpoint does not hold the whole state of training, or sources have been edited since "
     "the launch, so the run goes on otherwise than it would have: it is not reproducible from its "
     "seed any more"
+)
+
+_DOUBLE = (
+    "this run is not what its config says: {variable} puts test doubles in place, {double}. Unset "
+    "it to train"
 )
 
 
@@ -81,6 +87,8 @@ class Starting:
                 crew tells, and this waits until it is cancelled.
         """
         run, plan = self._run, self._plan
+        if double := parts.wanted():
+            self.warn([_DOUBLE.format(variable=parts.VARIABLE, double=double)])
         target = plan.child_main()
         self._allow_files(workers=1)
         report = await self._probe(Kit(target, run.config, None, run.folder.path))

@@ -16,6 +16,7 @@ from tuitrain.envs.make import make_lanes
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.networks import build_network
 from tuitrain.learning.policy import Policy
+from tuitrain.parts import the
 from tuitrain.seeding import stream
 
 
@@ -35,7 +36,7 @@ def checked_lanes(
         SpecMismatch: with one line per field that differs.
     """
     env = config.env.of_evaluations if for_evaluation else config.env
-    lanes = make_lanes(env, n_envs, config.policies.map, told=spec)
+    lanes = the(make_lanes)(env, n_envs, config.policies.map, told=spec)
     check_spec(lanes, config, spec, for_evaluation=for_evaluation)
     return lanes
 
@@ -90,6 +91,8 @@ def policies_for(
         with_noise: whether noisy layers explore: for actors, not for evaluation.
     """
     return {
-        name: Policy(network_for(config, spec, name), part.n_actions, device, with_noise=with_noise)
+        name: the(Policy)(
+            network_for(config, spec, name), part.n_actions, device, with_noise=with_noise
+        )
         for name, part in spec.policies.items()
     }

@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tuitrain import regular
+from tuitrain import parts, regular
 from tuitrain.config.schema import Config
 from tuitrain.replay.lock import LockTimeout
 from tuitrain.workers import messages, stacks
@@ -102,6 +102,7 @@ def main(args: ChildArgs) -> None:
     if no_log:
         link.notice(no_log, level="warning")
     try:
+        parts.put_in_place()
         module_name, _, function_name = args.entry.partition(":")
         module = importlib.import_module(module_name)
         if "torch" in sys.modules:

@@ -16,6 +16,7 @@ import numpy as np
 
 from tuitrain.learning.weights import WeightStore
 from tuitrain.metrics.phases import Stay, stay
+from tuitrain.parts import the
 from tuitrain.replay import segment
 from tuitrain.replay.buffer import PolicyReplay
 from tuitrain.replay.limiter import Limiter
@@ -188,7 +189,7 @@ def _assemble(
 
     control = np.frombuffer(segments[0].buf, dtype=np.int64)
     words = _limiter_words(blueprint)
-    limiter = Limiter(
+    limiter = the(Limiter)(
         control[:words].reshape(Limiter.table_shape(len(policies), actors)),
         [blueprint.limiter_rule(p) for p in policies],
         lock("limiter"),
@@ -204,7 +205,7 @@ def _assemble(
         replays[policy] = PolicyReplay(
             blueprint.replay_layout(policy), segments[1 + 2 * i], shard_locks
         )
-        weights[policy] = WeightStore(
+        weights[policy] = the(WeightStore)(
             blueprint.weights[policy], segments[2 + 2 * i], lock(f"weights {policy}"), actors + 1
         )
     return Stores(limiter, board, replays, weights, locks, segments)

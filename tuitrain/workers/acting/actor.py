@@ -24,6 +24,7 @@ from tuitrain.envs.saving.state import CannotRestore, SavesState
 from tuitrain.learning.exploration import actor_epsilon, epsilon_at
 from tuitrain.learning.policy import Policy
 from tuitrain.metrics.phases import UNTIMED, Phases
+from tuitrain.parts import the
 from tuitrain.replay.limiter import Ticket
 from tuitrain.replay.saved_rows import Held, held
 from tuitrain.seeding import GlobalRandom, stream
@@ -94,7 +95,7 @@ class Actor:
         self._turning = lanes if isinstance(lanes, TurnLanes) else None
         self._cycling = lanes if isinstance(lanes, CycleLanes) else None
         self._stepping = None if isinstance(lanes, TurnLanes | CycleLanes) else lanes
-        kind = PolicyLanes if self._cycling is None else AheadLanes
+        kind = the(PolicyLanes) if self._cycling is None else the(AheadLanes)
         generators = chooser.spawn(len(blueprint.policies))
         self.parts = {
             name: kind(

@@ -17,6 +17,7 @@ from tuitrain.checkpoint import load, save, save_part
 from tuitrain.checkpoint_files import checkpoint_name, part_name
 from tuitrain.learning.stack_memory import StackMemory
 from tuitrain.metrics.phases import UNTIMED, Phases
+from tuitrain.parts import the
 from tuitrain.workers.beginning.initial import initial_weights
 from tuitrain.workers.beginning.resuming import CHECKPOINT_SCHEMA, of_this_session
 from tuitrain.workers.blueprint import Blueprint
@@ -68,7 +69,7 @@ class Learner:
             if len(bundle) > 1:
                 memory = StackMemory(blueprint.weights[bundle[0]], len(bundle))
             for place, name in enumerate(bundle):
-                found[name] = PolicyLearner(
+                found[name] = the(PolicyLearner)(
                     blueprint,
                     name,
                     stores.replays[name],

@@ -22,6 +22,7 @@ from tuitrain.learning.stream import GlobalStream, TorchStream
 from tuitrain.learning.weights import WeightStore
 from tuitrain.learning.weights_layout import sha256
 from tuitrain.metrics.phases import UNTIMED, Phases
+from tuitrain.parts import the
 from tuitrain.replay.buffer import Origin, PolicyReplay, PriorityRule, Window
 from tuitrain.replay.window import Int
 from tuitrain.seeding import generator, integers, stream
@@ -75,7 +76,7 @@ class PolicyLearner:
         self.place = index
         """Of this policy, in the run's tables."""
         self.config = config
-        self.dqn = DQN(
+        self.dqn = the(DQN)(
             network,
             target,
             config,

@@ -1,4 +1,4 @@
-"""A run with test doubles says so; a double that cannot be put in place ends it before it begins."""
+"""A run with test doubles says so; one that cannot be put in place ends it before it begins."""
 
 from __future__ import annotations
 

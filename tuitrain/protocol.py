@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from tuitrain.measurements import Measurements
+
 PROTOCOL_VERSION = 1
 
 RunState = Literal[
@@ -88,6 +90,8 @@ class ProcessView(_Line):
     died_of: str | None = None
     """What the last of them to die has died of."""
     device: str | None = None
+    device_asked: str | None = None
+    """What the config says; None where it says nothing."""
     spec_hash: str | None = None
     """Hash of the environment spec it found; must be the run's."""
     weights: dict[str, WeightsHeld] = Field(default_factory=dict)
@@ -150,8 +154,8 @@ class ShardView(_Line):
     lock_worst_s: float | None = None
 
 
-class PolicyView(_Line):
-    """One policy: its replay, its learner state, its curves' newest values."""
+class PolicyView(Measurements, _Line):
+    """One policy: its replay, its learner, its curves' newest values, and what checks need."""
 
     name: str
     agents: int = 1

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.fleet import Fleet, Outcome
+from tuitrain.config.checks import ChecksConfig
 from tuitrain.config.schema import Config
-from tuitrain.diagnosis import checks
+from tuitrain.diagnosis.checks import replay
 from tuitrain.learning.weights_layout import sha256
 from tuitrain.protocol import PolicyView, ProcessView, Snapshot, WeightsHeld
 from tuitrain.workers.stores import Stores
@@ -68,7 +69,7 @@ def lag_check(outcome: Outcome) -> str:
         ratio_band_updates=BAND,
         lag_updates_p95=last["lag_updates_p95"],
     )
-    return checks.policy_lag(snapshot(policies=[policy])).state
+    return replay.policy_lag.run(snapshot(policies=[policy]), ChecksConfig()).state
 
 
 @pytest.mark.parametrize("schedule", ROLES)
@@ -110,7 +111,7 @@ def test_weights_published_in_the_middle_of_an_update_show_as_their_hash(
             )
             for name, value in held.items()
         ]
-        assert checks.weights_hash(snapshot(processes=processes)).state == state
+        assert replay.weights_hash.run(snapshot(processes=processes), ChecksConfig()).state == state
 
 
 # ---- X.4: waits are woken, not polled ------------------------------------------------------------

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from tests.tui.harness import seated
 from tests.unit.diagnosis.faults import FAULTS, change, healthy
-from tuitrain.diagnosis.checks import WHY, all_checks
+from tuitrain.config.checks import ChecksConfig
+from tuitrain.diagnosis.checks import BY_ID, all_checks
 from tuitrain.tui.dialogs.check import CheckDialog
 from tuitrain.tui.widgets.panel import Panel
 
+LIMITS = ChecksConfig()
 MARKS = {"fail": ("✖", "FAIL"), "warn": ("▲", "WARN")}
 
 
 async def test_every_check_that_finds_its_fault_is_seen_named_and_explained() -> None:
     well = healthy()
-    well.checks = all_checks(well)
+    well.checks = all_checks(well, LIMITS)
     async with seated(well) as seat:
         assert "● 12 OK" in (await seat.text()).splitlines()[1]
         panel = seat.app.screen.query_one("#checks", Panel)
         for check, path, value, state, said in FAULTS:
             now = change(path, value)
-            now.checks = all_checks(now)
+            now.checks = all_checks(now, LIMITS)
             (row,) = [row for row in now.checks if row.id == check]
             glyph, word = MARKS[state]
             seat.run.show(now)
@@ -38,7 +40,7 @@ async def test_every_check_that_finds_its_fault_is_seen_named_and_explained() ->
                 f"measured  {row.value}",
                 f"limit     {row.limit}",
                 row.advice,
-                WHY[check],
+                BY_ID[check].why,
             ):
                 assert words in explained
             assert said in row.advice + row.value
@@ -47,10 +49,10 @@ async def test_every_check_that_finds_its_fault_is_seen_named_and_explained() ->
 
 async def test_what_is_well_and_what_was_not_measured_is_explained_too() -> None:
     now = change("lost_lines", None)
-    now.checks = [row for row in all_checks(now) if row.id in ("spec", "lost_lines")]
+    now.checks = [row for row in all_checks(now, LIMITS) if row.id in ("spec", "lost_lines")]
     async with seated(now) as seat:
         await seat.press("i")
-        assert f"{WHY['spec'][:60]}" in await seat.shows("● OK  spec hash")
+        assert f"{BY_ID['spec'].why[:60]}" in await seat.shows("● OK  spec hash")
         assert "Nothing to do." in await seat.text()
         await seat.press("down")
         assert "All that was measured is in" in await seat.shows("○ NOT MEASURED  lost lines")

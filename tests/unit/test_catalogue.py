@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tuitrain.diagnosis.checks import all_checks
-from tuitrain.protocol import Snapshot
+from tuitrain.diagnosis.checks import CHECKS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "catalogue.md").read_text()
@@ -59,11 +58,7 @@ def test_no_failure_is_in_twice() -> None:
 
 def test_every_check_points_into_it() -> None:
     """Checks name ids, or ranges of them as in 1.1-1.3."""
-    run = Snapshot(
-        seq=1, time_s=0.0, run_id="0123abcd", run_dir="/r", name="n", schedule="async",
-        state="starting", elapsed_s=1.0, supervisor_pid=1,
-    )  # fmt: skip
-    for check in all_checks(run):
+    for check in CHECKS:
         for name in re.split(r", |-", check.catalogue_id):
             assert name in IDS, check.id
 

@@ -21,7 +21,7 @@ _DECIDE_NOTHING = {
     "run.tensorboard",
     "run.fingerprint",
 }
-_TABLES_DECIDE_NOTHING = {"hooks", "supervisor"}
+_TABLES_DECIDE_NOTHING = {"checks", "hooks", "supervisor"}
 
 
 def differences(before: str, now: Config, changes: Mapping[str, Any] | None = None) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tuitrain.config.algorithm import AlgorithmConfig
+from tuitrain.config.checks import ChecksConfig
 from tuitrain.config.learner import LearnerConfig
 from tuitrain.config.supervision import SupervisorConfig
 from tuitrain.config.table import Table, unit
@@ -322,4 +323,5 @@ class Config(Table):
     eval: EvalConfig = Field(default_factory=EvalConfig)
     stop: StopConfig = Field(default_factory=StopConfig)
     hooks: HooksConfig = Field(default_factory=HooksConfig)
+    checks: ChecksConfig = Field(default_factory=ChecksConfig)
     supervisor: SupervisorConfig = Field(default_factory=SupervisorConfig)

@@ -43,6 +43,18 @@ FIELDS: dict[str, dict[str, str]] = {
         "length_mean": "their mean length in environment steps",
         "actor": "index of the actor",
         "epsilon": "its share of random actions when the record was made",
+        "truncated": "how many of `episodes` were truncated",
+        "length_min": "length of the shortest",
+        "length_max": "length of the longest",
+        "truncated_length_min": "length of the shortest that was truncated; absent if none was",
+        "truncated_length_max": "length of the longest that was truncated; absent if none was",
+        "resets_unchanged": "episodes that began with the very observation that the one before "
+        "ended with",
+        "reward_min": "smallest reward of one step",
+        "reward_max": "largest reward of one step",
+        "action_effect_p": "p-value of: the action makes no difference to what changes in the "
+        "observation, nor to the reward",
+        "action_effect_rows": "transitions it is computed from",
     },
     "learner": {
         "policy": "policy name",
@@ -59,6 +71,19 @@ FIELDS: dict[str, dict[str, str]] = {
         "lag_updates_p95": "the same, 95th percentile",
         "sample_age_p95": "transitions inserted since a sampled one, 95th percentile",
         "target_updates": "updates of the target network so far",
+        "returns_abs_max": "largest absolute n-step return of a transition drawn since the last "
+        "record",
+        "returns_nonzero_share": "share of drawn transitions whose n-step return is not 0",
+        "observation_spread": "share of an observation's features that are not the same number in "
+        "all transitions of a drawn batch",
+        "observation_abs_max": "largest absolute value in an observation of it",
+        "grad_zero_share": "share of the trainable tensors whose gradient was exactly 0 everywhere",
+        "grad_zero_in": "names of the first few of them",
+        "audited": "audited rows that have been sampled and computed anew, since the learner began",
+        "stack_disagreements": "of these, those whose stack is not what the actor acted on",
+        "cross_episode_samples": "of these, those whose stack reaches into another episode",
+        "checksum_failures": "of these, those that are not what was written",
+        "audit_share": "share of the learner's time that the audit took",
     },
     "eval": {
         "policy": "policy name",
@@ -72,6 +97,9 @@ FIELDS: dict[str, dict[str, str]] = {
         "length_mean": "mean length in environment steps",
         "cut": "episodes that `eval.max_episode_steps` ended; they count with their return so far",
         "duration_s": "seconds the evaluation took",
+        "reward_min": "smallest reward of one step",
+        "reward_max": "largest reward of one step",
+        "reset_difference_p": "p-value of: episodes begin here as in training",
     },
     "env": {
         "policy": "policy name",

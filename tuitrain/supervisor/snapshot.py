@@ -222,7 +222,7 @@ def build_snapshot(
         best=run.best,
         last_checkpoint_age_s=_age(run.last_checkpoint_at, now),
     )
-    snapshot.checks = all_checks(snapshot)
+    snapshot.checks = all_checks(snapshot, run.config.checks)
     return snapshot
 
 

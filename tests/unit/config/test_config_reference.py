@@ -37,6 +37,7 @@ def test_every_number_has_a_unit_or_is_a_pure_number() -> None:
         "replay.priority_beta",
         "learner.lr",
         "learner.lr_end",
+        "checks.lr_max",
         "learner.adam_eps",
         "algorithm.noisy_sigma",
         "algorithm.munchausen_scale",

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from tests.unit.diagnosis.faults import FAULTS, change, healthy, snapshot
-from tuitrain.diagnosis.checks import CHECKS, WHY, all_checks
+from tuitrain.config.checks import ChecksConfig
+from tuitrain.diagnosis.checks import BY_ID, CHECKS, all_checks
 from tuitrain.protocol import PolicyView, Snapshot, WeightsHeld
+
+LIMITS = ChecksConfig()
 
 
 def states(of: Snapshot) -> dict[str, str]:
-    return {check.id: check.state for check in all_checks(of)}
+    return {check.id: check.state for check in all_checks(of, LIMITS)}
 
 
 def test_before_anything_is_measured_nothing_is_ok() -> None:
@@ -26,26 +29,26 @@ def test_a_healthy_run_has_every_check_ok() -> None:
 
 
 def test_every_check_says_in_a_sentence_why_it_matters() -> None:
-    assert list(WHY) == [check(healthy()).id for check in CHECKS]
-    for sentence in WHY.values():
-        assert re.fullmatch(r"[A-Z][^.]+\.", sentence), "one sentence"
+    assert len(BY_ID) == len(CHECKS)
+    for check in CHECKS:
+        assert re.fullmatch(r"[A-Z][^.]+\.", check.why), "one sentence"
 
 
 def test_how_hashes_of_weights_are_measured_is_said_while_it_can_be_done() -> None:
     for state, said in (("running", True), ("finished", False)):
-        (row,) = (r for r in all_checks(snapshot(state=state)) if r.id == "weights_hash")
+        (row,) = (r for r in all_checks(snapshot(state=state), LIMITS) if r.id == "weights_hash")
         assert (row.state, "key s" in row.advice) == ("n/a", said)
 
 
 def test_every_check_has_a_fault() -> None:
-    assert {check for check, *_ in FAULTS} == {row.id for row in all_checks(healthy())}
+    assert {check for check, *_ in FAULTS} == {row.id for row in all_checks(healthy(), LIMITS)}
 
 
 @pytest.mark.parametrize(("check", "path", "value", "state", "said"), FAULTS)
 def test_the_fault_is_caught_and_advice_given(
     check: str, path: str, value: Any, state: str, said: str
 ) -> None:
-    rows = {row.id: row for row in all_checks(change(path, value))}
+    rows = {row.id: row for row in all_checks(change(path, value), LIMITS)}
     assert rows[check].state == state
     assert said in rows[check].advice + rows[check].value
     assert rows[check].catalogue_id
@@ -87,7 +90,7 @@ def test_warm_up_says_how_long_it_will_take_and_warns_if_that_is_long(
     policy.ratio_updates, policy.ratio_achieved = 0, None
     policy.transitions = out.steps = 500
     out.steps_per_s, out.elapsed_s = steps_per_s, elapsed_s
-    (row,) = [row for row in all_checks(out) if row.id == "warm_up"]
+    (row,) = [row for row in all_checks(out, LIMITS) if row.id == "warm_up"]
     assert (row.state, row.value) == (state, value)
     assert ("learning_starts" in row.advice) == (state == "warn")
 
@@ -121,7 +124,7 @@ def beside(state: str, **other: Any) -> Snapshot:
 def test_a_policy_that_does_not_learn_as_others_do_is_named(
     state: str, other: dict[str, Any], judged: str, said: str
 ) -> None:
-    (row,) = [row for row in all_checks(beside(state, **other)) if row.id == "left_behind"]
+    (row,) = [row for row in all_checks(beside(state, **other), LIMITS) if row.id == "left_behind"]
     assert (row.state, row.value) == (judged, "z" if said else "nobody")
     assert row.advice.startswith(said)
     assert bool(row.advice) == bool(said)
@@ -143,7 +146,7 @@ def test_a_worker_that_is_started_again_is_no_good_sign() -> None:
     out = change("processes.1.restarts", 2)
     assert states(out)["processes"] == "ok"
     out.processes[1].state = "starting"
-    found = {row.id: row for row in all_checks(out)}["processes"]
+    found = {row.id: row for row in all_checks(out, LIMITS)}["processes"]
     assert (found.state, found.value) == ("warn", "1 up, 2 deaths")
     assert "a0" in found.advice
 
@@ -162,5 +165,5 @@ def test_different_versions_may_have_different_hashes() -> None:
 def test_the_worst_come_first() -> None:
     out = change("policies.0.non_finite", 3)
     out.processes[0].beat_age_s = 9.0
-    rows = all_checks(out)
+    rows = all_checks(out, LIMITS)
     assert [row.state for row in rows[:2]] == ["fail", "warn"]

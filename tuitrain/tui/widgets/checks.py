@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from tuitrain.diagnosis.checks import WHY
+from tuitrain.diagnosis.checks import BY_ID
 from tuitrain.protocol import CheckView
 from tuitrain.tui.text import NA, Column, clip, safe, table
 from tuitrain.tui.view import CHECK_GLYPH, View, check_style, nothing_matches, worst_first
@@ -53,8 +53,8 @@ def explain(check: CheckView, view: View) -> list[Text]:
         Text.assemble(("measured  ", palette.dim), safe(check.value) or NA),
         Text.assemble(("limit     ", palette.dim), safe(check.limit) or NA),
     ]
-    if why := WHY.get(check.id):
-        lines += [Text(""), Text(why)]
+    if check.id in BY_ID:
+        lines += [Text(""), Text(BY_ID[check.id].why)]
     nothing = {"ok": "Nothing to do.", "n/a": "There is nothing to judge yet."}
     advice = safe(check.advice) or nothing.get(check.state, "")
     return [*lines, Text(""), Text(advice, "" if check.advice else palette.dim)]

@@ -1,0 +1,82 @@
+"""What a check is, and the rows that all families of checks make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tuitrain.config.checks import ChecksConfig
+from tuitrain.protocol import CheckState, CheckView, Snapshot
+
+WORKING = ("starting", "running", "paused")
+"""States of a run that is not over."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a check has found: the changing part of a ``CheckView``.
+
+    Attributes:
+        value: what was measured, in words.
+        limit: what it is held against, in words.
+        advice: what to change; empty while there is nothing to do.
+    """
+
+    value: str
+    limit: str
+    state: CheckState
+    advice: str = ""
+
+
+Judge = Callable[[Snapshot, ChecksConfig], Row]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: a pure function of a snapshot and the limits, and what is known about it.
+
+    Attributes:
+        id: stable name, e.g. `replay_ratio`.
+        name: the same for a person.
+        catalogue_id: the failures of docs/catalogue.md that it guards against.
+        why: one sentence: what is checked, and why it matters.
+        judge: measures; ``not_measured`` of what it does not know, never "ok".
+        explains: ids of the checks that fail because this one does: cause before symptom.
+    """
+
+    id: str
+    name: str
+    catalogue_id: str
+    why: str
+    judge: Judge
+    explains: tuple[str, ...] = ()
+
+    def run(self, snapshot: Snapshot, limits: ChecksConfig) -> CheckView:
+        """The row that a user sees."""
+        row = self.judge(snapshot, limits)
+        return CheckView(
+            id=self.id,
+            name=self.name,
+            value=row.value,
+            limit=row.limit,
+            state=row.state,
+            advice=row.advice,
+            catalogue_id=self.catalogue_id,
+        )
+
+
+def check(
+    id_: str, name: str, catalogue_id: str, *, why: str, explains: tuple[str, ...] = ()
+) -> Callable[[Judge], Check]:
+    """Make a check of the function below."""
+    return lambda judge: Check(id_, name, catalogue_id, why, judge, explains)
+
+
+def not_measured(limit: str, value: str = "n/a", advice: str = "") -> Row:
+    """Nothing is known, so nothing is said to be well."""
+    return Row(value, limit, "n/a", advice)
+
+
+def judged(value: str, limit: str, bad: CheckState | None, advice: str) -> Row:
+    """A row that is `bad`, with its advice, or else well."""
+    return Row(value, limit, bad or "ok", advice if bad else "")

@@ -1,0 +1,72 @@
+"""What is measured of a policy for the checks: the part of ``protocol.PolicyView`` they look at.
+
+Names are those of the records that bring them (``metrics.records``), merged over actors and time;
+``diagnosis.merging`` says how. What was not measured is None.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+
+class Measurements(BaseModel):
+    """Of one policy; what is counted, is so since this session of the run began."""
+
+    returns_abs_max: float | None = None
+    """Largest |n-step return| that was drawn."""
+    returns_nonzero_share: float | None = None
+    """Newest share of drawn transitions whose n-step return was not 0."""
+    observation_spread: float | None = None
+    """Largest share of an observation's features that differed within a drawn batch."""
+    observation_abs_max: float | None = None
+    """Largest |value| in a drawn observation."""
+    td_abs_mean: float | None = None
+    """Newest mean |TD error|."""
+    grad_zero_share: float | None = None
+    """Smallest share of the last few records of tensors whose gradient was exactly 0 everywhere;
+    None before there are so many."""
+    grad_zero_in: str | None = None
+    """Names of some of them."""
+    audited: int | None = None
+    """Audited rows that were sampled and computed anew."""
+    stack_disagreements: int | None = None
+    """Of these: what would be learned from is not what the actor acted on."""
+    cross_episode_samples: int | None = None
+    """Of these: the stack reaches into another episode."""
+    checksum_failures: int | None = None
+    """Of these: the row is not what was written."""
+    audit_share: float | None = None
+    """Share of the learner's time that the audit took."""
+    episodes: int | None = None
+    """That have ended in training."""
+    truncated: int | None = None
+    """Of these: by truncation."""
+    length_min: int | None = None
+    length_max: int | None = None
+    truncated_length_min: int | None = None
+    truncated_length_max: int | None = None
+    """Of those that were truncated."""
+    resets_unchanged: int | None = None
+    """Episodes that began with the very observation that the one before ended with."""
+    reward_min: float | None = None
+    reward_max: float | None = None
+    """Of one step in training."""
+    action_effect_p: float | None = None
+    """Probability by chance alone of what actions seem to do, of the actor where it is least."""
+    action_effect_rows: int | None = None
+    """Transitions of that actor that were looked at."""
+    eval_reward_min: float | None = None
+    eval_reward_max: float | None = None
+    """Of one step in evaluations."""
+    reset_difference_p: float | None = None
+    """Probability by chance alone of how differently episodes begin in the newest evaluation."""
+    lr_planned: float | None = None
+    """What the config says that `lr` must be at these updates."""
+    final_epsilon: float | None = None
+    """Of the least exploring actor when the run has made all its steps; None with noisy nets."""
+    target_kept_at_end: float | None = None
+    """Share of its first weights that the target network still holds after the planned updates."""
+    q_bound: float | None = None
+    """Largest |Q| that the largest n-step return so far allows; None without discount."""
+    overwritten: int | None = None
+    """Rows that were overwritten before the first update."""

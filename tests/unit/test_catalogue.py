@@ -1,9 +1,10 @@
-"""The failure catalogue names tests and files that exist, and every check points into it."""
+"""The failure catalogue is whole and true: ids, files, tests, links and checks."""
 
 from __future__ import annotations
 
 import ast
 import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -12,13 +13,91 @@ import pytest
 from tuitrain.diagnosis.checks import CHECKS
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docs" / "catalogue.md").read_text()
-ROWS = [
-    [cell.strip() for cell in line.strip("|").split("|")]
-    for line in TEXT.splitlines()
-    if re.match(r"\| [0-9X]", line)
+INDEX = ROOT / "docs" / "catalogue.md"
+PAGES = sorted((ROOT / "docs" / "catalogue").glob("*.md"))
+
+GROUPS = {
+    "0": 4, "1": 3, "2": 3, "3": 3, "4": 4, "5": 3, "6": 3, "7": 3, "8": 3, "9": 4,
+    "10": 3, "11": 2, "12": 3, "X": 31,
+}  # fmt: skip
+"""How many failures each group has. Up to X.12 they are the list that this project began with."""
+WITHOUT = {"7.2", "X.16", "X.27", "X.28"}
+IDS = [
+    name
+    for group, last in GROUPS.items()
+    for i in range(1, last + 1)
+    if (name := f"{group}.{i}") not in WITHOUT
 ]
-IDS = [name for row in ROWS for name in row[0].split(", ")]
+
+MEASURED = "X.10"
+"""How fast it is shows in a table of benchmarks: no test asserts a time."""
+
+
+def expanded(names: str) -> list[str]:
+    """`0.4, 1.1-1.3` written out."""
+    found = []
+    for name in names.split(", "):
+        first, _, last = name.partition("-")
+        group, number = first.split(".")
+        to = int((last or first).split(".")[1])
+        found += [f"{group}.{i}" for i in range(int(number), to + 1)]
+    return found
+
+
+LOOKS_FOR = {check.id: expanded(check.catalogue_id) for check in CHECKS}
+"""Ids by check."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One failure: its heading, and what follows up to the next one."""
+
+    page: Path
+    ids: tuple[str, ...]
+    title: str
+    ruled_out: str
+    proof: str
+    seen: str
+
+    @property
+    def named(self) -> list[str]:
+        """Checks that a user sees."""
+        return [name for name in code(self.seen) if name in LOOKS_FOR]
+
+    @property
+    def line(self) -> str:
+        """The entry's line in the index."""
+        ids = ", ".join(self.ids)
+        anchor = slug(f"{ids} {self.title}")
+        told = ", ".join(f"`{name}`" for name in self.named)
+        return f"| [{ids}](catalogue/{self.page.name}#{anchor}) | {self.title} | {told or '–'} |"
+
+
+def code(text: str) -> list[str]:
+    """What a text has in backticks."""
+    return re.findall(r"`([^`]+)`", text)
+
+
+def slug(heading: str) -> str:
+    """The anchor that a heading has on a page."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def parsed(page: Path) -> list[Entry]:
+    """The entries of a page."""
+    found = []
+    for part in page.read_text().split("\n### ")[1:]:
+        heading, _, text = part.partition("\n")
+        match = re.fullmatch(r"((?:[\dX]+\.\d+, )*[\dX]+\.\d+) (.+)", heading)
+        assert match, heading
+        pieces = re.split(r"^- \*\*(?:Ruled out by|Proof|You see)\*\*", text, flags=re.MULTILINE)
+        assert len(pieces) == 4, f"{heading}: not ruled out, proof and what you see, in this order"
+        found.append(Entry(page, tuple(match[1].split(", ")), match[2], *pieces[1:]))
+    return found
+
+
+ENTRIES = [entry for page in PAGES for entry in parsed(page)]
+each = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.ids[0])
 
 
 @cache
@@ -29,43 +108,76 @@ def functions(path: str) -> set[str]:
     return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
 
 
-def unknown(cell: str) -> list[str]:
-    """Tests and files that a cell names and that do not exist."""
-    named = re.findall(r"`([^`]+)`", cell)
-    tests = [name for name in named if "::" in name]
-    files = [name for name in named if name.endswith(".py")]
-    return [name for name in files if not (ROOT / name).is_file()] + [
-        name
-        for name in tests
-        if not (ROOT / name.partition("::")[0]).is_file()
-        or name.partition("::")[2] not in functions(name.partition("::")[0])
-    ]
+def unknown(text: str) -> list[str]:
+    """Tests and files that a text names and that do not exist."""
+    missing = []
+    for name in code(text):
+        path, _, test = name.partition("::")
+        there = (ROOT / path).is_file() or not path.endswith(".py")
+        if not there or (test and test not in functions(path)):
+            missing.append(name)
+    return missing
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
-def test_what_an_entry_names_exists(row: list[str]) -> None:
-    _, wrong, ruled_out, proven = row
-    assert wrong
-    assert ".py`" in ruled_out or "refused" in ruled_out
-    assert "::test_" in proven
-    assert unknown(ruled_out) == []
-    assert unknown(proven) == []
+def broken_links(page: Path) -> list[str]:
+    """Links of a page to files or headings that do not exist."""
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        to = page if not path else (page.parent / path).resolve()
+        if "://" in link or (to.is_file() and not anchor):
+            continue
+        headings = re.findall(r"^#+ (.+)$", to.read_text(), re.MULTILINE) if to.is_file() else []
+        if anchor not in map(slug, headings):
+            broken.append(link)
+    return broken
 
 
-def test_no_failure_is_in_twice() -> None:
-    assert len(IDS) == len(set(IDS)) > 30
+def test_every_failure_is_in_once() -> None:
+    found = [name for entry in ENTRIES for name in entry.ids]
+    assert sorted(found) == sorted(IDS)
 
 
-def test_every_check_points_into_it() -> None:
-    """Checks name ids, or ranges of them as in 1.1-1.3."""
-    for check in CHECKS:
-        for name in re.split(r", |-", check.catalogue_id):
-            assert name in IDS, check.id
+@each
+def test_an_entry_names_what_exists(entry: Entry) -> None:
+    assert ".py`" in entry.ruled_out or "nothing" in entry.ruled_out or entry.ids == (MEASURED,)
+    tests = [name for name in code(entry.proof) if "::" in name]
+    assert all("::test_" in name for name in tests)
+    assert tests or entry.ids == (MEASURED,)
+    assert len(tests) == len(set(tests)), "a test is named twice"
+    assert unknown(entry.ruled_out + entry.proof + entry.seen) == []
 
 
-def test_what_does_not_exist_is_noticed() -> None:
+def test_the_index_is_that_of_the_entries() -> None:
+    listed = [line for line in INDEX.read_text().splitlines() if re.match(r"\| \[[\dX]", line)]
+    order = {name: at for at, name in enumerate(IDS)}
+    assert listed == [e.line for e in sorted(ENTRIES, key=lambda entry: order[entry.ids[0]])]
+
+
+@pytest.mark.parametrize("page", [INDEX, *PAGES], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert broken_links(page) == []
+
+
+@pytest.mark.parametrize("check", LOOKS_FOR)
+def test_what_you_see_of_a_failure_are_the_checks_that_look_for_it(check: str) -> None:
+    assert set(LOOKS_FOR[check]) <= {*IDS, *WITHOUT}
+    for entry in ENTRIES:
+        assert entry.named.count(check) <= 1, f"{check} is named twice in {entry.ids}"
+        if check in entry.named:
+            assert set(entry.ids) & set(LOOKS_FOR[check]), f"{check} does not look for {entry.ids}"
+
+
+def test_what_does_not_exist_is_noticed(tmp_path: Path) -> None:
     here = "tests/unit/test_catalogue.py"
-    assert unknown(f"`{here}::test_no_failure_is_in_twice`") == []
+    assert unknown(f"`{here}::test_every_failure_is_in_once`") == []
     assert unknown(f"`{here}::test_nothing`") == [f"{here}::test_nothing"]
     assert unknown("`tuitrain/nothing.py`") == ["tuitrain/nothing.py"]
     assert unknown("`tests/nothing.py::test_nothing`") == ["tests/nothing.py::test_nothing"]
+    page = tmp_path / "page.md"
+    page.write_text("# 1.2, X.3 A heading\n[a](#12-x3-a-heading) [b](#nothing) [c](none.md)\n")
+    assert broken_links(page) == ["#nothing", "none.md"]
+
+
+def test_ranges_of_ids_are_written_out() -> None:
+    assert expanded("0.4, 1.1-1.3, X.27") == ["0.4", "1.1", "1.2", "1.3", "X.27"]

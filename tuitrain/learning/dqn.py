@@ -168,6 +168,13 @@ class DQN:
     def _update(self, batches: Sequence[TensorBatch]) -> UpdateStats:
         self._pairs.recall()
         self._adam.settle()
+        home = self._adam.parameters[0].device
+        for batch in batches:
+            if batch.state.device != home:
+                raise ValueError(
+                    f"a batch on {batch.state.device}, the network on {home}: bring batches to "
+                    "the learner's device by `learning.batch.to_device`"
+                )
         if self._noisy:
             for network in (self.online, self.target):
                 noisy.resample(network)

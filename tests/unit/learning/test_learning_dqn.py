@@ -86,26 +86,6 @@ def test_updates_equal_a_plain_loop(double: bool, loss: str, limit: float) -> No
         assert torch.allclose(mine, plain, atol=2e-5)
 
 
-def test_accumulated_batches_equal_one_big_batch() -> None:
-    parts = [batch(16, seed=i) for i in range(4)]
-    big = TensorBatch(*(torch.cat(column) for column in list(zip(*parts, strict=True))[:5]))
-    options = {"lr": 1e-2, "max_grad_norm": 0.0}
-    split, whole = learner(options | {"grad_accumulation": 4}), learner(options)
-    for network in (split, whole):
-        network.update(parts if network is split else [big])
-    for a, b in zip(split.online.parameters(), whole.online.parameters(), strict=True):
-        assert a.grad is not None
-        assert b.grad is not None
-        assert (a.grad - b.grad).abs().max() < 1e-6
-    wrong = learner(options)
-    wrong.update(parts[:1])
-    differs = [
-        (a.grad - b.grad).abs().max() > 1e-6
-        for a, b in zip(wrong.online.parameters(), whole.online.parameters(), strict=True)
-    ]
-    assert any(differs), "the comparison sees nothing"
-
-
 def test_same_inputs_same_bytes_and_nothing_drawn() -> None:
     before = torch.get_rng_state()
     hashes = set()

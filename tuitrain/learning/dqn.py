@@ -22,6 +22,7 @@ from tuitrain.learning.adam import Adam
 from tuitrain.learning.batch import TensorBatch, to_device
 from tuitrain.learning.flatten import TensorTable, rehome
 from tuitrain.learning.gradient import AutogradGradient, Gradient
+from tuitrain.learning.gradient_flow import GradientFlow
 from tuitrain.learning.lr import Course, lr_at
 from tuitrain.learning.mlp_gradient import MlpGradient, fits
 from tuitrain.learning.objectives import objective_for
@@ -125,7 +126,8 @@ class DQN:
         self.online = network.to(self.device).train()
         self.target = target.to(self.device).eval().requires_grad_(False)
         self._target_period = target_period(config)
-        parameters = [p for p in network.parameters() if p.requires_grad]
+        learning = {n: p for n, p in network.named_parameters() if p.requires_grad}
+        parameters = list(learning.values())
         if not parameters:
             raise ValueError("the network has no trainable parameters")
         rehome(self.online, row.online if row else None)
@@ -141,6 +143,7 @@ class DQN:
         else:
             objective = objective_for(self.online, self.target, config, algorithm)
             self._gradient = AutogradGradient(objective, self._adam)
+        self._flow = GradientFlow(list(learning), self._adam.gradients)
         self._noisy = algorithm.noisy
         noisy.switch_on(self.target)
         self._recent: deque[UpdateStats] = deque(maxlen=STATS_KEPT)
@@ -192,8 +195,9 @@ class DQN:
         return stats
 
     def note(self, stats: UpdateStats) -> None:
-        """Let ``stats()`` look at this update."""
+        """Let ``stats()`` look at this update, the newest: its gradient still lies there."""
         self._recent.append(stats)
+        self._flow.look()
 
     def wants_stats(self) -> bool:
         """Whether the update after this one is to be noted."""
@@ -203,12 +207,12 @@ class DQN:
         """Whether the target network changes after the update that has just been made."""
         return self.updates % self._target_period == 0
 
-    def stats(self) -> dict[str, float]:
+    def stats(self) -> dict[str, Any]:
         """Means over the sampled updates since the last call; empty before the first update.
 
         Keys: loss, q_mean, q_max_abs (maximum), td_abs_mean, td_p95 (of |TD error|), grad_norm
-        (before clipping), lr (of the newest update). Means and maximum of q are over all actions,
-        those that are not legal included. Waits for the device.
+        (before clipping), lr (of the newest update), and those of ``GradientFlow.take``. Means and
+        maximum of q are over all actions, those that are not legal included. Waits for the device.
         """
         if not self._recent:
             return {}
@@ -228,7 +232,8 @@ class DQN:
                 ]
             ).tolist()
         names = ("loss", "q_mean", "q_max_abs", "td_abs_mean", "td_p95", "grad_norm")
-        return dict(zip(names, values, strict=True)) | {"lr": recent[-1].lr}
+        told: dict[str, Any] = dict(zip(names, values, strict=True))
+        return told | {"lr": recent[-1].lr} | self._flow.take()
 
     def _update_target(self) -> None:
         self.target_updates += 1
@@ -289,6 +294,7 @@ class DQN:
         self.updates = int(state["updates"])
         self.target_updates = int(state["target_updates"])
         self._recent.clear()
+        self._flow.take()
 
 
 class _Pairs:

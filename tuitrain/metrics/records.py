@@ -71,14 +71,15 @@ FIELDS: dict[str, dict[str, str]] = {
         "lag_updates_p95": "the same, 95th percentile",
         "sample_age_p95": "transitions inserted since a sampled one, 95th percentile",
         "target_updates": "updates of the target network so far",
-        "returns_abs_max": "largest absolute n-step return of a transition drawn since the last "
-        "record",
-        "returns_nonzero_share": "share of drawn transitions whose n-step return is not 0",
-        "observation_spread": "share of an observation's features that are not the same number in "
-        "all transitions of a drawn batch",
-        "observation_abs_max": "largest absolute value in an observation of it",
-        "grad_zero_share": "share of the trainable tensors whose gradient was exactly 0 everywhere",
-        "grad_zero_in": "names of the first few of them",
+        "returns_abs_max": "largest absolute n-step return of the transitions drawn since the last "
+        "record (where each update draws for itself, of every tenth)",
+        "returns_nonzero_share": "share of them whose n-step return is not 0",
+        "observation_spread": "share of the numbers in a state that are not the same in all states "
+        "of the newest draw (64 of them; fewer where they are very large)",
+        "observation_abs_max": "largest absolute number in these states",
+        "grad_zero_share": "share of the trainable tensors whose gradient was exactly 0 everywhere "
+        "in all updates looked at since the last record, 8 at most",
+        "grad_zero_in": "names of the first of these; absent if there are none",
         "audited": "audited rows that have been sampled and computed anew, since the learner began",
         "stack_disagreements": "of these, those whose stack is not what the actor acted on",
         "cross_episode_samples": "of these, those whose stack reaches into another episode",

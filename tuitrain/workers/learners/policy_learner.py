@@ -28,6 +28,7 @@ from tuitrain.replay.window import Int
 from tuitrain.seeding import generator, integers, stream
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import network_for
+from tuitrain.workers.learners.batch_figures import ReturnFigures, observation_figures
 from tuitrain.workers.learners.pace import Pace
 
 DRAWN_UPDATES = 32
@@ -109,6 +110,9 @@ class PolicyLearner:
         self._drawn: deque[TensorBatch] = deque()
         self._drawn_rows: deque[tuple[Int, Int]] = deque()
         """Cells and rows of each of them, if their TD errors become priorities."""
+        self._returns = ReturnFigures()
+        self._states: NDArray[Any] | None = None
+        """States of the newest draw, in memory that the next one overwrites."""
         self._inserts = 0
         """Transitions there were when the window was pinned last."""
         self.forgone = 0
@@ -211,6 +215,8 @@ class PolicyLearner:
         course = self._course
         beta = rule.beta(course.at(self.dqn.updates), course.length) if rule else 1.0
         batch = self.reader.sample(window, config.batch_size, self.rng, batches=batches, beta=beta)
+        self._returns.look(batch.returns, self.dqn.updates)
+        self._states = batch.state
         last = replace(batch, cells=batch.cells[-config.batch_size :])
         self._origins.append((self._inserts, self.reader.origin(last)))
         rows: list[tuple[Int, Int]] = []
@@ -249,10 +255,12 @@ class PolicyLearner:
         """SHA-256 of the online network as it is now."""
         return sha256(self._flat.read())
 
-    def measure(self, inserts: int) -> dict[str, float]:
-        """Fields of a `learner` record: the update's statistics and the last batch's ages."""
+    def measure(self, inserts: int) -> dict[str, Any]:
+        """Fields of a `learner` record: of the updates, of what was drawn, and how old it was."""
         self.measured_updates = self.dqn.updates
-        out: dict[str, float] = dict(self.dqn.stats())
+        out = self.dqn.stats() | self._returns.take()
+        if self._states is not None:
+            out |= observation_figures(self._states)
         out["target_updates"] = self.dqn.target_updates
         if self._origins:
             origin = self._origins[-1][1]

@@ -1,0 +1,77 @@
+"""What drawn transitions look like: whether there is a reward to learn from, and anything to see.
+
+Pure arithmetic on the arrays of a draw. Returns are looked at with every draw, or every tenth
+update where each draws for itself; observations once per record, a bounded part of the newest draw.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LOOK_EVERY_UPDATES = 10
+
+LOOKED_ROWS = 64
+LOOKED_NUMBERS = 1 << 20
+"""Observations: so many rows of a draw, and no more numbers than this where they are large."""
+
+
+class ReturnFigures:
+    """The n-step returns of the draws since the last report."""
+
+    def __init__(self) -> None:
+        self._next_look = 0
+        self._rows = 0
+        self._nonzero = 0
+        self._abs_max = 0.0
+
+    def look(self, returns: NDArray[np.float32], updates: int) -> None:
+        """Take in a draw, unless one has been looked at a moment ago.
+
+        Args:
+            returns: float32 [B].
+            updates: made so far.
+        """
+        if updates < self._next_look:
+            return
+        self._next_look = updates + LOOK_EVERY_UPDATES
+        self._rows += len(returns)
+        self._nonzero += int(np.count_nonzero(returns))
+        self._abs_max = max(self._abs_max, float(returns.max()), -float(returns.min()))
+
+    def take(self) -> dict[str, float]:
+        """Fields of a `learner` record, and start anew; empty if nothing has been drawn."""
+        if not self._rows:
+            return {}
+        told = {
+            "returns_abs_max": self._abs_max,
+            "returns_nonzero_share": self._nonzero / self._rows,
+        }
+        self._rows, self._nonzero, self._abs_max = 0, 0, 0.0
+        return told
+
+
+def observation_figures(states: NDArray[Any]) -> dict[str, float]:
+    """Whether observations differ, and how large they are: fields of a `learner` record.
+
+    Args:
+        states: [B, n_frames, *observation_shape] as drawn. Of many rows some are looked at, evenly
+            spaced.
+
+    Returns:
+        `observation_spread`, the share of the numbers of a state that are not the same in all rows
+        looked at, and `observation_abs_max`; empty for less than two rows.
+    """
+    size = prod(states.shape[1:])
+    rows = max(2, min(LOOKED_ROWS, LOOKED_NUMBERS // max(size, 1)))
+    seen = states[:: -(-len(states) // rows)]
+    if len(seen) < 2 or not size:
+        return {}
+    low, high = seen.min(0), seen.max(0)
+    return {
+        "observation_spread": float(np.count_nonzero(low != high)) / size,
+        "observation_abs_max": max(abs(float(low.min())), abs(float(high.max()))),
+    }

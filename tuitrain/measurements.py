@@ -39,6 +39,8 @@ class Measurements(BaseModel):
     """Share of the learner's time that the audit took."""
     episodes: int | None = None
     """That have ended in training."""
+    first_return_mean: float | None = None
+    """Mean return of the first few of them, if they are the first of the run: those by chance."""
     truncated: int | None = None
     """Of these: by truncation."""
     length_min: int | None = None
@@ -54,7 +56,7 @@ class Measurements(BaseModel):
     action_effect_p: float | None = None
     """Probability by chance alone of what actions seem to do, of the actor where it is least."""
     action_effect_rows: int | None = None
-    """Transitions of that actor that were looked at."""
+    """Transitions that were looked at, of the actor that has looked at most."""
     eval_reward_min: float | None = None
     eval_reward_max: float | None = None
     """Of one step in evaluations."""
@@ -70,3 +72,5 @@ class Measurements(BaseModel):
     """Largest |Q| that the largest n-step return so far allows; None without discount."""
     overwritten: int | None = None
     """Rows that were overwritten before the first update."""
+    steps_each: float | None = None
+    """Steps of this session per environment."""

@@ -81,6 +81,8 @@ class ProcessView(_Line):
     lag_s: float | None = None
     epsilon: float | None = None
     epsilon_planned: float | None = None
+    epsilon_off: float | None = None
+    """How far `epsilon` is from all that the config allows about now."""
     rss_bytes: int | None = None
     cpu_percent: float | None = None
     restarts: int = 0
@@ -119,6 +121,10 @@ class LearningView(_Line):
     slope_ci95: float | None = None
     """Half-width of its 95 % interval."""
     reason: str = ""
+    held_evals: int = 0
+    """Evaluations in a row, the newest last, after which the verdict was this one."""
+    held_since_steps: int | None = None
+    """Environment steps of the first evaluation that the first of these verdicts is about."""
 
 
 class ShardView(_Line):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.tui.harness import seated
 from tests.unit.diagnosis.faults import FAULTS, change, healthy
 from tuitrain.config.checks import ChecksConfig
-from tuitrain.diagnosis.checks import BY_ID, all_checks
+from tuitrain.diagnosis.checks import BY_ID, CHECKS, all_checks
 from tuitrain.tui.dialogs.check import CheckDialog
 from tuitrain.tui.widgets.panel import Panel
 
@@ -17,7 +17,7 @@ async def test_every_check_that_finds_its_fault_is_seen_named_and_explained() ->
     well = healthy()
     well.checks = all_checks(well, LIMITS)
     async with seated(well) as seat:
-        assert "● 12 OK" in (await seat.text()).splitlines()[1]
+        assert f"● {len(CHECKS)} OK" in (await seat.text()).splitlines()[1]
         panel = seat.app.screen.query_one("#checks", Panel)
         for check, path, value, state, said in FAULTS:
             now = change(path, value)

@@ -155,7 +155,7 @@ class ChecksConfig(Table):
         0.01,
         gt=0,
         le=1,
-        json_schema_extra=unit("share of learner.lr"),
+        json_schema_extra=unit("relative"),
         description="`lr` fails if the learning rate is further from the planned one.",
     )
     target_kept_share: float = Field(
@@ -185,5 +185,6 @@ class ChecksConfig(Table):
         gt=0,
         le=1,
         json_schema_extra=unit("share of run.total_steps"),
-        description="`learning` warns of a verdict that has been FLAT for so long.",
+        description="`learning` warns of evaluations that have been FLAT for so long, and are no "
+        "better than the first episodes of training.",
     )

@@ -61,6 +61,11 @@ class Policy:
         if self._with_noise:
             noisy.switch_on(self._network)
 
+    @property
+    def device(self) -> str:
+        """Where its parameters are; empty if it has none."""
+        return ", ".join(sorted({str(p.device) for p in self._network.parameters()}))
+
     def act(
         self,
         stacked: NDArray[Any],

@@ -160,6 +160,10 @@ class ReplayReader:
         self._pinned_last = self._window, min_stamp, self._pins.copy()
         return self._window
 
+    def overwritten(self) -> int:
+        """Rows of all shards that have gone, or are to go now, for newer ones."""
+        return int(self._columns.header[:, HEADER_TAIL].sum())
+
     def unpin(self) -> None:
         """Let the writers overwrite again. Needs no lock: it can only permit."""
         self._pins[:] = -1

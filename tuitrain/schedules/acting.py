@@ -91,7 +91,7 @@ class ActorDesk:
         """Report ready."""
         self._link.ready(
             spec_hash=self.settings.blueprint.spec.spec_hash(),
-            device=self.settings.blueprint.config.actors.device,
+            device=self._actor.device,
             data=tell_begun_anew(self._link, [self._actor]),
         )
 

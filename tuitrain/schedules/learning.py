@@ -81,7 +81,7 @@ class LearnerDesk:
         self._learner.publish(self._limiter.totals().steps)
         self._link.ready(
             spec_hash=self.settings.blueprint.spec.spec_hash(),
-            device=self.settings.blueprint.config.learner.device,
+            device=self._learner.device,
             data=asdict(self._learner.taken_over) if self._learner.taken_over else {},
         )
         if self._learner.taken_over is None:  # a predecessor has told these things

@@ -163,7 +163,7 @@ def train(blueprint: Blueprint, stores: Stores, trainer: Trainer, link: Link) ->
     tell(link, trainer.best.found)
     link.ready(
         spec_hash=blueprint.spec.spec_hash(),
-        device=blueprint.config.learner.device,
+        device=learner.device,
         data=tell_begun_anew(link, trainer.actors),
     )
     link.notice(learner.description())

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tuitrain.diagnosis.verdict import Evaluation, Judged, judge, worst
-from tuitrain.protocol import LearningView, PolicyView
+from tuitrain.diagnosis.verdict import MIN_EVALUATIONS, Evaluation, Judged, judge, worst
+from tuitrain.protocol import LearningView, PolicyView, Verdict
 
 
 @dataclass
@@ -16,6 +16,8 @@ class Evaluated:
 
     made: dict[str, list[Evaluation]] = field(default_factory=dict)
     judged: dict[str, Judged] = field(default_factory=dict)
+    said: dict[str, list[Verdict]] = field(default_factory=dict)
+    """Per policy: the verdict after each evaluation."""
     skipped: dict[str, int] = field(default_factory=dict)
     """Per policy: those that were due in this session and not made."""
     at: dict[str, float] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Evaluated:
         self.skipped[policy] = self.skipped.get(policy, 0) + max(0, due - 1)
         made.append(evaluation)
         self.judged[policy] = judge(made)
+        self.said.setdefault(policy, []).append(self.judged[policy].verdict)
         self.at[policy] = now
 
     def begin(self) -> None:
@@ -52,12 +55,16 @@ class Evaluated:
         for policy, made in self.made.items():
             self.made[policy] = [e for e in made if e.steps <= steps]
             self.judged[policy] = judge(self.made[policy])
+            del self.said[policy][len(self.made[policy]) :]
 
     def learning(self, policy: str, now: float) -> LearningView:
         """The verdict on one policy."""
         made = self.made.get(policy, [])
         judged = self.judged.get(policy) or judge(made)
         at = self.at.get(policy)
+        said = self.said.get(policy, [])
+        held = next((n for n, v in enumerate(reversed(said)) if v != judged.verdict), len(said))
+        first = max(0, len(made) - held - MIN_EVALUATIONS + 1)
         return LearningView(
             policy=policy,
             verdict=judged.verdict,
@@ -70,6 +77,8 @@ class Evaluated:
             slope_per_1m_steps=judged.slope_per_1m_steps,
             slope_ci95=judged.slope_ci95,
             reason=judged.reason,
+            held_evals=held,
+            held_since_steps=made[first].steps if held else None,
         )
 
 

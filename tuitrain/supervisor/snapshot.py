@@ -28,6 +28,7 @@ from tuitrain.protocol import (
 )
 from tuitrain.supervisor.crew.worker_view import WorkerView
 from tuitrain.supervisor.evaluated import Evaluated, not_evaluated, worst_of
+from tuitrain.supervisor.measured import Measured, compare_epsilons, device_asked, environments
 
 _RATES = {
     "actor": ("steps", "st/s"),
@@ -119,6 +120,8 @@ class RunView:
     newest: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """Newest record by (kind, policy)."""
     evaluated: Evaluated = field(default_factory=Evaluated)
+    measured: Measured = field(default_factory=Measured)
+    """What checks need besides."""
     bottleneck: str | None = None
     """What was measured last while the run went on."""
     non_finite: dict[str, int] = field(default_factory=dict)
@@ -131,6 +134,7 @@ class RunView:
         broken = False
         kind, policy = str(record.get("kind")), str(record.get("policy", ""))
         self.newest[kind, policy] = dict(record)
+        self.measured.add(record, self.config, now)
         if kind == "learner":
             self.non_finite.setdefault(policy, 0)
             broken = any(_is_broken(v) for v in record.values())
@@ -144,6 +148,12 @@ class RunView:
         """Training goes on from there: forget what was measured later."""
         self.newest = {key: r for key, r in self.newest.items() if not rewind.voids(r)}
         self.evaluated.rewind(rewind.steps)
+        self.measured.rewind()
+
+    def begin(self) -> None:
+        """What has come so far is of earlier sessions."""
+        self.evaluated.begin()
+        self.measured.begin()
 
     def fall_back(self) -> None:
         """Nobody lives: what was counted after the last checkpoint is lost."""
@@ -177,12 +187,15 @@ def build_snapshot(
     """
     views = list(workers)
     learners = [view for view in views if view.role in ("learner", "trainer")]
-    policies = [_policy(run, plan, learners, now) for plan in run.policies]
-    for policy in policies:
-        policy.shards = [ShardView.model_validate(s) for s in (shards or {}).get(policy.name, ())]
     # all learners count the run's steps; whose heartbeat is newest has counted most
     source = max(learners, key=lambda view: view.counters.get("env_steps", 0.0), default=None)
     steps = int(source.counters.get("env_steps", run.base_steps)) if source else run.base_steps
+    policies = [_policy(run, plan, learners, now) for plan in run.policies]
+    for policy in policies:
+        policy.steps_each = (steps - run.base_steps) / environments(run.config)
+        if run.base_steps:  # what came first in this session is not by chance any more
+            policy.first_return_mean = None
+        policy.shards = [ShardView.model_validate(s) for s in (shards or {}).get(policy.name, ())]
     steps_per_s = source.rate("env_steps", now) if source else None
     total = run.config.run.total_steps
     eta = None
@@ -190,7 +203,10 @@ def build_snapshot(
     if usual and run.state == "running":
         eta = max(0.0, (total - steps) / usual)
     updates = {p.name: p.updates for p in policies}
+    settled = run.measured.follow(run.config, now) and run.state == "running"
     processes = [_process(view, run, updates, now) for view in views]
+    if settled and source is not None and steps_per_s is not None:
+        compare_epsilons(processes, run.config, steps, steps_per_s, now - (source.beat_at or now))
     if run.state == "running":
         run.bottleneck = bottleneck(processes) or run.bottleneck
     snapshot = Snapshot(
@@ -294,6 +310,8 @@ def _policy(
         eval_return_ci95=evaluated.ci95,
         eval_best=evaluated.best,
         learning=evaluated if run.config.eval.enabled else not_evaluated(plan.name),
+        overwritten=_integer(counter("overwritten")),
+        **run.measured.of(plan.name, plan.agents, run.config),
     )
 
 
@@ -335,6 +353,7 @@ def _process(view: WorkerView, run: RunView, updates: Mapping[str, int], now: fl
         rolled_back=view.rolled_back,
         died_of=view.died_of,
         device=view.device,
+        device_asked=device_asked(view.role, run.config),
         spec_hash=view.spec_hash,
         weights=dict(view.weights),
         phase_share={} if gone else view.phase_share,

@@ -125,7 +125,7 @@ class Supervisor(Run):
         self.journal = Journal(self.folder.events_jsonl, self.folder.metrics_jsonl, board)
         for record in self.journal.earlier_records:
             self.view.on_record(record, self.started_at)
-        self.view.evaluated.begin()
+        self.view.begin()
         self.crew = Crew(
             self.config,
             self.folder.logs,

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from tuitrain.protocol import CheckState, PolicyView, ProcessView, Snapshot, WeightsHeld
+from tuitrain.protocol import (
+    CheckState,
+    LearningView,
+    PolicyView,
+    ProcessView,
+    ShardView,
+    Snapshot,
+    WeightsHeld,
+)
 
 
 def snapshot(**changes: Any) -> Snapshot:
@@ -34,7 +42,13 @@ def healthy() -> Snapshot:
             progress_age_s=0.3,
             spec_hash="s",
             weights={"default": WeightsHeld(version=7, sha256="aa")},
+            device="cpu",
+            device_asked="cpu",
         )
+
+    learner, actor = process("learner", "learner"), process("a0", "actor")
+    learner.phase_share = {"sample": 0.2, "copy": 0.1, "update": 0.4, "publish": 0.1, "wait": 0.2}
+    actor.epsilon, actor.epsilon_off = 0.1, 0.0
 
     policy = PolicyView(
         name="default",
@@ -51,29 +65,79 @@ def healthy() -> Snapshot:
         target_updates=20,
         target_updates_expected=20,
         non_finite=0,
+        eval_return_mean=100.0,
+        learning=LearningView(policy="default", verdict="IMPROVING", n_evals=10, held_evals=6),
+        shards=[ShardView(rows=60_000, tail=0, head=30_000, lock_worst_s=0.001)],
+        returns_abs_max=1.0,
+        returns_nonzero_share=0.9,
+        observation_spread=1.0,
+        observation_abs_max=4.8,
+        td_abs_mean=0.5,
+        grad_zero_share=0.0,
+        grad_norm=3.0,
+        audited=1200,
+        stack_disagreements=0,
+        cross_episode_samples=0,
+        checksum_failures=0,
+        episodes=400,
+        first_return_mean=20.0,
+        truncated=40,
+        length_min=9,
+        length_max=500,
+        truncated_length_min=200,
+        truncated_length_max=500,
+        resets_unchanged=0,
+        action_effect_p=1e-30,
+        action_effect_rows=20_000,
+        reset_difference_p=0.4,
+        lr=5e-4,
+        lr_planned=5e-4,
+        final_epsilon=0.05,
+        target_kept_at_end=0.0,
+        q_max_abs=60.0,
+        q_bound=100.0,
+        overwritten=0,
+        steps_each=12_000.0,
     )
     return snapshot(
         spec_hash="s",
         steps=101_000,
         steps_per_s=100.0,
         lost_lines=0,
-        processes=[process("learner", "learner"), process("a0", "actor")],
+        total_steps=200_000,
+        processes=[learner, actor],
         policies=[policy],
+        learning=policy.learning,
     )
 
 
 def change(path: str, value: Any) -> Snapshot:
-    """A healthy snapshot with one thing changed: `policies.0.updates`."""
+    """A healthy snapshot with one thing changed: `policies.0.updates`.
+
+    Several fields of one policy or process are changed by a dict: `policies.0`.
+    """
     out = healthy()
     target: Any = out
     *way, last = path.split(".")
     for key in way:
         target = target[int(key)] if key.isdigit() else getattr(target, key)
-    if isinstance(target, dict):
+    if isinstance(target, list):
+        for key, of in value.items():
+            setattr(target[int(last)], key, of)
+    elif isinstance(target, dict):
         target[last] = value
     else:
         setattr(target, last, value)
     return out
+
+
+def waiting() -> list[ProcessView]:
+    """Learner and actor, each of which waits for the other."""
+    found = healthy().processes
+    for process in found:
+        process.state, process.progress_age_s = "waiting", 61.0
+    found[0].wait, found[1].wait = "data", "the learner"
+    return found
 
 
 FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
@@ -103,5 +167,78 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "never had a transition",
     ),
     ("lost_lines", "lost_lines", 3, "warn", "could not be written"),
+    ("standstill", "processes", waiting(), "fail", "learner for data, a0 for the learner wait"),
+    ("lock_wait", "policies.0.shards.0", {"lock_worst_s": 2.1}, "warn", "default's rows by a0"),
+    (
+        "phase_time",
+        "processes.0.phase_share",
+        {"copy": 0.3, "publish": 0.25, "update": 0.4, "wait": 0.05},
+        "warn",
+        "learner copies and publishes for 58%",
+    ),
+    ("row_checksums", "policies.0.checksum_failures", 1, "fail", "1 of 1,200"),
+    ("cross_episode", "policies.0.cross_episode_samples", 2, "fail", "frames of two episodes"),
+    ("stack_agreement", "policies.0.stack_disagreements", 3, "fail", "different frames"),
+    ("overwritten", "policies.0.overwritten", 40, "fail", "raise replay.capacity"),
+    ("observations", "policies.0.observation_spread", 0.0, "fail", "always the same"),
+    (
+        "observations",
+        "policies.0",
+        {"observation_spread": 0.0, "observation_abs_max": 0.0},
+        "fail",
+        "all zero",
+    ),
+    ("resets", "policies.0.resets_unchanged", 400, "fail", "does the environment's reset()"),
+    ("episode_ends", "policies.0.truncated", 400, "warn", "which no time limit does"),
+    ("episode_ends", "policies.0.length_max", 1, "warn", "with its first step"),
+    (
+        "episode_ends",
+        "policies.0",
+        {"episodes": None, "steps_each": 100_001.0},
+        "warn",
+        "no episode has ended in 100,001 steps",
+    ),
+    ("action_effect", "policies.0.action_effect_p", 0.2, "warn", "made no difference"),
+    ("reward_signal", "policies.0.returns_abs_max", 0.0, "warn", "no reward in 101,000"),
+    ("reward_scale", "policies.0.returns_abs_max", 2e4, "warn", "divide the environment's"),
+    ("reward_scale", "policies.0.returns_abs_max", 1e6, "fail", "up to 1e+06"),
+    ("evaluation_env", "policies.0.reset_difference_p", 1e-9, "warn", "env.eval_kwargs"),
+    ("device", "processes.0.device_asked", "cuda:0", "fail", "on cpu, and not on cuda:0"),
+    ("lr", "policies.0.lr", 4e-4, "fail", "lr_schedule"),
+    ("lr", "policies.0", {"lr": 10.0, "lr_planned": 10.0}, "warn", "too high"),
+    ("target_network", "policies.0.target_kept_at_end", 0.9998, "warn", "raise learner.tau"),
+    ("epsilon", "processes.1.epsilon_off", 0.3, "fail", "a0 acts with epsilon 0.100"),
+    ("exploration", "policies.0.final_epsilon", 1.0, "warn", "exploration.epsilon_end"),
+    (
+        "grad_flow",
+        "policies.0",
+        {"grad_zero_share": 0.25, "grad_zero_in": "heads.0.weight"},
+        "warn",
+        "no gradient reaches heads.0.weight",
+    ),
+    ("grad_norm", "policies.0.grad_norm", 1e5, "warn", "multiplied"),
+    ("q_bound", "policies.0.q_max_abs", 1e3 + 1, "warn", "values diverge"),
+    ("q_bound", "policies.0.q_max_abs", 1e5, "fail", "to 1e+03 times"),
+    (
+        "learning",
+        "policies.0.learning",
+        LearningView(policy="default", verdict="FALLING", held_evals=4),
+        "warn",
+        "under their best",
+    ),
+    (
+        "learning",
+        "policies.0.learning",
+        LearningView(
+            policy="default",
+            verdict="FLAT",
+            held_evals=9,
+            held_since_steps=1000,
+            mean=21.0,
+            ci95=3.0,
+        ),
+        "warn",
+        "no better than the first episodes, which brought 20 by chance",
+    ),
 ]
 """For every check: what is changed in a healthy run, the state it leads to, and what is said."""

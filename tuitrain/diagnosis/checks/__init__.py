@@ -8,7 +8,7 @@ Each has a stable id, what was measured, the limit, a state and one line of advi
 from __future__ import annotations
 
 from tuitrain.config.checks import ChecksConfig
-from tuitrain.diagnosis.checks import environment, learning, replay, workers
+from tuitrain.diagnosis.checks import audit, environment, learning, replay, settings, workers
 from tuitrain.diagnosis.checks.row import Check
 from tuitrain.protocol import CheckView, Snapshot
 
@@ -16,15 +16,38 @@ CHECKS: tuple[Check, ...] = (
     workers.processes,
     workers.heartbeat,
     workers.progress,
-    environment.spec,
+    workers.standstill,
+    workers.lock_wait,
+    audit.row_checksums,
+    audit.cross_episode,
+    audit.stack_agreement,
+    replay.overwritten,
+    replay.warm_up,
+    replay.left_behind,
     replay.replay_ratio,
     replay.policy_lag,
     replay.weights_hash,
-    replay.warm_up,
-    replay.left_behind,
+    environment.spec,
+    environment.observations,
+    environment.resets,
+    environment.episode_ends,
+    environment.action_effect,
+    environment.reward_signal,
+    environment.reward_scale,
+    environment.evaluation_env,
+    settings.device,
+    settings.lr,
+    settings.target_network,
+    settings.epsilon,
+    settings.exploration,
     learning.target_updates,
+    learning.grad_flow,
+    learning.q_bound,
+    learning.grad_norm,
     learning.non_finite,
+    workers.phase_time,
     workers.lost_lines,
+    learning.learning,
 )
 """From processes over data, environment and settings to symptoms: causes stand first."""
 

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from tuitrain.config.checks import ChecksConfig
-from tuitrain.diagnosis.checks.row import Row, check, judged, not_measured
-from tuitrain.protocol import Snapshot
+from tuitrain.diagnosis.checks.row import (
+    Row,
+    agents,
+    check,
+    judged,
+    largest,
+    not_measured,
+    smallest,
+)
+from tuitrain.protocol import PolicyView, Snapshot
+
+_LENGTHS_DIFFER = 2
+"""Time limits count steps or pictures, and idle first steps: lengths may differ a little."""
 
 
 @check(
@@ -26,4 +37,208 @@ def spec(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         "all equal",
         "fail" if other else None,
         "these processes see another environment than the probe did",
+    )
+
+
+@check(
+    "observations",
+    "observations",
+    "X.1",
+    why="Observations differ within a batch: from one that is always the same, or all zero, "
+    "nothing can be told about what to do.",
+    explains=("resets", "action_effect", "grad_flow", "learning"),
+)
+def observations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """Something of an observation is not always the same."""
+    limit = "> 0% of features vary"
+    found = smallest(snapshot, lambda p: p.observation_spread)
+    if found is None:
+        return not_measured(limit)
+    policy, spread = found
+    what = "all zero" if policy.observation_abs_max == 0 else "always the same"
+    return judged(
+        f"{spread:.0%} vary" if spread else what,
+        limit,
+        "fail" if not spread else None,
+        f"{policy.name}: observations are {what}: what does the environment return from reset and "
+        "step?",
+    )
+
+
+@check(
+    "resets",
+    "resets",
+    "10.1",
+    why="An episode begins anew: one that begins with the last observation of the one before has "
+    "not been reset.",
+    explains=("episode_ends", "reward_signal", "learning"),
+)
+def resets(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """Episodes do not begin where the ones before have ended."""
+    limit = f"≤ {limits.resets_unchanged_share:.0%} unchanged"
+
+    def unchanged(policy: PolicyView) -> float | None:
+        if policy.resets_unchanged is None or (policy.episodes or 0) < limits.min_episodes:
+            return None
+        return policy.resets_unchanged / (policy.episodes or 1)
+
+    found = largest(snapshot, unchanged)
+    if found is None:
+        return not_measured(limit)
+    policy, share = found
+    return judged(
+        f"{share:.0%} unchanged",
+        limit,
+        "fail" if share > limits.resets_unchanged_share else None,
+        f"{policy.name}: episodes begin with the observation that the one before ended with: does "
+        "the environment's reset() reset, and return what it has reset to?",
+    )
+
+
+@check(
+    "episode_ends",
+    "episode ends",
+    "10.2",
+    why="Episodes end, not at once, and what ends them is said as it is: a wrong flag makes a "
+    "value of what is none, or none of what is one.",
+    explains=("reward_signal", "q_bound", "learning"),
+)
+def episode_ends(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """Ends are not all truncations at any length, not all at the first step, and there are some.
+
+    Of several agents nothing is said: they come and leave as the game has it.
+    """
+    limit = "ends that can be"
+    if agents(snapshot) != 1:
+        return not_measured(limit)
+    (policy,) = snapshot.policies
+    episodes, each = policy.episodes or 0, policy.steps_each or 0
+    if not episodes and each > limits.endless_steps:
+        advice = (
+            f"no episode has ended in {each:,.0f} steps of an environment: does it say terminated?"
+        )
+        return Row("none", limit, "warn", advice)
+    if episodes < limits.min_episodes or policy.length_max is None or policy.truncated is None:
+        return not_measured(limit, f"{episodes:,} episodes" if episodes else "n/a")
+    shortest, longest = policy.truncated_length_min, policy.truncated_length_max
+    if policy.length_max <= 1:
+        advice = "every episode ends with its first step: does the environment say so by mistake?"
+        return Row("all after 1 step", limit, "warn", advice)
+    if policy.truncated == episodes and shortest is not None and longest is not None:
+        advice = (
+            f"all {episodes:,} episodes were truncated, after {shortest:,} to {longest:,} steps, "
+            "which no time limit does: return terminated = True for ends that belong to the task"
+        )
+        odd = longest > _LENGTHS_DIFFER * shortest
+        return judged("all truncated", limit, "warn" if odd else None, advice)
+    return Row(f"{policy.truncated / episodes:.0%} truncated", limit, "ok")
+
+
+@check(
+    "action_effect",
+    "action effect",
+    "X.27",
+    why="What is done makes a difference to what is seen next or to the reward: where it makes "
+    "none, there is nothing to choose.",
+    explains=("learning",),
+)
+def action_effect(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """Chance does not explain what actions seem to do.
+
+    Of several agents nothing is said: what one does may matter only with what others do.
+    """
+    limit = f"p < {limits.action_effect_p:g}"
+    if agents(snapshot) != 1:
+        return not_measured(limit)
+    (policy,) = snapshot.policies
+    p = policy.action_effect_p
+    if p is None:
+        return not_measured(limit)
+    if p < limits.action_effect_p:
+        return Row(f"p = {p:.2g}", limit, "ok")
+    rows = policy.action_effect_rows or 0
+    if rows < limits.action_effect_rows:
+        return not_measured(limit, f"{rows:,} rows")
+    advice = (
+        f"in {rows:,} transitions the action made no difference to what was seen next, nor to the "
+        "reward: does the environment carry out the action that it is given?"
+    )
+    return Row(f"p = {p:.2g}", limit, "warn", advice)
+
+
+@check(
+    "reward_signal",
+    "reward signal",
+    "7.2",
+    why="Some returns are not 0: without any reward all actions are equally good.",
+    explains=("learning",),
+)
+def reward_signal(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """Something that is not 0 has been drawn."""
+    limit = "> 0% non-zero"
+    found = smallest(snapshot, lambda p: p.returns_abs_max)
+    if found is None:
+        return not_measured(limit)
+    policy, largest_return = found
+    if largest_return or policy.reward_min or policy.reward_max:  # not every draw is looked at
+        share = policy.returns_nonzero_share or 0.0
+        return Row(f"{share:.1%} non-zero", limit, "ok")
+    seen = policy.warm_up_transitions
+    if seen < limits.reward_signal_transitions:
+        return not_measured(limit, "none yet")
+    advice = (
+        f"{policy.name}: no reward in {seen:,} transitions: explore for longer "
+        "(exploration.epsilon_decay_steps), or give a reward on the way"
+    )
+    return Row("none", limit, "warn", advice)
+
+
+@check(
+    "reward_scale",
+    "reward scale",
+    "7.1",
+    why="Returns are not huge: errors as large as them make steps that no learning rate was "
+    "chosen for.",
+    explains=("q_bound", "grad_norm", "non_finite", "learning"),
+)
+def reward_scale(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """No n-step return is larger than learning rates are meant for."""
+    most = limits.n_step_return_max
+    found = largest(snapshot, lambda p: p.returns_abs_max)
+    if found is None:
+        return not_measured(f"≤ {most:g}")
+    policy, size = found
+    return judged(
+        f"{size:.3g}",
+        f"≤ {most:g}",
+        "fail" if size > 10 * most else "warn" if size > most else None,
+        f"{policy.name}: n-step returns of up to {size:.3g}: divide the environment's rewards to "
+        "about 1, or clip them",
+    )
+
+
+@check(
+    "evaluation_env",
+    "evaluation env",
+    "X.28",
+    why="Evaluations begin as training does: of another game they say nothing about this one.",
+    explains=("learning",),
+)
+def evaluation_env(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """Chance explains how differently episodes begin in training and in evaluations.
+
+    Of several agents nothing is said: what one sees first may follow from what another has done.
+    """
+    limit = f"p ≥ {limits.reset_difference_p:g}"
+    if agents(snapshot) != 1:
+        return not_measured(limit)
+    p = snapshot.policies[0].reset_difference_p
+    if p is None:
+        return not_measured(limit)
+    return judged(
+        f"p = {p:.2g}",
+        limit,
+        "warn" if p < limits.reset_difference_p else None,
+        "evaluations begin with other observations than training: look at env.eval_kwargs, and at "
+        "what the environment does differently the second time it is built",
     )

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from tuitrain.config.checks import ChecksConfig
-from tuitrain.diagnosis.checks.row import Row, check, judged, not_measured
-from tuitrain.protocol import Snapshot
+from tuitrain.diagnosis.checks.row import Row, agents, check, judged, largest, not_measured
+from tuitrain.protocol import PolicyView, Snapshot
+
+_Q_ALWAYS = 10.0
+"""A random network may say so much of anything, whatever the rewards are."""
+
+_HELD_EVALUATIONS = 4
+"""A verdict that warns has been given by so many evaluations in a row."""
+
+_NO_GAIN = 1e-9
+"""Returns of all agents that add up to less are those of a game against oneself."""
 
 
 @check(
@@ -13,7 +22,7 @@ from tuitrain.protocol import Snapshot
     "0.3, 4.1",
     why="The target network was updated as often as the config says, by a count of its own: more "
     "or less often, and Q chases itself or stands still.",
-    explains=("non_finite", "learning"),
+    explains=("q_bound", "non_finite", "learning"),
 )
 def target_updates(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     """The target network was updated exactly as often as the config says."""
@@ -46,3 +55,146 @@ def non_finite(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     bad = ", ".join(name for name, count in rows if count)
     advice = f"{bad}: lower lr, clip gradients, or scale rewards"
     return judged(str(total), "0", "fail" if total else None, advice)
+
+
+@check(
+    "grad_flow",
+    "gradient flow",
+    "X.2",
+    why="Every tensor that can be trained gets a gradient: what gets none stays as random as it "
+    "began.",
+    explains=("learning",),
+)
+def grad_flow(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """No tensor's gradient has been exactly zero in several records on end."""
+    limit = "0% without"
+    found = largest(snapshot, lambda p: p.grad_zero_share)
+    if found is None:
+        return not_measured(limit)
+    policy, share = found
+    return judged(
+        f"{share:.0%} without",
+        limit,
+        "warn" if share else None,
+        f"{policy.name}: no gradient reaches {policy.grad_zero_in or 'some tensors'}: are they "
+        "used in forward(), or are all units before them dead (lower learner.lr)?",
+    )
+
+
+@check(
+    "grad_norm",
+    "gradient norm",
+    "X.2",
+    why="Gradients are about as long as errors and observations make them: others come from a "
+    "loss that is not the one meant.",
+    explains=("non_finite", "learning"),
+)
+def grad_norm(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """No gradient is far longer than its TD errors and observations explain."""
+
+    def over(policy: PolicyView) -> float | None:
+        if policy.grad_norm is None or policy.td_abs_mean is None:
+            return None
+        return policy.grad_norm / _longest(policy, limits)
+
+    found = largest(snapshot, over)
+    if found is None:
+        return not_measured("-")
+    policy, share = found
+    norm = policy.grad_norm or 0.0
+    return judged(
+        f"{norm:.3g}",
+        f"≤ {_longest(policy, limits):.3g}",
+        "warn" if share > 1 else None,
+        f"{policy.name}: gradients of norm {norm:.3g} at a mean TD error of "
+        f"{policy.td_abs_mean or 0.0:.3g}: is the loss, or something in the network, multiplied?",
+    )
+
+
+@check(
+    "q_bound",
+    "max |Q|",
+    "7.1",
+    why="No value is far over what the largest reward seen could ever add up to: such values come "
+    "from values, and grow without end.",
+    explains=("grad_norm", "non_finite", "learning"),
+)
+def q_bound(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """|Q| is not many times the largest n-step return / (1 - discount)."""
+
+    def times(policy: PolicyView) -> float | None:
+        if policy.q_bound is None or policy.q_max_abs is None:
+            return None
+        return policy.q_max_abs / max(policy.q_bound, _Q_ALWAYS)
+
+    found = largest(snapshot, times)
+    if found is None:
+        return not_measured("-")
+    policy, over = found
+    most = limits.q_bound_factor
+    bound = max(policy.q_bound or 0.0, _Q_ALWAYS)
+    return judged(
+        f"{policy.q_max_abs or 0.0:.3g}",
+        f"≤ {most * bound:.3g}",
+        "fail" if over > 10 * most else "warn" if over > most else None,
+        f"{policy.name}: values diverge, to {over:.3g} times what rewards allow: lower learner.lr, "
+        "update the target network less often, use learner.double",
+    )
+
+
+@check(
+    "learning",
+    "learning",
+    "11.1, 11.2",
+    why="Evaluations say whether it learns, by greedy episodes: loss and training returns do not.",
+)
+def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """The verdict is none that calls for a change, and has held long enough to be one.
+
+    Of agents that play against each other nothing is said: one's gain is another's loss.
+    """
+    limit = "not flat, no fall"
+    said = [p for p in snapshot.policies if p.learning.verdict not in ("n/a", "TOO EARLY")]
+    if not said or len(said) < len(snapshot.policies) or _against_oneself(snapshot):
+        return not_measured(limit)
+    bad = [p for p in said if _is_bad(snapshot, p, limits)]
+    if len(bad) < len(said):  # who competes falls when another rises
+        return Row(snapshot.learning.verdict, limit, "ok")
+    worst = next((p for p in bad if p.name == snapshot.learning.policy), bad[0])
+    advice = (
+        "evaluations are under their best, whose weights are kept (`tuitrain eval RUN/best`): "
+        "lower learner.lr, or let it fall"
+    )
+    if worst.learning.verdict == "FLAT":
+        advice = (
+            f"evaluations are no better than the first episodes, which brought "
+            f"{worst.first_return_mean or 0.0:.4g} by chance: look at exploration, rewards, "
+            "n_frames and learner.lr"
+        )
+    return Row(worst.learning.verdict, limit, "warn", f"{worst.name}: {advice}")
+
+
+def _is_bad(snapshot: Snapshot, policy: PolicyView, limits: ChecksConfig) -> bool:
+    """Whether its verdict calls for a change, and has held long enough to be one."""
+    view, first = policy.learning, policy.first_return_mean
+    if view.verdict in ("FALLING", "BELOW BEST"):
+        return view.held_evals >= _HELD_EVALUATIONS
+    if view.verdict != "FLAT" or view.held_since_steps is None:
+        return False
+    if first is None or view.mean is None or view.mean - (view.ci95 or 0.0) > first:
+        return False  # it has risen, before the first evaluation
+    return snapshot.steps - view.held_since_steps >= limits.flat_share * snapshot.total_steps
+
+
+def _against_oneself(snapshot: Snapshot) -> bool:
+    """Whether what one agent gains another one loses."""
+    if agents(snapshot) == 1:
+        return False
+    means = [(p.agents, p.eval_return_mean) for p in snapshot.policies]
+    return abs(sum(n * (mean or 0.0) for n, mean in means)) < _NO_GAIN
+
+
+def _longest(policy: PolicyView, limits: ChecksConfig) -> float:
+    """The longest gradient that errors and observations explain."""
+    size = max(1.0, policy.observation_abs_max or 0.0)
+    return limits.grad_norm_per_td * (1 + (policy.td_abs_mean or 0.0)) * size

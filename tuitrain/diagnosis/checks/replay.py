@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from tuitrain.config.checks import ChecksConfig
-from tuitrain.diagnosis.checks.row import WORKING, Row, check, judged, not_measured
+from tuitrain.diagnosis.checks.row import (
+    WORKING,
+    Row,
+    agents,
+    check,
+    judged,
+    not_measured,
+)
 from tuitrain.protocol import CheckState, PolicyView, Snapshot
 
 _SPEED_KNOWN_S = 30.0
@@ -121,6 +128,26 @@ def warm_up(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     if early:
         state, advice = "fail", f"{', '.join(early)} updated before learning_starts"
     return Row(value, limit, state, advice)
+
+
+@check(
+    "overwritten",
+    "overwritten",
+    "5.2",
+    why="No row is overwritten before the first update: what was gathered for learning would be "
+    "gone unseen.",
+    explains=("learning",),
+)
+def overwritten(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """The rings hold the whole warm-up.
+
+    Of several agents nothing is said: of one that is seldom there rings fill with its absence.
+    """
+    rows = snapshot.policies[0].overwritten if agents(snapshot) == 1 else None
+    if rows is None:
+        return not_measured("0")
+    advice = f"{rows:,} rows were overwritten before the first update: raise replay.capacity"
+    return judged(f"{rows:,} rows", "0", "fail" if rows else None, advice)
 
 
 @check(

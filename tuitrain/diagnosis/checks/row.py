@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tuitrain.config.checks import ChecksConfig
-from tuitrain.protocol import CheckState, CheckView, Snapshot
+from tuitrain.protocol import CheckState, CheckView, PolicyView, Snapshot
 
 WORKING = ("starting", "running", "paused")
 """States of a run that is not over."""
@@ -75,6 +75,27 @@ def check(
 def not_measured(limit: str, value: str = "n/a", advice: str = "") -> Row:
     """Nothing is known, so nothing is said to be well."""
     return Row(value, limit, "n/a", advice)
+
+
+def largest(
+    snapshot: Snapshot, of: Callable[[PolicyView], float | None]
+) -> tuple[PolicyView, float] | None:
+    """The policy where this is largest, and how large; None if it was measured nowhere."""
+    rows = [(p, value) for p in snapshot.policies if (value := of(p)) is not None]
+    return max(rows, key=lambda row: row[1], default=None)
+
+
+def smallest(
+    snapshot: Snapshot, of: Callable[[PolicyView], float | None]
+) -> tuple[PolicyView, float] | None:
+    """The policy where this is smallest, and how small; None if it was measured nowhere."""
+    rows = [(p, value) for p in snapshot.policies if (value := of(p)) is not None]
+    return min(rows, key=lambda row: row[1], default=None)
+
+
+def agents(snapshot: Snapshot) -> int:
+    """That act in one environment, of all policies."""
+    return sum(policy.agents for policy in snapshot.policies)
 
 
 def judged(value: str, limit: str, bad: CheckState | None, advice: str) -> Row:

@@ -9,6 +9,10 @@ from tuitrain.diagnosis.checks.row import WORKING, Row, check, judged, not_measu
 from tuitrain.protocol import CheckState, ProcessView, Snapshot
 
 _LIVE = ("running", "waiting", "paused", "finished")
+_IDLE_PHASES = ("start", "wait", "paused")
+_COPY_PHASES = ("copy", "publish")
+_BUSY = 0.2
+"""Whoever works for a smaller share of the time may do with it what it likes."""
 
 
 @check(
@@ -16,7 +20,7 @@ _LIVE = ("running", "waiting", "paused", "finished")
     "processes",
     "12.2",
     why="Every worker lives: without actors no data comes, without learner none is used.",
-    explains=("heartbeat", "progress", "replay_ratio", "policy_lag"),
+    explains=("heartbeat", "progress", "standstill", "replay_ratio", "policy_lag"),
 )
 def processes(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     """Every worker that should run does; one that is started again does not yet."""
@@ -45,7 +49,7 @@ def processes(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     "12.2",
     why="Every worker says that it lives, whatever it does: a silent one is stopped, hung, or "
     "gets no processor.",
-    explains=("progress", "policy_lag"),
+    explains=("progress", "lock_wait", "policy_lag"),
 )
 def heartbeat(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     """No worker is silent."""
@@ -70,6 +74,90 @@ def progress(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         _oldest(snapshot, lambda p: p.progress_age_s if p.state == "running" else None),
         limits.progress_s,
         "one unit of its work takes this long, or it is hung",
+    )
+
+
+@check(
+    "standstill",
+    "standstill",
+    "X.4",
+    why="Somebody does something: if each waits for another, all say that they are well, and "
+    "nothing is ever done again.",
+    explains=("policy_lag",),
+)
+def standstill(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """Not all wait, with nothing done by anybody. Evaluating and saving is work."""
+    limit = f"{limits.standstill_s:g}s"
+    views = [p for p in snapshot.processes if p.state != "finished"]
+    ages = [p.progress_age_s for p in views if p.progress_age_s is not None]
+    if snapshot.state != "running" or len(ages) < len(views) or not views:
+        return not_measured(limit)
+    newest = min(ages)
+    waits = [f"{p.name} for {p.wait or 'something'}" for p in views if p.role != "evaluator"]
+    all_wait = all(p.state == "waiting" for p in views)
+    return judged(
+        f"{newest:.1f}s",
+        limit,
+        "fail" if all_wait and newest > limits.standstill_s else None,
+        f"nothing is done any more; {', '.join(waits)} wait{'s' * (len(waits) == 1)}",
+    )
+
+
+@check(
+    "lock_wait",
+    "lock wait",
+    "X.5, X.6",
+    why="Locks are held for moments: who waits for longer is starved by others, or they belong to "
+    "one that hangs.",
+    explains=("policy_lag",),
+)
+def lock_wait(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """No wait for the lock of a shard was long."""
+    limit = f"{limits.lock_wait_s:g}s"
+    worst = [
+        (shard.lock_worst_s, policy.name, index)
+        for policy in snapshot.policies
+        for index, shard in enumerate(policy.shards)
+        if shard.lock_worst_s is not None
+    ]
+    if not worst:
+        return not_measured(limit)
+    longest_s, policy, index = max(worst)
+    return judged(
+        f"max {longest_s * 1000:,.1f} ms",
+        limit,
+        "warn" if longest_s > limits.lock_wait_s else None,
+        f"a wait for the lock of {policy}'s rows by a{index} took {longest_s:.1f} s: was a process "
+        "stopped, or is the machine overloaded?",
+    )
+
+
+@check(
+    "phase_time",
+    "phase time",
+    "8.2, X.4, X.10",
+    why="A learner learns: if most of its time goes into copies, one process alone would be "
+    "faster.",
+)
+def phase_time(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """No busy learner spends most of its time with copies to the device and to the actors."""
+    limit = f"≤ {limits.copy_share:.0%} copies"
+    rows = []
+    for process in snapshot.processes:
+        share = process.phase_share
+        busy = sum(s for phase, s in share.items() if phase not in _IDLE_PHASES)
+        if process.role == "learner" and busy > _BUSY and process.state in ("running", "waiting"):
+            copies = sum(share.get(phase, 0.0) for phase in _COPY_PHASES)
+            rows.append((copies / busy, process.name))
+    if not rows or snapshot.state != "running":
+        return not_measured(limit)
+    share_, name = max(rows)
+    return judged(
+        f"{share_:.0%} copies",
+        limit,
+        "warn" if share_ > limits.copy_share else None,
+        f"{name} copies and publishes for {share_:.0%} of its work: raise "
+        "learner.publish_every_updates or batch_size, or learn on the CPU",
     )
 
 

@@ -243,6 +243,11 @@ class Actor:
 
     # ---- to be looked at
 
+    @property
+    def device(self) -> str:
+        """Where the parameters that it acts with are."""
+        return ", ".join(sorted({part.policy.device for part in self.parts.values()}))
+
     def seen(self, policy: str) -> NDArray[Any] | None:
         """The newest observation in a policy's first lane; None before there is one.
 

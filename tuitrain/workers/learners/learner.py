@@ -207,7 +207,15 @@ class Learner:
                 f"ratio_inserts/{name}": inserts + base.before_replay(name)[0],
                 f"ratio_updates/{name}": updates + base.before_replay(name)[1],
             }
+            if learner.overwritten is not None:
+                out[f"overwritten/{name}"] = learner.overwritten
         return out
+
+    @property
+    def device(self) -> str:
+        """Where the parameters of its networks are."""
+        networks = (learner.dqn.online for learner in self.policies.values())
+        return ", ".join(sorted({str(p.device) for of in networks for p in of.parameters()}))
 
     def records(self, every_s: float) -> list[dict[str, Any]]:
         """One `learner` record per policy that has learned since its last one.

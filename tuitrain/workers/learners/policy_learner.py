@@ -121,6 +121,9 @@ class PolicyLearner:
         """Why the first of them could not be made."""
         self.measured_updates = 0
         """`dqn.updates` when ``measure`` was called last."""
+        self.overwritten: int | None = None
+        """Rows that were overwritten before the first draw from a replay begun empty."""
+        self._draws_first = not incarnation and not blueprint.base.since_inserts.get(name)
 
     def retune(self, blueprint: Blueprint) -> None:
         """Go on with changed keys of ``config.live``, between two updates."""
@@ -210,6 +213,8 @@ class PolicyLearner:
             errors become priorities, else nothing.
         """
         phases.enter("sample")
+        if self._draws_first:
+            self._draws_first, self.overwritten = False, self.reader.overwritten()
         config, rule = self.config, self._priority
         batches = config.grad_accumulation * min(updates, self._at_once)
         course = self._course

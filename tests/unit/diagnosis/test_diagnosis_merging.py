@@ -1,0 +1,120 @@
+"""Records of several actors and moments become what a check can look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuitrain.diagnosis.merging import FEW, Merged
+from tuitrain.measurements import Measurements
+
+
+def merged(*records: dict[str, Any]) -> dict[str, Any]:
+    out = Merged()
+    for record in records:
+        out.add(record)
+    fields = out.fields()
+    Measurements.model_validate(fields, strict=True)
+    assert set(fields) <= set(Measurements.model_fields)
+    return fields
+
+
+def train(actor: int = 0, **fields: Any) -> dict[str, Any]:
+    return {"kind": "train", "policy": "p", "actor": actor} | fields
+
+
+def learner(**fields: Any) -> dict[str, Any]:
+    return {"kind": "learner", "policy": "p"} | fields
+
+
+def test_nothing_is_known_of_nothing() -> None:
+    assert merged() == {}
+    assert (
+        merged({"kind": "system", "steps_per_s": 3.0}, train(), learner(), {"kind": "eval"}) == {}
+    )
+    nothing = train(episodes=None, length_max=float("nan"), action_effect_p=None)
+    assert merged(nothing) == {}
+
+
+def test_episodes_of_all_actors_are_counted_and_their_extremes_kept() -> None:
+    one = train(0, episodes=3, truncated=1, length_min=5, length_max=9, reward_min=-1.0,
+                reward_max=0.0, resets_unchanged=0, truncated_length_min=9,
+                truncated_length_max=9)  # fmt: skip
+    two = train(1, episodes=2, truncated=0, length_min=2, length_max=4, reward_min=0.0,
+                reward_max=2.0, resets_unchanged=2)  # fmt: skip
+    assert merged(one, two) == merged(two, one) == {
+        "episodes": 5, "truncated": 1, "length_min": 2, "length_max": 9, "reward_min": -1.0,
+        "reward_max": 2.0, "resets_unchanged": 2, "truncated_length_min": 9,
+        "truncated_length_max": 9,
+    }  # fmt: skip
+
+
+def test_the_first_episodes_show_what_comes_by_chance() -> None:
+    first = [train(0, return_mean=1.0, episodes=9), train(1, return_mean=4.0, episodes=11)]
+    assert "first_return_mean" not in merged(first[0])
+    by_chance = (9 * 1.0 + 11 * 4.0) / 20
+    assert merged(*first)["first_return_mean"] == by_chance
+    assert merged(*first, train(return_mean=500.0, episodes=5))["first_return_mean"] == by_chance
+
+
+def test_of_drawn_returns_the_largest_ever_counts_and_the_newest_share() -> None:
+    found = merged(
+        learner(returns_abs_max=5.0, returns_nonzero_share=0.5, observation_abs_max=3.0),
+        learner(returns_abs_max=1.0, returns_nonzero_share=0.1, observation_abs_max=4.0),
+    )
+    assert found == {
+        "returns_abs_max": 5.0,
+        "returns_nonzero_share": 0.1,
+        "observation_abs_max": 4.0,
+    }
+
+
+def test_a_constant_observation_is_no_news_before_there_are_a_few_batches() -> None:
+    batches = [learner(observation_spread=0.0)] * FEW
+    assert "observation_spread" not in merged(*batches[1:])
+    assert merged(*batches) == {"observation_spread": 0.0}
+    assert merged(learner(observation_spread=0.3), *batches) == {"observation_spread": 0.3}
+
+
+def test_a_gradient_is_missing_if_it_is_in_several_records_on_end() -> None:
+    none, some = learner(grad_zero_share=0.5, grad_zero_in="a"), learner(grad_zero_share=0.0)
+    assert merged(*[none] * (FEW - 1)) == {}
+    assert merged(*[none] * FEW) == {"grad_zero_share": 0.5, "grad_zero_in": "a"}
+    assert merged(*[none] * FEW, some)["grad_zero_share"] == 0.0
+    assert merged(some, *[none] * FEW)["grad_zero_share"] == 0.5
+
+
+def test_the_actor_that_is_surest_of_an_effect_counts_by_its_newest_record() -> None:
+    found = merged(
+        train(0, action_effect_p=1e-9, action_effect_rows=100),
+        train(1, action_effect_p=0.5, action_effect_rows=900),
+        train(0, action_effect_p=0.2, action_effect_rows=300),
+    )
+    assert found == {"action_effect_p": 0.2, "action_effect_rows": 900}
+
+
+def test_what_a_learner_counts_goes_on_where_its_predecessor_has_died() -> None:
+    counts = [
+        learner(audited=n, stack_disagreements=bad, cross_episode_samples=0, checksum_failures=0)
+        for n, bad in ((10, 0), (40, 2), (5, 1), (9, 1), (2, 0))
+    ]
+    found = merged(*counts)
+    assert (found["audited"], found["stack_disagreements"]) == (40 + 9 + 2, 2 + 1 + 0)
+
+
+def test_rewards_of_evaluations_are_others_than_those_of_training() -> None:
+    found = merged(
+        train(reward_min=0.0, reward_max=1.0),
+        {"kind": "eval", "reward_min": -4.0, "reward_max": 9.0, "reset_difference_p": 0.1},
+        {"kind": "eval", "reward_min": -2.0, "reward_max": 99.0, "reset_difference_p": 0.6},
+    )
+    assert (found["reward_min"], found["reward_max"]) == (0.0, 1.0)
+    assert (found["eval_reward_min"], found["eval_reward_max"]) == (-4.0, 99.0)
+    assert found["reset_difference_p"] == 0.6
+
+
+def test_going_back_forgets_what_other_weights_have_shown() -> None:
+    out = Merged()
+    for _ in range(FEW):
+        out.add(learner(grad_zero_share=1.0, td_abs_mean=3.0, returns_abs_max=2.0))
+    out.rewind()
+    assert out.fields() == {"returns_abs_max": 2.0}

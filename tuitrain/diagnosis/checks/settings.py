@@ -1,0 +1,132 @@
+"""Checks of settings: do they lead where learning is, and is what is used what was set?"""
+
+from __future__ import annotations
+
+from tuitrain.config.checks import ChecksConfig
+from tuitrain.diagnosis.checks.row import Row, check, judged, largest, not_measured
+from tuitrain.protocol import Snapshot
+
+
+@check(
+    "device",
+    "device",
+    "8.1",
+    why="Every process computes where the config says: on another device it is slow, or out of "
+    "memory.",
+    explains=("phase_time",),
+)
+def device(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """Networks are where they were asked to be; `cuda` is any of that kind."""
+    told = [p for p in snapshot.processes if p.device and p.device_asked]
+    if not told:
+        return not_measured("as asked for")
+    other = [p for p in told if p.device != p.device_asked]
+    other = [p for p in other if (p.device or "").partition(":")[0] != p.device_asked]
+    first = other[0] if other else told[0]
+    return judged(
+        ", ".join(sorted({p.device or "" for p in other or told})),
+        "as asked for",
+        "fail" if other else None,
+        f"{first.name} computes on {first.device}, and not on {first.device_asked}: does the "
+        "network put parameters where it likes?",
+    )
+
+
+@check(
+    "lr",
+    "learning rate",
+    "4.4, 9.1",
+    why="The learning rate is the planned one, and none that no network survives.",
+    explains=("q_bound", "grad_norm", "grad_flow", "non_finite", "learning"),
+)
+def lr(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """What is used is what is planned, and not too high."""
+    found = largest(snapshot, lambda p: p.lr)
+    if found is None:
+        return not_measured(f"≤ {limits.lr_max:g}")
+    _, most = found
+    for policy in snapshot.policies:
+        planned, used = policy.lr_planned, policy.lr
+        if planned is None or used is None:
+            continue
+        if abs(used - planned) > limits.lr_error * planned:
+            advice = f"{policy.name}: the optimizer does not follow learner.lr_schedule"
+            return Row(f"{used:.3g}", f"{planned:.3g} as planned", "fail", advice)
+    return judged(
+        f"{most:.3g}",
+        f"≤ {limits.lr_max:g}",
+        "warn" if most > limits.lr_max else None,
+        f"learner.lr = {most:.3g} is too high for Adam: try 5e-4",
+    )
+
+
+@check(
+    "target_network",
+    "target network",
+    "9.4",
+    why="The target network follows: one that keeps its first weights lets values grow from "
+    "nothing but chance.",
+    explains=("learning",),
+)
+def target_network(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """By the plan, little of the target network's first weights is left at the end."""
+    limit = f"≤ {limits.target_kept_share:.0%} kept to the end"
+    found = largest(snapshot, lambda p: p.target_kept_at_end)
+    if found is None:
+        return not_measured(limit)
+    policy, kept = found
+    return judged(
+        f"{kept:.0%} kept",
+        limit,
+        "warn" if kept > limits.target_kept_share else None,
+        f"{policy.name}: at the end the target network still is {kept:.0%} its first, random "
+        "weights: raise learner.tau, or lower learner.target_update_every_updates",
+    )
+
+
+@check(
+    "epsilon",
+    "epsilon",
+    "3.2, 9.3",
+    why="Every actor explores as much as is planned for this step: with another epsilon it "
+    "gathers other data.",
+    explains=("learning",),
+)
+def epsilon(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """No actor's epsilon is off the plan."""
+    limit = f"± {limits.epsilon_error:g}"
+    rows = [(p, p.epsilon_off) for p in snapshot.processes if p.epsilon_off is not None]
+    if not rows:
+        return not_measured(limit)
+    actor, off = max(rows, key=lambda row: row[1])
+    return judged(
+        f"{off:.3f} off",
+        limit,
+        "fail" if off > limits.epsilon_error else None,
+        f"{actor.name} acts with epsilon {actor.epsilon or 0.0:.3f}, {off:.3f} off the plan: it "
+        "counts other steps than the run",
+    )
+
+
+@check(
+    "exploration",
+    "exploration",
+    "9.3",
+    why="Exploration ends: who acts at random until the last step never sees what its own policy "
+    "leads to.",
+    explains=("learning",),
+)
+def exploration(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """By the plan, some actor follows its policy at the end."""
+    limit = f"≤ {limits.final_epsilon_max:g} at the end"
+    found = largest(snapshot, lambda p: p.final_epsilon)
+    if found is None:
+        return not_measured(limit)
+    _, final = found
+    return judged(
+        f"{final:.2f} at the end",
+        limit,
+        "warn" if final > limits.final_epsilon_max else None,
+        f"epsilon is still {final:.2f} at the last step: lower exploration.epsilon_end, or "
+        "epsilon_decay_steps",
+    )

@@ -1,0 +1,112 @@
+"""Records of one policy, from several actors and over time, as what checks look at. Pure.
+
+Sums and extremes are over all that has come; of what a record measures anew the newest counts, of
+probabilities the one that is surest of an effect. What happened has happened: going back to a
+checkpoint takes none of it back, but what the weights of then no longer have is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from tuitrain.metrics.rewind import is_number
+
+FEW = 3
+"""Records that a check which could be wrong about one of them waits for."""
+
+FIRST_EPISODES = 20
+"""So many show what comes by chance."""
+
+_LARGEST = {
+    "learner": ("returns_abs_max", "observation_spread", "observation_abs_max"),
+    "train": ("length_max", "truncated_length_max", "reward_max"),
+}
+_SMALLEST = {"train": ("length_min", "truncated_length_min", "reward_min")}
+_SUMS = {"train": ("episodes", "truncated", "resets_unchanged")}
+_NEWEST = {
+    "learner": ("returns_nonzero_share", "td_abs_mean", "audit_share"),
+    "eval": ("reset_difference_p",),
+}
+_RESTARTED = {
+    "learner": ("audited", "stack_disagreements", "cross_episode_samples", "checksum_failures")
+}
+"""Counts of one process, which its successor begins anew."""
+
+_EVAL = {"reward_min": ("eval_reward_min", min), "reward_max": ("eval_reward_max", max)}
+
+
+class Merged:
+    """What records have said of one policy since a session began."""
+
+    def __init__(self) -> None:
+        self.learner_records = 0
+        self._values: dict[str, Any] = {}
+        self._before: dict[str, float] = {}
+        """Of counts that have been begun anew: those of the processes before."""
+        self._counted: dict[str, float] = {}
+        self._gradients: deque[tuple[float, str]] = deque(maxlen=FEW)
+        self._effects: dict[int, tuple[float, int]] = {}
+        self._first = (0, 0.0)
+        """Episodes, and the sum of their returns, until there are enough."""
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Take in a record of this policy; numbers that are missing, or none, say nothing."""
+        kind = str(record.get("kind"))
+        for names, merge in ((_LARGEST, max), (_SMALLEST, min), (_SUMS, _sum)):
+            for name in names.get(kind, ()):
+                if is_number(value := record.get(name)):
+                    held = self._values.get(name)
+                    self._values[name] = value if held is None else merge(held, value)
+        for name in _NEWEST.get(kind, ()):
+            if is_number(value := record.get(name)):
+                self._values[name] = value
+        for name in _RESTARTED.get(kind, ()):
+            if is_number(value := record.get(name)):
+                self._count(name, value)
+        if kind == "learner":
+            self.learner_records += 1
+            if is_number(share := record.get("grad_zero_share")):
+                self._gradients.append((share, str(record.get("grad_zero_in", ""))))
+        if kind == "train" and self._first[0] < FIRST_EPISODES:
+            mean, episodes = record.get("return_mean"), record.get("episodes")
+            if is_number(mean) and is_number(episodes):
+                self._first = (self._first[0] + int(episodes), self._first[1] + mean * episodes)
+        if kind == "train" and is_number(p := record.get("action_effect_p")):
+            rows = record.get("action_effect_rows")
+            self._effects[int(record.get("actor", 0))] = (p, int(rows) if is_number(rows) else 0)
+        if kind == "eval":
+            for name, (field, merge) in _EVAL.items():
+                if is_number(value := record.get(name)):
+                    self._values[field] = merge(self._values.get(field, value), value)
+
+    def rewind(self) -> None:
+        """Training goes on from weights of before: their gradients and errors are others."""
+        self._gradients.clear()
+        self._values.pop("td_abs_mean", None)
+
+    def fields(self) -> dict[str, Any]:
+        """By name as in ``Measurements``; what is not known is left out."""
+        out = dict(self._values)
+        if self.learner_records < FEW:  # one batch may have happened to be all alike
+            out.pop("observation_spread", None)
+        if len(self._gradients) == FEW:
+            out["grad_zero_share"], out["grad_zero_in"] = min(self._gradients)
+        if self._first[0] >= FIRST_EPISODES:
+            out["first_return_mean"] = self._first[1] / self._first[0]
+        if self._effects:
+            out["action_effect_p"] = min(p for p, _ in self._effects.values())
+            out["action_effect_rows"] = max(rows for _, rows in self._effects.values())
+        return out
+
+    def _count(self, name: str, value: float) -> None:
+        held = self._counted.get(name, 0)
+        if value < held:
+            self._before[name] = self._before.get(name, 0) + held
+        self._counted[name] = value
+        self._values[name] = value + self._before.get(name, 0)
+
+
+def _sum(held: float, value: float) -> float:
+    return held + value

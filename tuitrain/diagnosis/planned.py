@@ -1,0 +1,98 @@
+"""What a config plans, for checks to hold against what is measured. Pure, and without torch."""
+
+from __future__ import annotations
+
+import math
+
+from tuitrain.config.resolve import planned_updates
+from tuitrain.config.schema import Config
+from tuitrain.learning.exploration import actor_epsilon, epsilon_at
+from tuitrain.learning.lr import lr_at
+from tuitrain.learning.target_rule import target_period
+
+MIN_PLANNED_UPDATES = 1000
+"""A run that makes fewer is a try, and the default period is 500: its target rule is not judged."""
+
+_LR_MEASURED_UPDATES = 32
+"""A record's learning rate is that of one of so many updates before it."""
+
+_ACTIONS = 1000
+"""More actions than anybody has: entropy grows with their logarithm alone."""
+
+
+def lr_planned(lr: float, updates: int, config: Config) -> float | None:
+    """The planned learning rate that is nearest to `lr`, of the updates shortly before `updates`.
+
+    None where the length of the schedule depends on how often agents are there.
+    """
+    learner = config.learner
+    length = learner.lr_schedule_updates
+    if learner.lr_schedule != "constant" and length is None:
+        return None
+    first = max(0, updates - _LR_MEASURED_UPDATES)
+    ends = [lr_at(update, learner, length or 1) for update in (first, updates)]
+    return min(max(lr, min(ends)), max(ends))
+
+
+def final_epsilon(config: Config) -> float | None:
+    """Epsilon of the least exploring actor after all steps; None where networks explore."""
+    if config.algorithm.noisy:
+        return None
+    epsilon, n = epsilon_at(config.run.total_steps, config.exploration), _actors(config)
+    alpha = config.exploration.ladder_alpha
+    return min(actor_epsilon(epsilon, i, n, alpha) for i in range(n))
+
+
+def epsilon_off(epsilon: float, index: int, steps: float, slack: float, config: Config) -> float:
+    """How far the epsilon of an actor is from every value that it may have about now.
+
+    Args:
+        index: of the actor.
+        steps: environment steps of the whole run.
+        slack: steps that the actor may be behind or ahead of that.
+    """
+    exploration, n = config.exploration, _actors(config)
+    low, high = sorted(
+        actor_epsilon(epsilon_at(max(0, int(at)), exploration), index, n, exploration.ladder_alpha)
+        for at in (steps - slack, steps + slack)
+    )
+    return max(0.0, low - epsilon, epsilon - high)
+
+
+def target_kept_at_end(config: Config, agents: int) -> float | None:
+    """Share of its first weights that the target network holds after all planned updates.
+
+    Args:
+        agents: of one environment that share the policy.
+
+    Returns:
+        0 to 1; None if the run is too short to say.
+    """
+    updates = planned_updates(config, agents)
+    if updates < MIN_PLANNED_UPDATES:
+        return None
+    if config.learner.tau is not None:
+        return float((1 - config.learner.tau) ** updates)
+    return float(updates < target_period(config.learner))
+
+
+def q_bound(returns_abs_max: float, config: Config) -> float | None:
+    """The largest |Q| that there can be if no n-step return is larger; None without discount.
+
+    Munchausen's addition to rewards, and what `c51` can say at all, are allowed for.
+    """
+    how = config.algorithm
+    discount = config.learner.gamma**config.learner.n_step
+    if discount >= 1:
+        return None
+    added = 0.0
+    if how.munchausen:
+        added = -how.munchausen_scale * how.munchausen_clip
+        added += how.munchausen_temperature * math.log(_ACTIONS)
+    bound = (returns_abs_max + added) / (1 - discount)
+    return max(bound, abs(how.v_min), abs(how.v_max)) if how.name == "c51" else bound
+
+
+def _actors(config: Config) -> int:
+    count = config.actors.count
+    return 1 if count == "auto" else count

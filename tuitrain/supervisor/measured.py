@@ -1,0 +1,136 @@
+"""What checks need of a run besides what clients are shown: records merged, and what is planned.
+
+Pure but for the arguments: no clock, no processes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuitrain.config.schema import Config
+from tuitrain.diagnosis import planned
+from tuitrain.diagnosis.merging import Merged
+from tuitrain.metrics.rewind import is_number
+from tuitrain.protocol import ProcessView
+
+SETTLED_S = 10.0
+"""After a change of the config, so long until what is measured must be as it says now."""
+
+_RECORDS_FOR_BOUND = 5
+"""Learner records until the largest return drawn is taken for about the largest there is."""
+
+_BEAT_S = 1.0
+"""A heartbeat says what was so up to this long ago."""
+
+_ATARI = "tuitrain.envs.atari:make"
+
+
+@dataclass
+class Measured:
+    """Of all policies of a run, since its session began."""
+
+    _merged: dict[str, Merged] = field(default_factory=dict)
+    _lr_planned: dict[str, float | None] = field(default_factory=dict)
+    _config: Config | None = None
+    _changed_at: float = -math.inf
+
+    def follow(self, config: Config, now: float) -> bool:
+        """Go by this config; whether it has held long enough for all to have it."""
+        if config is not self._config:
+            self._changed_at = -math.inf if self._config is None else now
+            self._config = config
+        return now - self._changed_at >= SETTLED_S
+
+    def add(self, record: Mapping[str, Any], config: Config, now: float) -> None:
+        """Take in a metrics record."""
+        policy = str(record.get("policy", ""))
+        self._merged.setdefault(policy, Merged()).add(record)
+        if record.get("kind") != "learner":
+            return
+        self._lr_planned[policy] = None
+        lr, updates = record.get("lr"), record.get("updates")
+        # at the time of the record: who is paused makes none by which a change would show
+        if self.follow(config, now) and is_number(lr) and is_number(updates):
+            self._lr_planned[policy] = planned.lr_planned(lr, int(updates), config)
+
+    def rewind(self) -> None:
+        """Training goes on from weights of before."""
+        for merged in self._merged.values():
+            merged.rewind()
+
+    def begin(self) -> None:
+        """What has come so far is of earlier sessions."""
+        self._merged.clear()
+        self._lr_planned.clear()
+
+    def of(self, policy: str, agents: int, config: Config) -> dict[str, Any]:
+        """Fields of ``Measurements`` by name; what is not known is left out.
+
+        Args:
+            agents: of one environment that share the policy.
+        """
+        merged = self._merged.get(policy) or Merged()
+        out = merged.fields()
+        largest = out.get("returns_abs_max")
+        if largest is not None and merged.learner_records >= _RECORDS_FOR_BOUND:
+            # a rare reward may have been learned from in a draw that was not looked at
+            rewards = (abs(out.get(name, 0.0)) for name in ("reward_min", "reward_max"))
+            out["q_bound"] = planned.q_bound(max(largest, *rewards), config)
+        if _begins_anywhere(config):
+            out.pop("reset_difference_p", None)
+        return out | {
+            "lr_planned": self._lr_planned.get(policy),
+            "final_epsilon": planned.final_epsilon(config),
+            "target_kept_at_end": planned.target_kept_at_end(config, agents),
+        }
+
+
+def device_asked(role: str, config: Config) -> str | None:
+    """Where a worker is to compute; None while that is open."""
+    asked = {
+        "learner": config.learner.device,
+        "trainer": config.learner.device,
+        "actor": config.actors.device,
+        "evaluator": "cpu",
+    }.get(role)
+    return None if asked == "auto" else asked
+
+
+def environments(config: Config) -> int:
+    """Of all actors."""
+    return config.actors.envs_per_actor * _actors(config)
+
+
+def compare_epsilons(
+    processes: Sequence[ProcessView], config: Config, steps: int, steps_per_s: float, age_s: float
+) -> None:
+    """Say of every actor at work how far its epsilon is from all that the config allows about now.
+
+    Args:
+        steps: of the whole run, by whoever has counted most.
+        age_s: how old they are.
+    """
+    chunk = config.actors.chunk_steps * config.actors.envs_per_actor
+    for process in processes:
+        epsilon, beat_age_s = process.epsilon, process.beat_age_s
+        works = process.role in ("actor", "trainer") and process.state == "running"
+        if not works or epsilon is None or beat_age_s is None or not process.rate:
+            continue
+        index = int(process.name[1:]) if process.role == "actor" else 0
+        # ahead: reserved by all and not yet made; behind: made by others during a chunk of its own
+        behind_s = chunk / process.rate + age_s + beat_age_s + _BEAT_S
+        slack = 3 * chunk * _actors(config) + 2 * steps_per_s * behind_s
+        process.epsilon_off = planned.epsilon_off(epsilon, index, steps, slack, config)
+
+
+def _actors(config: Config) -> int:
+    count = config.actors.count
+    return 1 if count == "auto" else count
+
+
+def _begins_anywhere(config: Config) -> bool:
+    """Whether episodes of training begin in the middle of a game, after each life."""
+    return config.env.id == _ATARI and bool(config.env.kwargs.get("life_loss"))

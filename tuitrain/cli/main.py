@@ -18,6 +18,7 @@ from tuitrain.cli import (
     commands,
     compare,
     config_cmd,
+    diagnose,
     doctor,
     evaluate,
     launch,
@@ -51,6 +52,7 @@ It opens the terminal UI; leaving that (d) never stops training. Then:
     tuitrain attach             the terminal UI again, of the latest run
     tuitrain serve              the same in a browser
     tuitrain status             one look, without the UI
+    tuitrain diagnose           what is wrong with it, and what to change
     tuitrain set RUN learner.lr=1e-4   change a value while it runs
     tuitrain stop               stop with a checkpoint
     tuitrain resume             go on from that checkpoint
@@ -83,6 +85,7 @@ app.command("attach")(attach.attach)
 app.command("serve")(serve.serve)
 app.command("ls")(runs.ls)
 app.command("status")(runs.status)
+app.command("diagnose")(diagnose.diagnose)
 app.command("pause")(commands.pause)
 app.command("unpause")(commands.unpause)
 app.command("resync")(commands.resync)

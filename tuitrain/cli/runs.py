@@ -58,10 +58,10 @@ def status(
 ) -> None:
     """Print the state of a run: progress, processes, checks; or how it ended."""
     found = find(run, runs_dir)
-    snapshot = None if found.tenant is None else _snapshot(found)
+    snapshot = None if found.tenant is None else live_snapshot(found)
     summary = found.folder.read_summary() if snapshot is None else None
     if snapshot is None and summary is None:
-        seen = _seen(found.folder)
+        seen = seen_last(found.folder)
         if as_json:
             typer.echo(json.dumps({"live": False, **seen}))
         elif seen["state"] == OUT_OF_REACH:
@@ -107,7 +107,8 @@ def clean(
         typer.echo("nothing to clean")
 
 
-def _snapshot(found: Found) -> dict[str, Any] | None:
+def live_snapshot(found: Found) -> dict[str, Any] | None:
+    """What a run that lives says of itself; None if it has just ended."""
     from tuitrain.cli.client import BlockingClient
 
     assert found.socket_path is not None
@@ -121,7 +122,7 @@ def _snapshot(found: Found) -> dict[str, Any] | None:
         raise
 
 
-def _seen(folder: RunFolder) -> dict[str, Any]:
+def seen_last(folder: RunFolder) -> dict[str, Any]:
     """As `last_seen`, but a run that lives somewhere is `OUT_OF_REACH`."""
     seen = last_seen(folder)
     with contextlib.suppress(OSError):
@@ -147,7 +148,7 @@ def row_of(found: Found) -> dict[str, Any]:
     }
     if found.tenant is not None:
         try:
-            snapshot = _snapshot(found)
+            snapshot = live_snapshot(found)
         except Refused:  # one run that is suspended must not hide the others
             return row | {"state": "no answer"}
         if snapshot is not None:
@@ -161,7 +162,7 @@ def row_of(found: Found) -> dict[str, Any]:
         row |= {k: summary[k] for k in ("state", "steps", "total_steps")}
         bests = {name: policy["eval_best"] for name, policy in summary["policies"].items()}
         return _with_best(row, bests)
-    seen = _seen(folder)
+    seen = seen_last(folder)
     return row | {k: seen[k] for k in ("state", "steps", "total_steps")}
 
 

@@ -121,6 +121,12 @@ FIELDS: dict[str, dict[str, str]] = {
 }
 """Fields of each kind, beyond `COMMON_FIELDS`."""
 
+NEVER_MISSING = frozenset(
+    ("learner", name)
+    for name in ("loss", "q_mean", "q_max_abs", "td_abs_mean", "td_p95", "grad_norm")
+)
+"""Kinds and fields that are always measured: where one is null, it was not finite."""
+
 
 def stamped(record: Mapping[str, Any], time_s: float, wall_s: float) -> dict[str, Any]:
     """A copy of `record` with the supervisor's clock."""

@@ -22,6 +22,9 @@ from textual.command import CommandPalette, Provider
 from textual.keys import format_key
 from textual.screen import Screen
 
+from tuitrain.diagnosis.checks import CHECKS
+from tuitrain.diagnosis.diagnose import Since, diagnose
+from tuitrain.diagnosis.raised import stretches
 from tuitrain.protocol import EventLine, RecordLine, Snapshot
 from tuitrain.tui.actions.charting import ChartingApp
 from tuitrain.tui.actions.comparing import ComparingApp
@@ -32,6 +35,7 @@ from tuitrain.tui.actions.taking import TakingApp
 from tuitrain.tui.actions.zooming import ZoomingApp
 from tuitrain.tui.client import RunClient, Stream
 from tuitrain.tui.dialogs.check import CheckDialog
+from tuitrain.tui.dialogs.diagnosis import DiagnosisDialog
 from tuitrain.tui.dialogs.help import HelpDialog
 from tuitrain.tui.layout import ScrolledTab, compose_screen
 from tuitrain.tui.palette import Finder
@@ -88,6 +92,11 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
         ),
         *(Binding(str(i + 1), f"tab({i + 1})", name) for i, name in enumerate(TABS)),
     ]
+
+    WITHOUT_KEY: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("diagnose", "diagnose", "what is wrong, causes first"),
+        *OneWorkerApp.WITHOUT_KEY,
+    )
 
     def __init__(
         self,
@@ -317,6 +326,17 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
             self.push_screen(CheckDialog(view, checks))
         else:
             self.announce("no checks reported")
+
+    def action_diagnose(self) -> None:
+        """Tell what is wrong, causes first."""
+        view = self.view()
+        if view.snapshot is None:
+            self.announce("no checks reported")
+            return
+        changed = stretches(event.model_dump() for event in view.events)
+        since = {i: Since(s.since_s) for i, s in changed.items() if s.raised}
+        found = diagnose(view.snapshot.checks, CHECKS, since)
+        self.push_screen(DiagnosisDialog(view, found))
 
     def action_choose(self, by: int) -> None:
         """Another policy, or on the Logs tab another file."""

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from tuitrain.metrics.records import NEVER_MISSING
 from tuitrain.metrics.rewind import Rewind
 from tuitrain.protocol import EventLine, Snapshot
 from tuitrain.tui.curve import Curve, CurveView
@@ -27,11 +28,6 @@ ENDED: frozenset[str] = frozenset({"finished", "stopped", "failed", "interrupted
 _NOT_CURVES = frozenset(
     {"kind", "policy", "steps", "updates", "time_s", "wall_s", "actor", "schema_version"}
 )
-_NEVER_MISSING = frozenset(
-    ("learner", name)
-    for name in ("loss", "q_mean", "q_max_abs", "td_abs_mean", "td_p95", "grad_norm")
-)
-"""Always measured, so a null (JSON has no NaN) means that it was not finite."""
 _X = ("steps", "updates", "wall_s")
 
 
@@ -137,7 +133,7 @@ class Store:
         for name, raw in record.items():
             if name in _NOT_CURVES:
                 continue
-            value = nan if raw is None and (kind, name) in _NEVER_MISSING else as_float(raw)
+            value = nan if raw is None and (kind, name) in NEVER_MISSING else as_float(raw)
             if value is None:
                 continue
             if (curve := _kept(self._curves, (policy, kind, name))) is not None:

@@ -1,0 +1,40 @@
+"""The palette's diagnosis: the list of `tuitrain diagnose`, a cause at a time."""
+
+from __future__ import annotations
+
+from tests.tui.harness import Seat, seated
+from tests.unit.diagnosis.faults import change, healthy
+from tuitrain.config.checks import ChecksConfig
+from tuitrain.diagnosis.checks import all_checks
+from tuitrain.tui.dialogs.diagnosis import DiagnosisDialog
+
+
+async def diagnosed(seat: Seat) -> str:
+    """What the box says."""
+    offers = seat.app.get_system_commands(seat.app.screen)
+    (offer,) = (offer for offer in offers if offer.title == "diagnose")
+    offer.callback()
+    await seat.settle()
+    assert isinstance(seat.app.screen, DiagnosisDialog)
+    return await seat.text()
+
+
+async def test_nothing_is_wrong() -> None:
+    well = healthy()
+    well.checks = all_checks(well, ChecksConfig())
+    async with seated(well, (80, 24)) as seat:
+        assert "Nothing is wrong" in await diagnosed(seat)
+        await seat.press("down", "escape")
+        assert not isinstance(seat.app.screen, DiagnosisDialog)
+
+
+async def test_causes_are_told_one_by_one() -> None:
+    ill = change("policies.0.target_updates", 40)
+    ill.lost_lines = 3
+    ill.checks = all_checks(ill, ChecksConfig())
+    async with seated(ill, (80, 24)) as seat:
+        shown = await diagnosed(seat)
+        assert "FAIL  The target network is not updated as often as the config" in shown
+        assert "cause 1 of 2" in shown
+        await seat.press("down")
+        assert "WARN  Part of what was measured" in await seat.text()

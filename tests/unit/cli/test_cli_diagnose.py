@@ -1,0 +1,122 @@
+"""`tuitrain diagnose`: of runs that live, have ended or were killed, and of configs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.calling import call
+from tests.unit.supervisor.running import Started
+from tuitrain.config.load import config_from
+from tuitrain.config.resolve import resolve
+from tuitrain.config.runs import SUMMARY_KEYS, RunFolder, create_run
+
+pytestmark = pytest.mark.usefixtures("in_tmp")
+
+
+@pytest.fixture
+def ended(in_tmp: None) -> RunFolder:
+    """A run that has finished, and what its supervisor said of a check on the way."""
+    folder = create_run(resolve(config_from({"run": {"name": "done"}}), cores=2))
+    folder.events_jsonl.write_text(
+        "".join(
+            json.dumps(event(at, state)) + "\n" for at, state in ((90.0, "warn"), (95.0, "fail"))
+        )
+    )
+    folder.metrics_jsonl.write_text('{"kind": "system", "steps": 1200, "time_s": 89.0}\n')
+    summary = dict.fromkeys(SUMMARY_KEYS) | {
+        "state": "finished",
+        "steps": 5000,
+        "total_steps": 5000,
+        "policies": {},
+        "wall_s": 10.0,
+        "checks": [lag("fail"), {"id": "torn"}],
+    }
+    folder.summary_json.write_text(json.dumps(summary))
+    return folder
+
+
+def lag(state: str) -> dict[str, Any]:
+    return {"id": "policy_lag", "name": "policy lag", "value": "p95 900 u", "limit": "500 u",
+            "state": state, "advice": "lower publish_every", "catalogue_id": "3.1"}  # fmt: skip
+
+
+def event(at: float, state: str) -> dict[str, Any]:
+    data = {**lag(state), "check": "policy_lag", "was": "ok"}
+    del data["id"]
+    return {"seq": int(at), "time_s": at, "level": "warning", "text": "…", "data": data}
+
+
+def test_an_ended_run_is_diagnosed_from_its_files(ended: RunFolder) -> None:
+    told = call("diagnose")
+    assert told.exit_code == 1
+    for words in (
+        "done-0001: finished",
+        " 1.  FAIL  What is learned from was acted with old weights.",
+        "policy lag p95 900 u (limit 500 u)",
+        "environment step 1,200",
+        "lower publish_every",
+        "3.1",
+    ):
+        assert words in told.output
+
+
+def test_the_same_for_a_script(ended: RunFolder) -> None:
+    told = json.loads(call("diagnose", "done", "--json").output)
+    assert (told["run"], told["state"]) == ("done-0001", "finished")
+    (wrong,) = told["wrong"]
+    assert (wrong["id"], wrong["since_s"], wrong["since_steps"]) == ("policy_lag", 90.0, 1200)
+    assert wrong["leads_to"] == []
+    assert "heartbeat" in told["not_measured"]
+
+
+def test_what_is_over_is_not_wrong(ended: RunFolder) -> None:
+    summary = json.loads(ended.summary_json.read_text())
+    ended.summary_json.write_text(json.dumps(summary | {"checks": [lag("ok")]}))
+    told = call("diagnose")
+    assert told.exit_code == 0
+    assert "Nothing is wrong: 1 check ok" in told.output
+
+
+def test_a_killed_run_says_what_it_said_last(ended: RunFolder) -> None:
+    ended.summary_json.unlink()
+    told = call("diagnose")
+    assert told.exit_code == 1
+    assert "done-0001: killed" in told.output
+    first, second = (told.output.index(text) for text in ("old weights", "supervisor was killed"))
+    assert first < second
+    assert "`tuitrain status done-0001`" in told.output
+
+
+def test_a_living_run_is_asked(live: Started) -> None:
+    """Its workers count updates and no transitions, and that is all that is wrong with them."""
+    told = call("diagnose", "latest", "--json")
+    said = json.loads(told.output)
+    assert told.exit_code == 1
+    assert (said["run"], said["state"]) == ("fake-0001", "running")
+    assert [wrong["id"] for wrong in said["wrong"]] == ["warm_up"]
+    assert "processes" in said["ok"]
+
+
+def test_a_config_that_is_refused() -> None:
+    Path("late.toml").write_text(
+        "[run]\ntotal_steps = 1000\n[replay]\nlearning_starts = 2000\n[learner]\nlr = 10.0\n"
+    )
+    told = call("diagnose", "late.toml")
+    assert told.exit_code == 1
+    said = " ".join(told.output.split())
+    assert "replay.learning_starts = 2000 must be less than run.total_steps = 1000" in said
+    assert "learner.lr = 10.0 must be" in said
+    mended = call(
+        "diagnose", "late.toml", "--set", "learner.lr=1e-3", "--set", "run.total_steps=1e4"
+    )
+    assert mended.exit_code == 0
+    assert "doctor" in mended.output
+
+
+def test_wrong_usage() -> None:
+    assert call("diagnose", "nowhere").exit_code == 2
+    assert call("diagnose", "latest", "--set", "run.seed=1").exit_code == 2

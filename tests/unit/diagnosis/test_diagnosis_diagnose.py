@@ -1,0 +1,126 @@
+"""The ranked list: causes before what follows from them, in the order of the table."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import pytest
+
+from tuitrain.config.load import config_from
+from tuitrain.config.problems import ConfigError
+from tuitrain.config.resolve import resolve
+from tuitrain.diagnosis.checks import CHECKS
+from tuitrain.diagnosis.diagnose import Diagnosis, Since, diagnose, refused
+from tuitrain.diagnosis.headlines import HEADLINES
+from tuitrain.diagnosis.told import lines
+from tuitrain.protocol import CheckState, CheckView
+
+
+@dataclass(frozen=True)
+class Known:
+    id: str
+    explains: tuple[str, ...] = ()
+
+
+TABLE = (
+    Known("rewards", ("q",)),
+    Known("rate", ("q", "learning")),
+    Known("q", ("broken",)),
+    Known("broken", ("learning",)),
+    Known("learning"),
+)
+
+
+def row(id_: str, state: CheckState = "fail", **more: str) -> CheckView:
+    return CheckView(id=id_, name=id_, value="7", limit="1", state=state, **more)
+
+
+def ranking(*checks: CheckView, table: tuple[Known, ...] = TABLE) -> list[tuple[str, list[str]]]:
+    found = diagnose(checks, table)
+    return [(wrong.check.id, [c.id for c in wrong.leads_to]) for wrong in found.wrong]
+
+
+def test_a_cause_comes_first_and_what_follows_from_it_is_listed_under_it() -> None:
+    raised = [row("learning", "warn"), row("q"), row("rewards")]
+    for order in itertools.permutations(raised):
+        assert ranking(*order) == [("rewards", ["q"]), ("learning", [])]
+
+
+def test_what_follows_from_a_consequence_follows_too() -> None:
+    raised = [row("learning", "warn"), row("broken"), row("q"), row("rewards", "warn")]
+    assert ranking(*raised) == [("rewards", ["q", "broken", "learning"])]
+
+
+def test_only_what_is_raised_explains() -> None:
+    assert ranking(row("rewards"), row("q", "ok"), row("broken")) == [
+        ("rewards", []),
+        ("broken", []),
+    ]
+
+
+def test_a_consequence_of_two_causes_is_under_both() -> None:
+    assert ranking(row("q"), row("rate"), row("rewards")) == [("rewards", ["q"]), ("rate", ["q"])]
+
+
+def test_fail_comes_before_warn_and_then_the_order_of_the_table_counts() -> None:
+    assert ranking(row("rewards", "warn"), row("rate"), row("new")) == [
+        ("rate", []),
+        ("new", []),
+        ("rewards", []),
+    ]
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_of_checks_that_explain_each_other_the_first_is_the_cause(n: int) -> None:
+    names = [f"c{i}" for i in range(n)]
+    table = tuple(Known(name, (names[(i + 1) % n],)) for i, name in enumerate(names))
+    for order in itertools.permutations([row(name) for name in names]):
+        assert ranking(*order, table=table) == [("c0", names[1:])]
+
+
+def test_nothing_is_raised() -> None:
+    found = diagnose([row("q", "ok"), row("rate", "n/a", advice="it waits")], TABLE)
+    assert found.wrong == ()
+    assert lines(found) == [
+        "Nothing is wrong: 1 check ok, 1 not measured.",
+        "Not measured: rate (it waits).",
+    ]
+
+
+def test_what_is_wrong_is_told_with_evidence_moment_consequences_and_what_to_change() -> None:
+    raised = [
+        row("rewards", catalogue_id="7.1", advice="set reward.scale"),
+        row("q", "warn"),
+        row("rate", "ok"),
+    ]
+    text = "\n".join(lines(diagnose(raised, TABLE, {"rewards": Since(1_000_000_000.0, 3200)})))
+    for said in ("FAIL", "rewards 7 (limit 1)", "environment step 3,200 (2001-09-09",
+                 "q 7 (warn)", "set reward.scale", "7.1", "1 check ok"):  # fmt: skip
+        assert said in text
+    assert max(map(len, text.splitlines())) <= 96
+
+
+def test_every_check_has_a_sentence_and_every_sentence_its_check() -> None:
+    assert {check.id for check in CHECKS} <= set(HEADLINES)
+    assert all(text.endswith(".") for text in HEADLINES.values())
+
+
+def problems(**tables: dict[str, object]) -> Diagnosis:
+    try:
+        resolve(config_from(tables))
+    except ConfigError as error:
+        return refused(error.problems)
+    return Diagnosis()
+
+
+def test_a_config_that_is_refused_says_what_for() -> None:
+    late = problems(run={"total_steps": 1000}, replay={"learning_starts": 2000})
+    assert late.wrong[0].check.catalogue_id == "5.1"
+    assert "replay.learning_starts = 2000 must be less than run.total_steps" in (
+        late.wrong[0].headline
+    )
+    (far,) = problems(learner={"lr": 10.0}).wrong
+    assert far.check.name == "learner.lr"
+    assert "above 0 and at most 1" in far.headline
+    assert not problems().wrong

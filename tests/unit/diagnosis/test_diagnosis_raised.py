@@ -1,0 +1,86 @@
+"""How checks stood at the end of a run that nobody can ask any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuitrain.diagnosis.raised import at_the_end, stretches
+from tuitrain.protocol import CheckState, CheckView
+
+
+def changed(at: float, id_: str, state: str, **more: Any) -> dict[str, Any]:
+    data = {"check": id_, "state": state, "was": "ok", "value": "7", "limit": "1", **more}
+    return {"time_s": at, "level": "warning", "text": "…", "data": data}
+
+
+def row(id_: str, state: CheckState, value: str = "0") -> CheckView:
+    return CheckView(id=id_, name=id_.upper(), value=value, limit="1", state=state)
+
+
+def test_a_check_is_raised_since_it_was_last_not() -> None:
+    events = [
+        changed(1.0, "q", "warn"),
+        changed(2.0, "q", "ok"),
+        changed(3.0, "q", "warn"),
+        changed(4.0, "q", "fail", advice="do this"),
+        changed(5.0, "rate", "warn"),
+        changed(6.0, "rate", "ok"),
+    ]
+    found = stretches(events)
+    assert (found["q"].raised, found["q"].since_s, found["q"].check.state) == (True, 3.0, "fail")
+    assert found["q"].check.advice == "do this"
+    assert not found["rate"].raised
+
+
+def test_what_is_not_measured_any_more_stays_raised() -> None:
+    found = stretches([changed(1.0, "q", "fail"), changed(2.0, "q", "n/a")])
+    assert (found["q"].raised, found["q"].since_s) == (True, 1.0)
+
+
+def test_another_session_begins_anew() -> None:
+    resumed = {"time_s": 2.0, "text": "resumes", "data": {"mark": "resume"}}
+    assert stretches([changed(1.0, "q", "fail"), resumed]) == {}
+
+
+def test_other_and_damaged_events_are_passed_over() -> None:
+    events: list[dict[str, Any]] = [
+        {"text": "ready"},
+        {"data": "?"},
+        changed(1.0, "q", "red"),
+        {"time_s": "?", **{k: v for k, v in changed(1.0, "q", "fail").items() if k != "time_s"}},
+    ]
+    assert stretches(events) == {}
+
+
+def states(**of: Any) -> dict[str, str]:
+    given = {"again": (), "summed_up": (), "changed": {}} | of
+    return {check.id: check.state for check in at_the_end(**given)}
+
+
+def test_what_the_run_has_said_counts_more_than_what_is_made_again() -> None:
+    again = [row("q", "fail"), row("rate", "n/a")]
+    assert states(again=again, summed_up=[row("q", "ok"), row("old", "warn")]) == {
+        "q": "ok",
+        "rate": "n/a",
+        "old": "warn",
+    }
+
+
+def test_what_was_raised_when_the_workers_ended_stays_so() -> None:
+    told = stretches([changed(1.0, "rate", "warn")])
+    again = [row("rate", "n/a")]
+    (check,) = at_the_end(again, [row("rate", "n/a")], told)
+    assert (check.state, check.name) == ("warn", "RATE")
+    assert states(again=again, summed_up=[row("rate", "ok")], changed=told) == {"rate": "ok"}
+
+
+def test_of_a_run_that_was_killed_events_and_records_are_left() -> None:
+    told = stretches([changed(1.0, "q", "ok")])
+    again = [row("q", "fail"), row("rate", "fail")]
+    assert states(again=again, changed=told) == {"q": "ok", "rate": "fail"}
+
+
+def test_who_has_failed_is_said_in_one_line() -> None:
+    again, summed_up = row("processes", "fail", "a0 failed"), row("processes", "fail", "Traceback")
+    (check,) = at_the_end([again], [summed_up], {})
+    assert check.value == "a0 failed"

@@ -1,0 +1,104 @@
+"""The last snapshot of an ended run, made again from its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tuitrain.config.load import config_from
+from tuitrain.config.resolve import resolve
+from tuitrain.config.runs import RunFolder, create_run
+from tuitrain.protocol import CheckView, Snapshot
+from tuitrain.supervisor.postmortem import postmortem
+from tuitrain.workers.asides.probe import probe
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    return probe(resolve(config_from({"learner": {"device": "cpu"}}), cores=2), None)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, report: dict[str, Any]) -> RunFolder:
+    tables = {"run": {"out_dir": str(tmp_path)}, "learner": {"target_update_every_updates": 100}}
+    made = create_run(resolve(config_from(tables), cores=2))
+    made.probe_json.write_text(json.dumps(report))
+    return made
+
+
+def learner(updates: int, **more: Any) -> dict[str, Any]:
+    fields = {"loss": 0.1, "q_mean": 1.0, "q_max_abs": 2.0, "td_abs_mean": 0.1, "td_p95": 0.2,
+              "grad_norm": 1.0, "lr": 5e-4}  # fmt: skip
+    return {"kind": "learner", "policy": "default", "steps": 10 * updates, "updates": updates,
+            "version": 3, "target_updates": updates // 100, "time_s": 1.0 + updates,
+            **fields, **more}  # fmt: skip
+
+
+def record(folder: RunFolder, *records: dict[str, Any]) -> None:
+    text = "".join(json.dumps(one) + "\n" for one in records)
+    folder.metrics_jsonl.write_text(text)
+
+
+def row(snapshot: Snapshot, id_: str) -> CheckView:
+    (found,) = [check for check in snapshot.checks if check.id == id_]
+    return found
+
+
+SUMMARY: dict[str, Any] = {
+    "state": "finished",
+    "run_id": "0123abcd",
+    "wall_s": 9.0,
+    "policies": {"default": {"transitions": 4000, "updates": 300}},
+}
+
+
+def test_records_are_judged_as_heartbeats_were(folder: RunFolder) -> None:
+    record(folder, learner(100), learner(300))
+    found = postmortem(folder, SUMMARY)
+    assert (found.state, found.steps, found.policies[0].updates) == ("finished", 3000, 300)
+    assert row(found, "target_updates").state == "ok"
+    assert row(found, "non_finite").state == "ok"
+    assert row(found, "heartbeat").state == "n/a"
+
+
+def test_a_fault_that_is_in_the_records_is_found(folder: RunFolder) -> None:
+    record(folder, learner(100), learner(300, loss=None, target_updates=6))
+    found = postmortem(folder, SUMMARY)
+    assert row(found, "non_finite").state == "fail"
+    assert row(found, "target_updates").state == "fail"
+
+
+def test_what_was_made_again_does_not_count_twice(folder: RunFolder) -> None:
+    back = {"kind": "rewind", "steps": 1000, "updates": {"default": 100}, "time_s": 350.0}
+    record(folder, learner(100), learner(300, loss=None), back, learner(200))
+    assert row(postmortem(folder, SUMMARY), "non_finite").state == "ok"
+
+
+def test_a_killed_run_says_nothing_of_what_nobody_counted(folder: RunFolder) -> None:
+    record(folder, learner(300))
+    found = postmortem(folder, None)
+    assert found.state == "interrupted"
+    assert row(found, "warm_up").state == "n/a"
+    assert row(found, "target_updates").state == "ok"
+
+
+def test_who_has_failed_is_told_in_one_line(folder: RunFolder) -> None:
+    failure = {"worker": "a0", "role": "actor", "how": "exit code 1", "error_type": "ValueError",
+               "message": "no ROM", "where": "my_env.py:3 in step", "traceback": "T"}  # fmt: skip
+    found = postmortem(folder, {**SUMMARY, "state": "failed", "failure": failure})
+    check = row(found, "processes")
+    assert (check.state, check.value) == ("fail", "a0 failed")
+    assert check.advice == "a0: exit code 1: ValueError: no ROM (my_env.py:3 in step)"
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "[1]", '{"spec": 1}'])
+def test_without_a_probes_report_there_are_no_policies(folder: RunFolder, text: str | None) -> None:
+    folder.probe_json.unlink()
+    if text is not None:
+        folder.probe_json.write_text(text)
+    record(folder, learner(300))
+    found = postmortem(folder, None)
+    assert (found.policies, found.steps) == ([], 3000)

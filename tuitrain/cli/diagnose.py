@@ -1,0 +1,187 @@
+"""`tuitrain diagnose`: what is wrong with a run, living or not, or with a config; causes first."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tuitrain.cli.commands import DEFAULT_RUNS, JsonOption
+from tuitrain.cli.config_cmd import SetOption
+from tuitrain.cli.errors import EXIT_NOT_DONE, Refused, explained
+from tuitrain.cli.find import Found, RunsDirOption, find
+from tuitrain.cli.runs import OUT_OF_REACH, live_snapshot, seen_last
+from tuitrain.config.runs import RunFolder
+
+if TYPE_CHECKING:
+    from tuitrain.diagnosis.diagnose import Diagnosis, Since, Wrong
+    from tuitrain.diagnosis.raised import Stretch
+    from tuitrain.protocol import CheckView, Snapshot
+
+
+@explained
+def diagnose(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="[RUN|CONFIG]",
+            help="`latest`, a run's name, its run id while it runs, or its folder; or a TOML file.",
+        ),
+    ] = "latest",
+    overrides: SetOption = None,
+    runs_dir: RunsDirOption = DEFAULT_RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is wrong with a run, the likeliest cause first, and what to change.
+
+    A run that lives is asked; of one that has ended, failed or was killed the files are read. Every
+    check that is raised is a cause, or follows from one and is listed under it. A config that is
+    refused is told what for.
+
+    \b
+    Exit codes: 0 nothing is wrong, 1 something is (a warning too), 2 wrong usage.
+
+    \b
+    Examples:
+        tuitrain diagnose                    why does the latest run not learn?
+        tuitrain diagnose cartpole-0003
+        tuitrain diagnose my.toml            why is it refused?
+
+    Before a run, `tuitrain doctor my.toml --learn` tries whether it can learn at all.
+    """
+    from tuitrain.diagnosis.told import lines
+
+    if run.endswith(".toml"):
+        head, found, more = _of_config(Path(run), overrides or [])
+    elif overrides:
+        raise typer.BadParameter("--set goes with a CONFIG")
+    else:
+        head, found, more = _of_run(find(run, runs_dir))
+    if as_json:
+        data = {
+            "wrong": [wrong.data() for wrong in found.wrong],
+            "ok": [check.id for check in found.ok],
+            "not_measured": [check.id for check in found.not_measured],
+        }
+        typer.echo(json.dumps(more | data))
+    else:
+        typer.echo("\n".join([*head, "", *lines(found)]))
+    raise typer.Exit(EXIT_NOT_DONE if found.wrong else 0)
+
+
+Answer = tuple[list[str], "Diagnosis", dict[str, Any]]
+"""Lines on what is looked at, what is wrong with it, and the same head for a script."""
+
+
+def _of_config(path: Path, overrides: list[str]) -> Answer:
+    from tuitrain.config.load import load_config
+    from tuitrain.config.problems import ConfigError
+    from tuitrain.config.resolve import resolve
+    from tuitrain.diagnosis.diagnose import Diagnosis, refused
+
+    found, said = Diagnosis(), "is accepted; `tuitrain doctor` tries it, with --learn whether it "
+    try:
+        resolve(load_config(path, overrides), source=str(path))
+    except ConfigError as error:
+        found, said = refused(error.problems), "is refused"
+    else:
+        said += "can learn"
+    return [f"{path}: {said}"], found, {"config": str(path)}
+
+
+def _of_run(run: Found) -> Answer:
+    from tuitrain.diagnosis.checks import CHECKS
+    from tuitrain.diagnosis.diagnose import diagnose as ranked
+    from tuitrain.diagnosis.raised import stretches
+    from tuitrain.metrics.sinks import JsonLines
+    from tuitrain.protocol import Snapshot
+
+    folder = run.folder
+    data = None if run.tenant is None else live_snapshot(run)
+    changed = stretches(JsonLines(folder.events_jsonl))
+    if data is not None:
+        snapshot = Snapshot.model_validate(data)
+        state, checks = str(snapshot.state), snapshot.checks
+    else:
+        snapshot, state, checks = _ended(folder, changed)
+    found = ranked(checks, CHECKS, _since(folder, changed))
+    if state in UNFINISHED:
+        found = replace(found, wrong=(*found.wrong, _unfinished(folder, state)))
+    learning = snapshot.learning
+    head = [
+        f"{folder.name}: {state}, {snapshot.steps:,} of {snapshot.total_steps:,} environment steps",
+        f"learning {learning.verdict}: {learning.reason}",
+    ]
+    more = {
+        "run": folder.name,
+        "state": state,
+        "steps": snapshot.steps,
+        "learning": learning.model_dump(),
+    }
+    return head, found, more
+
+
+def _ended(
+    folder: RunFolder, changed: Mapping[str, Stretch]
+) -> tuple[Snapshot, str, list[CheckView]]:
+    """Of a run that nobody answers for: its last snapshot, its state, and its checks then."""
+    from pydantic import ValidationError
+
+    from tuitrain.diagnosis.raised import at_the_end
+    from tuitrain.protocol import CheckView
+    from tuitrain.supervisor.postmortem import postmortem
+
+    summary = folder.read_summary()
+    snapshot = postmortem(folder, summary)
+    summed_up = []
+    for row in (summary or {}).get("checks", []):
+        with contextlib.suppress(ValidationError):
+            summed_up.append(CheckView.model_validate(row))
+    state = str(seen_last(folder)["state"] if summary is None else summary["state"])
+    if state == OUT_OF_REACH:
+        raise Refused(f"{folder.name} lives but is out of reach; see `tuitrain status`")
+    return snapshot, state, at_the_end(snapshot.checks, summed_up, changed)
+
+
+def _since(folder: RunFolder, changed: Mapping[str, Stretch]) -> dict[str, Since]:
+    """When each check was raised that is raised still, with the steps that were made by then."""
+    from tuitrain.diagnosis.diagnose import Since
+    from tuitrain.metrics.rewind import is_number
+    from tuitrain.metrics.sinks import JsonLines
+
+    raised = {name: stretch.since_s for name, stretch in changed.items() if stretch.raised}
+    steps: dict[str, int] = {}
+    for record in JsonLines(folder.metrics_jsonl) if raised else ():
+        at, made = record.get("time_s"), record.get("steps")
+        for name, since_s in raised.items():
+            if is_number(at) and is_number(made) and at <= since_s:
+                steps[name] = int(made)
+    return {name: Since(since_s, steps.get(name)) for name, since_s in raised.items()}
+
+
+UNFINISHED = {
+    "killed": "Its supervisor was killed (SIGKILL, reboot, or no memory).",
+    "not started": "It was never started: its supervisor has not said anything.",
+}
+"""States of runs that nobody has ended."""
+
+
+def _unfinished(folder: RunFolder, state: str) -> Wrong:
+    from tuitrain.diagnosis.diagnose import Wrong
+    from tuitrain.protocol import CheckView
+
+    check = CheckView(
+        id="supervisor",
+        name="supervisor",
+        value=state,
+        limit="ends with a summary",
+        state="fail",
+        advice=f"`tuitrain status {folder.name}` says from where it can go on",
+        catalogue_id="12.2",
+    )
+    return Wrong(UNFINISHED[state], check)

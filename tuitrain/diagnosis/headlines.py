@@ -1,0 +1,51 @@
+"""What a raised check means, in a sentence for somebody whose run does not learn. Pure."""
+
+from __future__ import annotations
+
+from tuitrain.protocol import CheckView
+
+HEADLINES: dict[str, str] = {
+    "processes": "A worker has failed.",
+    "heartbeat": "A worker has fallen silent.",
+    "progress": "A worker gets nothing done.",
+    "standstill": "Everybody waits for somebody else: nothing moves.",
+    "row_checksums": "Rows of the replay are not what was written: its memory is damaged.",
+    "stack_agreement": "What is learned from is not what the actors saw: frames are stacked "
+    "differently.",
+    "cross_episode": "Stacked frames reach from one episode into another.",
+    "overwritten": "Transitions are overwritten before learning starts.",
+    "spec": "Processes have built different environments.",
+    "weights_hash": "Processes hold different weights under one version.",
+    "provenance": "Code of the run has been edited while it runs.",
+    "resets": "Episodes begin where the last one ended: reset does not reset.",
+    "observations": "Observations tell nothing: they are (nearly) always the same.",
+    "episode_ends": "Episodes end in the wrong way: the environment's done flags look wrong.",
+    "action_effect": "What is done makes no difference to what happens.",
+    "reward_signal": "There is hardly any reward to learn from.",
+    "reward_scale": "Rewards are of a size that this network and loss cannot learn.",
+    "evaluation_env": "Evaluations play another game than training.",
+    "epsilon": "Actors explore with another epsilon than planned.",
+    "exploration": "By its plan the run acts at random to its end.",
+    "lr": "The learning rate is not one that learns.",
+    "target_network": "By its plan the target network keeps its first weights to the end.",
+    "target_updates": "The target network is not updated as often as the config says.",
+    "warm_up": "Learning does not start when it should.",
+    "left_behind": "A policy is never updated.",
+    "replay_ratio": "Updates per transition are not what the config asks for.",
+    "policy_lag": "What is learned from was acted with old weights.",
+    "device": "A process computes on another device than the config asks for.",
+    "lock_wait": "Processes wait long for each other's locks.",
+    "phase_time": "Most of the time goes into something other than learning.",
+    "grad_flow": "No gradient reaches a part of the network.",
+    "grad_norm": "Gradients are too large to learn from.",
+    "q_bound": "Action values are beyond what any reward could pay.",
+    "non_finite": "Loss, action values or gradients are no numbers any more.",
+    "lost_lines": "Part of what was measured could not be written.",
+    "learning": "Greedy play does not get better.",
+}
+"""By a check's id."""
+
+
+def headline(check: CheckView) -> str:
+    """One sentence; of a check that has none here, that it is raised."""
+    return HEADLINES.get(check.id, f"{check.name}: {check.value} (limit {check.limit}).")

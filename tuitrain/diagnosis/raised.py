@@ -1,0 +1,95 @@
+"""How checks stood at a run's end, by its files: events, summary and what is made again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from tuitrain.protocol import CheckView
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """How a check stood last.
+
+    Attributes:
+        check: as it was measured last; states that were not measured (n/a) change nothing.
+        since_s: unix time at which it was raised; of one that is ok again, until when.
+    """
+
+    check: CheckView
+    since_s: float
+
+    @property
+    def raised(self) -> bool:
+        """Whether it is raised still."""
+        return self.check.state in ("warn", "fail")
+
+
+def stretches(events: Iterable[Mapping[str, Any]]) -> dict[str, Stretch]:
+    """By id, of every check that has changed in the last session.
+
+    Args:
+        events: lines of events.jsonl, of all sessions.
+    """
+    found: dict[str, Stretch] = {}
+    for event in events:
+        data = event.get("data")
+        if not isinstance(data, Mapping):
+            continue
+        if data.get("mark") == "resume" or data.get("on_fail") == "rollback":  # checks begin anew
+            found.clear()
+        check, at = _check(data), event.get("time_s")
+        if check is None or check.state == "n/a" or not isinstance(at, int | float):
+            continue
+        now = Stretch(check, float(at))
+        before = found.get(check.id)
+        if before is not None and before.raised and now.raised:  # from warn to fail, or back
+            now = Stretch(check, before.since_s)
+        found[check.id] = now
+    return found
+
+
+def _check(data: Mapping[str, Any]) -> CheckView | None:
+    if not isinstance(data.get("check"), str):
+        return None
+    try:
+        return CheckView.model_validate({"id": data["check"], "name": data["check"], **data})
+    except ValidationError:
+        return None
+
+
+FAILURE = "processes"
+"""The check of who has failed: made again it says so in a line, else with a traceback."""
+
+
+def at_the_end(
+    again: Sequence[CheckView],
+    summed_up: Sequence[CheckView],
+    changed: Mapping[str, Stretch],
+) -> list[CheckView]:
+    """Every check as it was measured last.
+
+    What the run itself has said counts more than what its records say again; what was raised when
+    the workers ended stays so, though nothing could be measured any more.
+
+    Args:
+        again: made again from the records; all checks there are.
+        summed_up: of summary.json; none of a run that was killed.
+        changed: of the events.
+    """
+    own = {check.id: check for check in summed_up}
+    found = []
+    for check in [*again, *(c for c in summed_up if c.id not in {a.id for a in again})]:
+        told, last = own.get(check.id), changed.get(check.id)
+        if check.id == FAILURE and check.state == "fail":
+            told = check
+        elif told is None or told.state == "n/a":
+            told = check if told is None or check.state != "n/a" else told
+            if last is not None:
+                told = last.check.model_copy(update={"name": check.name})
+        found.append(told)
+    return found

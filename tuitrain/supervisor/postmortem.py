@@ -1,0 +1,117 @@
+"""The last snapshot of a run that has ended, made again from its files, checks included.
+
+The same code that a living run is judged by reads the records; of workers only what records hold is
+known, so what they alone could tell is n/a. Reads; never writes. Missing files are empty ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from tuitrain.config.changes import laid_over
+from tuitrain.config.problems import ConfigError
+from tuitrain.config.runs import RunFolder
+from tuitrain.config.schema import Config
+from tuitrain.metrics.records import NEVER_MISSING
+from tuitrain.metrics.rewind import is_number, surviving
+from tuitrain.metrics.sinks import JsonLines
+from tuitrain.protocol import RunState, Snapshot
+from tuitrain.supervisor.crew.failure import why_of
+from tuitrain.supervisor.crew.worker_view import WorkerView
+from tuitrain.supervisor.plan import TrainingPlan
+from tuitrain.supervisor.snapshot import PolicyPlan, RunView, build_snapshot
+
+COUNTED = frozenset({"warm_up", "replay_ratio", "left_behind", "overwritten"})
+"""Checks of counts of transitions: without a summary nobody knows those."""
+
+_UNKNOWN = {"state": "n/a", "value": "not in its files", "advice": ""}
+
+
+def postmortem(folder: RunFolder, summary: Mapping[str, Any] | None) -> Snapshot:
+    """What is known of the run at its last moment.
+
+    Args:
+        summary: its summary.json; None of a run that was killed with its supervisor.
+
+    Raises:
+        RunFolderError, ConfigError: its config cannot be read.
+    """
+    config = laid_over(folder.load_config(), folder)
+    plans, spec_hash = _plans(folder, config)
+    told: Mapping[str, Any] = summary or {}
+    view = RunView(
+        run_id=str(told.get("run_id", "")),
+        run_dir=str(folder.path),
+        config=config,
+        given=config,
+        supervisor_pid=0,
+        spec_hash=spec_hash,
+        policies=plans,
+        state=_state(told),
+    )
+    learner = WorkerView("learner", "learner", state="finished")
+    last_s = 0.0
+    for record in _records(folder):
+        last_s = float(record["time_s"]) if is_number(record.get("time_s")) else last_s
+        view.on_record(record, last_s)
+        _count(learner.counters, record)
+    for name, policy in told.get("policies", {}).items():
+        if is_number(policy.get("transitions")):
+            learner.counters[f"inserts/{name}"] = policy["transitions"]
+    workers = [learner]
+    failure = told.get("failure")
+    if isinstance(failure, Mapping) and failure.get("worker"):
+        name, role = str(failure["worker"]), str(failure.get("role", ""))
+        workers = [w for w in workers if w.name != name]
+        workers.append(WorkerView(name, role, state="failed", error=why_of(failure)))
+    snapshot = build_snapshot(
+        view, workers, seq=0, now=last_s, time_s=last_s, elapsed_s=float(told.get("wall_s", 0.0))
+    )
+    if summary is None:
+        snapshot.checks = [
+            check if check.id not in COUNTED else check.model_copy(update=_UNKNOWN)
+            for check in snapshot.checks
+        ]
+    return snapshot
+
+
+def _plans(folder: RunFolder, config: Config) -> tuple[Sequence[PolicyPlan], str | None]:
+    """The constants of every policy, and the spec's hash; nothing where the probe told nothing."""
+    plan = TrainingPlan()
+    try:
+        blueprint = plan.build(
+            run_id="",
+            run_dir=folder.path,
+            lock_path=Path(),
+            config=config,
+            report={"report": folder.probe_json.name},
+        )
+    except (OSError, ValueError, KeyError, TypeError, ConfigError):  # none, or not a whole one
+        return (), None
+    return plan.policies(blueprint), plan.spec_hash(blueprint)
+
+
+def _state(summary: Mapping[str, Any]) -> RunState:
+    states: tuple[RunState, ...] = get_args(RunState)
+    return next((state for state in states if state == summary.get("state")), "interrupted")
+
+
+def _records(folder: RunFolder) -> Iterator[dict[str, Any]]:
+    """Those that count, with NaN where a null stands for a number that was not finite."""
+    for record in surviving(JsonLines(folder.metrics_jsonl)):
+        kind = record.get("kind")
+        lost = {k: math.nan for k, v in record.items() if v is None and (kind, k) in NEVER_MISSING}
+        yield record | lost
+
+
+def _count(counters: dict[str, float], record: Mapping[str, Any]) -> None:
+    """Carry what a record counts to where heartbeats would have put it."""
+    if is_number(record.get("steps")):
+        counters["env_steps"] = max(record["steps"], counters.get("env_steps", 0))
+    if record.get("kind") == "learner":
+        for name in ("updates", "target_updates", "version"):
+            if is_number(record.get(name)):
+                counters[f"{name}/{record.get('policy')}"] = record[name]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tuitrain.doctor.facts import Smoke, Torch
 
 SMOKE_S = 5.0
+LEARN_S = 60.0
 BUILD_DEADLINE_S = 120.0
 
 
@@ -35,6 +36,19 @@ def doctor(
     seconds: Annotated[
         float, typer.Option(min=0.1, max=600.0, help="How long to train in the smoke run.")
     ] = SMOKE_S,
+    learn: Annotated[
+        bool,
+        typer.Option("--learn", help="Try, too, whether the config can learn: about a minute."),
+    ] = False,
+    learn_s: Annotated[
+        float,
+        typer.Option(
+            "--learn-s",
+            min=1.0,
+            max=86_400.0,
+            help="Seconds of playing and learning for --learn, all together.",
+        ),
+    ] = LEARN_S,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check machine, terminal and a config before a run, and say how to mend what is wrong.
@@ -42,20 +56,32 @@ def doctor(
     With a config, its environment and network are built in a process of their own, and it is run
     for some seconds under the real supervisor, in a temporary folder that is removed.
 
+    --learn goes further. A network like the run's learns one batch of random play by heart (or
+    cannot: then it learns from nothing); every layer must get a gradient; and the config is run in
+    the sequential and in its own schedule, whose greedy play is compared with random play. It ends
+    with a verdict: it learns, it does not and why, or TOO EARLY.
+
     \b
     Exit codes: 0 nothing failed (there may be warnings), 1 a check failed, 2 wrong usage.
 
     \b
     Example, before a long run:
         tuitrain doctor configs/cartpole.toml && tuitrain launch configs/cartpole.toml
+        tuitrain doctor my.toml --learn --learn-s 120
     """
+    if learn and config is None:
+        raise typer.BadParameter("--learn needs a CONFIG")
     from tuitrain.doctor import report
     from tuitrain.doctor.examination import groups
     from tuitrain.doctor.finding import worst
 
     with _Progress(shown=not as_json and os.isatty(2)) as progress:
         facts = examine(
-            config, overrides or [], seconds=0.0 if no_run else seconds, tell=progress.tell
+            config,
+            overrides or [],
+            seconds=0.0 if no_run else seconds,
+            learn_s=learn_s if learn else 0.0,
+            tell=progress.tell,
         )
     found = groups(facts)
     if as_json:
@@ -66,12 +92,18 @@ def doctor(
 
 
 def examine(
-    path: Path | None, overrides: list[str], *, seconds: float, tell: Callable[[str], None]
+    path: Path | None,
+    overrides: list[str],
+    *,
+    seconds: float,
+    learn_s: float = 0.0,
+    tell: Callable[[str], None],
 ) -> Facts:
     """Find everything out.
 
     Args:
         seconds: of training in the smoke run; 0 leaves it out.
+        learn_s: of trying whether it learns; 0 leaves it out.
         tell: shown what is being done.
     """
     from tuitrain.doctor import gather
@@ -101,6 +133,10 @@ def examine(
         subject = replace(subject, no_smoke="left out (--no-run)")
     else:
         subject = replace(subject, smoke=_smoke(config, agents, seconds, tell))
+    if learn_s and not stopped_by and not (subject.smoke and subject.smoke.error):
+        from tuitrain.cli.practice import learn
+
+        subject = replace(subject, learned=learn(config, agents, learn_s, tell))
     return replace(facts, clock=compare_clocks(), subject=subject)
 
 

@@ -16,9 +16,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from tuitrain.cli.client import BlockingClient
 from tuitrain.cli.errors import Refused
@@ -30,6 +31,8 @@ from tuitrain.experiments.running import stop_with_parent
 from tuitrain.supervisor.crew.process import printable
 from tuitrain.supervisor.ready import command_line
 from tuitrain.supervisor.stop_signals import held_back
+
+T = TypeVar("T")
 
 POLL_S = 0.1
 EVALUATION_DEADLINE_S = 30.0
@@ -46,12 +49,41 @@ def smoke_run(config: Config, agents: int, seconds: float, tell: Callable[[str],
         config: resolved.
         agents: of one environment, under the policy that has most of them.
         tell: shown what is being done.
+
+    Raises:
+        Refused, RunFolderError, OSError: as ``under_supervisor`` does.
+    """
+
+    def told(text: str) -> None:
+        tell(f"smoke run: {text}")
+
+    return under_supervisor(
+        lambda home: shortened(config, home, agents),
+        told,
+        partial(_measure, seconds=seconds, tell=told),
+    )
+
+
+def under_supervisor(
+    made: Callable[[str], Config],
+    tell: Callable[[str], None],
+    use: Callable[[RunFolder, Path], T],
+) -> T:
+    """Run a config under the real supervisor, in a folder that is removed.
+
+    Args:
+        made: the resolved config, given the folder that its run folder goes into.
+        use: given the run's folder and socket once it is up; what it returns is returned.
+
+    Raises:
+        Refused: it did not come up or did not go on; with the traceback or log of what went wrong.
+        RunFolderError: it has no folder.
     """
     # not where runs are made: a doctor leaves nothing there, not even when it is killed
     home = Path(tempfile.mkdtemp(prefix="tuitrain-doctor-"))
     try:
         with _ending_by_signals():
-            return _run(create_run(shortened(config, str(home), agents)), seconds, tell)
+            return _run(create_run(made(str(home))), tell, use)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
@@ -71,7 +103,7 @@ def _ending_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _run(folder: RunFolder, seconds: float, tell: Callable[[str], None]) -> Smoke:
+def _run(folder: RunFolder, tell: Callable[[str], None], use: Callable[[RunFolder, Path], T]) -> T:
     read_fd, write_fd = os.pipe()
     with folder.open_supervisor_log() as log, held_back():
         process = subprocess.Popen(
@@ -88,39 +120,35 @@ def _run(folder: RunFolder, seconds: float, tell: Callable[[str], None]) -> Smok
         problem = "the supervisor ended without a word"
         for said in _lines(read_fd):
             if said["event"] == "progress":
-                tell(f"smoke run: {said['text']}")
+                tell(said["text"])
             elif said["event"] == "warning":
                 pass  # doctor looks for the same itself
             elif said["event"] == "ready":
-                return _measure(folder, Path(said["socket_path"]), seconds, tell)
+                return use(folder, Path(said["socket_path"]))
             else:
                 problem = said["text"]
         process.wait()
-        return Smoke(error=_with_cause(folder, problem))
+        raise Refused(problem)
     except Refused as error:
-        return Smoke(error=_with_cause(folder, str(error)))
+        raise Refused(_with_cause(folder, str(error))) from error
     finally:
         os.close(read_fd)
         _end(process, folder)
 
 
-def _measure(folder: RunFolder, socket: Path, seconds: float, tell: Callable[[str], None]) -> Smoke:
+def _measure(
+    folder: RunFolder, socket: Path, *, seconds: float, tell: Callable[[str], None]
+) -> Smoke:
     with BlockingClient(socket) as client:
-        tell("smoke run: until the first update")
-        first = _warm(client, seconds)
-        tell(f"smoke run: training for {seconds:g} s")
-        last = first
-        while last["elapsed_s"] - first["elapsed_s"] < seconds:
-            time.sleep(POLL_S)
-            last = _status(client)
+        first, last = train_for(client, seconds, tell)
         ok, evaluated = None, ""
         if any(p["role"] in ("evaluator", "trainer") for p in last["processes"]) and (
             folder.load_config().eval.enabled
         ):
-            tell("smoke run: evaluating")
+            tell("evaluating")
             answer = client.ask("evaluate", timeout_s=EVALUATION_DEADLINE_S)
             ok, evaluated = answer.ok, answer.message
-        tell("smoke run: stopping with a checkpoint")
+        tell("stopping with a checkpoint")
         stopped = client.ask("stop")
         if not stopped.ok:
             raise Refused(stopped.message)
@@ -143,6 +171,23 @@ def _measure(folder: RunFolder, socket: Path, seconds: float, tell: Callable[[st
             if c["state"] == "fail"
         ),
     )
+
+
+def train_for(
+    client: BlockingClient, seconds: float, tell: Callable[[str], None]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Let a run go on for `seconds` from its first update on.
+
+    Returns:
+        Snapshots of then and now.
+    """
+    tell("until the first update")
+    first = last = _warm(client, seconds)
+    tell(f"training for {seconds:g} s")
+    while last["elapsed_s"] - first["elapsed_s"] < seconds:
+        time.sleep(POLL_S)
+        last = _status(client)
+    return first, last
 
 
 def _warm(client: BlockingClient, seconds: float) -> dict[str, Any]:

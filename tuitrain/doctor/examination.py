@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tuitrain.doctor import machine, needs, places, setup, smoke, terminal
+from tuitrain.doctor import learning, machine, needs, places, setup, smoke, terminal
 from tuitrain.doctor.facts import (
     Built,
     Clock,
@@ -17,6 +17,7 @@ from tuitrain.doctor.facts import (
     Wants,
 )
 from tuitrain.doctor.finding import Finding, Group
+from tuitrain.doctor.learning import Learned
 from tuitrain.supervisor.house.surroundings import Login
 
 
@@ -28,6 +29,7 @@ class Subject:
         problems: what is wrong with it; if anything is, there is nothing else to know.
         wants: what it asks for, where it can be read.
         smoke: its smoke run; `no_smoke` is why there was none.
+        learned: whether it learns; None where nobody has asked.
     """
 
     source: str
@@ -39,6 +41,7 @@ class Subject:
     built: Built | None = None
     smoke: Smoke | None = None
     no_smoke: str = "not tried"
+    learned: Learned | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ def groups(facts: Facts) -> list[Group]:
         found.append(Group("Config", _config(subject)))
         if not subject.problems:
             found.append(Group("Smoke run", _smoke(subject)))
+        if subject.learned is not None:
+            found.append(Group("Learning", learning.findings(subject.learned)))
     return found
 
 

@@ -8,6 +8,7 @@ from tuitrain.doctor.finding import Finding, size
 
 MAX_EPISODES = 2
 MAX_EPISODE_STEPS = 200
+PRACTICE_EPISODES = 20
 FOREVER = 10**12
 SETTLED = 0.01
 """How close the replay ratio comes to what was asked for; a short run need not get there, and a
@@ -59,6 +60,23 @@ def shortened(config: Config, out_dir: str, agents: int = 1) -> Config:
         if name in fields
     }
     return config.model_copy(update=update)
+
+
+def practised(config: Config, schedule: str, out_dir: str, agents: int = 1) -> Config:
+    """The config as it is tried whether it learns: ``shortened``, with one whole evaluation.
+
+    Args:
+        config: resolved.
+    """
+    short = shortened(config, out_dir, agents)
+    episodes = max(PRACTICE_EPISODES, config.eval.episodes)
+    asked = {"every_steps": FOREVER, "enabled": True, "episodes": episodes}
+    return short.model_copy(
+        update={
+            "run": short.run.model_copy(update={"schedule": schedule}),
+            "eval": config.eval.model_copy(update=asked),
+        }
+    )
 
 
 def training(smoke: Smoke | None, why_not: str) -> Finding:

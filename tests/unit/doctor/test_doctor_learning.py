@@ -1,0 +1,131 @@
+"""What `doctor --learn` concludes: literal facts of a config that learns, one broken at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tuitrain.doctor.finding import Finding
+from tuitrain.doctor.learning import Learned, Practice, Rehearsed, Score, Tried, findings
+from tuitrain.protocol import CheckView
+
+TRIED = Tried(1e-3, 500, 1.0, 0.05, 0.0, (), 6, learned=True)
+NOTHING = replace(TRIED, after=0.99, learned=False)
+TARGETS = CheckView(
+    id="target_updates", name="target updates", value="0 off", limit="0", state="ok"
+)
+REHEARSED = Rehearsed(random=Score(20.0, 4.0), rewarded_share=1.0, tried=(TRIED,))
+SEQUENTIAL = Practice(
+    "sequential", ran_s=20.0, updates=8000, checks=(TARGETS,), evaluated={"p": Score(120.0, 30.0)}
+)
+ASYNC = replace(SEQUENTIAL, schedule="async")
+LEARNED = Learned({"p": REHEARSED}, (SEQUENTIAL, ASYNC))
+
+
+def rows(learned: Learned) -> dict[str, Finding]:
+    return {finding.id: finding for finding in findings(learned)}
+
+
+def rehearsed(**changes: object) -> Learned:
+    return replace(LEARNED, rehearsed={"p": replace(REHEARSED, **changes)})  # type: ignore[arg-type]
+
+
+def test_a_config_that_learns() -> None:
+    found = rows(LEARNED)
+    assert {finding.state for finding in found.values()} == {"ok"}
+    assert "it learns" in found["verdict"].found
+    assert list(found)[-1] == "verdict"
+
+
+def test_a_learning_rate_that_does_not_learn() -> None:
+    slow = replace(NOTHING, lr=1e-12, unmoved=("a", "b"))
+    found = rows(rehearsed(tried=(slow, TRIED)))
+    assert found["one_batch"].state == "fail"
+    assert found["one_batch"].commands == ("--set learner.lr=0.001",)
+    assert found["gradients"].state == "ok", "the other rate moves them all"
+    assert "it does not learn like this: one batch" in found["verdict"].found
+
+
+def test_a_network_that_learns_no_batch() -> None:
+    found = rows(rehearsed(tried=(NOTHING, NOTHING)))
+    assert found["one_batch"].state == "fail"
+    assert "Not even the same batch" in found["one_batch"].advice
+
+
+def test_a_layer_that_no_gradient_reaches() -> None:
+    found = rows(rehearsed(tried=(replace(TRIED, unmoved=("body.0.weight", "body.0.bias")),)))
+    assert found["gradients"].state == "fail"
+    assert "2 of 6 weight tensors never move: body.0.weight" in found["gradients"].found
+    assert found["verdict"].state == "fail"
+
+
+def test_few_updates_say_nothing() -> None:
+    few = replace(NOTHING, updates=3)
+    assert rows(rehearsed(tried=(few, few)))["one_batch"].state == "n/a"
+    assert rows(rehearsed(tried=()))["one_batch"].state == "n/a"
+    assert rows(rehearsed(tried=()))["gradients"].state == "n/a"
+
+
+def test_no_reward_at_random() -> None:
+    found = rows(rehearsed(rewarded_share=0.0))
+    assert found["rewards"].state == "warn"
+    assert found["verdict"].state == "ok", "it was learned all the same"
+
+
+def test_too_early() -> None:
+    near = {"p": Score(24.0, 4.0)}
+    practices = (replace(SEQUENTIAL, evaluated=near), replace(ASYNC, evaluated=near))
+    found = rows(replace(LEARNED, practices=practices))
+    assert found["beats_random_async"].state == "n/a"
+    assert found["verdict"].state == "n/a"
+    assert found["verdict"].found.startswith("TOO EARLY")
+
+
+def test_too_early_with_a_doubt() -> None:
+    early = replace(rehearsed(rewarded_share=0.0), practices=(replace(ASYNC, evaluated={}),))
+    found = rows(early)
+    assert found["beats_random_async"].found == "async: not measured"
+    assert (found["verdict"].state, "look at rewards" in found["verdict"].found) == ("warn", True)
+
+
+def test_one_schedule_alone_learns() -> None:
+    behind = replace(ASYNC, evaluated={"p": Score(21.0, 3.0)})
+    found = rows(replace(LEARNED, practices=(SEQUENTIAL, behind)))
+    assert "it learns in sequential alone so far" in found["verdict"].found
+
+
+def test_a_run_whose_checks_are_raised() -> None:
+    off = TARGETS.model_copy(update={"state": "fail", "value": "+40", "advice": "two owners"})
+    bad = replace(ASYNC, wrong=(("fail", "The target network …"),), checks=(off,))
+    found = rows(replace(LEARNED, practices=(SEQUENTIAL, bad)))
+    assert (found["run_sequential"].state, found["run_async"].state) == ("ok", "fail")
+    assert found["run_async"].commands == ("The target network …",)
+    assert found["target_updates"].found == "+40 (limit 0)"
+    assert found["verdict"].state == "fail"
+    warned = replace(ASYNC, wrong=(("warn", "…"),))
+    assert rows(replace(LEARNED, practices=(warned,)))["run_async"].state == "warn"
+
+
+def test_a_run_that_does_not_come_up() -> None:
+    found = rows(replace(LEARNED, practices=(Practice("async", error="no room\n  trace"),)))
+    assert (found["run_async"].state, found["run_async"].found) == ("fail", "no room")
+    assert found["run_async"].commands == ("  trace",)
+
+
+def test_no_rehearsal() -> None:
+    found = rows(Learned(error="it crashed\n  Traceback"))
+    assert (found["one_batch"].state, found["one_batch"].found) == ("fail", "it crashed")
+    assert found["verdict"].state == "fail"
+
+
+def test_of_several_policies_the_worst_is_told() -> None:
+    good, bad = REHEARSED, replace(REHEARSED, tried=(NOTHING,), rewarded_share=0.0)
+    found = rows(replace(LEARNED, rehearsed={"p": good, "q": bad}))
+    assert found["one_batch"].found.startswith("q: ")
+    assert found["rewards"].found.startswith("q: ")
+
+
+def test_scores_that_nobody_could_measure() -> None:
+    assert Score.of(None, 1.0) is None
+    assert Score.of(float("nan"), 1.0) is None
+    assert not Score(10.0, 4.0).beats(Score(5.0, 2.0))
+    assert Score(10.0, 2.0).beats(Score(5.0, 2.0))

@@ -1,0 +1,280 @@
+"""Whether a config can learn: facts of a rehearsal and of short runs, and what they mean. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuitrain.doctor.finding import Finding
+from tuitrain.protocol import CheckState, CheckView
+
+FEW_UPDATES = 200
+"""Fewer say nothing: a batch that is not learned in them may be in more."""
+
+SHOWN = ("target_updates", "q_bound", "reward_signal", "grad_flow")
+"""Checks of the runs that are shown even where nothing is wrong with them."""
+
+NAMED = 4
+"""So many tensors are named."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One batch, learned again and again; see ``learning.overfit``.
+
+    Attributes:
+        before, after: mean absolute TD error; `floor` of it is what nobody could learn.
+        unmoved: trainable tensors that are bit for bit what they were, of `tensors`.
+        learned: whether most of what could be learned was.
+    """
+
+    lr: float
+    updates: int
+    before: float
+    after: float
+    floor: float
+    unmoved: tuple[str, ...]
+    tensors: int
+    learned: bool
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Tried:
+        """From what the aside has told."""
+        return cls(**{**data, "unmoved": tuple(data["unmoved"])})
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean return and the half-width of its 95 % interval."""
+
+    mean: float
+    ci95: float
+
+    @classmethod
+    def of(cls, mean: Any, ci95: Any) -> Score | None:
+        """None where either was not measured."""
+        known = all(isinstance(v, int | float) and math.isfinite(v) for v in (mean, ci95))
+        return cls(float(mean), float(ci95)) if known else None
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4g} ± {self.ci95:.2g}"
+
+    def beats(self, other: Score) -> bool:
+        """Whether the intervals do not meet, and this one is higher."""
+        return self.mean - self.ci95 > other.mean + other.ci95
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """One policy without a run.
+
+    Attributes:
+        random: random play, greedy evaluations' length and environment; None if it took too long.
+        rewarded_share: of the transitions of random play, those whose n-step return is not 0.
+        tried: with the config's learning rate, and if that learned nothing with a usual one.
+    """
+
+    random: Score | None = None
+    rewarded_share: float | None = None
+    tried: tuple[Tried, ...] = ()
+
+
+@dataclass(frozen=True)
+class Practice:
+    """A short run.
+
+    Attributes:
+        error: why it did not come up or go on.
+        wrong: what its diagnosis says, causes first: state, headline, what was measured.
+        evaluated: by policy, greedy play at its end.
+    """
+
+    schedule: str
+    error: str = ""
+    ran_s: float = 0.0
+    updates: int = 0
+    wrong: tuple[tuple[CheckState, str], ...] = ()
+    checks: tuple[CheckView, ...] = ()
+    evaluated: dict[str, Score] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """All that was tried. `error` is why there was no rehearsal."""
+
+    rehearsed: dict[str, Rehearsed] = field(default_factory=dict)
+    practices: tuple[Practice, ...] = ()
+    error: str = ""
+
+
+def findings(learned: Learned) -> tuple[Finding, ...]:
+    """Every check, the verdict last."""
+    found = [
+        one_batch(learned),
+        gradients(learned),
+        random_rewards(learned),
+        *(run(practice) for practice in learned.practices),
+        *shown_checks(learned.practices),
+        *(against_random(practice, learned.rehearsed) for practice in learned.practices),
+    ]
+    return (*found, verdict(found, learned))
+
+
+def one_batch(learned: Learned) -> Finding:
+    """A network like the run's learns one batch by heart."""
+    name = "one batch"
+    if learned.error:
+        first, *more = learned.error.splitlines()
+        return Finding("one_batch", name, "fail", first, "In full:" if more else "", tuple(more))
+    worst: Finding | None = None
+    for policy, rehearsed in learned.rehearsed.items():
+        finding = _one_batch(name, _of(policy, learned), rehearsed.tried)
+        if worst is None or _grave(finding) < _grave(worst):
+            worst = finding
+    return worst or Finding("one_batch", name, "n/a", "not tried")
+
+
+def _one_batch(name: str, whose: str, tried: Sequence[Tried]) -> Finding:
+    if not tried:
+        return Finding("one_batch", name, "n/a", f"{whose}random play gave no batch in time")
+    own, last = tried[0], tried[-1]
+    told = f"{whose}TD error {_fell(own)}"
+    if own.learned:
+        return Finding("one_batch", name, "ok", told)
+    if last.learned:
+        told += f"; with lr {last.lr:g} {_fell(last)}"
+        advice = f"The learning rate does not learn. Set learner.lr between 1e-5 and {last.lr:g}:"
+        fix = (f"--set learner.lr={last.lr:g}",)
+        slow = own.updates < FEW_UPDATES
+        return Finding("one_batch", name, "warn" if slow else "fail", told, advice, fix)
+    if max(one.updates for one in tried) < FEW_UPDATES:
+        return Finding("one_batch", name, "n/a", f"{told}: too few updates; --learn-s gives more")
+    advice = (
+        "Not even the same batch is learned: does the network use its input, do all its layers "
+        "get a gradient, is learner.max_grad_norm far too small?"
+    )
+    return Finding("one_batch", name, "fail", told, advice)
+
+
+def _fell(tried: Tried) -> str:
+    floor = f" (least possible {tried.floor:.2g})" if tried.floor > 0.01 * tried.before else ""
+    return f"{tried.before:.3g} → {tried.after:.3g}{floor} in {tried.updates} updates"
+
+
+def gradients(learned: Learned) -> Finding:
+    """Every trainable tensor moves when a batch is learned."""
+    name, tensors = "gradients", 0
+    for policy, rehearsed in learned.rehearsed.items():
+        if not rehearsed.tried:
+            continue
+        last = rehearsed.tried[-1]
+        tensors += last.tensors
+        if not last.unmoved:
+            continue
+        many = len(last.unmoved)
+        named = ", ".join(last.unmoved[:NAMED]) + (", …" if many > NAMED else "")
+        told = f"{_of(policy, learned)}{many} of {last.tensors} weight tensors never move: {named}"
+        advice = "No gradient reaches them: is their output detached, unused, or always clamped?"
+        return Finding("gradients", name, "fail", told, advice)
+    if not tensors:
+        return Finding("gradients", name, "n/a", "not tried")
+    return Finding("gradients", name, "ok", f"reach all {tensors} weight tensors")
+
+
+def random_rewards(learned: Learned) -> Finding:
+    """Random play meets rewards."""
+    name = "rewards"
+    shares = {
+        policy: one.rewarded_share
+        for policy, one in learned.rehearsed.items()
+        if one.rewarded_share is not None
+    }
+    if not shares:
+        return Finding("rewards", name, "n/a", "not measured")
+    policy, share = min(shares.items(), key=lambda item: item[1])
+    told = f"{_of(policy, learned)}{share:.1%} of the n-step returns of random play are not 0"
+    if share > 0:
+        return Finding("rewards", name, "ok", told)
+    advice = (
+        "Random play never meets a reward, so there is nothing to learn from: give rewards on the "
+        "way, explore longer, or see whether the environment returns them at all."
+    )
+    return Finding("rewards", name, "warn", told, advice)
+
+
+def run(practice: Practice) -> Finding:
+    """A short run comes up, learns, and none of its checks is raised."""
+    id_, name = f"run_{practice.schedule}", practice.schedule
+    if practice.error:
+        first, *more = practice.error.splitlines()
+        return Finding(id_, name, "fail", first, "In full:" if more else "", tuple(more))
+    told = f"{practice.updates:,} updates in {practice.ran_s:.0f} s"
+    if not practice.wrong:
+        return Finding(id_, name, "ok", told)
+    state: CheckState = "fail" if any(s == "fail" for s, _ in practice.wrong) else "warn"
+    advice = "Causes first:"
+    return Finding(id_, name, state, told, advice, tuple(words for _, words in practice.wrong))
+
+
+def shown_checks(practices: Sequence[Practice]) -> Iterator[Finding]:
+    """What a run has to measure to be believed, of the run where it looks worst."""
+    for id_ in SHOWN:
+        rows = [check for p in practices for check in p.checks if check.id == id_]
+        if rows:
+            worst = min(rows, key=lambda check: _ORDER[check.state])
+            told = f"{worst.value} (limit {worst.limit})"
+            yield Finding(id_, worst.name, worst.state, told, worst.advice)
+
+
+def against_random(practice: Practice, rehearsed: Mapping[str, Rehearsed]) -> Finding:
+    """Greedy play after the run against random play: beaten, or too early to say."""
+    id_, name = f"beats_random_{practice.schedule}", "beats random"
+    pairs = {
+        policy: (score, one.random)
+        for policy, score in practice.evaluated.items()
+        if (one := rehearsed.get(policy)) is not None and one.random is not None
+    }
+    if not pairs:
+        return Finding(id_, name, "n/a", f"{practice.schedule}: not measured")
+    many = len(pairs) > 1
+    said = [
+        f"{policy + ': ' if many else ''}{score}, at random {random}"
+        for policy, (score, random) in pairs.items()
+    ]
+    told = f"{practice.schedule}: {'; '.join(said)}"
+    if all(score.beats(random) for score, random in pairs.values()):
+        return Finding(id_, name, "ok", told)
+    return Finding(id_, name, "n/a", f"{told}: TOO EARLY")
+
+
+def verdict(found: Sequence[Finding], learned: Learned) -> Finding:
+    """Does it learn? In words."""
+    name = "verdict"
+    failed = [finding for finding in found if finding.state == "fail"]
+    if failed:
+        first = failed[0]
+        told = f"it does not learn like this: {first.name}: {first.found}"
+        return Finding("verdict", name, "fail", told)
+    beaten = [f for f in found if f.id.startswith("beats_random_") and f.state == "ok"]
+    if beaten and len(beaten) == len(learned.practices):
+        return Finding("verdict", name, "ok", "it learns: greedy play clearly beats random play")
+    doubts = [finding.name for finding in found if finding.state == "warn"]
+    told = "TOO EARLY: nothing failed, but greedy play does not clearly beat random play yet"
+    if beaten:
+        told = f"TOO EARLY: it learns in {beaten[0].id.removeprefix('beats_random_')} alone so far"
+    if doubts:
+        return Finding("verdict", name, "warn", f"{told}; look at {', '.join(doubts)}")
+    return Finding("verdict", name, "n/a", f"{told}; --learn-s gives it longer")
+
+
+_ORDER: dict[CheckState, int] = {"fail": 0, "warn": 1, "ok": 2, "n/a": 3}
+
+
+def _grave(finding: Finding) -> int:
+    return _ORDER[finding.state]
+
+
+def _of(policy: str, learned: Learned) -> str:
+    return f"{policy}: " if len(learned.rehearsed) > 1 else ""

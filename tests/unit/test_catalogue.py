@@ -1,4 +1,4 @@
-"""The failure catalogue is whole and true: ids, files, tests, links and checks."""
+"""The failure catalogue is whole and true: ids, files, tests, checks (links: ``test_docs_links``)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.test_docs_links import slug
 from tuitrain.diagnosis.checks import CHECKS
 
 ROOT = Path(__file__).parents[2]
@@ -78,11 +79,6 @@ def code(text: str) -> list[str]:
     return re.findall(r"`([^`]+)`", text)
 
 
-def slug(heading: str) -> str:
-    """The anchor that a heading has on a page."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-
-
 def parsed(page: Path) -> list[Entry]:
     """The entries of a page."""
     found = []
@@ -119,20 +115,6 @@ def unknown(text: str) -> list[str]:
     return missing
 
 
-def broken_links(page: Path) -> list[str]:
-    """Links of a page to files or headings that do not exist."""
-    broken = []
-    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
-        path, _, anchor = link.partition("#")
-        to = page if not path else (page.parent / path).resolve()
-        if "://" in link or (to.is_file() and not anchor):
-            continue
-        headings = re.findall(r"^#+ (.+)$", to.read_text(), re.MULTILINE) if to.is_file() else []
-        if anchor not in map(slug, headings):
-            broken.append(link)
-    return broken
-
-
 def test_every_failure_is_in_once() -> None:
     found = [name for entry in ENTRIES for name in entry.ids]
     assert sorted(found) == sorted(IDS)
@@ -154,11 +136,6 @@ def test_the_index_is_that_of_the_entries() -> None:
     assert listed == [e.line for e in sorted(ENTRIES, key=lambda entry: order[entry.ids[0]])]
 
 
-@pytest.mark.parametrize("page", [INDEX, *PAGES], ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    assert broken_links(page) == []
-
-
 @pytest.mark.parametrize("check", LOOKS_FOR)
 def test_what_you_see_of_a_failure_are_the_checks_that_look_for_it(check: str) -> None:
     assert set(LOOKS_FOR[check]) <= {*IDS, *WITHOUT}
@@ -168,15 +145,12 @@ def test_what_you_see_of_a_failure_are_the_checks_that_look_for_it(check: str) -
             assert set(entry.ids) & set(LOOKS_FOR[check]), f"{check} does not look for {entry.ids}"
 
 
-def test_what_does_not_exist_is_noticed(tmp_path: Path) -> None:
+def test_what_does_not_exist_is_noticed() -> None:
     here = "tests/unit/test_catalogue.py"
     assert unknown(f"`{here}::test_every_failure_is_in_once`") == []
     assert unknown(f"`{here}::test_nothing`") == [f"{here}::test_nothing"]
     assert unknown("`tuitrain/nothing.py`") == ["tuitrain/nothing.py"]
     assert unknown("`tests/nothing.py::test_nothing`") == ["tests/nothing.py::test_nothing"]
-    page = tmp_path / "page.md"
-    page.write_text("# 1.2, X.3 A heading\n[a](#12-x3-a-heading) [b](#nothing) [c](none.md)\n")
-    assert broken_links(page) == ["#nothing", "none.md"]
 
 
 def test_ranges_of_ids_are_written_out() -> None:

@@ -1,4 +1,4 @@
-"""The failure catalogue is whole and true: ids, files, tests, checks (links: ``test_docs_links``)."""
+"""The failure catalogue is whole and true; of its links see ``test_docs_links``."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from tuitrain.learning.exploration import actor_epsilon, epsilon_at
 from tuitrain.learning.lr import lr_at
 from tuitrain.learning.target_rule import target_period
 
-MIN_PLANNED_UPDATES = 1000
-"""A run that makes fewer is a try, and the default period is 500: its target rule is not judged."""
+MIN_PLANNED_UPDATES = 500
+"""A run that makes fewer is a try: how its schedules would end is not judged."""
 
 _LR_MEASURED_UPDATES = 32
 """A record's learning rate is that of one of so many updates before it."""
@@ -35,8 +35,11 @@ def lr_planned(lr: float, updates: int, config: Config) -> float | None:
 
 
 def final_epsilon(config: Config) -> float | None:
-    """Epsilon of the least exploring actor after all steps; None where networks explore."""
-    if config.algorithm.noisy:
+    """Epsilon of the least exploring actor after all steps.
+
+    None where networks explore, and for tries.
+    """
+    if config.algorithm.noisy or planned_updates(config) < MIN_PLANNED_UPDATES:
         return None
     epsilon, n = epsilon_at(config.run.total_steps, config.exploration), _actors(config)
     alpha = config.exploration.ladder_alpha

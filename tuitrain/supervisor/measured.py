@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tuitrain.config.live import differing
 from tuitrain.config.schema import Config
 from tuitrain.diagnosis import planned
 from tuitrain.diagnosis.merging import Merged
@@ -39,9 +40,9 @@ class Measured:
 
     def follow(self, config: Config, now: float) -> bool:
         """Go by this config; whether it has held long enough for all to have it."""
-        if config is not self._config:
-            self._changed_at = -math.inf if self._config is None else now
-            self._config = config
+        before, self._config = self._config, config
+        if before is not None and before is not config and differing(before, config):
+            self._changed_at = now
         return now - self._changed_at >= SETTLED_S
 
     def add(self, record: Mapping[str, Any], config: Config, now: float) -> None:

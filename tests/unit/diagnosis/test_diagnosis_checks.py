@@ -177,6 +177,9 @@ def test_who_competes_need_not_rise() -> None:
     assert states(competing(falls, rises, 3.0, 4.0))["learning"] == "ok"
     assert states(competing(falls, falls, 3.0, 4.0))["learning"] == "warn"
     assert states(competing(falls, falls, 3.0, -3.0))["learning"] == "n/a"
+    against_chance = competing(falls, falls, 3.0, 4.0)
+    against_chance.policies[0].reward_min, against_chance.policies[1].reward_max = -7.0, 7.0
+    assert states(against_chance)["learning"] == "n/a"
 
 
 def test_causes_are_said_before_what_follows_from_them() -> None:

@@ -51,6 +51,8 @@ def test_epsilon_at_the_end_is_that_of_the_actor_that_explores_least() -> None:
     never = {"epsilon_decay_steps": 10**9}
     assert planned.final_epsilon(config(exploration=never)) == pytest.approx(1.0, abs=1e-3)
     assert planned.final_epsilon(config(algorithm={"noisy": True}, exploration=never)) is None
+    a_try = config(run={"total_steps": 5_000}, exploration=never)
+    assert planned.final_epsilon(a_try) is None
 
 
 def test_epsilon_may_be_that_of_any_step_about_now() -> None:

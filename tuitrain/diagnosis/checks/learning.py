@@ -187,11 +187,13 @@ def _is_bad(snapshot: Snapshot, policy: PolicyView, limits: ChecksConfig) -> boo
 
 
 def _against_oneself(snapshot: Snapshot) -> bool:
-    """Whether what one agent gains another one loses."""
+    """Whether what one agent gains another one loses: means add up to 0, or rewards mirror."""
     if agents(snapshot) == 1:
         return False
+    least = min((p.reward_min for p in snapshot.policies if p.reward_min is not None), default=0.0)
+    most = max((p.reward_max for p in snapshot.policies if p.reward_max is not None), default=0.0)
     means = [(p.agents, p.eval_return_mean) for p in snapshot.policies]
-    return abs(sum(n * (mean or 0.0) for n, mean in means)) < _NO_GAIN
+    return least == -most < 0 or abs(sum(n * (mean or 0.0) for n, mean in means)) < _NO_GAIN
 
 
 def _longest(policy: PolicyView, limits: ChecksConfig) -> float:

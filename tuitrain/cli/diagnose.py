@@ -40,8 +40,8 @@ def diagnose(
     """Say what is wrong with a run, the likeliest cause first, and what to change.
 
     A run that lives is asked; of one that has ended, failed or was killed the files are read. Every
-    check that is raised is a cause, or follows from one and is listed under it. A config that is
-    refused is told what for.
+    check that is raised is a cause, or follows from one and is listed under it. Of a config it is
+    told what it is refused for, or what its plan alone already keeps from learning.
 
     \b
     Exit codes: 0 nothing is wrong, 1 something is (a warning too), 2 wrong usage.
@@ -50,7 +50,7 @@ def diagnose(
     Examples:
         tuitrain diagnose                    why does the latest run not learn?
         tuitrain diagnose cartpole-0003
-        tuitrain diagnose my.toml            why is it refused?
+        tuitrain diagnose my.toml            why is it refused, or bound to fail?
 
     Before a run, `tuitrain doctor my.toml --learn` tries whether it can learn at all.
     """
@@ -70,7 +70,8 @@ def diagnose(
         }
         typer.echo(json.dumps(more | data))
     else:
-        typer.echo("\n".join([*head, "", *lines(found)]))
+        told = lines(found)
+        typer.echo("\n".join([*head, *([""] * bool(told)), *told]))
     raise typer.Exit(EXIT_NOT_DONE if found.wrong else 0)
 
 
@@ -82,16 +83,21 @@ def _of_config(path: Path, overrides: list[str]) -> Answer:
     from tuitrain.config.load import load_config
     from tuitrain.config.problems import ConfigError
     from tuitrain.config.resolve import resolve
-    from tuitrain.diagnosis.diagnose import Diagnosis, refused
+    from tuitrain.diagnosis.checks import CHECKS
+    from tuitrain.diagnosis.diagnose import diagnose as ranked
+    from tuitrain.diagnosis.diagnose import refused
+    from tuitrain.supervisor.beforehand import planned_trouble
 
-    found, said = Diagnosis(), "is accepted; `tuitrain doctor` tries it, with --learn whether it "
+    more = {"config": str(path)}
     try:
-        resolve(load_config(path, overrides), source=str(path))
+        config = resolve(load_config(path, overrides), source=str(path))
     except ConfigError as error:
-        found, said = refused(error.problems), "is refused"
-    else:
-        said += "can learn"
-    return [f"{path}: {said}"], found, {"config": str(path)}
+        return [f"{path}: is refused"], refused(error.problems), more
+    found = ranked(planned_trouble(config), CHECKS)
+    said = "but this in its plan keeps it from learning:"
+    if not found.wrong:
+        said = "`tuitrain doctor` tries it, with --learn whether it can learn"
+    return [f"{path}: is accepted; {said}"], found, more
 
 
 def _of_run(run: Found) -> Answer:

@@ -117,6 +117,24 @@ def test_a_config_that_is_refused() -> None:
     assert "doctor" in mended.output
 
 
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ("learner.tau=1e-7", "target_network"),
+        ("exploration.epsilon_decay_steps=1e12", "exploration"),
+        ("learner.lr=0.5", "lr"),
+    ],
+)
+def test_a_config_whose_plan_cannot_learn(change: str, check: str) -> None:
+    Path("my.toml").write_text("")
+    told = call("diagnose", "my.toml", "--set", change, "--json")
+    assert told.exit_code == 1
+    assert [wrong["id"] for wrong in json.loads(told.output)["wrong"]] == [check]
+    well = call("diagnose", "my.toml")
+    assert well.exit_code == 0, well.output
+    assert "my.toml: is accepted; `tuitrain doctor`" in well.output
+
+
 def test_wrong_usage() -> None:
     assert call("diagnose", "nowhere").exit_code == 2
     assert call("diagnose", "latest", "--set", "run.seed=1").exit_code == 2

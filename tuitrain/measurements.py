@@ -62,6 +62,8 @@ class Measurements(BaseModel):
     """Of one step in evaluations."""
     reset_difference_p: float | None = None
     """Probability by chance alone of how differently episodes begin in the newest evaluation."""
+    lr_start: float | None = None
+    """Where the learning rate's schedule begins."""
     lr_planned: float | None = None
     """What the config says that `lr` must be at these updates."""
     final_epsilon: float | None = None

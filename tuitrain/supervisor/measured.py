@@ -83,6 +83,7 @@ class Measured:
         if _begins_anywhere(config):
             out.pop("reset_difference_p", None)
         return out | {
+            "lr_start": config.learner.lr,
             "lr_planned": self._lr_planned.get(policy),
             "final_epsilon": planned.final_epsilon(config),
             "target_kept_at_end": planned.target_kept_at_end(config, agents),

@@ -91,6 +91,7 @@ def healthy() -> Snapshot:
         action_effect_rows=20_000,
         reset_difference_p=0.4,
         lr=5e-4,
+        lr_start=5e-4,
         lr_planned=5e-4,
         final_epsilon=0.05,
         target_kept_at_end=0.0,
@@ -206,6 +207,7 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ("device", "processes.0.device_asked", "cuda:0", "fail", "on cpu, and not on cuda:0"),
     ("lr", "policies.0.lr", 4e-4, "fail", "lr_schedule"),
     ("lr", "policies.0", {"lr": 10.0, "lr_planned": 10.0}, "warn", "too high"),
+    ("lr", "policies.0.lr_start", 10.0, "warn", "learner.lr = 10 is too high"),  # it has fallen
     ("target_network", "policies.0.target_kept_at_end", 0.9998, "warn", "raise learner.tau"),
     ("epsilon", "processes.1.epsilon_off", 0.3, "fail", "a0 acts with epsilon 0.100"),
     ("exploration", "policies.0.final_epsilon", 1.0, "warn", "exploration.epsilon_end"),

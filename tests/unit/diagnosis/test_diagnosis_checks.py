@@ -85,7 +85,7 @@ def test_the_fault_is_caught_and_advice_given(
         ("reward_signal", "policies.0", {"returns_abs_max": 0.0, "warm_up_transitions": 19_999}),
         ("reward_scale", "policies.0.returns_abs_max", None),
         ("evaluation_env", "policies.0.reset_difference_p", None),
-        ("lr", "policies.0.lr", None),
+        ("lr", "policies.0", {"lr": None, "lr_start": None}),
         ("target_network", "policies.0.target_kept_at_end", None),
         ("epsilon", "processes.1.epsilon_off", None),
         ("exploration", "policies.0.final_epsilon", None),

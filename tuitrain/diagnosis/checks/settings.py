@@ -40,11 +40,12 @@ def device(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     explains=("q_bound", "grad_norm", "grad_flow", "non_finite", "learning"),
 )
 def lr(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """What is used is what is planned, and not too high."""
-    found = largest(snapshot, lambda p: p.lr)
+    """What is used is what is planned, and not too high, or has been."""
+    found = largest(snapshot, lambda p: max(p.lr or 0.0, p.lr_start or 0.0) or None)
     if found is None:
         return not_measured(f"≤ {limits.lr_max:g}")
-    _, most = found
+    policy, most = found
+    now = most if policy.lr is None else policy.lr
     for policy in snapshot.policies:
         planned, used = policy.lr_planned, policy.lr
         if planned is None or used is None:
@@ -53,7 +54,7 @@ def lr(snapshot: Snapshot, limits: ChecksConfig) -> Row:
             advice = f"{policy.name}: the optimizer does not follow learner.lr_schedule"
             return Row(f"{used:.3g}", f"{planned:.3g} as planned", "fail", advice)
     return judged(
-        f"{most:.3g}",
+        f"{most if most > limits.lr_max else now:.3g}",
         f"≤ {limits.lr_max:g}",
         "warn" if most > limits.lr_max else None,
         f"learner.lr = {most:.3g} is too high for Adam: try 5e-4",

@@ -126,7 +126,7 @@ def _measure(
         ran_s=last["elapsed_s"] - first["elapsed_s"],
         updates=sum(policy.updates for policy in snapshot.policies),
         wrong=tuple(
-            (w.check.state, f"{w.headline} {w.check.name} {w.check.value}: {w.check.advice}")
+            (w.check.state, f"{w.headline} ({w.check.name} {w.check.value}) {w.check.advice}")
             for w in wrong
         ),
         checks=tuple(snapshot.checks),

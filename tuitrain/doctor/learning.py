@@ -214,8 +214,8 @@ def run(practice: Practice) -> Finding:
     if not practice.wrong:
         return Finding(id_, name, "ok", told)
     state: CheckState = "fail" if any(s == "fail" for s, _ in practice.wrong) else "warn"
-    advice = "Causes first:"
-    return Finding(id_, name, state, told, advice, tuple(words for _, words in practice.wrong))
+    causes = [f"{number}. {words}" for number, (_, words) in enumerate(practice.wrong, 1)]
+    return Finding(id_, name, state, told, f"Causes first: {' '.join(causes)}")
 
 
 def shown_checks(practices: Sequence[Practice]) -> Iterator[Finding]:
@@ -254,9 +254,10 @@ def verdict(found: Sequence[Finding], learned: Learned) -> Finding:
     name = "verdict"
     failed = [finding for finding in found if finding.state == "fail"]
     if failed:
-        first = failed[0]
-        told = f"it does not learn like this: {first.name}: {first.found}"
-        return Finding("verdict", name, "fail", told)
+        # what a run was diagnosed with is a cause; a batch that is not learned may follow from it
+        causes = [w for p in learned.practices for state, w in p.wrong if state == "fail"]
+        first = causes[0] if causes else f"{failed[0].name}: {failed[0].found}"
+        return Finding("verdict", name, "fail", f"it does not learn like this: {first}")
     beaten = [f for f in found if f.id.startswith("beats_random_") and f.state == "ok"]
     if beaten and len(beaten) == len(learned.practices):
         return Finding("verdict", name, "ok", "it learns: greedy play clearly beats random play")

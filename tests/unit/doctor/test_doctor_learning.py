@@ -98,11 +98,20 @@ def test_a_run_whose_checks_are_raised() -> None:
     bad = replace(ASYNC, wrong=(("fail", "The target network …"),), checks=(off,))
     found = rows(replace(LEARNED, practices=(SEQUENTIAL, bad)))
     assert (found["run_sequential"].state, found["run_async"].state) == ("ok", "fail")
-    assert found["run_async"].commands == ("The target network …",)
+    assert found["run_async"].advice == "Causes first: 1. The target network …"
     assert found["target_updates"].found == "+40 (limit 0)"
-    assert found["verdict"].state == "fail"
+    assert found["verdict"].found == "it does not learn like this: The target network …"
     warned = replace(ASYNC, wrong=(("warn", "…"),))
     assert rows(replace(LEARNED, practices=(warned,)))["run_async"].state == "warn"
+
+
+def test_what_a_run_was_diagnosed_with_is_the_cause() -> None:
+    """Observations that are always the same leave no batch to learn, and weights without input."""
+    blind = replace(ASYNC, wrong=(("warn", "Slow."), ("fail", "Observations tell nothing.")))
+    still = replace(NOTHING, unmoved=("body.0.weight",))
+    found = rows(replace(rehearsed(tried=(still,)), practices=(blind,)))
+    assert {found[name].state for name in ("one_batch", "gradients", "run_async")} == {"fail"}
+    assert found["verdict"].found == "it does not learn like this: Observations tell nothing."
 
 
 def test_a_run_that_does_not_come_up() -> None:

@@ -236,10 +236,14 @@ def _print_snapshot(name: str, data: dict[str, Any]) -> None:
             typer.echo(f"           ↻{p.restarts} started again after a death, last: {p.died_of}")
         if p.rolled_back:
             typer.echo(f"           went back {p.rolled_back}× with the others")
-    marks = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL", "n/a": "n/a "}
+    marks = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
     for c in snapshot.checks:
+        if c.state == "n/a":
+            continue
         advice = f"  {c.advice}" if c.advice else ""
         typer.echo(f"  {marks[c.state]} {c.name:<15} {c.value}  (limit {c.limit}){advice}")
+    if unknown := [c.name for c in snapshot.checks if c.state == "n/a"]:
+        typer.echo(f"  n/a  {', '.join(unknown)}")
 
 
 def _print_learning(snapshot: Snapshot) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,12 @@ def test_every_check_says_in_a_sentence_why_it_matters() -> None:
     assert len(BY_ID) == len(CHECKS)
     for check in CHECKS:
         assert re.fullmatch(r"[A-Z][^.]+\.", check.why), "one sentence"
+
+
+def test_the_guide_has_every_check() -> None:
+    page = Path(__file__).parents[3] / "docs" / "guide" / "checks.md"
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{c.id}` | {c.why} | {c.catalogue_id} |" for c in CHECKS]
 
 
 def test_how_hashes_of_weights_are_measured_is_said_while_it_can_be_done() -> None:

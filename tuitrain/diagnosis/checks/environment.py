@@ -108,7 +108,7 @@ def episode_ends(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 
     Of several agents nothing is said: they come and leave as the game has it.
     """
-    limit = "ends that can be"
+    limit = "plausible"
     if agents(snapshot) != 1:
         return not_measured(limit)
     (policy,) = snapshot.policies

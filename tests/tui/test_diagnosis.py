@@ -38,3 +38,12 @@ async def test_causes_are_told_one_by_one() -> None:
         assert "cause 1 of 2" in shown
         await seat.press("down")
         assert "WARN  Part of what was measured" in await seat.text()
+
+
+async def test_without_checks_the_command_is_named() -> None:
+    nothing = healthy()
+    nothing.checks = []
+    async with seated(nothing, (80, 24)) as seat:
+        offers = seat.app.get_system_commands(seat.app.screen)
+        next(offer for offer in offers if offer.title == "diagnose").callback()
+        assert "`tuitrain diagnose` reads" in await seat.text()

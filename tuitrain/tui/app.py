@@ -330,8 +330,8 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
     def action_diagnose(self) -> None:
         """Tell what is wrong, causes first."""
         view = self.view()
-        if view.snapshot is None:
-            self.announce("no checks reported")
+        if view.snapshot is None or not view.snapshot.checks:
+            self.announce("no checks reported; `tuitrain diagnose` reads the run's files")
             return
         changed = stretches(event.model_dump() for event in view.events)
         since = {i: Since(s.since_s) for i, s in changed.items() if s.raised}

@@ -71,6 +71,8 @@ def diagnose(
         typer.echo(json.dumps(more | data))
     else:
         told = lines(found)
+        if over := more.get("over"):
+            told.append(f"Raised on the way, and well again: {', '.join(over)}.")
         typer.echo("\n".join([*head, *([""] * bool(told)), *told]))
     raise typer.Exit(EXIT_NOT_DONE if found.wrong else 0)
 
@@ -128,6 +130,7 @@ def _of_run(run: Found) -> Answer:
         "state": state,
         "steps": snapshot.steps,
         "learning": learning.model_dump(),
+        "over": [name for name, stretch in changed.items() if not stretch.raised],
     }
     return head, found, more
 

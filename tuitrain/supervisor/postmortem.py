@@ -66,7 +66,8 @@ def postmortem(folder: RunFolder, summary: Mapping[str, Any] | None) -> Snapshot
     if isinstance(failure, Mapping) and failure.get("worker"):
         name, role = str(failure["worker"]), str(failure.get("role", ""))
         workers = [w for w in workers if w.name != name]
-        workers.append(WorkerView(name, role, state="failed", error=why_of(failure)))
+        more = f"its traceback and log: `tuitrain logs {folder.name} {name}`"
+        workers.append(WorkerView(name, role, state="failed", error=f"{why_of(failure)}; {more}"))
     snapshot = build_snapshot(
         view, workers, seq=0, now=last_s, time_s=last_s, elapsed_s=float(told.get("wall_s", 0.0))
     )

@@ -91,7 +91,8 @@ def test_who_has_failed_is_told_in_one_line(folder: RunFolder) -> None:
     found = postmortem(folder, {**SUMMARY, "state": "failed", "failure": failure})
     check = row(found, "processes")
     assert (check.state, check.value) == ("fail", "a0 failed")
-    assert check.advice == "a0: exit code 1: ValueError: no ROM (my_env.py:3 in step)"
+    assert check.advice.startswith("a0: exit code 1: ValueError: no ROM (my_env.py:3 in step); its")
+    assert f"`tuitrain logs {folder.name} a0`" in check.advice
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[1]", '{"spec": 1}'])

@@ -167,7 +167,7 @@ class ChecksConfig(Table):
         "run's end.",
     )
     grad_norm_per_td: float = Field(
-        1e4,
+        100.0,
         gt=0,
         json_schema_extra=unit("L2 norm per TD error"),
         description="`grad_norm` warns of a gradient longer than this × (1 + mean TD error) × the "

@@ -149,6 +149,7 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ("replay_ratio", "policies.0.ratio_achieved", 0.0988, "fail", "1.2%"),
     ("policy_lag", "policies.0.lag_updates_p95", 6001.0, "warn", "publish_every_updates"),
     ("spec", "processes.1.spec_hash", "other", "fail", "environment"),
+    ("spec", "processes.1.error", "a0 failed: SpecMismatch: n_frames", "fail", "n_frames"),
     (
         "weights_hash",
         "processes.1.weights.default",

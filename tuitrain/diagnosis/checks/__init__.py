@@ -13,6 +13,7 @@ from tuitrain.diagnosis.checks.row import Check
 from tuitrain.protocol import CheckView, Snapshot
 
 CHECKS: tuple[Check, ...] = (
+    environment.spec,
     workers.processes,
     workers.heartbeat,
     workers.progress,
@@ -27,7 +28,6 @@ CHECKS: tuple[Check, ...] = (
     replay.replay_ratio,
     replay.policy_lag,
     replay.weights_hash,
-    environment.spec,
     environment.observations,
     environment.resets,
     environment.episode_ends,

@@ -14,6 +14,8 @@ from tuitrain.diagnosis.checks.row import (
 )
 from tuitrain.protocol import PolicyView, Snapshot
 
+_REFUSAL = "SpecMismatch: "
+"""In the last words of a worker that has built another environment than was probed."""
 _LENGTHS_DIFFER = 2
 """Time limits count steps or pictures, and idle first steps: lengths may differ a little."""
 
@@ -24,11 +26,13 @@ _LENGTHS_DIFFER = 2
     "0.4, 1.1-1.3, 10.3",
     why="All processes have built the same environment, by the hash (SHA-256) of its spaces, "
     "agents and frames: another one's rows would spoil the replay unseen.",
-    explains=("learning",),
+    explains=("processes", "learning"),
 )
 def spec(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """Every process built the same environment."""
+    """Every process built the same environment; one that has not refuses to begin."""
     told = {p.name: p.spec_hash for p in snapshot.processes if p.spec_hash is not None}
+    refused = {p.name: p.error for p in snapshot.processes if p.error and _REFUSAL in p.error}
+    told |= refused
     if snapshot.spec_hash is None or not told:
         return not_measured("all equal")
     other = sorted(name for name, value in told.items() if value != snapshot.spec_hash)
@@ -36,7 +40,7 @@ def spec(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         f"{', '.join(other)} differ" if other else f"{len(told)} of {len(told)}",
         "all equal",
         "fail" if other else None,
-        "these processes see another environment than the probe did",
+        next(iter(refused.values()), "they see another environment than the probe did"),
     )
 
 

@@ -22,7 +22,7 @@ _SPEED_KNOWN_S = 30.0
     "replay ratio",
     "X.8",
     why="Updates per transition are what the config asks for: another ratio is another experiment.",
-    explains=("learning",),
+    explains=("policy_lag", "learning"),
 )
 def replay_ratio(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     """Updates per transition are what was asked for, after warm-up."""

@@ -10,11 +10,11 @@ JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$((n
 SEEDS  ?= 1 2 3
 MINUTES ?= 30
 
-.PHONY: help env run test learn parity stress faults soak check format bench bench-peers bench-tui
+.PHONY: help env run test learn parity stress faults soak diagnose-matrix check format bench bench-peers bench-tui
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
 
 env: $(VENV)/.installed ## make .venv with the tested versions
 
@@ -44,6 +44,9 @@ faults: env ## every role, at every moment, broken in every way: 1,000 cases for
 
 soak: env ## `async` with an actor killed every few seconds, for MINUTES beside an undisturbed run
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
+
+diagnose-matrix: env ## a fault in a real run for every check, and runs without one; the table in docs/catalogue.md (15 minutes)
+	$(BIN)/python -m tests.diagnosis $(ARGS)
 
 check: env ## ruff, format, mypy --strict, import rules
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""Faults in real runs: what each makes the checks say, and what no clean run does."""

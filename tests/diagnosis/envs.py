@@ -1,0 +1,195 @@
+"""A small task, and the same with one thing wrong.
+
+Imports gymnasium and numpy only, so that it works as a file outside the repository too.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+MOVES = np.array([[0.2, 0.0], [-0.2, 0.0], [0.0, 0.2], [0.0, -0.2]], np.float32)
+
+
+class Field(gymnasium.Env):
+    """A point walks over a square to a goal, in four directions; each step costs a little.
+
+    Observation: float32[4], where it is and where the goal is, in [-1, 1]. Reward 1 at the goal,
+    which ends the episode, and -0.01 for every other step. After `limit` steps it is truncated.
+    """
+
+    def __init__(self, limit: int = 40) -> None:
+        self.limit = limit
+        self.observation_space = spaces.Box(-1.0, 1.0, (4,), np.float32)
+        self.action_space = spaces.Discrete(4)
+        self.at = np.zeros(2, np.float32)
+        self.goal = np.zeros(2, np.float32)
+        self.steps = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        super().reset(seed=seed)
+        self.at = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        self.goal = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        self.steps = 0
+        return self.seen(), {}
+
+    def step(self, action: int):
+        self.at = np.clip(self.at + MOVES[action], -1, 1)
+        self.steps += 1
+        there = bool(np.abs(self.at - self.goal).max() < 0.2)
+        late = not there and self.steps >= self.limit
+        return self.seen(), self.paid(there), there, late, {}
+
+    def seen(self) -> np.ndarray:
+        return np.concatenate([self.at, self.goal])
+
+    def paid(self, there: bool) -> float:
+        return 1.0 if there else -0.01
+
+
+class Constant(Field):
+    """The same is seen at every step."""
+
+    def seen(self) -> np.ndarray:
+        return np.full(4, 0.5, np.float32)
+
+
+class Zero(Field):
+    """Nothing is seen at all."""
+
+    def seen(self) -> np.ndarray:
+        return np.zeros(4, np.float32)
+
+
+class Huge(Field):
+    """Rewards are a million times too large."""
+
+    def paid(self, there: bool) -> float:
+        return 1e6 * super().paid(there)
+
+
+class Unpaid(Field):
+    """No step is ever paid."""
+
+    def paid(self, there: bool) -> float:
+        return 0.0
+
+
+class Shuffled(Field):
+    """What is done is not what was asked for."""
+
+    def step(self, action: int):
+        return super().step(int(self.np_random.integers(4)))
+
+
+class NeverReset(Field):
+    """An episode begins where the one before has ended."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        if seed is not None:
+            return super().reset(seed=seed)
+        self.steps = 0
+        return self.seen(), {}
+
+
+class EndsAreCuts(Field):
+    """Done flags, wrong: the goal is told as a time limit, so that its value is bootstrapped."""
+
+    def step(self, action: int):
+        seen, paid, there, late, info = super().step(action)
+        return seen, paid, False, there or late, info
+
+
+class Elsewhere(Field):
+    """With `evaluating`, another game: everything lies in another corner, and pays otherwise."""
+
+    def __init__(self, limit: int = 40, evaluating: bool = False) -> None:
+        super().__init__(limit)
+        self.evaluating = evaluating
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        super().reset(seed=seed)
+        if self.evaluating:
+            self.at, self.goal = 0.1 * self.at + 0.5, 0.1 * self.goal - 0.9
+        return self.seen(), {}
+
+
+class Dies(Field):
+    """Ends its process after so many steps of its own, without a word."""
+
+    def __init__(self, after: int = 300, limit: int = 40) -> None:
+        super().__init__(limit)
+        self.left = after
+
+    def step(self, action: int):
+        self.left -= 1
+        if self.left < 0:
+            os._exit(7)
+        return super().step(action)
+
+
+class Slow(Field):
+    """Every step takes `seconds`."""
+
+    def __init__(self, seconds: float, limit: int = 40) -> None:
+        super().__init__(limit)
+        self.seconds = seconds
+
+    def step(self, action: int):
+        time.sleep(self.seconds)
+        return super().step(action)
+
+
+class Blocks(Field):
+    """The step after `after` others takes `seconds`."""
+
+    def __init__(self, after: int, seconds: float, limit: int = 40) -> None:
+        super().__init__(limit)
+        self.left, self.seconds = after, seconds
+
+    def step(self, action: int):
+        self.left -= 1
+        if self.left == 0:
+            time.sleep(self.seconds)
+        return super().step(action)
+
+
+class SeldomThere:
+    """Of two agents the second is never there, so its policy never learns."""
+
+    possible_agents = ("always", "never")
+
+    def __init__(self, limit: int = 40) -> None:
+        self.field = Field(limit)
+        self.agents: list[str] = []
+
+    def observation_space(self, agent: str) -> spaces.Space:
+        return self.field.observation_space
+
+    def action_space(self, agent: str) -> spaces.Space:
+        return self.field.action_space
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None):
+        self.agents = ["always"]
+        seen, _ = self.field.reset(seed=seed)
+        return {"always": seen}, {"always": {}}
+
+    def step(self, actions: dict[str, int]):
+        seen, paid, there, late, _ = self.field.step(actions["always"])
+        if there or late:
+            self.agents = []
+        return (
+            {"always": seen},
+            {"always": paid},
+            {"always": there},
+            {"always": late},
+            {"always": {}},
+        )
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,71 @@
+"""What came of many cases: as problems, and as the tables of docs/catalogue.md. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tests.diagnosis.cases import Case
+from tests.diagnosis.runs import Seen
+
+Results = Mapping[str, Seen]
+"""By the case's name."""
+
+
+def problems(case: Case, seen: Seen) -> list[str]:
+    """What is not as declared, in words; nothing is what it should be."""
+    if not case.check:
+        return [f"{case.name}: false alarm: {i}: {text}" for i, text in seen.raised.items()] + [
+            f"{case.name}: ended as {seen.state}" for _ in [0] if seen.state != "finished"
+        ]
+    found = []
+    if case.check not in seen.raised:
+        found.append(f"{case.name}: {case.check} was not raised")
+    for other in sorted(seen.raised.keys() - case.declared):
+        found.append(f"{case.name}: {other} was raised: {seen.raised[other]}")
+    if seen.diagnosed[:1] != [case.check]:
+        named = ", ".join(seen.diagnosed) or "nothing"
+        found.append(f"{case.name}: diagnose named {named}, not {case.check} first")
+    return found
+
+
+def tables(faults: Sequence[Case], clean: Sequence[Case], results: Results) -> str:
+    """The confusion matrix, and what the runs without a fault have raised; Markdown."""
+    return "\n\n".join([_matrix(faults, results), _clean(clean, results)])
+
+
+def _matrix(cases: Sequence[Case], results: Results) -> str:
+    """A row for every fault, a column for every check: ● its own, ○ declared, ✗ not declared."""
+    columns = _columns(cases, results)
+    out = [
+        "| fault | rows | diagnose names first | " + " | ".join(f"`{i}`" for i in columns) + " |",
+        "|---|---|---|" + ":-:|" * len(columns),
+    ]
+    for case in cases:
+        seen = results[case.name]
+        first = f"`{seen.diagnosed[0]}`" if seen.diagnosed else "–"
+        cells = [_cell(case, seen, column) for column in columns]
+        out.append(f"| {case.fault} | {case.rows} | {first} | {' | '.join(cells)} |")
+    return "\n".join(out)
+
+
+def _columns(cases: Iterable[Case], results: Results) -> list[str]:
+    """Ids in the order in which faults ask for them, then what else was raised."""
+    own = [case.check for case in cases]
+    raised = sorted({i for case in cases for i in results[case.name].raised})
+    return [*dict.fromkeys([*own, *raised])]
+
+
+def _cell(case: Case, seen: Seen, check: str) -> str:
+    if check not in seen.raised:
+        return "missed" if check == case.check else ""
+    if check == case.check:
+        return "●"
+    return "○" if check in case.declared else "✗"
+
+
+def _clean(cases: Sequence[Case], results: Results) -> str:
+    out = ["| run without a fault | raised |", "|---|---|"]
+    for case in cases:
+        raised = ", ".join(f"`{i}`" for i in results[case.name].raised)
+        out.append(f"| {case.name} | {raised or 'nothing'} |")
+    return "\n".join(out)

@@ -1,0 +1,62 @@
+"""Networks with one thing wrong, by the form that `learner.network` names."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Cut(nn.Module):
+    """Its first layer gets no gradient: what comes out of it is detached."""
+
+    def __init__(self, n_inputs: int, n_actions: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(n_inputs, 32)
+        self.last = nn.Linear(32, n_actions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, n_frames, *shape] to [B, n_actions]."""
+        hidden = torch.relu(self.first(x.flatten(1).float()))
+        return self.last(hidden.detach())
+
+
+def cut(input_shape: tuple[int, ...], n_actions: int) -> nn.Module:
+    """A network whose first layer never learns."""
+    return Cut(torch.Size(input_shape).numel(), n_actions)
+
+
+class Loud(nn.Module):
+    """Its values are 10,000 times as large as those of others."""
+
+    def __init__(self, n_inputs: int, n_actions: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Flatten(), nn.Linear(n_inputs, 32), nn.ReLU(), nn.Linear(32, n_actions)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, n_frames, *shape] to [B, n_actions]."""
+        return 1e4 * self.body(x.float())
+
+
+def loud(input_shape: tuple[int, ...], n_actions: int) -> nn.Module:
+    """A network that says far too much."""
+    return Loud(torch.Size(input_shape).numel(), n_actions)
+
+
+class Framed(nn.Module):
+    """Stacks frames by itself: it repeats the one that it is given."""
+
+    def __init__(self, shape: tuple[int, ...], n_actions: int, n_frames: int) -> None:
+        super().__init__()
+        self.n_frames = n_frames
+        self.body = nn.Linear(n_frames * torch.Size(shape[1:]).numel(), n_actions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, n_frames, *shape] to [B, n_actions]."""
+        return self.body(x.float().flatten(1)[:, : self.body.in_features])
+
+
+def framed(input_shape: tuple[int, ...], n_actions: int, n_frames: int = 4) -> nn.Module:
+    """A network that is told of frames which `env.n_frames` says nothing of."""
+    return Framed(input_shape, n_actions, n_frames)

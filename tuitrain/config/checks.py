@@ -108,7 +108,7 @@ class ChecksConfig(Table):
         description="`action_effect` is judged after so many of one actor.",
     )
     action_effect_p: float = Field(
-        1e-3,
+        0.1,
         gt=0,
         lt=1,
         json_schema_extra=unit("probability"),
@@ -124,7 +124,7 @@ class ChecksConfig(Table):
         "differently evaluations begin.",
     )
     reward_signal_transitions: int = Field(
-        20_000,
+        50_000,
         ge=1,
         json_schema_extra=unit("transitions"),
         description="`reward_signal` warns if none of the drawn returns was anything but 0 after "

@@ -116,15 +116,16 @@ def compare_epsilons(
         age_s: how old they are.
     """
     chunk = config.actors.chunk_steps * config.actors.envs_per_actor
+    ahead = (3 + config.replay.max_lead) * chunk * _actors(config)  # reserved by all, not yet made
     for process in processes:
         epsilon, beat_age_s = process.epsilon, process.beat_age_s
         works = process.role in ("actor", "trainer") and process.state == "running"
         if not works or epsilon is None or beat_age_s is None or not process.rate:
             continue
         index = int(process.name[1:]) if process.role == "actor" else 0
-        # ahead: reserved by all and not yet made; behind: made by others during a chunk of its own
+        # made by others during a chunk of its own
         behind_s = chunk / process.rate + age_s + beat_age_s + _BEAT_S
-        slack = 3 * chunk * _actors(config) + 2 * steps_per_s * behind_s
+        slack = ahead + 2 * steps_per_s * behind_s
         process.epsilon_off = planned.epsilon_off(epsilon, index, steps, slack, config)
 
 

@@ -89,7 +89,7 @@ def test_the_fault_is_caught_and_advice_given(
         ("action_effect", "policies.0.action_effect_p", None),
         ("action_effect", "policies.0", {"action_effect_p": 0.2, "action_effect_rows": 4999}),
         ("reward_signal", "policies.0.returns_abs_max", None),
-        ("reward_signal", "policies.0", {"returns_abs_max": 0.0, "warm_up_transitions": 19_999}),
+        ("reward_signal", "policies.0", {"returns_abs_max": 0.0, "warm_up_transitions": 49_999}),
         ("reward_scale", "policies.0.returns_abs_max", None),
         ("evaluation_env", "policies.0.reset_difference_p", None),
         ("lr", "policies.0", {"lr": None, "lr_start": None}),
@@ -152,11 +152,14 @@ def test_who_works_for_long_or_has_finished_stands_not_still() -> None:
         out = change("processes", waiting())
         out.processes[1].state = state
         assert states(out)["standstill"] == ("fail" if state == "finished" else "ok")
+    out = change("processes", waiting())
+    out.processes[0].beat_age_s = 61.0
+    assert states(out)["standstill"] == "ok"
 
 
 @pytest.mark.parametrize(
     "check",
-    ["episode_ends", "action_effect", "evaluation_env", "overwritten"],
+    ["episode_ends", "action_effect", "overwritten"],
 )
 def test_of_several_agents_not_everything_can_be_said(check: str) -> None:
     """They come and leave, act in turn, and see what others did."""

@@ -229,20 +229,16 @@ def reward_scale(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     explains=("learning",),
 )
 def evaluation_env(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """Chance explains how differently episodes begin in training and in evaluations.
-
-    Of several agents nothing is said: what one sees first may follow from what another has done.
-    """
+    """Chance explains how differently episodes begin in training and in evaluations."""
     limit = f"p ≥ {limits.reset_difference_p:g}"
-    if agents(snapshot) != 1:
+    found = smallest(snapshot, lambda p: p.reset_difference_p)
+    if found is None:
         return not_measured(limit)
-    p = snapshot.policies[0].reset_difference_p
-    if p is None:
-        return not_measured(limit)
+    policy, p = found
     return judged(
         f"p = {p:.2g}",
         limit,
         "warn" if p < limits.reset_difference_p else None,
-        "evaluations begin with other observations than training: look at env.eval_kwargs, and at "
-        "what the environment does differently the second time it is built",
+        f"{policy.name}: evaluations begin with other observations than training: look at "
+        "env.eval_kwargs, and at what the environment does differently when it is built again",
     )

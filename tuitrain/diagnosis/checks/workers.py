@@ -86,7 +86,10 @@ def progress(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     explains=("policy_lag",),
 )
 def standstill(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """Not all wait, with nothing done by anybody. Evaluating and saving is work."""
+    """Not all wait, with nothing done by anybody.
+
+    Evaluating and saving is work; who waits sends heartbeats, who does one long thing does not.
+    """
     limit = f"{limits.standstill_s:g}s"
     views = [p for p in snapshot.processes if p.state != "finished"]
     ages = [p.progress_age_s for p in views if p.progress_age_s is not None]
@@ -94,7 +97,9 @@ def standstill(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         return not_measured(limit)
     newest = min(ages)
     waits = [f"{p.name} for {p.wait or 'something'}" for p in views if p.role != "evaluator"]
-    all_wait = all(p.state == "waiting" for p in views)
+    all_wait = all(
+        p.state == "waiting" and (p.beat_age_s or 0.0) <= limits.heartbeat_s for p in views
+    )
     return judged(
         f"{newest:.1f}s",
         limit,

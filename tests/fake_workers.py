@@ -132,6 +132,7 @@ def behave(args: ChildArgs, link: Link) -> None:
         link.counters.progress += 1
         link.counters.values["steps"] = float(step)
         link.counters.values["env_steps"] = float(step + told.get("steps", 0))
+        link.counters.values["inserts/default"] = float(step + 10)  # as its plan wants
         link.counters.values["updates/default"] = float(step // 2)
         link.tick()
         if do == "work, then raise" and step == 5:
@@ -139,6 +140,10 @@ def behave(args: ChildArgs, link: Link) -> None:
         if not gone_off and go.exists():
             gone_off = True
             fault(do, link)
+            lost = len(list(folder.glob("lost-*")))
+            if lost < told.get("loses its numbers", 0):  # so many processes in this place do
+                (folder / f"lost-{lost}").touch()
+                link.record({"kind": "learner", "policy": "default", "loss": float("nan")})
             for record in told.get("measured", []):
                 link.record(record)
             for mean in told.get("returns", []):

@@ -292,6 +292,8 @@ class Snapshot(_Line):
     checks: list[CheckView] = Field(default_factory=list)
     lost_lines: int | None = None
     """Metrics and events of this session that could not be written."""
+    edited_sources: list[str] | None = None
+    """The user's files that do not hold any more what the session began with; None: not looked."""
     reproducible: bool | None = None
     """Whether the same config and seed would give the same bytes; None in `async`: never."""
     settings: list[SettingView] = Field(default_factory=list)

@@ -32,6 +32,34 @@ def evaluated(run: Run) -> list[int]:
     return [r["steps"] for r in run.metrics() if r["kind"] == "eval"]
 
 
+def told(run: Run, part: str) -> None:
+    eventually(lambda: any(part in e["text"] for e in run.events()), f"an event with {part!r}")
+
+
+@pytest.mark.long
+def test_a_run_whose_loss_is_no_number_goes_back_and_learns_on(place: Place) -> None:
+    """In `async`, with its replay: what broke it came after the checkpoint."""
+    run = place.launch_detached(
+        env={"id": f"{THINGS}:Bursts"},
+        learner={"loss": "mse"},
+        checks={"on_fail": "rollback"},
+    )
+    run.learned(20)
+    good = saved(place, run)
+    (place.root / "burst").touch()
+    told(run, f"so all go back to {good.name}")
+    (place.root / "burst").unlink()
+    told(run, "all workers are back")
+    updates = run.learned(int(good.stem.removeprefix("ckpt-")) + 50)["policies"][0]["updates"]
+    place.tuitrain("stop", "latest")
+    summary = run.summary()
+    assert (summary["state"], summary["restarts"]) == ("stopped", {})
+    assert summary["policies"]["default"]["updates"] >= updates
+    assert "non_finite" in [raised["check"] for raised in summary["raised_checks"]]
+    kept = [r for r in surviving(JsonLines(run.path / "metrics.jsonl")) if r["kind"] == "learner"]
+    assert all(record["loss"] is not None for record in kept), "what is no number is null"
+
+
 def killed(run: Run) -> None:
     pid = run.pid
     os.kill(pid, signal.SIGKILL)

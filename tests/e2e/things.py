@@ -68,6 +68,14 @@ class Slow(Chain):
         return super().step(action)
 
 
+class Bursts(Slow):
+    """Pays 1e30 a step as long as a file `burst` lies in the working folder."""
+
+    def step(self, action: int):
+        observation, reward, *rest = super().step(action)
+        return observation, 1e30 if Path("burst").exists() else reward, *rest
+
+
 class Unrestored(Slow):
     """Does not take its state back while a file `broken` lies in the working folder."""
 

@@ -18,6 +18,13 @@ class ChecksConfig(Table):
         "checkpoint, or go back to the last checkpoint at which all was well. Warnings are only "
         "said.",
     )
+    max_rollbacks: int = Field(
+        2,
+        ge=1,
+        json_schema_extra=unit("returns"),
+        description='How often a session goes back for `on_fail = "rollback"`. The next failure '
+        "stops it.",
+    )
     audit_share: float = Field(
         0.005,
         ge=0,

@@ -19,6 +19,7 @@ LIVE: dict[str, tuple[str, ...]] = {
     "exploration.epsilon_end": ("actor",),
     "eval.every_steps": (),
     "run.log_level": ("actor", "evaluator"),
+    "checks.on_fail": (),
 }
 """By key, the roles that use it besides those who learn; they write it into checkpoints anyway."""
 

@@ -127,9 +127,9 @@ def source_hashes(config: Config, imported: Iterable[Path] = ()) -> dict[str, di
     for key, reference in (("env.id", config.env.id), ("learner.network", config.learner.network)):
         start = source_of(reference)
         if start is not None:
-            hashes[key] = {str(path): _file_hash(path) for path in local_sources(start)}
+            hashes[key] = {str(path): file_hash(path) for path in local_sources(start)}
     known = {path for files in hashes.values() for path in files}
-    if others := {str(path): _file_hash(path) for path in imported if str(path) not in known}:
+    if others := {str(path): file_hash(path) for path in imported if str(path) not in known}:
         hashes[IMPORTED] = others
     return hashes
 
@@ -267,11 +267,12 @@ def _package_hash(folder: Path) -> str:
     """One hash over the names and bytes of all Python files below `folder`."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{_file_hash(path)}\n".encode())
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{file_hash(path)}\n".encode())
     return digest.hexdigest()
 
 
-def _file_hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, or why it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -29,6 +29,7 @@ class End:
         brief: the same in a few words, for events, where the reason is an event of its own.
         checkpoint: whether the learner saves before it stops.
         hard: workers are killed without being asked.
+        check: id of the check whose failure ends the run; the workers are sound.
     """
 
     state: RunState
@@ -36,3 +37,4 @@ class End:
     checkpoint: bool = True
     hard: bool = False
     brief: str = ""
+    check: str = ""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from tuitrain.supervisor.crew.crew import SAVERS, Worker
@@ -23,6 +24,8 @@ from tuitrain.supervisor.starting import Starting
 
 REAP_S = 10.0
 """A killed process that is not gone after this is in the kernel, and may stay there."""
+
+_UNKILLABLE = "a process of the crew cannot be killed (in the kernel?)"
 
 _CREW = ""
 """The place of all workers together, where they go back together."""
@@ -122,23 +125,34 @@ class Recovery:
         return bool(text), text or f"{name} is not back: see the events"
 
     @property
+    def going_back(self) -> bool:
+        """Whether all are on their way back together."""
+        return self._going_back is not None and not self._going_back.done()
+
+    @property
     def _together(self) -> bool:
         return self._run.config.run.schedule != "async"
 
     def _follow(self, failure: Failure) -> asyncio.Task[str]:
         """Begin what follows a death; the task's result is what it has told, if all went well."""
-        if self._together:
+        if self._together or self.going_back:
             self._going_back = self._begin(self._go_back(failure, self._going_back))
             return self._going_back
         return self._begin(self._succeed(failure))
 
+    def roll_back(self, checkpoint: Path, why: str, cannot: Callable[[str], None]) -> None:
+        """Let all go back to this checkpoint, in every schedule; newer ones are put aside.
+
+        Args:
+            why: what makes the run go back, in words.
+            cannot: told why nobody goes back; who lives goes on until then.
+        """
+        before = list(self._tasks)
+        self._going_back = self._begin(self._roll_back(checkpoint, why, before, cannot))
+
     async def cancel(self) -> None:
         """Nobody is started any more."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await _cancelled(list(self._tasks))
 
     def fall_back(self) -> None:
         """The run is over: if all were on their way back, what they had counted since is lost."""
@@ -215,24 +229,50 @@ class Recovery:
     # ---- all together ------------------------------------------------------------------------
 
     async def _go_back(self, failure: Failure, before: asyncio.Task[str] | None) -> str:
-        if before is not None and not before.done():
-            before.cancel()
-            await asyncio.wait({before})
+        await _cancelled([] if before is None else [before])
         if self._is_lost(failure) or await self._edited(failure):
             return ""  # before anybody else is killed: who lives can still save
-        run, view = self._run, self._run.view
-        steps, view.state = run.snapshot().steps, "starting"
-        self._away = True
-        run.crew.kill_all()
-        if not await run.crew.gone(REAP_S):
-            failure.final = "a process of the crew cannot be killed (in the kernel?)"
+        steps = self._run.snapshot().steps
+        if not await self._kill_all():
+            failure.final = _UNKILLABLE
             self._give_up(failure)
             return ""
+        return await self._bring_back(failure.happened, steps)
+
+    async def _roll_back(
+        self,
+        checkpoint: Path,
+        why: str,
+        before: list[asyncio.Task[str]],
+        cannot: Callable[[str], None],
+    ) -> str:
+        await _cancelled(before)
+        if against := self._run.place.lost() or await self._edits():
+            cannot(against)
+            return ""
+        steps = self._run.snapshot().steps
+        if not await self._kill_all():
+            cannot(_UNKILLABLE)
+            return ""
+        self._starting.put_aside(str(checkpoint))
+        return await self._bring_back(why, steps)
+
+    async def _kill_all(self) -> bool:
+        """End everybody; whether all are gone."""
+        self._run.view.state, self._away = "starting", True
+        self._run.crew.kill_all()
+        return await self._run.crew.gone(REAP_S)
+
+    async def _bring_back(self, why: str, steps: int) -> str:
+        """Start everybody from the newest checkpoint; what is told of it."""
+        run, view = self._run, self._run.view
         self._starting.tear_down()
         run.session.down()
+        run.checking.begin_again()
+        view.begin_again()
         await self._starting.bring_up()
         self._away = False
-        run.session.up(failure.happened)
+        run.session.up(why)
         view.published.clear()
         text = self._note_place(steps)
         view.state = "running"
@@ -265,16 +305,21 @@ class Recovery:
 
     async def _edited(self, failure: Failure) -> bool:
         """Whether a new worker would import other code; then the run ends, saying so."""
+        failure.final = await self._edits()
+        if failure.final and not self._run.end.done():
+            self._give_up(failure)
+        return bool(failure.final)
+
+    async def _edits(self) -> str:
+        """Why a new worker would import other code, in words; empty if it would not."""
         assert self._sources is not None
         changed = await asyncio.to_thread(self._sources.changed)
-        if not changed or self._run.end.done():
-            return bool(changed)
-        failure.final = (
+        if not changed:
+            return ""
+        return (
             f"since the run was started, {'; '.join(changed)}, and a new worker would import what "
             "is there now. Undo the change and `tuitrain resume`, or `tuitrain launch` a new run"
         )
-        self._give_up(failure)
-        return True
 
     def _begin(self, work: Coroutine[Any, Any, str]) -> asyncio.Task[str]:
         task = asyncio.ensure_future(work)
@@ -292,6 +337,14 @@ def _at_work(worker: Worker) -> bool:
     """Whether it is ready, and nobody is ending it."""
     ends = worker.killed or worker.reported or worker.failed is not None or worker.hang is not None
     return worker.ready.is_set() and worker.process.alive and not ends
+
+
+async def _cancelled(tasks: list[asyncio.Task[str]]) -> None:
+    """Cancel those that are not done, and wait for their end."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 async def _first_of(*waits: Awaitable[Any]) -> None:

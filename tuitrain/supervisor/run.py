@@ -30,6 +30,7 @@ from tuitrain.supervisor.snapshot import RunView, SavedCounts, Shards, build_sna
 from tuitrain.supervisor.unattended import Unattended
 
 if TYPE_CHECKING:
+    from tuitrain.supervisor.checking import Checking
     from tuitrain.supervisor.session import Session
 
 MAX_DEATHS = 100
@@ -40,7 +41,8 @@ class Run:
 
     Attributes:
         place: the run folder, as this process holds it.
-        journal, crew, server, unattended, session: made when the run has claimed its house.
+        journal, crew, server, unattended, session, checking: made when the run has claimed its
+            house.
         failure: the first worker that failed.
         keeper: looks after guard and house, from when they are there.
         hard: set when workers are to be killed without being asked.
@@ -57,6 +59,7 @@ class Run:
     server: ControlServer
     unattended: Unattended
     session: Session
+    checking: Checking
 
     def __init__(
         self,
@@ -124,10 +127,11 @@ class Run:
         self.unattended.show(snapshot)
         return snapshot
 
-    def publish_snapshot(self) -> None:
-        """Give every subscriber the newest state."""
-        if self.server.subscribers:
-            self.server.publish_snapshot(self.snapshot())
+    def publish_snapshot(self) -> Snapshot:
+        """Give every subscriber the newest state, which is returned."""
+        snapshot = self.snapshot()
+        self.server.publish_snapshot(snapshot)
+        return snapshot
 
     def tell(self, text: str) -> None:
         """Journal an event of the supervisor's own."""
@@ -154,4 +158,5 @@ class Run:
         """Remember the newest checkpoint."""
         self.view.last_checkpoint, self.view.saved = path, counts
         self.view.last_checkpoint_at = self.clock()
+        self.checking.on_checkpoint(path)
         self.unattended.on_checkpoint()

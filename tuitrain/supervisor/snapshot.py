@@ -126,23 +126,27 @@ class RunView:
     """What was measured last while the run went on."""
     non_finite: dict[str, int] = field(default_factory=dict)
     """Per policy: learner records that held a number which is not finite."""
+    edited_sources: list[str] | None = None
+    """See ``Snapshot``."""
     published: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Per policy: newest version and when it was first seen."""
 
-    def on_record(self, record: Mapping[str, Any], now: float) -> bool:
-        """Take in one metrics record. Returns whether it holds a number that is not finite."""
-        broken = False
+    def on_record(self, record: Mapping[str, Any], now: float) -> None:
+        """Take in one metrics record."""
         kind, policy = str(record.get("kind")), str(record.get("policy", ""))
         self.newest[kind, policy] = dict(record)
         self.measured.add(record, self.config, now)
         if kind == "learner":
             self.non_finite.setdefault(policy, 0)
-            broken = any(_is_broken(v) for v in record.values())
-            self.non_finite[policy] += broken
+            self.non_finite[policy] += any(_is_broken(v) for v in record.values())
         if kind == "eval":
             every = self.config.eval.every_steps
             self.evaluated.add(record, now, every_steps=every, base_steps=self.base_steps)
-        return broken
+
+    def begin_again(self) -> None:
+        """All workers go back: what was measured since is of what is no more."""
+        self.non_finite.clear()
+        self.measured.begin()
 
     def on_rewind(self, rewind: Rewind) -> None:
         """Training goes on from there: forget what was measured later."""
@@ -229,6 +233,7 @@ def build_snapshot(
         learning=worst_of(policies) if run.config.eval.enabled else not_evaluated(),
         bottleneck=run.bottleneck,
         lost_lines=lost_lines,
+        edited_sources=run.edited_sources,
         reproducible=run.reproducible,
         settings=[
             SettingView(key=key, value=value_of(run.config, key), given=value_of(run.given, key))

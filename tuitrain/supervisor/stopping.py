@@ -93,8 +93,8 @@ def judge_folder(run: Run, end: End) -> End:
 
 def _can_save_all(run: Run, end: End) -> bool:
     """Whether replay and state can be saved; of a run that has failed it is told if they cannot."""
-    if run.failure is None and end.state != "failed":
-        return end.state in ("stopped", "interrupted")
+    if run.failure is None and (end.check or end.state != "failed"):
+        return bool(end.check) or end.state in ("stopped", "interrupted")
     failed = run.failure.worker if run.failure is not None else ""
     sound = {w.name for w in run.crew.alive() if not w.reported}
     savers = {w.name for w in run.crew.workers.values() if w.spec.role in SAVERS}

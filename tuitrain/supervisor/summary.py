@@ -20,6 +20,7 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
     snapshot = run.snapshot()
     failure = run.failure
     results = run.crew.results()
+    raised = run.checking.close(snapshot)
     fingerprint: dict[str, Any] = {}
     for result in results.values():  # each learner's is of its own policies
         fingerprint |= result.get("fingerprint") or {}
@@ -35,6 +36,7 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
         "ends_because": run.unattended.because,
         "stop_rules": [rule.model_dump() for rule in snapshot.stop_rules],
         "cause": end.reason if end.state == "failed" else None,
+        "failed_check": end.check or None,
         "exit_code": EXIT_CODES[end.state],
         "started_s": run.started_s,
         "ended_s": time.time(),
@@ -62,6 +64,7 @@ def summarise(run: Run, end: End) -> dict[str, Any]:
         "learning": snapshot.learning.model_dump(),
         "bottleneck": snapshot.bottleneck,
         "checks": [check.model_dump() for check in snapshot.checks],
+        "raised_checks": raised,
         "last_checkpoint": snapshot.last_checkpoint,
         "best": None if snapshot.best is None else snapshot.best.model_dump(),
         "fingerprint": fingerprint or None,

@@ -27,6 +27,7 @@ from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
 from tuitrain.disk import address_limit_bytes
 from tuitrain.protocol import Hello, RecordLine, Reply, Request
+from tuitrain.supervisor.checking import Checking
 from tuitrain.supervisor.clients.console import Console
 from tuitrain.supervisor.clients.control import ControlServer
 from tuitrain.supervisor.clients.requests import Requests
@@ -90,7 +91,6 @@ class Supervisor(Run):
         self.plan: Plan = plan or TrainingPlan()
         self.ready = ready or ReadyPipe(None)
         self._folder_fd = folder_fd
-        self._told_non_finite = False
         self._is_clean = False
         """Processes and memory are gone; else the guard ends them."""
 
@@ -142,6 +142,7 @@ class Supervisor(Run):
         self.starting = Starting(self, self.plan, self.house, self.ready)
         self.recovery = Recovery(self, self.starting, self._give_up, self._on_recovery_error)
         self.requests = Requests(self, self.recovery, Live(self, self.plan))
+        self.checking = Checking(self, self.requests, self.recovery)
         self.server = ControlServer(
             Hello(run_id=self.run_id, run_dir=str(self.folder.path)),
             self._on_request,
@@ -207,6 +208,7 @@ class Supervisor(Run):
         await self.starting.bring_up()
         self.session.tell_where_from()
         self.recovery.watch(sources)
+        self.watch.sources = sources
         self.unattended.running()
         self.session.up()
         # now with what the probe has settled
@@ -227,14 +229,7 @@ class Supervisor(Run):
 
     def _on_record(self, record: dict[str, Any]) -> None:
         full = self.journal.record(record)
-        if self.view.on_record(full, self.clock()) and not self._told_non_finite:
-            self._told_non_finite = True
-            self.journal.event(
-                "loss, Q-values or gradients are not finite any more: training goes on, but learns "
-                "nothing from here on",
-                level="error",
-                data=full,
-            )
+        self.view.on_record(full, self.clock())
         self.requests.on_record(full)
         self.unattended.on_record(full)
 

@@ -13,12 +13,14 @@ from tuitrain.supervisor.clients.requests import Requests
 from tuitrain.supervisor.crew.liveness import Deadline, GapDetector, Standstill, still_says
 from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.run import Run
+from tuitrain.supervisor.sources import Sources
 
 TICK_S = 0.25
 SNAPSHOT_S = 0.5
 SYSTEM_RECORD_S = 5.0
 PROGRESS_LINE_S = 5.0
 KEEPER_S = 2.0
+SOURCES_S = 10.0
 GAP_S = 2.0
 """A tick this late means that the supervisor itself was stopped or starved."""
 
@@ -28,10 +30,13 @@ class Watch:
 
     Attributes:
         stop_late: set when the deadline given to `stop_within` has passed.
+        sources: of the user, looked at now and then once they are known.
     """
 
     def __init__(self, run: Run, requests: Requests) -> None:
         self.stop_late = asyncio.Event()
+        self.sources: Sources | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._run = run
         self._requests = requests
         self._gaps = GapDetector(run.clock(), GAP_S)
@@ -59,9 +64,11 @@ class Watch:
             self.stop_late.set()
         if self._is_due("snapshot", now, SNAPSHOT_S):
             run.crew.measure()
-            run.publish_snapshot()
+            run.checking.look(run.publish_snapshot())
         if run.keeper is not None and self._is_due("keeper", now, KEEPER_S, at_once=False):
             run.keeper.look()
+        if self.sources is not None and self._is_due("sources", now, SOURCES_S):
+            self._look_at(self.sources)
         self._requests.settle_pause()
         if run.view.state != "running":
             self._standstill.judge(now, [])
@@ -82,6 +89,15 @@ class Watch:
     def stop_within(self, length_s: float) -> None:
         """Start the deadline for stopping."""
         self._stop_deadline = Deadline(self._run.clock(), length_s)
+
+    def _look_at(self, sources: Sources) -> None:
+        """Whether files have been edited, in a thread: a disk may be slow."""
+
+        async def look() -> None:
+            self._run.view.edited_sources = await asyncio.to_thread(sources.edited)
+
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(look())
 
     def _steps(self) -> int:
         run = self._run

@@ -183,7 +183,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
             lines.append(f"  CHECK FAILED {check['name']} {check['value']}: {check['advice']}")
         elif check["state"] == "warn":
             lines.append(f"  check warns: {check['name']} {check['value']}: {check['advice']}")
-    lines += _restart_lines(summary)
+    lines += _raised_lines(summary) + _restart_lines(summary)
     if summary.get("lost_lines"):
         lines.append(f"  {summary['lost_lines']:,} metrics and events could not be written")
     if summary["last_checkpoint"]:
@@ -197,6 +197,18 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         lines.append(f"  best weights {best_line(best)}")
     lines.append(f"  run folder {summary['run_dir']}")
     return [printable(line) for line in lines]
+
+
+def _raised_lines(summary: dict[str, Any]) -> list[str]:
+    """Checks that were raised on the way and are not at the end."""
+    final = {check["id"] for check in summary["checks"] if check["state"] in ("warn", "fail")}
+    return [
+        f"  check {'failed' if raised['state'] == 'fail' else 'warned'} on the way: "
+        f"{raised['name']} {raised['value']}, step {raised['first_steps']:,} to "
+        f"{raised['last_steps']:,}"
+        for raised in summary.get("raised_checks", ())
+        if raised["check"] not in final
+    ]
 
 
 def changed_lines(settings: Mapping[str, tuple[Any, Any]]) -> list[str]:

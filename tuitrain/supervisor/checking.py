@@ -1,0 +1,131 @@
+"""What a run does with its checks: it tells what has changed, and acts on what fails.
+
+How checks stand is followed by ``diagnosis.standing`` (pure); here that becomes events, and what
+`checks.on_fail` says of a check that has failed: a pause, a stop, or the way back to the newest
+checkpoint that was saved while none failed.
+
+▣ One failure acts once: it must have been ok in between, or training have gone back. Each
+checkpoint is gone back to once, and no more often than `checks.max_rollbacks` in a session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from tuitrain.diagnosis.standing import Standings, measured
+from tuitrain.protocol import CheckView, Request, Snapshot
+from tuitrain.supervisor.clients.requests import Requests
+from tuitrain.supervisor.ending import End
+from tuitrain.supervisor.recovery import Recovery
+from tuitrain.supervisor.run import Run
+
+RESTARTED = ("processes", "heartbeat", "progress")
+"""Checks of workers that die or hang: restarts and deadlines care for those already."""
+
+
+class Checking:
+    """Of one run."""
+
+    def __init__(self, run: Run, requests: Requests, recovery: Recovery) -> None:
+        self._run = run
+        self._requests = requests
+        self._recovery = recovery
+        self._standings = Standings()
+        self._acted: set[str] = set()
+        """Checks whose failure has been acted on and that have not been ok since."""
+        self._good: list[str] = []
+        """Names of the checkpoints saved while no check failed, oldest first."""
+        self._rollbacks = 0
+        self._pausing: asyncio.Task[Any] | None = None
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Twice a second, while the run is up."""
+        if snapshot.state not in ("running", "paused"):
+            return
+        run, checks = self._run, snapshot.checks
+        for change in self._standings.look(checks, snapshot.steps, snapshot.time_s):
+            run.journal.event(change.text, level=change.level, data=change.data)
+        failed = self._standings.failed()
+        self._acted -= {c.id for c in checks if c.state == "ok" and c.id not in failed}
+        new = [c for c in checks if c.id in failed and c.id not in (*RESTARTED, *self._acted)]
+        busy = run.end.done() or self._recovery.going_back
+        if new and run.config.checks.on_fail != "log" and not busy:
+            self._acted |= {check.id for check in new}
+            self._act(new[0])
+
+    def on_checkpoint(self, path: str) -> None:
+        """A checkpoint has been written. It is good if no check fails, held or not."""
+        name = Path(path).name
+        self._good = [other for other in self._good if other != name]
+        failing = {c.id for c in self._run.snapshot().checks if c.state == "fail"}
+        if failing.union(self._standings.failed()) <= {*RESTARTED}:
+            self._good.append(name)
+
+    def begin_again(self) -> None:
+        """All workers have gone back: what was measured is of what is no more."""
+        self._standings.begin_again()
+        self._acted.clear()
+
+    def close(self, snapshot: Snapshot) -> list[dict[str, Any]]:
+        """The run is over: every check that was raised in this session, see ``Raised``."""
+        return self._standings.close(snapshot.checks, snapshot.steps, snapshot.time_s)
+
+    # ---- acting ------------------------------------------------------------------------------
+
+    def _act(self, check: CheckView) -> None:
+        match self._run.config.checks.on_fail:
+            case "pause":
+                self._pause(check)
+            case "stop":
+                self._stop(check)
+            case "rollback":
+                self._roll_back(check)
+
+    def _pause(self, check: CheckView) -> None:
+        if self._run.held:
+            return
+        name = self._run.folder.name
+        self._run.journal.event(
+            f"check {check.name} failed, so the run is paused (checks.on_fail): "
+            f"`tuitrain unpause {name}` goes on all the same",
+            level="warning",
+            data={"check": check.id, "on_fail": "pause"},
+        )
+        request = Request(id=0, command="pause")
+        self._pausing = asyncio.ensure_future(self._requests.handle(request))
+
+    def _stop(self, check: CheckView, more: str = "") -> None:
+        brief = f"check {check.name} failed"
+        reason = f"{brief}: {measured(check)}{more}"
+        good = self._there()
+        if good and str(good[-1]) != self._run.view.last_checkpoint:
+            reason += f"; the last checkpoint of before is {good[-1].name}"
+        self._run.request_end(End("failed", reason, brief=brief + more, check=check.id))
+
+    def _roll_back(self, check: CheckView) -> None:
+        done, most = self._rollbacks, self._run.config.checks.max_rollbacks
+        good = self._there()
+        if done >= most:
+            times = f"{done} time{'s' * (done != 1)}"
+            self._stop(check, f"; it has gone back {times}, which is checks.max_rollbacks")
+        elif not good:
+            self._stop(check, "; no checkpoint is left that was saved while no check failed")
+        else:
+            to = good[-1]
+            self._good.remove(to.name)
+            self._rollbacks += 1
+            why = f"check {check.name} failed"
+            self._run.journal.event(
+                f"{why}, so all go back to {to.name} (checks.on_fail), return {self._rollbacks} of "
+                f"at most {most}",
+                level="warning",
+                data={"check": check.id, "on_fail": "rollback", "checkpoint": str(to)},
+            )
+            self._recovery.roll_back(to, why, lambda text: self._stop(check, f"; {text}"))
+
+    def _there(self) -> list[Path]:
+        """Good checkpoints that have not been removed or moved, oldest first."""
+        folder = self._run.folder.checkpoints
+        return [path for name in self._good if (path := folder / name).exists()]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.harness import Place
+from tests.sites import eventually
 
 HOPELESS = Path(__file__).with_name("hopeless.py")
 
@@ -41,6 +43,20 @@ def test_a_config_that_learns_in_both_schedules(place: Place) -> None:
         assert rows[name]["state"] == "ok", rows[name]
     assert "it learns" in rows["verdict"]["found"]
     assert rows["target_updates"]["found"].startswith("0 off")
+
+
+@pytest.mark.long
+def test_a_rehearsal_that_is_ended_leaves_nothing(place: Place) -> None:
+    temporary = place.root / "tmp"
+    temporary.mkdir()
+    place.environment["TMPDIR"] = str(temporary)
+    more = ["--no-run", "--learn", "--learn-s", "600"]
+    doctor = place.start("doctor", place.config(), *more)
+    eventually(lambda: list(temporary.glob("tuitrain-doctor-*/lock")), "a rehearsal")
+    doctor.terminate()
+    assert doctor.wait(60) == 128 + signal.SIGTERM
+    assert not list(temporary.iterdir())
+    # the place looks for processes, segments and sockets
 
 
 @pytest.mark.long

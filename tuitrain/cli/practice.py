@@ -14,7 +14,7 @@ from typing import Any
 from tuitrain.cli.aside import AsideError, ask
 from tuitrain.cli.client import BlockingClient
 from tuitrain.cli.errors import Refused
-from tuitrain.cli.smoke import train_for, under_supervisor
+from tuitrain.cli.smoke import ending_by_signals, train_for, under_supervisor
 from tuitrain.config.runs import RunFolder, RunFolderError, new_run_id
 from tuitrain.config.schema import Config
 from tuitrain.diagnosis.checks import CHECKS
@@ -82,7 +82,8 @@ def _rehearse(config: Config, seconds: float, tell: Tell) -> dict[str, Rehearsed
 def _folder() -> Iterator[str]:
     path = tempfile.mkdtemp(prefix="tuitrain-doctor-")
     try:
-        yield path
+        with ending_by_signals():
+            yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
 

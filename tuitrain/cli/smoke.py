@@ -82,14 +82,14 @@ def under_supervisor(
     # not where runs are made: a doctor leaves nothing there, not even when it is killed
     home = Path(tempfile.mkdtemp(prefix="tuitrain-doctor-"))
     try:
-        with _ending_by_signals():
+        with ending_by_signals():
             return _run(create_run(made(str(home))), tell, use)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _ending_by_signals() -> Iterator[None]:
+def ending_by_signals() -> Iterator[None]:
     """SIGTERM and a closed terminal end this process as Ctrl-C does: by way of `finally`."""
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:

@@ -105,6 +105,7 @@ def healthy() -> Snapshot:
         steps=101_000,
         steps_per_s=100.0,
         lost_lines=0,
+        edited_sources=[],
         total_steps=200_000,
         processes=[learner, actor],
         policies=[policy],
@@ -169,6 +170,7 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "never had a transition",
     ),
     ("lost_lines", "lost_lines", 3, "warn", "could not be written"),
+    ("provenance", "edited_sources", ["/home/me/maze.py"], "warn", "maze.py has been edited"),
     ("standstill", "processes", waiting(), "fail", "learner for data, a0 for the learner wait"),
     ("lock_wait", "policies.0.shards.0", {"lock_worst_s": 2.1}, "warn", "default's rows by a0"),
     (

@@ -75,6 +75,7 @@ def test_the_fault_is_caught_and_advice_given(
         ("lost_lines", "lost_lines", None),
         ("standstill", "processes.1.progress_age_s", None),
         ("standstill", "state", "paused"),
+        ("provenance", "edited_sources", None),
         ("lock_wait", "policies.0.shards", []),
         ("phase_time", "processes.0.phase_share", {}),
         ("row_checksums", "policies.0.audited", 0),

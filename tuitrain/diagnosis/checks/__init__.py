@@ -46,6 +46,7 @@ CHECKS: tuple[Check, ...] = (
     learning.grad_norm,
     learning.non_finite,
     workers.phase_time,
+    workers.provenance,
     workers.lost_lines,
     learning.learning,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks.row import WORKING, Row, check, judged, not_measured
@@ -163,6 +164,28 @@ def phase_time(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         "warn" if share_ > limits.copy_share else None,
         f"{name} copies and publishes for {share_:.0%} of its work: raise "
         "learner.publish_every_updates or batch_size, or learn on the CPU",
+    )
+
+
+@check(
+    "provenance",
+    "provenance",
+    "X.12",
+    why="The run's own files are as they were when it began: what a worker that is started again "
+    "would import is not what the others run by.",
+)
+def provenance(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """No file of environment or network has been edited since the session began."""
+    edited = snapshot.edited_sources
+    if edited is None:
+        return not_measured("0 edited")
+    names = ", ".join(Path(file).name for file in edited)
+    return judged(
+        names or "0 edited",
+        "0 edited",
+        "warn" if edited else None,
+        f"{', '.join(edited)} has been edited since the run began: a worker that dies now ends the "
+        "run; undo the change, or launch another run",
     )
 
 

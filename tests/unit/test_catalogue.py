@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.diagnosis.injections import INJECTIONS
 from tests.unit.test_docs_links import slug
 from tuitrain.diagnosis.checks import CHECKS
 
@@ -64,6 +65,12 @@ class Entry:
     def named(self) -> list[str]:
         """Checks that a user sees."""
         return [name for name in code(self.seen) if name in LOOKS_FOR]
+
+    @property
+    def faults(self) -> list[str]:
+        """Those of ``tests/diagnosis``."""
+        lines = re.findall(r"^  - in a real run: (.+)$", self.proof, re.MULTILINE)
+        return [name for line in lines for name in code(line)]
 
     @property
     def line(self) -> str:
@@ -143,6 +150,21 @@ def test_what_you_see_of_a_failure_are_the_checks_that_look_for_it(check: str) -
         assert entry.named.count(check) <= 1, f"{check} is named twice in {entry.ids}"
         if check in entry.named:
             assert set(entry.ids) & set(LOOKS_FOR[check]), f"{check} does not look for {entry.ids}"
+
+
+RAISES = {case.name: case.check for case in INJECTIONS}
+"""Check by fault."""
+
+
+@each
+def test_each_check_that_you_see_is_raised_by_a_fault_in_a_real_run(entry: Entry) -> None:
+    assert len(entry.faults) == len(set(entry.faults)), "a fault is named twice"
+    assert {RAISES[name] for name in entry.faults} == set(entry.named)
+
+
+def test_every_fault_is_of_an_entry() -> None:
+    named = {name for entry in ENTRIES for name in entry.faults}
+    assert {name for name, check in RAISES.items() if check in LOOKS_FOR} == named
 
 
 def test_what_does_not_exist_is_noticed() -> None:

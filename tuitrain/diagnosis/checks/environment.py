@@ -75,7 +75,7 @@ def observations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     "10.1",
     why="An episode begins anew: one that begins with the last observation of the one before has "
     "not been reset.",
-    explains=("episode_ends", "reward_signal", "learning"),
+    explains=("episode_ends", "reward_signal", "evaluation_env", "learning"),
 )
 def resets(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     """Episodes do not begin where the ones before have ended."""

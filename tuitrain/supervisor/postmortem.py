@@ -27,6 +27,9 @@ from tuitrain.supervisor.snapshot import PolicyPlan, RunView, build_snapshot
 COUNTED = frozenset({"warm_up", "replay_ratio", "left_behind", "overwritten"})
 """Checks of counts of transitions: without a summary nobody knows those."""
 
+CLOCK_SLACK_S = 1.0
+"""Records of several workers may come out of order by so much."""
+
 _UNKNOWN = {"state": "n/a", "value": "not in its files", "advice": ""}
 
 
@@ -40,7 +43,7 @@ def postmortem(folder: RunFolder, summary: Mapping[str, Any] | None) -> Snapshot
         RunFolderError, ConfigError: its config cannot be read.
     """
     config = laid_over(folder.load_config(), folder)
-    plans, spec_hash = _plans(folder, config)
+    plans, spec_hash, base_steps = _planned(folder, config)
     told: Mapping[str, Any] = summary or {}
     view = RunView(
         run_id=str(told.get("run_id", "")),
@@ -50,11 +53,18 @@ def postmortem(folder: RunFolder, summary: Mapping[str, Any] | None) -> Snapshot
         supervisor_pid=0,
         spec_hash=spec_hash,
         policies=plans,
+        base_steps=base_steps,
         state=_state(told),
     )
     learner = WorkerView("learner", "learner", state="finished")
-    last_s = 0.0
+    last_s = wall_s = 0.0
     for record in _records(folder):
+        if is_number(record.get("wall_s")):
+            if record["wall_s"] < wall_s - CLOCK_SLACK_S:  # another session, on another clock
+                view.evaluated.begin()
+                view.begin_again()
+                view.newest.clear()
+            wall_s = record["wall_s"]
         last_s = float(record["time_s"]) if is_number(record.get("time_s")) else last_s
         view.on_record(record, last_s)
         _count(learner.counters, record)
@@ -79,8 +89,11 @@ def postmortem(folder: RunFolder, summary: Mapping[str, Any] | None) -> Snapshot
     return snapshot
 
 
-def _plans(folder: RunFolder, config: Config) -> tuple[Sequence[PolicyPlan], str | None]:
-    """The constants of every policy, and the spec's hash; nothing where the probe told nothing."""
+def _planned(folder: RunFolder, config: Config) -> tuple[Sequence[PolicyPlan], str | None, int]:
+    """The constants of every policy, the spec's hash, and at which step the last session began.
+
+    Nothing where the probe has told nothing.
+    """
     plan = TrainingPlan()
     try:
         blueprint = plan.build(
@@ -91,8 +104,8 @@ def _plans(folder: RunFolder, config: Config) -> tuple[Sequence[PolicyPlan], str
             report={"report": folder.probe_json.name},
         )
     except (OSError, ValueError, KeyError, TypeError, ConfigError):  # none, or not a whole one
-        return (), None
-    return plan.policies(blueprint), plan.spec_hash(blueprint)
+        return (), None, 0
+    return plan.policies(blueprint), plan.spec_hash(blueprint), plan.base_steps(blueprint)
 
 
 def _state(summary: Mapping[str, Any]) -> RunState:

@@ -77,6 +77,14 @@ def test_what_was_made_again_does_not_count_twice(folder: RunFolder) -> None:
     assert row(postmortem(folder, SUMMARY), "non_finite").state == "ok"
 
 
+def test_only_the_last_session_is_judged(folder: RunFolder) -> None:
+    """Who resumes a run after mending it is not told again what was wrong with it."""
+    record(folder, learner(100, wall_s=50.0, loss=None), learner(200, wall_s=2.0))
+    assert row(postmortem(folder, None), "non_finite").state == "ok"
+    record(folder, learner(100, wall_s=50.0, loss=None), learner(200, wall_s=51.0))
+    assert row(postmortem(folder, None), "non_finite").state == "fail"
+
+
 def test_a_killed_run_says_nothing_of_what_nobody_counted(folder: RunFolder) -> None:
     record(folder, learner(300))
     found = postmortem(folder, None)

@@ -211,6 +211,8 @@ def run(practice: Practice) -> Finding:
         first, *more = practice.error.splitlines()
         return Finding(id_, name, "fail", first, "In full:" if more else "", tuple(more))
     told = f"{practice.updates:,} updates in {practice.ran_s:.0f} s"
+    if not practice.wrong and not practice.updates:
+        return Finding(id_, name, "n/a", f"no update in {practice.ran_s:.0f} s; --learn-s helps")
     if not practice.wrong:
         return Finding(id_, name, "ok", told)
     state: CheckState = "fail" if any(s == "fail" for s, _ in practice.wrong) else "warn"

@@ -120,6 +120,12 @@ def test_a_run_that_does_not_come_up() -> None:
     assert found["run_async"].commands == ("  trace",)
 
 
+def test_a_run_that_has_not_begun_to_learn() -> None:
+    found = rows(replace(LEARNED, practices=(Practice("async", ran_s=9.0),)))
+    assert found["run_async"].state == "n/a"
+    assert found["verdict"].found.startswith("TOO EARLY")
+
+
 def test_no_rehearsal() -> None:
     found = rows(Learned(error="it crashed\n  Traceback"))
     assert (found["one_batch"].state, found["one_batch"].found) == ("fail", "it crashed")

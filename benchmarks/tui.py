@@ -25,8 +25,10 @@ from typing import Any
 from benchmarks.pairs import machine
 from benchmarks.terminal import Terminal, cost, run
 from tuitrain.metrics.records import FIELDS
+from tuitrain.protocol import ProcessView
 from tuitrain.tui.app import TuitrainApp
 from tuitrain.tui.view import ChartChoices, Compared
+from tuitrain.tui.widgets.keys import TABS
 from tuitrain.tui.widgets.panel import Panel
 
 CARTPOLE = Path(__file__).parent.parent / "configs" / "cartpole.toml"
@@ -38,6 +40,7 @@ EVERY_CORE = (
 TUITRAIN = (sys.executable, "-m", "tuitrain")
 POINTS = 10_000
 POLICIES = 5
+ACTORS = 24
 FOCUS_OUT, FOCUS_IN = b"\x1b[O", b"\x1b[I"
 DEADLINE_S = 60.0
 
@@ -77,7 +80,22 @@ def recorded_run(folder: Path, policies: int, points: int) -> Path:
         for policy in range(policies):
             for record in records(f"agent_{policy}", points):
                 file.write(json.dumps(record) + "\n")
+    (folder / "logs").mkdir()
+    for worker in crew():
+        lines = (f"12:00:{i % 60:02d} {worker.name} episode {i} ended\n" for i in range(1000))
+        (folder / "logs" / f"{worker.name}.log").write_text("".join(lines))
     return folder
+
+
+def crew() -> list[ProcessView]:
+    """As many processes as a full table has lines, at work."""
+    roles = [("learner", "learner"), *((f"a{i}", "actor") for i in range(ACTORS))]
+    shares = {"act": 0.3, "env step": 0.5, "commit": 0.1, "wait": 0.05}
+    return [
+        ProcessView(name=name, role=role, pid=4711, state="running", beat_age_s=0.1, rate=1e4,
+                    progress=10**6, rate_unit="st/s", phase_share=shares)
+        for name, role in roles
+    ]  # fmt: skip
 
 
 async def redraws(folder: Path, times: int) -> list[Figure]:
@@ -87,8 +105,10 @@ async def redraws(folder: Path, times: int) -> list[Figure]:
         app = TuitrainApp(recorded_run(folder / f"run-{policies}", policies, POINTS), None)
         async with app.run_test(size=(200, 50)) as pilot:
             await app.loaded.wait()
+            assert app.store.snapshot is not None
+            app.store.add_snapshot(app.store.snapshot.model_copy(update={"processes": crew()}))
             of = "1 policy" if policies == 1 else f"{policies} policies"
-            for tab in (1, 2, 3):
+            for tab in range(1, len(TABS) + 1):
                 app.action_tab(tab)
                 await pilot.pause()
                 found.append(redraw(app, f"redraw of tab {tab}, {of}", times))

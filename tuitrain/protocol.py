@@ -259,6 +259,8 @@ class SettingView(_Line):
     value: Any
     given: Any
     """In config.toml; another one if it was changed."""
+    now: str = ""
+    """What its schedule has made of it, as measured last; empty where that is the value itself."""
 
 
 class Snapshot(_Line):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,9 @@ from tuitrain.cli.main import app as cli
 from tuitrain.tui.actions.comparing import other_runs
 from tuitrain.tui.dialogs.compare import ROWS, CompareDialog
 from tuitrain.tui.store import Store
-from tuitrain.tui.view import Compared, View
+from tuitrain.tui.view import ChartChoices, Compared, View
 from tuitrain.tui.widgets.charts import LEARNING, RETURN
-from tuitrain.tui.widgets.curves import drawer, x_range
+from tuitrain.tui.widgets.curves import drawer, goes_on_to, window, x_range
 
 
 def run_at(folder: Path, made: float, **fields: Any) -> Path:
@@ -64,11 +66,74 @@ def test_every_chart_shows_its_main_curve_by_name() -> None:
     )[0].plain  # fmt: skip
 
 
-def test_its_range_counts_when_x_is_zoomed() -> None:
-    mine, longer = curves_of("default"), curves_of("default")
-    key = ("default", "learner", "loss")
-    longer[key].steps[-1] = 9e9
-    assert x_range(View(curves=mine, compared=Compared("x", longer))) == (310_000.0, 9e9)
+def stretched(record: dict[str, Any], times: float) -> dict[str, Any]:
+    """What is measured then in a run so many times as long."""
+    return record | {key: times * record[key] for key in ("steps", "updates", "wall_s")}
+
+
+def longer(times: float = 2.0) -> View:
+    """A run beside another that is so many times as long."""
+    store = Store()
+    for record in records():
+        store.add_record(stretched(record, times))
+    return View(
+        snapshot=snapshot(policies=[policy()]),
+        curves=curves_of("default"),
+        compared=Compared("x-0001", store.curves()),
+    )
+
+
+def test_a_young_run_is_no_sliver_beside_an_old_one() -> None:
+    view = longer()
+    own, end = x_range(view), goes_on_to(view)
+    assert own is not None
+    assert end == pytest.approx(2 * own[1], rel=0.05)
+    assert window(view) == own == x_range(replace(view, compared=None))
+    legend, *_, axis = (line.plain for line in drawer(RETURN)(view, 140, 12))
+    assert re.search(r"┈┈ x-0001 eval [\d.]+ at 2\d\.\dM", legend), "where its newest value is"
+    assert axis.endswith("env steps →"), "it goes on"
+    whole = replace(view, charts=ChartChoices(zoom=-1))
+    assert window(whole) is None
+    legend, *_, axis = (line.plain for line in drawer(RETURN)(whole, 140, 12))
+    assert " at " not in legend
+    assert axis.endswith("env steps")
+    seconds = replace(view, charts=ChartChoices(x_axis="wall_s"))
+    assert re.search(r"at \d+[a-z]", drawer(RETURN)(seconds, 140, 12)[0].plain)
+
+
+def test_beside_a_run_that_is_not_longer_all_is_shown() -> None:
+    for view in (longer(1.01), longer(0.5), replace(longer(), compared=Compared("x", {}))):
+        assert goes_on_to(view) is None
+        assert window(view) is None
+    assert goes_on_to(replace(longer(), curves={})) is None, "nothing of this one yet"
+    assert window(replace(longer(), curves={})) is None
+
+
+async def test_the_other_s_rest_by_keys(tmp_path: Path) -> None:
+    mine, other = run_at(tmp_path / "a-0001", 1.0), run_at(tmp_path / "b-0002", 2.0)
+    lines = [json.dumps(stretched(record, 10.0)) + "\n" for record in records()]
+    (other / "metrics.jsonl").write_text("".join(lines))
+    async with recorded(mine, compare=other) as seat:
+        await seat.shows("it goes on where this one ends: ( shows all of it")
+
+        async def axis() -> str:
+            return (await seat.panel("chart-return")).splitlines()[-1]
+
+        own = await axis()
+        assert own.endswith("→")
+        await seat.press("left_parenthesis", "left_parenthesis")
+        assert "all of it, the other run's too; ) this run's" in await seat.text()
+        assert not (await axis()).endswith("→")
+        await seat.press("right_parenthesis")
+        assert "all of this run's; ( the other's too" in await seat.text()
+        assert await axis() == own
+        await seat.press("right")
+        assert "x axis: ← → move" in await seat.text()
+        assert await axis() != own
+        await seat.press("escape")
+        assert await axis() == own
+        await seat.press("right_parenthesis", *["right"] * 200)
+        assert not (await axis()).endswith("→"), "its end"
 
 
 def test_runs_beside_this_one_newest_first(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.tui.fake_run import FakeRun
 from tests.tui.fixtures import snapshot, write_run
-from tests.tui.harness import recorded, seated
+from tests.tui.harness import Seat, recorded, seated
 from tuitrain.protocol import EventLine
+from tuitrain.tui.app import TuitrainApp
 
 
 async def test_a_run_that_goes_away_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,6 +28,27 @@ async def test_a_run_that_goes_away_is_stale(monkeypatch: pytest.MonkeyPatch) ->
         await seat.run.start()
         monkeypatch.setattr("tuitrain.tui.app.STALE_S", 1000.0)
         await seat.shows("LIVE")
+
+
+class Silent(FakeRun):
+    """Takes connections, as the socket of a supervisor does that is stopped."""
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1024):
+            pass
+        writer.close()
+
+
+async def test_of_a_run_that_does_not_answer_that_is_said(tmp_path: Path) -> None:
+    async with Silent(tmp_path / "s") as run:
+        app = TuitrainApp(tmp_path, run.socket_path)
+        async with app.run_test(size=(120, 40)) as pilot:
+            seat = Seat(app, pilot, run)
+            assert "connecting to the run …" in await seat.text()
+            app._opened_s -= 12.0
+            assert "s: is its supervisor suspended" in await seat.text()
+            await seat.press("q", "d")
+            assert app.return_code == 0
 
 
 async def test_a_supervisor_that_died_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

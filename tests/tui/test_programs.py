@@ -64,6 +64,15 @@ def test_the_export_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert command("export", "b-0001", "--press", "question_mark", "--out", str(out)).exit_code == 0
     assert "ctrl+p" not in text
     assert "ctrl+p" in out.with_suffix(".txt").read_text()
+    assert command("export", "b-0001", "--press", "=", "--press", "esc").exit_code == 2
+    unknown = command(
+        "export", "b-0001", "--press", "i", "--press", "exclamation", "--out", "no.svg"
+    )
+    assert unknown.exit_code == 2
+    assert "--press exclamation does nothing there; keys of the screen: " in unknown.stderr
+    assert "exclamation_mark" in unknown.stderr
+    assert "--press d leaves the screen" in command("export", "b-0001", "--press", "d").stderr
+    assert not (tmp_path / "no.svg").exists()
     for wrong in (("nowhere",), ("b-0001", "--size", "80"), ("b-0001", "--size", "0x1")):
         assert command("export", *wrong).exit_code == 2
     (tmp_path / "runs" / "b-0001" / "screens").write_text("in the way")

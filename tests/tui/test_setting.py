@@ -11,7 +11,7 @@ from tuitrain.tui.dialogs.set import SetDialog
 
 NOW = snapshot(
     settings=[
-        SettingView(key="learner.lr", value=1e-4, given=5e-4),
+        SettingView(key="learner.lr", value=1e-4, given=5e-4, now="lr 2.3e-05"),
         SettingView(key="run.log_level", value="warning", given="warning"),
     ]
 )
@@ -26,7 +26,7 @@ async def opened(seat: Seat) -> str:
 async def test_it_shows_what_there_is_and_sets_what_is_typed() -> None:
     async with seated(NOW) as seat:
         shown = await opened(seat)
-        assert "learner.lr     0.0001  config.toml 0.0005" in shown
+        assert "learner.lr     0.0001  now lr 2.3e-05  config.toml 0.0005" in shown
         assert "run.log_level  warning" in shown
         await seat.press(*"lr", "escape")
         assert seat.run.commands == []

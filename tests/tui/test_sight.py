@@ -45,10 +45,12 @@ async def test_the_key_shows_it_and_hides_it(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(seeing, "SIGHT_S", 0.01)
     async with seated() as seat:
         await seat.press("v")
-        assert seat.app.tab == 3, "where there is room for it"
+        assert seat.app.tab == 1
+        assert "◌ see … pending" in await seat.text()
         await answer(seat)
         shown = await seat.shows("observation of default")
         assert HALF in shown
+        assert seat.app.tab == 3, "where there is room for it"
         await answer(seat, "second")
         await seat.shows("second")
         await seat.press("v")
@@ -57,8 +59,8 @@ async def test_the_key_shows_it_and_hides_it(monkeypatch: pytest.MonkeyPatch) ->
             await seat.settle()
         assert HALF not in await seat.text()
         assert len(seat.run.commands) <= asked + 1
-        await seat.press("v")
-        assert "asked for" in await seat.panel("sight")
+        await seat.press("v", "v")
+        assert "pending" not in await seat.text()
 
 
 async def test_the_chosen_policy_is_asked_for_and_errors_are_shown(
@@ -69,12 +71,25 @@ async def test_the_chosen_policy_is_asked_for_and_errors_are_shown(
         await seat.press("right_square_bracket", "v")
         request = await seat.asked("see")
         assert request.args == {"policy": "right"}
-        seat.run.answer(request, "observations of shape [4] are no picture", ok=False)
-        await seat.shows("observations of shape [4]")
-        assert "picture" in await seat.panel("sight"), "whole, on two lines"
+        seat.run.answer(request, "it", **packed(RED_OVER_BLUE))
+        await seat.shows("it, ")
+        seat.run.answer(await seat.asked("see"), "a0 is not at work", ok=False)
+        await seat.shows("a0 is not at work")
         await seat.asked("see")
         await seat.run.stop()
         await seat.shows("not connected to the run")
+
+
+async def test_what_is_no_picture_takes_no_room() -> None:
+    async with seated() as seat:
+        for _ in range(2):
+            await seat.press("v")
+            request = await seat.asked("see")
+            seat.run.answer(request, "observations of shape [4] are no picture", ok=False)
+            await seat.shows("✖ see: observations of shape [4] are no picture")
+            assert seat.app.tab == 1
+        await seat.press("3")
+        assert "Policy lag of sampled rows" in await seat.text(), "the charts stay"
 
 
 @pytest.mark.parametrize("then", ["1", "space", "v"])

@@ -16,6 +16,8 @@ from tuitrain.cli.runs import print_summary, row_of
 from tuitrain.config.resolve import runs_dir as default_runs_dir
 from tuitrain.config.runs import RunFolder
 
+ANSWER_S = 1.0
+"""Longest wait for each living run to say how far it is, before there is something to see."""
 MOST_ENDED = 20
 """So many runs that have ended, the newest, are offered beside those that live."""
 
@@ -135,7 +137,7 @@ def _ask_for(several: list[Found], ascii_only: bool) -> int | None:
 
     entries = []
     for found in several:
-        row = row_of(found)
+        row = row_of(found, ANSWER_S)
         words = f"{count(row['steps'])}/{count(row['total_steps'])} steps"
         if row["eval_best"] is not None:
             words += f"  best eval {number(row['eval_best'])}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,8 +18,14 @@ if TYPE_CHECKING:
     from tuitrain.protocol import Command
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="As in every command; no default.")]
-WorkerName = Annotated[str, typer.Argument(metavar="WORKER", help="As `status` names it.")]
+RunName = Annotated[
+    str | None,
+    typer.Argument(metavar="RUN", show_default=False, help="As in every command; no default."),
+]
+WorkerName = Annotated[
+    str | None,
+    typer.Argument(metavar="WORKER", show_default=False, help="As `status` names it."),
+]
 DEFAULT_RUNS = Path("runs")
 GONE_DEADLINE_S = 15.0
 
@@ -73,7 +80,7 @@ def evaluate(
 
 @explained
 def set_values(
-    run: RunName,
+    run: RunName = None,
     values: Annotated[
         list[str] | None,
         typer.Argument(
@@ -94,6 +101,8 @@ def set_values(
     Example:
         tuitrain set cartpole learner.lr=1e-4 eval.every_steps=5000
     """
+    if run is None:
+        raise Refused("which run, and what? `tuitrain set latest learner.lr=1e-4`")
     if "=" in run:
         raise Refused(f"which run? `tuitrain set latest {' '.join([run, *(values or [])])}`")
     _command("set", run, runs_dir, as_json, values=values or [])
@@ -101,8 +110,8 @@ def set_values(
 
 @explained
 def restart(
-    run: RunName,
-    worker: WorkerName,
+    run: RunName = None,
+    worker: WorkerName = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     as_json: JsonOption = False,
@@ -116,10 +125,11 @@ def restart(
     from tuitrain.diagnosis.restarting import cost_of_restart
     from tuitrain.protocol import Snapshot
 
+    run, worker = _one_worker("restart", run, worker)
     found = living(run, runs_dir)
     if not yes:
         assert found.socket_path is not None
-        with BlockingClient(found.socket_path) as client:
+        with BlockingClient(found.socket_path, name=found.folder.name) as client:
             snapshot = Snapshot.model_validate(client.ask("status").result["snapshot"])
         names = [process.name for process in snapshot.processes]
         if worker not in names:
@@ -135,8 +145,8 @@ def restart(
 
 @explained
 def stacks(
-    run: RunName,
-    worker: WorkerName,
+    run: RunName = None,
+    worker: WorkerName = None,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     as_json: JsonOption = False,
 ) -> None:
@@ -144,7 +154,18 @@ def stacks(
 
     The worker goes on. --json has the stack of its main thread too.
     """
+    run, worker = _one_worker("stacks", run, worker)
     _command("stacks", run, runs_dir, as_json, worker=worker)
+
+
+def _one_worker(command: str, run: str | None, worker: str | None) -> tuple[str, str]:
+    """Which run and which of its workers; refused with an example where either is not said."""
+    if run is None or worker is None:
+        raise Refused(
+            f"which worker of which run? `tuitrain {command} {run or 'latest'} a0`; `tuitrain "
+            f"status {run or 'latest'}` names its workers"
+        )
+    return run, worker
 
 
 @explained
@@ -165,18 +186,27 @@ def stop(
 
 @explained
 def kill(
-    run: RunName,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the run's name.")] = False,
+    run: RunName = None,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", help="Do not ask for the run's name; RUN is to be all of it, or `latest`."
+        ),
+    ] = False,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     as_json: JsonOption = False,
 ) -> None:
     """End a run at once, without a checkpoint: what it did since its last one is lost.
 
-    Asks for the run's name to be typed, unless --yes says that you are sure. Returns when its
-    processes, shared memory and socket are gone.
+    Asks for the run's name to be typed, unless --yes says that you are sure; then RUN is not cut
+    short. Returns when its processes, shared memory and socket are gone.
     """
+    if run is None:
+        raise Refused("which run? `tuitrain ls` lists all; `tuitrain kill NAME`")
     found = living(run, runs_dir)
     name = found.folder.name
+    if yes and not _is_all_of(run, found):
+        raise Refused(f"--yes asks nobody, so say the whole name: `tuitrain kill {name} --yes`")
     if not yes:
         if not sys.stdin.isatty():
             raise Refused(f"`kill` asks a person for the run's name; `tuitrain kill {name} --yes`")
@@ -185,11 +215,17 @@ def kill(
     _end(found, "kill", as_json)
 
 
+def _is_all_of(text: str, found: Found) -> bool:
+    """Whether nothing of it was left for us to guess."""
+    assert found.tenant is not None
+    return text in ("latest", found.folder.name, found.tenant.run_id) or os.sep in text
+
+
 def _end(found: Found, command: Literal["stop", "kill"], as_json: bool, **args: Any) -> None:
     from tuitrain.cli.client import BlockingClient
 
     assert found.socket_path is not None
-    with BlockingClient(found.socket_path) as client:
+    with BlockingClient(found.socket_path, name=found.folder.name) as client:
         reply = client.ask(command, **args)
         client.wait_for_end()
     _wait_until_gone(found)
@@ -213,7 +249,7 @@ def _command(name: Command, run: str, runs_dir: Path, as_json: bool, **args: Any
 
     found = living(run, runs_dir)
     assert found.socket_path is not None
-    with BlockingClient(found.socket_path) as client:
+    with BlockingClient(found.socket_path, name=found.folder.name) as client:
         reply = client.ask(name, **args)
     _print(found, reply.ok, reply.message, reply.model_dump(mode="json"), as_json)
 

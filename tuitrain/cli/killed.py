@@ -9,7 +9,10 @@ from typing import Any
 from tuitrain.checkpoint_files import checkpoints
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.runs import RunFolder, RunFolderError
-from tuitrain.metrics.sinks import last_steps
+from tuitrain.metrics.rewind import is_number
+from tuitrain.metrics.sinks import last_steps, read_jsonl
+
+NOT_STARTED = "not started"
 
 
 def last_seen(folder: RunFolder) -> dict[str, Any]:
@@ -17,8 +20,8 @@ def last_seen(folder: RunFolder) -> dict[str, Any]:
 
     Returns:
         `state` (`killed`, or `not started` if its supervisor has never written an event), `steps`
-        and `total_steps`, `seen_s` (unix time of its last sign of life), `last_checkpoint` (path)
-        and `last_checkpoint_s` (unix time). What is not known is None.
+        and `total_steps`, `seen_s` (unix time of its last sign of life), `last_checkpoint` (path),
+        `last_checkpoint_s` (unix time) and `last_checkpoint_steps`. What is not known is None.
     """
     try:
         total = folder.load_config().run.total_steps
@@ -27,12 +30,13 @@ def last_seen(folder: RunFolder) -> dict[str, Any]:
     newest = checkpoints(folder.checkpoints)[-1:]
     signs = [_written_s(path) for path in (folder.metrics_jsonl, folder.events_jsonl)]
     return {
-        "state": "killed" if folder.events_jsonl.is_file() else "not started",
+        "state": "killed" if folder.events_jsonl.is_file() else NOT_STARTED,
         "steps": last_steps(folder.metrics_jsonl),
         "total_steps": total,
         "seen_s": max((sign for sign in signs if sign is not None), default=None),
         "last_checkpoint": str(newest[0]) if newest else None,
         "last_checkpoint_s": _written_s(newest[0]) if newest else None,
+        "last_checkpoint_steps": _steps_in(newest[0], folder) if newest else None,
     }
 
 
@@ -44,20 +48,39 @@ def killed_lines(folder: RunFolder, seen: dict[str, Any]) -> list[str]:
             "room to write its summary?)"
         ]
     else:
-        lines = [f"{folder.name}: not started: its supervisor has not said anything yet"]
+        lines = [f"{folder.name}: {seen['state']}: its supervisor has not said anything yet"]
     if seen["steps"] is not None:
         of = "" if seen["total_steps"] is None else f" of {seen['total_steps']:,}"
         lines.append(f"  last seen at {seen['steps']:,}{of} environment steps{_at(seen['seen_s'])}")
     if seen["last_checkpoint"] is not None:
         written = _at(seen["last_checkpoint_s"])
         lines.append(f"  newest checkpoint {seen['last_checkpoint']}{written}")
-        lines.append(f"  `tuitrain resume {folder.name}` goes on from it")
+        lines.append(f"  `tuitrain resume {folder.name}` goes on from it{_made_again(seen)}")
     else:
         lines.append(
             f"  it has no checkpoint; `tuitrain launch {folder.config_toml}` starts a new run with "
             "its config"
         )
     return lines
+
+
+def _made_again(seen: dict[str, Any]) -> str:
+    """What a resume costs, as far as it is known."""
+    reached, kept = seen["steps"], seen["last_checkpoint_steps"]
+    if reached is None or kept is None:
+        return ""
+    lost = max(0, reached - kept)
+    return f", at {kept:,} steps: {lost:,} that came after it are made again"
+
+
+def _steps_in(checkpoint: Path, folder: RunFolder) -> int | None:
+    """Environment steps of a checkpoint, by the event that told of it."""
+    for event in reversed(list(read_jsonl(folder.events_jsonl))):
+        data = event.get("data")
+        if isinstance(data, dict) and Path(str(data.get("checkpoint"))).name == checkpoint.name:
+            steps = data.get("saved_steps")
+            return int(steps) if is_number(steps) else None
+    return None
 
 
 def _at(unix_s: float | None) -> str:

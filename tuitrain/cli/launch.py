@@ -35,7 +35,10 @@ DetachOption = Annotated[
 
 @explained
 def launch(
-    config: Annotated[Path, typer.Argument(help="A TOML file; see `tuitrain config schema`.")],
+    config: Annotated[
+        Path | None,
+        typer.Argument(show_default=False, help="A TOML file; see `tuitrain config schema`."),
+    ] = None,
     overrides: SetOption = None,
     schedule: Annotated[
         str | None,
@@ -67,8 +70,14 @@ def launch(
     from tuitrain.config.load import load_config
     from tuitrain.config.resolve import resolve, with_runs_dir
     from tuitrain.config.runs import create_run
+    from tuitrain.supervisor.house.folder_lock import hold_folder
     from tuitrain.supervisor.house.runtime import check_socket_path, root
 
+    if config is None:
+        raise Refused(
+            "launch what? `tuitrain launch CONFIG.toml`; `tuitrain new my_env.py:make` writes a "
+            "config for an environment of yours"
+        )
     given = list(overrides or [])
     if schedule is not None:
         given.append(f"run.schedule={schedule}")
@@ -86,6 +95,7 @@ def launch(
         detach=detach,
         ascii_only=ascii_only,
         compare=other,
+        held=hold_folder(folder.path, folder.name),  # so that others see that it starts
     )
 
 
@@ -225,10 +235,10 @@ def _start(
     as_json: bool,
     detach: bool,
     ascii_only: bool,
-    compare: Path | None = None,
-    held: int | None = None,
+    compare: Path | None,
+    held: int,
 ) -> None:
-    """Args: `held` is the descriptor by which this process holds the folder, if it does."""
+    """Args: `held` is the descriptor by which this process holds the folder."""
     if not detach and (headless or as_json or not _on_terminal()):
         _become_supervisor(folder, as_json=as_json, held=held)
     from tuitrain.cli.start import start_detached
@@ -242,17 +252,15 @@ def _start(
     raise typer.Exit(show(found, ascii_only=ascii_only, compare=compare))
 
 
-def _become_supervisor(folder: RunFolder, *, as_json: bool, held: int | None) -> NoReturn:
+def _become_supervisor(folder: RunFolder, *, as_json: bool, held: int) -> NoReturn:
     """This process goes on as the supervisor, so that signals and exit code are its own."""
     from tuitrain.supervisor.ready import command_line
     from tuitrain.supervisor.stop_signals import hold_back
 
     sys.stdout.flush()
     sys.stderr.flush()
-    options = ["--headless", *(["--json"] if as_json else [])]
-    if held is not None:
-        os.set_inheritable(held, True)
-        options += ["--folder-fd", str(held)]
+    os.set_inheritable(held, True)
+    options = ["--headless", *(["--json"] if as_json else []), "--folder-fd", str(held)]
     command = command_line(folder.path, *options)
     hold_back()  # the new program lets them come once it can obey them
     os.execv(command[0], command)

@@ -16,11 +16,13 @@ ATARI = "ALE/"
 @explained
 def new(
     env: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="ENV", help="package.module:factory, file.py:factory, or a gymnasium id."
+            metavar="ENV",
+            show_default=False,
+            help="package.module:factory, file.py:factory, or a gymnasium id.",
         ),
-    ],
+    ] = None,
     kwargs: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,6 +62,8 @@ def new(
     from tuitrain.config.resolve import resolve
     from tuitrain.config.starter import choose_network, name_for, starter
 
+    if env is None:
+        raise Refused("for which environment? `tuitrain new my_env.py:make` or `... CartPole-v1`")
     given = list(kwargs or [])
     if env.startswith(ATARI):
         # raw Atari is nothing to learn from: frames are to be skipped, cropped to grey and shrunk

@@ -13,7 +13,7 @@ from tuitrain.checkpoint_files import BEST
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import Found, RunArgument, RunsDirOption, every, find
-from tuitrain.cli.killed import killed_lines, last_seen
+from tuitrain.cli.killed import NOT_STARTED, killed_lines, last_seen
 from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.supervisor.house.leftovers import is_held
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 STATUS_DEADLINE_S = 10.0
 OUT_OF_REACH = "out of reach"
+STARTING = "starting"
 NAMED_POLICIES = 3
 """Up to so many policies are named in the line of a run."""
 
@@ -107,13 +108,15 @@ def clean(
         typer.echo("nothing to clean")
 
 
-def live_snapshot(found: Found) -> dict[str, Any] | None:
+def live_snapshot(found: Found, deadline_s: float | None = None) -> dict[str, Any] | None:
     """What a run that lives says of itself; None if it has just ended."""
     from tuitrain.cli.client import BlockingClient
 
     assert found.socket_path is not None
     try:
-        with BlockingClient(found.socket_path, STATUS_DEADLINE_S) as client:
+        with BlockingClient(
+            found.socket_path, deadline_s or STATUS_DEADLINE_S, found.folder.name
+        ) as client:
             snapshot: dict[str, Any] = client.ask("status").result["snapshot"]
             return snapshot
     except Refused:
@@ -123,16 +126,20 @@ def live_snapshot(found: Found) -> dict[str, Any] | None:
 
 
 def seen_last(folder: RunFolder) -> dict[str, Any]:
-    """As `last_seen`, but a run that lives somewhere is `OUT_OF_REACH`."""
+    """As `last_seen`, but a run that lives somewhere is `OUT_OF_REACH`, or just `STARTING`."""
     seen = last_seen(folder)
     with contextlib.suppress(OSError):
-        if is_held(folder.path):  # it was moved, or has another XDG_RUNTIME_DIR
-            seen["state"] = OUT_OF_REACH
+        if is_held(folder.path):  # else it was moved, or has another XDG_RUNTIME_DIR
+            seen["state"] = STARTING if seen["state"] == NOT_STARTED else OUT_OF_REACH
     return seen
 
 
-def row_of(found: Found) -> dict[str, Any]:
-    """What `ls` tells of a run; of one that lives, as it is now."""
+def row_of(found: Found, deadline_s: float | None = None) -> dict[str, Any]:
+    """What `ls` tells of a run; of one that lives, as it is now.
+
+    Args:
+        deadline_s: how long it may take to answer; `STATUS_DEADLINE_S`.
+    """
     folder = found.folder
     row: dict[str, Any] = {
         "name": folder.name,
@@ -148,7 +155,7 @@ def row_of(found: Found) -> dict[str, Any]:
     }
     if found.tenant is not None:
         try:
-            snapshot = live_snapshot(found)
+            snapshot = live_snapshot(found, deadline_s)
         except Refused:  # one run that is suspended must not hide the others
             return row | {"state": "no answer"}
         if snapshot is not None:

@@ -32,8 +32,8 @@ def export(
         list[str] | None,
         typer.Option(
             metavar="KEY",
-            help="A key to press before the picture is made: `i` explains the worst check. May be "
-            "given several times. Nothing is asked of the run.",
+            help="A key to press before the picture is made: `i` explains the worst check, `?` has "
+            "all keys. May be given several times. Nothing is asked of the run.",
         ),
     ] = None,
     ascii_only: AsciiOption = False,
@@ -43,6 +43,7 @@ def export(
 
     Of a run that has ended it shows what was recorded. Prints the path of the picture.
     """
+    from tuitrain.tui.export import UnknownKey
     from tuitrain.tui.export import export as write
     from tuitrain.tui.screenshot import new_path
 
@@ -61,6 +62,8 @@ def export(
                 socket_path=found.socket_path,
             )
         )
+    except UnknownKey as error:
+        raise Refused(f"--press {error}") from error
     except TimeoutError:
         raise Refused(f"{found.folder.name} does not say anything; is it suspended?") from None
     except OSError as error:

@@ -33,7 +33,7 @@ def see(
 
     found = living(run, runs_dir)
     assert found.socket_path is not None
-    with BlockingClient(found.socket_path) as client:
+    with BlockingClient(found.socket_path, name=found.folder.name) as client:
         reply = client.ask("see", policy=policy)
     pixels = unpack(reply.result) if reply.ok else None
     if as_json:

@@ -139,7 +139,7 @@ def _run(folder: RunFolder, tell: Callable[[str], None], use: Callable[[RunFolde
 def _measure(
     folder: RunFolder, socket: Path, *, seconds: float, tell: Callable[[str], None]
 ) -> Smoke:
-    with BlockingClient(socket) as client:
+    with BlockingClient(socket, name="the smoke run") as client:
         first, last = train_for(client, seconds, tell)
         ok, evaluated = None, ""
         if any(p["role"] in ("evaluator", "trainer") for p in last["processes"]) and (

@@ -42,6 +42,8 @@ SUMMARY_KEYS = frozenset(
 )
 """What every summary.json has, at least."""
 
+_NEAR = 0.75
+"""From this likeness on (difflib's) a name may be a slip of the finger."""
 _RUN_ID = re.compile(r"[0-9a-f]{8}")
 _NUMBERED = re.compile(r"(?P<name>.+)-(?P<number>\d{4,})")
 
@@ -314,7 +316,7 @@ def find_run(text: str, out_dir: Path | str = "runs") -> RunFolder:
     A name without its number means the newest run of that name.
 
     Raises:
-        RunFolderError: there is none; lists the nearest names.
+        RunFolderError: there is none; lists names that may have been meant.
     """
     out_dir = Path(out_dir)
     path = Path(os.path.expanduser(text))  # pathlib's raises where there is no home
@@ -333,10 +335,15 @@ def find_run(text: str, out_dir: Path | str = "runs") -> RunFolder:
     if matches:
         return RunFolder(matches[-1].path.absolute())
     names = [run.name for run in runs]
-    near = difflib.get_close_matches(text, names, n=5, cutoff=0.4) or names[-5:][::-1]
-    raise RunFolderError(
-        f"no run {text!r} in {out_dir.absolute()}. Near it: {', '.join(near)} (or `latest`)."
-    )
+    stems = {name: name.rpartition("-")[0] for name in names}
+    near = [
+        name
+        for name in names
+        if (text and name.startswith(text))  # as others do
+        or difflib.get_close_matches(text, [name, stems[name]], cutoff=_NEAR)
+    ]
+    told = f"Near it: {', '.join(near[-5:][::-1])}." if near else "`tuitrain ls` lists all."
+    raise RunFolderError(f"no run {text!r} in {out_dir.absolute()}. {told}")
 
 
 def _make_numbered(out_dir: Path, name: str) -> Path:

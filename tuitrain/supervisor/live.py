@@ -56,6 +56,7 @@ class Live:
         if why := self._written(config):
             return False, f"nothing is changed: {why}", {}
         was, workers = run.view.reproducible, dict(run.crew.workers)
+        in_use = {s.key: f"; now {s.now}" if s.now else "" for s in run.snapshot().settings}
         self._hold(config)
         outcome = await self._tell(values, deadline_s)
         for names in (outcome.missing, outcome.unreachable):
@@ -63,7 +64,7 @@ class Live:
                 names.remove(name)  # whoever is in its place now was started with the change
                 outcome.ended.append(name)
         text = ", ".join(
-            f"{key} = {emit_value(value)} (was {emit_value(value_of(before, key))})"
+            f"{key} = {emit_value(value)} (was {emit_value(value_of(before, key))}{in_use[key]})"
             for key, value in values.items()
         )
         count = len(outcome.acks) - len(outcome.refused)

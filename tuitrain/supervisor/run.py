@@ -160,3 +160,7 @@ class Run:
         self.view.last_checkpoint_at = self.clock()
         self.checking.on_checkpoint(path)
         self.unattended.on_checkpoint()
+
+    def saved(self) -> dict[str, Any]:
+        """What the event of the newest checkpoint says of it, for whoever finds the run killed."""
+        return {"checkpoint": self.view.last_checkpoint, "saved_steps": self.view.saved.steps}

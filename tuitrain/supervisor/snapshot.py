@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tuitrain.config.live import LIVE, value_of
 from tuitrain.config.schema import Config
 from tuitrain.diagnosis.bottleneck import bottleneck
 from tuitrain.diagnosis.checks import all_checks
@@ -22,13 +21,13 @@ from tuitrain.protocol import (
     PolicyView,
     ProcessView,
     RunState,
-    SettingView,
     ShardView,
     Snapshot,
 )
 from tuitrain.supervisor.crew.worker_view import WorkerView
 from tuitrain.supervisor.evaluated import Evaluated, not_evaluated, worst_of
 from tuitrain.supervisor.measured import Measured, compare_epsilons, device_asked, environments
+from tuitrain.supervisor.settings import settings_of
 
 _RATES = {
     "actor": ("steps", "st/s"),
@@ -235,10 +234,7 @@ def build_snapshot(
         lost_lines=lost_lines,
         edited_sources=run.edited_sources,
         reproducible=run.reproducible,
-        settings=[
-            SettingView(key=key, value=value_of(run.config, key), given=value_of(run.given, key))
-            for key in LIVE
-        ],
+        settings=settings_of(run.config, run.given, policies, processes),
         last_checkpoint=run.last_checkpoint,
         best=run.best,
         last_checkpoint_age_s=_age(run.last_checkpoint_at, now),

@@ -32,6 +32,7 @@ from tuitrain.tui.actions.one_worker import OneWorkerApp
 from tuitrain.tui.actions.pacing import REDRAW_S
 from tuitrain.tui.actions.seeing import SeeingApp
 from tuitrain.tui.actions.taking import TakingApp
+from tuitrain.tui.actions.wrong_key import WrongKeyApp
 from tuitrain.tui.actions.zooming import ZoomingApp
 from tuitrain.tui.client import RunClient, Stream
 from tuitrain.tui.dialogs.check import CheckDialog
@@ -51,7 +52,9 @@ SCROLLED = {1: "#checks", 2: "#tab-2", 3: "#policies", 4: "#process-details", 5:
 """By tab, what the keys scroll while nothing has the focus."""
 
 
-class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, SeeingApp):
+class TuitrainApp(
+    OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, SeeingApp, WrongKeyApp
+):
     """The screen of one run.
 
     Args:
@@ -117,6 +120,7 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
         """Set once the run's files have been read."""
         self.redraw_s = redraw_s
         self._compare_first = compare
+        self._opened_s = time.monotonic()
         self._received_s: float | None = None
         self._lost = False
         self._frozen: View | None = None
@@ -223,6 +227,7 @@ class TuitrainApp(OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp
                 snapshot=snapshot,
                 link=self._link(age_s),
                 age_s=age_s,
+                waited_s=now - self._opened_s if snapshot is None else 0.0,
                 supervisor_gone=self._supervisor_gone(),
                 events=tuple(self.store.events),
                 curves=self.store.curves(),

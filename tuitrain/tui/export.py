@@ -15,6 +15,10 @@ from tuitrain.tui.screenshot import export_screen
 WAIT_S = 10.0
 
 
+class UnknownKey(ValueError):
+    """A key that was to be pressed cannot be on a picture; the message says why."""
+
+
 async def export(
     run_dir: Path,
     out: Path,
@@ -39,6 +43,7 @@ async def export(
     Raises:
         OSError: A file cannot be written.
         TimeoutError: The run's socket accepts connections but says nothing.
+        UnknownKey: One of ``keys`` does nothing at that point, or leaves the screen.
     """
     if socket_path is not None and not await answers(socket_path):
         socket_path = None
@@ -49,9 +54,20 @@ async def export(
             while app.store.snapshot is None:
                 await asyncio.sleep(0.02)
         await _settle(app, pilot, tab)
-        await pilot.press(*keys)
-        await pilot.pause()
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause()
+            _check(app, key)
         export_screen(app, app.view(), out)
+
+
+def _check(app: TuitrainApp, key: str) -> None:
+    """Raise ``UnknownKey`` if the key that has just been pressed makes no picture."""
+    if not app.is_running or app.return_code is not None:
+        raise UnknownKey(f"{key} leaves the screen: there is nothing to make a picture of")
+    if app.wrong_keys:
+        known = ", ".join(name for one in app.own_bindings() for name in one.key.split(","))
+        raise UnknownKey(f"{key} does nothing there; keys of the screen: {known}")
 
 
 async def _settle(app: TuitrainApp, pilot: Pilot[str], tab: int) -> None:

@@ -72,9 +72,9 @@ class ChartChoices:
     all_policies: bool = False
     """Whether the chosen policy is shown among all others, or alone."""
     zoom: int = 0
-    """How often the shown part of the x axis was halved."""
+    """How often the shown part of the x axis was halved; -1: with all of another run's."""
     at: float | None = None
-    """Where that part ends, in units of the x axis; None: at the newest."""
+    """Where that part ends, in units of the x axis; None: at this run's newest."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,8 @@ class View:
     link: Link = "connecting"
     age_s: float | None = None
     """Seconds since the newest snapshot arrived, or since the run ended; None where not known."""
+    waited_s: float = 0.0
+    """Seconds without any snapshot, as long as there is none."""
     supervisor_gone: bool = False
     events: tuple[EventLine, ...] = ()
     curves: dict[CurveKey, CurveView] = field(default_factory=dict)

@@ -70,6 +70,35 @@ def test_set_without_a_run_asks_which() -> None:
     assert "which run? `tuitrain set latest learner.lr=1e-5 eval.every_steps=5`" in result.output
 
 
+@pytest.mark.parametrize(
+    ("typed", "taught"),
+    [
+        (["restart"], "`tuitrain restart latest a0`; `tuitrain status latest` names"),
+        (["restart", "cartpole"], "`tuitrain restart cartpole a0`; `tuitrain status cartpole`"),
+        (["stacks"], "`tuitrain stacks latest a0`"),
+        (["set"], "`tuitrain set latest learner.lr=1e-4`"),
+        (["kill"], "`tuitrain kill NAME`"),
+        (["new"], "`tuitrain new my_env.py:make`"),
+        (["launch"], "`tuitrain launch CONFIG.toml`; `tuitrain new my_env.py:make`"),
+    ],
+)
+def test_what_is_missing_is_taught(typed: list[str], taught: str) -> None:
+    result = call(*typed)
+    assert result.exit_code == 2
+    assert taught in result.output
+    assert "Missing argument" not in result.output
+
+
+def test_kill_without_asking_takes_nothing_short_of_a_name(live: Started) -> None:
+    """▣ The beginning of a name may mean another run by the time that nobody is asked."""
+    for short in ("fake", "fak", "fake-0"):
+        result = call("kill", short, "--yes")
+        assert result.exit_code == 2
+        assert "whole name: `tuitrain kill fake-0001 --yes`" in result.output
+        assert live.process.poll() is None
+    assert call("kill", live.told[-1]["run_id"], "--yes").exit_code == 0
+
+
 def test_kill_asks_and_does_not_save(live: Started) -> None:
     result = call("kill", "latest")
     assert result.exit_code == 2

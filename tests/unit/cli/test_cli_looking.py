@@ -41,7 +41,11 @@ def test_a_killed_run_says_how_far_it_came(live: Started, monkeypatch: pytest.Mo
     newest.touch()
     status = call("status")
     assert f"newest checkpoint {newest}" in status.output
-    assert "`tuitrain resume fake-0001`" in status.output
+    assert "`tuitrain resume fake-0001` goes on from it\n" in status.output
+    with folder.events_jsonl.open("a") as file:
+        told = {"checkpoint": str(newest), "saved_steps": 1000}
+        file.write(json.dumps({"text": f"checkpoint {newest}", "data": told}) + "\n")
+    assert "goes on from it, at 1,000 steps: 200 that came after it" in call("status").output
     seen = json.loads(call("status", "--json").output)
     assert (seen["live"], seen["state"], seen["steps"]) == (False, "killed", 1200)
     assert seen["last_checkpoint"] == str(newest)
@@ -73,7 +77,11 @@ def test_a_run_whose_folder_is_held_is_not_called_killed(tmp_path: Path) -> None
 
 
 def test_a_run_that_was_never_started_is_not_called_killed(tmp_path: Path) -> None:
-    fake_folder(tmp_path / "runs", fake_config({}))
+    folder = fake_folder(tmp_path / "runs", fake_config({}))
+    fd = hold_folder(folder.path, folder.name)  # as `launch` does until the supervisor is there
+    assert "starting" in call("ls").output
+    assert "starting: its supervisor has not said anything yet" in call("status").output
+    os.close(fd)
     assert "not started" in call("status").output
     assert "not started" in call("ls").output
 

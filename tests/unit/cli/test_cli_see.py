@@ -28,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     questions: list[dict[str, Any]] = []
 
     class Client:
-        def __init__(self, path: Path) -> None: ...
+        def __init__(self, path: Path, name: str) -> None: ...
 
         def __enter__(self) -> Client:
             return self

@@ -112,8 +112,13 @@ def test_what_is_not_found_names_what_is_near(tmp_path: Path) -> None:
         find_run("latest", tmp_path / "nowhere")
     create_run(config(tmp_path, "cartpole"))
     (tmp_path / "half-made-0001").mkdir()  # no config: not a run
-    with pytest.raises(RunFolderError, match=r"Near it: cartpole-0001 \(or `latest`\)"):
-        find_run("cartpol-001", tmp_path)
+    create_run(config(tmp_path, "maze"))
+    for slip in ("cartpol-001", "catpole", "cartpole-0007", "cart"):
+        with pytest.raises(RunFolderError, match=r"Near it: cartpole-0001\.$"):
+            find_run(slip, tmp_path)
+    for other in ("nosuch", "tree", ""):
+        with pytest.raises(RunFolderError, match=r"\. `tuitrain ls` lists all\.$"):
+            find_run(other, tmp_path)
     with pytest.raises(RunFolderError, match=r"not a run folder: it has no config\.toml"):
         find_run(str(tmp_path / "half-made-0001"))
     with pytest.raises(RunFolderError, match="no run 'half-made-0001'"):

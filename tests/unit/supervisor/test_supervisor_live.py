@@ -30,12 +30,14 @@ async def test_a_change_is_told_shown_and_written_down(tmp_path: Path) -> None:
         await run.up()
         assert settings(run) == {}
         before = run.folder.config_toml.read_text()
+        (policy,) = run.supervisor.view.policies
+        run.supervisor.view.newest["learner", policy.name] = {"lr": 2.3e-4}
         values = ["learner.lr=1e-4", "exploration.epsilon_end=0.2"]
         reply = await run.ask("set", values=values)
         assert reply.ok, reply.message
         assert reply.message == (
-            "learner.lr = 0.0001 (was 0.0005), exploration.epsilon_end = 0.2 (was 0.05); "
-            "2 workers have it"
+            "learner.lr = 0.0001 (was 0.0005; now lr 0.00023), "
+            "exploration.epsilon_end = 0.2 (was 0.05); 2 workers have it"
         )
         assert set(reply.result["answers"]) == {"learner", "a0"}
         told = await run.event("set: learner.lr")

@@ -200,7 +200,7 @@ class Requests:
         path = self.note_checkpoint(outcome)
         if path is not None:
             clock.written()
-            self._run.journal.event(f"checkpoint {path}")
+            self._run.journal.event(f"checkpoint {path}", data=self._run.saved())
         elif not self._run.crew.stopping:
             again_s = clock.failed(self._run.clock())
             self._run.journal.event(
@@ -293,7 +293,7 @@ class Requests:
         except OSError as error:
             why = f"{path} will be removed like others once it is old: it could not be marked"
             self._run.journal.event(f"{why}: {error.strerror}", level="warning")
-        return True, f"checkpoint {path}", outcome.result() | {"path": path}
+        return True, f"checkpoint {path}", outcome.result() | {"path": path} | self._run.saved()
 
     async def _evaluate(self, request: Request) -> tuple[bool, str, dict[str, Any]]:
         workers = self._run.crew.alive(("evaluator", "trainer"))

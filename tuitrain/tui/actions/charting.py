@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 
 from tuitrain.tui.actions.base import RunApp
 from tuitrain.tui.view import ChartChoices, XAxis
-from tuitrain.tui.widgets.curves import MOST_POLICIES, window, x_range
+from tuitrain.tui.widgets.curves import MOST_POLICIES, goes_on_to, window, x_range
 
 X_AXES: tuple[XAxis, ...] = ("steps", "updates", "wall_s")
 MOST_ZOOM = 12
@@ -59,9 +59,11 @@ class ChartingApp(RunApp):
             self._choose(f"charts show {others}, [ ] another in front", all_policies=True)
 
     def action_zoom_x(self, by: int) -> None:
-        """Show half (1) or twice (-1) as much of the x axis."""
-        zoom = max(0, min(MOST_ZOOM, self.charts.zoom + by))
-        self._choose(f"x axis: {_how_much(zoom)}", zoom=zoom, at=self.charts.at if zoom else None)
+        """Show half (1) or twice (-1) as much of the x axis; at last all of another run's too."""
+        widest = 0 if goes_on_to(self.view()) is None else -1
+        zoom = max(widest, min(MOST_ZOOM, self.charts.zoom + by))
+        at = self.charts.at if zoom > 0 else None
+        self._choose(f"x axis: {self._how_much(zoom)}", zoom=zoom, at=at)
 
     def action_move_x(self, by: int) -> None:
         """Show an earlier (-1) or a later (1) part of the x axis, by half of what is shown."""
@@ -70,18 +72,24 @@ class ChartingApp(RunApp):
         if shown is None or whole is None:
             self.announce("all of the x axis is shown; ) zooms in")
             return
-        end = max(whole[0] + shown[1] - shown[0], shown[1] + by * (shown[1] - shown[0]) / 2)
-        newest = end >= whole[1]
+        width = shown[1] - shown[0]
+        last = goes_on_to(view) or whole[1]
+        end = max(whole[0] + width, min(last, shown[1] + by * width / 2))
+        newest = end == whole[1]
         self._choose("x axis: the newest" if newest else "x axis: ← → move, esc shows all",
                      at=None if newest else end)  # fmt: skip
 
     def show_whole_x(self) -> bool:
-        """Show all of the x axis; whether that was not so before."""
-        zoomed = self.charts.zoom > 0
-        if zoomed:
-            self._choose(f"x axis: {_how_much(0)}", zoom=0, at=None)
-        return zoomed
+        """Show all of this run's x axis; whether that was not so before."""
+        changed = self.charts.zoom != 0 or self.charts.at is not None
+        if changed:
+            self._choose(f"x axis: {self._how_much(0)}", zoom=0, at=None)
+        return changed
 
-
-def _how_much(zoom: int) -> str:
-    return f"1/{2**zoom} of it, ← → move, esc shows all" if zoom else "all of it"
+    def _how_much(self, zoom: int) -> str:
+        if zoom > 0:
+            return f"1/{2**zoom} of it, ← → move, esc shows all"
+        if zoom < 0:
+            return "all of it, the other run's too; ) this run's"
+        alone = goes_on_to(self.view()) is None
+        return "all of it" if alone else "all of this run's; ( the other's too"

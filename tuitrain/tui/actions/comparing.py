@@ -14,6 +14,7 @@ from tuitrain.tui.recorded import load_recorded
 from tuitrain.tui.store import Store
 from tuitrain.tui.text import safe
 from tuitrain.tui.view import Compared
+from tuitrain.tui.widgets.curves import goes_on_to
 
 
 def other_runs(run_dir: Path) -> list[Path]:
@@ -64,4 +65,6 @@ class ComparingApp(RunApp):
             self.announce(f"{safe(name)} has measured nothing yet", "fail")
             return
         self.compared = Compared(name, curves)
-        self.announce(f"compared with {safe(name)}, as it is now", "ok")
+        longer = goes_on_to(self.view()) is not None
+        hint = "; it goes on where this one ends: ( shows all of it" if longer else ""
+        self.announce(f"compared with {safe(name)}, as it is now{hint}", "ok")

@@ -35,30 +35,41 @@ class SeeingApp(AskingApp, PacedApp):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("v", "see", "see what actor 0 sees")]
 
     sight: Sight | None = None
-    """None while it is off."""
+    """None while it is off, and until there is a picture."""
     _seeing: asyncio.Task[None] | None = None
 
     def action_see(self) -> None:
-        """Turn it on, on the tab that has room for it; or off."""
+        """Turn it on, or off."""
         if self._seeing is not None:
             self._seeing.cancel()
-            self._seeing = self.sight = None
+            self._rest()
         elif not self.refused("see"):
-            self.sight = Sight()
+            self.pending["see"] = time.monotonic()
             self._seeing = self.start(self._look())
-            if self.tab != SIGHT_TAB:
-                self.action_tab(SIGHT_TAB)
         self.redraw()
 
+    def _rest(self) -> None:
+        self.pending.pop("see", None)
+        self._seeing = self.sight = None
+
     async def _look(self) -> None:
+        """Open the tab that has room for it once there is a picture; without one nothing moves."""
+        sight = await self._ask_for_one(self.policy_name())
+        if sight.pixels is None:
+            self._rest()
+            self.announce(f"see: {sight.said}", "fail")
+            return
+        self.pending.pop("see", None)
+        self.sight = sight
+        if self.tab != SIGHT_TAB:
+            self.action_tab(SIGHT_TAB)
         panel = self.screen_stack[0].query_one("#sight", Panel)
         while True:
-            pieces = 0
-            if self.tab == SIGHT_TAB and not self.frozen and not self.ended:
-                self.sight = await self._ask_for_one(self.policy_name())
-                self.redraw()
-                pieces = panel.sent
-            await asyncio.sleep(pause_s(pieces) * (1 if self.looked_at else BLURRED_EVERY))
+            self.redraw()
+            await asyncio.sleep(pause_s(panel.sent) * (1 if self.looked_at else BLURRED_EVERY))
+            while self.tab != SIGHT_TAB or self.frozen or self.ended:
+                await asyncio.sleep(SIGHT_S)
+            self.sight = await self._ask_for_one(self.policy_name())
 
     async def _ask_for_one(self, policy: str) -> Sight:
         assert self.client is not None

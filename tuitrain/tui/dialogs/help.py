@@ -35,6 +35,8 @@ _UNITS = """\
  policy lag: updates between a row's acting and its learning
  rows' age: transitions that came after a row that is learned from
  behind: updates since the weights that a worker holds; for how long
+ |TD|: how far off what was learned from was; p95: 19 of 20 are below,
+ and the mean is above it where a few are very far off
  beat, prog: time since its last sign of life, its last progress
  ver: its weights' version, as of its last beat  rss: its memory
  n= evaluations  n/a not measured"""

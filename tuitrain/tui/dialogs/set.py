@@ -42,6 +42,8 @@ class SetDialog(TypingDialog):
         width = max((len(setting.key) for setting in self._settings), default=0)
         for setting in self._settings:
             text.append(f" {setting.key:<{width}}  ").append(_shown(setting.value), "bold")
+            if setting.now:
+                text.append(f"  now {safe(setting.now, 40)}", palette.ok)
             if setting.value != setting.given:
                 text.append(f"  config.toml {_shown(setting.given)}", palette.dim)
             text.append("\n")

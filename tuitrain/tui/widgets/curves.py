@@ -9,8 +9,9 @@ from rich.text import Text
 
 from tuitrain.tui.curve import EMPTY, CurveView
 from tuitrain.tui.marks import GLYPH, place
-from tuitrain.tui.text import safe
+from tuitrain.tui.text import count, safe
 from tuitrain.tui.view import Compared, Draw, View
+from tuitrain.tui.widgets.axes import time_label
 from tuitrain.tui.widgets.charts import Chart, Shown
 from tuitrain.tui.widgets.line_chart import Band, Line, Look, Tick, draw_chart
 from tuitrain.tui.widgets.raster import Pattern
@@ -22,6 +23,8 @@ MOST_POLICIES = 12
 """On one chart: as many as colours and patterns tell apart."""
 ROOMY = 60
 """Cells of a chart from which on its legend has room for more than the series."""
+LONGER = 0.02
+"""Share of this run's x axis by which another must go on to count as longer."""
 X_UNITS = {"steps": "env steps", "updates": "updates", "wall_s": "time"}
 
 
@@ -50,7 +53,7 @@ def chart_title(chart: Chart, view: View) -> str:
         many = f"all {total}" if len(shown) == total else f"{len(shown)} of {total}"
         label = f"{main_curve(chart, view).label}, {many} policies"
     whose = f" · {label}" if label else ""
-    zoom = f" · x ×{2**view.charts.zoom}" if view.charts.zoom else ""
+    zoom = f" · x ×{2**view.charts.zoom}" if view.charts.zoom > 0 else ""
     return f"{chart.title}{' (log)' if is_log(chart, view) else ''}{whose}{zoom}"
 
 
@@ -82,7 +85,7 @@ def drawer(chart: Chart) -> Draw:
         if view.compared is not None:
             lines.append(_of_other(chart, view, view.compared))
         look = Look(
-            x_unit=X_UNITS[view.charts.x_axis],
+            x_unit=X_UNITS[view.charts.x_axis] + (" →" if cut_at(view) is not None else ""),
             y_unit=chart.unit,
             log_y=is_log(chart, view),
             time_x=view.charts.x_axis == "wall_s",
@@ -127,7 +130,12 @@ def _of_other(chart: Chart, view: View, other: Compared) -> Line:
     shown = main_curve(chart, view)
     curve = other.of(view.policy_name()).get((shown.kind, shown.field), EMPTY)
     name = safe(other.name, 24) + (f" {shown.label}" if len(chart.curves) > 1 else "")
-    return _line(shown, curve, view, name, view.palette.dim, "faint")
+    line = _line(shown, curve, view, name, view.palette.dim, "faint")
+    end, ends = cut_at(view), line.x[np.isfinite(line.x)]
+    if end is None or not ends.size or ends[-1] <= end:
+        return line
+    write = time_label if view.charts.x_axis == "wall_s" else count
+    return replace(line, newest_at=f"at {write(float(ends[-1]))}")
 
 
 def _line(
@@ -154,11 +162,12 @@ def _band(shown: Shown, curve: CurveView, view: View) -> Band:
 
 
 def x_range(view: View) -> tuple[float, float] | None:
-    """From the first to the last place on the x axis of any curve that may be shown."""
+    """From the first to the last place on the x axis of any curve of this run that may be shown."""
     names = set(shown_policies(view))
-    curves = [curve for key, curve in view.curves.items() if key[0] in names]
-    if view.compared is not None:
-        curves += view.compared.of(view.policy_name()).values()
+    return _ends([curve for key, curve in view.curves.items() if key[0] in names], view)
+
+
+def _ends(curves: list[CurveView], view: View) -> tuple[float, float] | None:
     found = [curve.x(view.charts.x_axis) for curve in curves]
     found = [x[np.isfinite(x)] for x in found]
     ends = [(float(x.min()), float(x.max())) for x in found if x.size]
@@ -167,14 +176,36 @@ def x_range(view: View) -> tuple[float, float] | None:
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
-def window(view: View) -> tuple[float, float] | None:
-    """The part of the x axis that all charts show; None: each all of its own."""
-    whole = x_range(view) if view.charts.zoom else None
-    if whole is None or not whole[1] > whole[0]:
+def goes_on_to(view: View) -> float | None:
+    """Where the other run ends on the x axis, if it goes on where this one ends."""
+    own = x_range(view)
+    if view.compared is None or own is None:
         return None
-    low, high = whole
-    width = (high - low) / 2**view.charts.zoom
-    end = high if view.charts.at is None else min(high, max(low + width, view.charts.at))
+    other = _ends(list(view.compared.of(view.policy_name()).values()), view)
+    if other is None or other[1] <= own[1] + LONGER * (own[1] - own[0]):
+        return None
+    return other[1]
+
+
+def cut_at(view: View) -> float | None:
+    """The end of what is shown, if the other run goes on beyond it."""
+    shown, end = window(view), goes_on_to(view)
+    return shown[1] if shown is not None and end is not None and shown[1] < end else None
+
+
+def window(view: View) -> tuple[float, float] | None:
+    """The part of the x axis that all charts show; None: each all of its own.
+
+    Beside a run that goes on where this one ends it is this one's: else a young run would be a
+    sliver beside an old one.
+    """
+    own, beyond, zoom = x_range(view), goes_on_to(view), view.charts.zoom
+    if own is None or zoom < 0 or not own[1] > own[0] or (zoom == 0 and beyond is None):
+        return None
+    low, high = own
+    width = (high - low) / 2**zoom
+    last = high if beyond is None else beyond
+    end = high if view.charts.at is None else min(last, max(low + width, view.charts.at))
     return end - width, end
 
 

@@ -34,6 +34,8 @@ from tuitrain.tui.view import (
     worst_first,
 )
 
+SLOW_ANSWER_S = 2.0
+"""So long without a word of the run, and the screen says what it waits for."""
 _TRENDS: tuple[Verdict, ...] = ("IMPROVING", "FALLING")
 """Verdicts of which the slope is the reason."""
 
@@ -42,7 +44,7 @@ def draw_header(view: View, width: int, height: int) -> list[Text]:
     """Run, health, learning; one line each."""
     snapshot = view.snapshot
     if snapshot is None:
-        words = "connecting to the run …" if view.link == "connecting" else "nothing was recorded"
+        words = _connecting(view) if view.link == "connecting" else "nothing was recorded"
         lines = [
             fit([part("tuitrain", view.palette.accent, 1), part(safe(view.run_dir.name)),
                  part(words, view.palette.warn), *_link(view)], width),
@@ -64,6 +66,16 @@ def draw_header(view: View, width: int, height: int) -> list[Text]:
         words = "too small for more than this: 40 × 12 · q leaves"
         lines += [Text(end=""), clip(Text(words, view.palette.dim, end=""), width)]
     return lines[:height]
+
+
+def _connecting(view: View) -> str:
+    """What is waited for; a run answers at once, unless something is wrong with it."""
+    if view.waited_s < SLOW_ANSWER_S:
+        return "connecting to the run …"
+    return (
+        f"no answer for {age(view.waited_s)}: is its supervisor suspended (SIGSTOP), or the "
+        "machine overloaded? q leaves"
+    )
 
 
 def run_name(view: View, snapshot: Snapshot) -> str:

@@ -64,6 +64,8 @@ class Line:
     pattern: Pattern = "solid"
     newest: float | None = None
     """For the legend; None means the last of ``y``."""
+    newest_at: str = ""
+    """Where that is, if it is not on the chart."""
     band: Band | None = None
     bold: bool = False
     """Whether its name stands out in the legend."""
@@ -228,7 +230,8 @@ def _legend(
         newest = line.newest
         if newest is None and line.y.size:
             newest = float(line.y[-1])
-        series.append(entry(line.name, newest, line.style, line.pattern, look.y_unit,
+        unit = " ".join(words for words in (look.y_unit, line.newest_at) if words)
+        series.append(entry(line.name, newest, line.style, line.pattern, unit,
                             ascii_only=look.ascii_only, dim=look.dim, bold=line.bold))  # fmt: skip
     notes = []
     if hidden := sum(r.hidden for r in ready):

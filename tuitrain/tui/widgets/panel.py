@@ -23,6 +23,7 @@ from textual.widget import Widget
 
 from tuitrain.tui.text import to_ascii
 from tuitrain.tui.view import NOTHING, Draw, View
+from tuitrain.tui.widgets.sending import changed_end, without_seams
 
 _DIM = Style(dim=True)
 WIDE = 2000
@@ -96,14 +97,15 @@ class Panel(Widget, can_focus=False):
             return
         self._strips = self._styled_lines()
         width, height = self.content_size
-        changed = [
-            y
-            for y, (old, new) in enumerate(itertools.zip_longest(before, self._strips))
-            if old != new and y < height
+        lines = itertools.zip_longest(before, self._strips, fillvalue=Strip([]))
+        ends = [
+            (y, new.crop(0, end), end)
+            for y, (old, new) in enumerate(lines)
+            if y < height and old != new and (end := changed_end(old, new, width))
         ]
-        self.sent = sum(len(strip) for y in changed for strip in self._strips[y : y + 1])
-        if changed:
-            self.refresh(*(Region(0, y, width, 1) for y in changed))
+        self.sent = sum(len(strip) for _, strip, _ in ends)
+        if ends:
+            self.refresh(*(Region(0, y, end, 1) for y, _, end in ends))
 
     def retitle(self, title: str, subtitle: str = "") -> None:
         """Change the titles in the border; the text is never read as markup."""
@@ -134,7 +136,7 @@ class Panel(Widget, can_focus=False):
         shown = body[self._from_top : self._from_top + room]
         if shown and self._from_top + room < len(body):
             more = len(body) - self._from_top - room + 1
-            shown[-1] = Text(f"… {more} more: tab, ↓", self._current.palette.dim, end="")
+            shown[-1] = Text(f"… {more} more: tab, PgDn", self._current.palette.dim, end="")
         return (head + shown)[:height]
 
     def render_line(self, y: int) -> Strip:
@@ -158,7 +160,7 @@ class Panel(Widget, can_focus=False):
 
     def _strip(self, line: Text) -> Strip:
         view = self._current
-        segments = [s for s in line.render(self.app.console, end="") if s.text]
+        segments = without_seams(s for s in line.render(self.app.console, end="") if s.text)
         if view.ascii_only:
             segments = [Segment(to_ascii(s.text), s.style) for s in segments]
         strip = Strip(segments)

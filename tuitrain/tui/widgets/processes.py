@@ -49,6 +49,9 @@ _COLUMNS = (
 )
 _PHASE_STYLE = {"wait": 1, "act": 0, "env step": 2, "commit": 3, "sample": 4, "copy": 3,
                 "update": 0, "publish": 2}  # fmt: skip
+_WORK = {"actor": "vector steps", "learner": "updates", "evaluator": "steps of evaluation",
+         "trainer": "vector steps and updates"}  # fmt: skip
+"""What a role's progress counts."""
 SLOW_BEAT_S = 5.0
 _DIGITS = "0123456789"
 
@@ -153,7 +156,7 @@ def draw_process_details(view: View, width: int, height: int) -> list[Text]:
 
 def _facts(process: ProcessView, name_width: int, palette: Palette) -> list[Part]:
     glyph, style = _glyph(process, palette)
-    done = f"{count(process.progress)} done"
+    done = f"{count(process.progress)} {_WORK.get(process.role, 'units of work')}"
     if process.progress_age_s is not None:
         done += f", last {age(process.progress_age_s)} ago"
     parts = [

@@ -54,6 +54,7 @@ class Case:
         file: a config to begin with, in the place of ``BASE``.
         double: function of ``doubles`` that is put in place.
         act: what is done to the run once it has made updates.
+        stop_steps: it is stopped when it has made so many; None: it goes to its end.
         symptoms: checks that may be raised besides, and besides those that `check` explains.
         deadline_s: until then its check must have been raised, or the clean run have ended.
     """
@@ -66,6 +67,7 @@ class Case:
     file: Path | None = None
     double: str = ""
     act: Callable[[Run], None] | None = None
+    stop_steps: int | None = None
     symptoms: tuple[str, ...] = ()
     deadline_s: float = 60.0
     resumed: Mapping[str, Any] = field(default_factory=dict)

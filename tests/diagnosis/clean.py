@@ -18,11 +18,11 @@ def _short(steps: int, **run: Any) -> dict[str, Any]:
 
 
 def shipped(name: str, steps: int, needs: str = "", **tables: Any) -> Case | None:
-    """A config of configs/, shortened; None where what it needs is not installed."""
+    """A config of configs/, stopped early; None where what it needs is not installed."""
     if needs and find_spec(needs) is None:
         return None
-    tables["run"] = {"total_steps": steps, **tables.get("run", {})}
-    return Case(name, file=CONFIGS / f"{name}.toml", tables=tables, deadline_s=180.0)
+    path = CONFIGS / f"{name}.toml"
+    return Case(name, file=path, tables=tables, stop_steps=steps, deadline_s=180.0)
 
 
 def variant(name: str, **tables: Any) -> Case:
@@ -44,13 +44,13 @@ _CASES: tuple[Case | None, ...] = (
     shipped("minatar-breakout", 30_000, "minatar"),
     shipped("treasurehunt", 20_000),
     shipped("treasurehunt-original", 2_000),
-    shipped("atari-pong", 3_000, "ale_py", replay={"capacity": 3_000, "learning_starts": 1_000}),
+    shipped("atari-pong", 3_000, "ale_py", replay={"capacity": 20_000, "learning_starts": 1_000}),
     variant("async"),
     variant("sequential", run={"schedule": "sequential"}),
     variant("lockstep", run={"schedule": "lockstep"}, actors={"count": 2}),
     variant("two-actors", actors={"count": 2}, exploration={"ladder_alpha": 7.0}),
-    variant("qr-dqn", run={"total_steps": 15_000}, algorithm={"preset": "qr-dqn"}),
-    variant("iqn", algorithm={"preset": "iqn"}),
+    variant("qr-dqn", algorithm={"preset": "qr-dqn", "quantiles": 32}, learner={"n_step": 3}),
+    variant("iqn", algorithm={"preset": "iqn", "quantiles": 16}, learner={"n_step": 3}),
     variant("rainbow", algorithm={"preset": "rainbow"}),
     variant("noisy", algorithm={"noisy": True}, exploration={"epsilon_end": 0.0}),
     variant("n-step", learner={"n_step": 5, "lr_schedule": "linear"}),

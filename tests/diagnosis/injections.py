@@ -193,6 +193,7 @@ INJECTIONS: tuple[Case, ...] = (
         "the loss counts ten thousandfold",
         "grad_norm",
         "X.2",
+        {"learner": {"lr": 1e-5}},  # errors stay what they are
         double="loud_loss",
     ),
     Case(

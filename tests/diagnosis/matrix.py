@@ -14,9 +14,9 @@ Results = Mapping[str, Seen]
 def problems(case: Case, seen: Seen) -> list[str]:
     """What is not as declared, in words; nothing is what it should be."""
     if not case.check:
-        return [f"{case.name}: false alarm: {i}: {text}" for i, text in seen.raised.items()] + [
-            f"{case.name}: ended as {seen.state}" for _ in [0] if seen.state != "finished"
-        ]
+        found = [f"{case.name}: false alarm: {i}: {text}" for i, text in seen.raised.items()]
+        end = "finished" if case.stop_steps is None else "stopped"
+        return found + [f"{case.name}: ended as {seen.state}"] * (seen.state != end)
     found = []
     if case.check not in seen.raised:
         found.append(f"{case.name}: {case.check} was not raised")

@@ -100,6 +100,8 @@ def _watch(case: Case, run: Run) -> None:
             assert case.act is not None
             case.act(run)
             acted = True
+        if case.stop_steps is not None and snapshot["steps"] >= case.stop_steps:
+            return
         if case.check in raised:
             last = min(last, time.monotonic() + LINGER_S)
         time.sleep(POLL_S)

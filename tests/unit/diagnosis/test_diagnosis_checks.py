@@ -133,6 +133,11 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         (
             "learning",
             "policies.0.learning",
+            LearningView(verdict="FLAT", held_evals=3, held_since_steps=1000, mean=21.0, ci95=3.0),
+        ),
+        (
+            "learning",
+            "policies.0.learning",
             LearningView(verdict="FLAT", held_evals=9, held_since_steps=2000, mean=9.0),
         ),
         (  # it has risen before the first evaluation

@@ -177,8 +177,10 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 def _is_bad(snapshot: Snapshot, policy: PolicyView, limits: ChecksConfig) -> bool:
     """Whether its verdict calls for a change, and has held long enough to be one."""
     view, first = policy.learning, policy.first_return_mean
+    if view.held_evals < _HELD_EVALUATIONS:
+        return False
     if view.verdict in ("FALLING", "BELOW BEST"):
-        return view.held_evals >= _HELD_EVALUATIONS
+        return True
     if view.verdict != "FLAT" or view.held_since_steps is None:
         return False
     if first is None or view.mean is None or view.mean - (view.ci95 or 0.0) > first:

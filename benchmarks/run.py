@@ -18,6 +18,7 @@ SUBJECTS = {
     "learner": "updates/s of async's learner over a bare update loop",
     "actor": "actor steps/s over a bare loop of environment and inference",
     "schedules": "wall clock of async and lockstep over sequential",
+    "audit": "time of actor and learner with the live audit over without",
     "micro": "single operations over the least they could cost",
     "stacked": "updates/s of policies stacked over one by one",
     "replay": "append and sample in one process over a bare gather and over other libraries",

@@ -29,9 +29,10 @@ class ChecksConfig(Table):
         0.005,
         ge=0,
         le=0.05,
-        json_schema_extra=unit("share of rows"),
-        description="Rows that are written with a checksum and a hash of what the actor acted on, "
-        "and computed anew when they are learned from; 0 is off.",
+        json_schema_extra=unit("share of time"),
+        description="Time that each worker may spend on the audit: of a few rows actors write a "
+        "checksum and a hash of what they acted on, and learners that draw them compute both anew. "
+        "In so much of the time as many rows are audited as can be; 0 is off.",
     )
     heartbeat_s: float = Field(
         5.0,

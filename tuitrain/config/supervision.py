@@ -38,8 +38,8 @@ class SupervisorConfig(Table):
         json_schema_extra=unit("seconds"),
         description="The same for single phases, instead of `progress_deadline_s`, e.g. "
         '`{ "env step" = 30.0, update = 60.0 }`. Phases: `act`, `env step`, `commit` of actors; '
-        "`sample`, `copy`, `update`, `priorities`, `publish`, `save` of learners; `evaluate` is a "
-        "step of an evaluation.",
+        "`sample`, `copy`, `update`, `priorities`, `publish`, `save` of learners; `audit` of both; "
+        "`evaluate` is a step of an evaluation.",
     )
     stop_deadline_s: float = Field(
         20.0,

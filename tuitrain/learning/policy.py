@@ -35,6 +35,8 @@ class Policy:
 
     Attributes:
         version: of the weights in use; -1 before the first ``load``.
+        watched: what ``act`` was given where it was watched last, [n_frames, *observation_shape];
+            None while it has not been.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class Policy:
     ) -> None:
         self.n_actions = n_actions
         self.version = -1
+        self.watched: NDArray[Any] | None = None
+        self._watch = -1
         self._device = torch.device(device)
         self._network = network.to(self._device).eval().requires_grad_(False)
         rehome(self._network)
@@ -89,6 +93,8 @@ class Policy:
         Returns:
             int64[B], a fresh array.
         """
+        if self._watch >= 0:
+            self.watched, self._watch = stacked[self._watch].copy(), -1
         rows = len(stacked)
         if self._draws.shape[1] != rows:
             self._draws = np.empty((2, rows))
@@ -108,6 +114,10 @@ class Policy:
         if exploring:
             np.copyto(actions, self._random(draws[1], legal), where=explore)
         return actions
+
+    def watch(self, row: int) -> None:
+        """Keep what the next ``act`` is given in this row of its batch, as ``watched``."""
+        self.watched, self._watch = None, row
 
     def _random(self, draws: NDArray[np.float64], legal: Legal | None) -> Actions:
         actions: Actions

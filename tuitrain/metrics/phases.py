@@ -20,6 +20,7 @@ Phase = Literal[
     "copy",
     "update",
     "priorities",
+    "audit",
     "publish",
     "evaluate",
     "save",

@@ -80,11 +80,12 @@ FIELDS: dict[str, dict[str, str]] = {
         "grad_zero_share": "share of the trainable tensors whose gradient was exactly 0 everywhere "
         "in all updates looked at since the last record, 8 at most",
         "grad_zero_in": "names of the first of these; absent if there are none",
-        "audited": "audited rows that have been sampled and computed anew, since the learner began",
-        "stack_disagreements": "of these, those whose stack is not what the actor acted on",
-        "cross_episode_samples": "of these, those whose stack reaches into another episode",
-        "checksum_failures": "of these, those that are not what was written",
-        "audit_share": "share of the learner's time that the audit took",
+        "audited": "draws of audited rows that were looked at since the learner began; this and "
+        "the next four are absent if `checks.audit_share` is 0",
+        "stack_disagreements": "of these, the frames are not those that the actor acted on",
+        "cross_episode_samples": "of these, something belongs to another episode",
+        "checksum_failures": "of these, the row is not as it was committed",
+        "audit_share": "share of the learner's time that looking took",
     },
     "eval": {
         "policy": "policy name",

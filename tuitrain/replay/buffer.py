@@ -1,8 +1,8 @@
 """The replay of one policy: its shards, who writes them, who reads them, what they hold.
 
 This is the room's front door; it only assembles. Writers are in ``shard``, sampling in ``reader``
-(what may be drawn in ``index``, what is drawn more often in ``priority``), the arithmetic of rows
-in ``window``.
+(what may be drawn in ``index``, what is drawn more often in ``priority``, what is looked at again
+in ``auditor``), the arithmetic of rows in ``window``.
 """
 
 from __future__ import annotations
@@ -71,16 +71,21 @@ class PolicyReplay:
         return the(ShardWriter)(self.columns, actor, self._locks[actor], agents=agents)
 
     def reader(
-        self, reader_index: int, gamma: float, priority: PriorityRule | None = None
+        self,
+        reader_index: int,
+        gamma: float,
+        priority: PriorityRule | None = None,
+        audit_share: float = 0.0,
     ) -> ReplayReader:
         """A sampler with its own pin slot; there must be no other one alive with this index.
 
         Args:
             gamma: discount per step of the returns it gives.
             priority: how to draw by priority; None is uniformly.
+            audit_share: share of the time in which rows that are drawn are looked at again.
         """
         return the(ReplayReader)(
-            self.layout, self.columns, self._locks, reader_index, gamma, priority
+            self.layout, self.columns, self._locks, reader_index, gamma, priority, audit_share
         )
 
     def release(self, reader_index: int) -> None:

@@ -33,7 +33,7 @@ ABSENT = 4
 MAX_AGE = 65_535
 """Ages saturate here: the column is uint16 and only min(age, n_frames - 1) is ever used."""
 
-HEADER_TAIL, HEADER_HEAD, HEADER_INCARNATION = 0, 1, 2
+HEADER_TAIL, HEADER_HEAD, HEADER_INCARNATION, HEADER_AUDITS = 0, 1, 2, 3
 """Columns of ``Columns.header``, one line of int64 per shard."""
 _HEADER_COLUMNS = 8
 TOLD = np.dtype(
@@ -48,8 +48,20 @@ TOLD = np.dtype(
     ]
 )
 """One line of ``Columns.told`` per shard; the first four fields are the writer's."""
+AUDIT = np.dtype(
+    [
+        ("row", np.int64),
+        ("lane", np.int32),
+        ("history", np.int32),
+        ("stack", np.uint32),
+        ("checksum", np.uint32),
+    ]
+)
+"""An entry of ``Columns.audits``; see ``audit.Entry``."""
+AUDITS = 128
+"""Entries of a shard that are kept: a reader looks in again long before so many chunks."""
 _ALIGNMENT = 64
-_LAYOUT_VERSION = 1
+_LAYOUT_VERSION = 2
 
 
 class ReplayDamaged(RuntimeError):
@@ -66,6 +78,7 @@ class Columns:
         header: int64 [A, 8]; see ``HEADER_*``.
         pins: int64 [A, n_readers]; the oldest row a reader may still read, -1 for none.
         told: ``TOLD`` [A], for whoever looks on; see ``seen``.
+        audits: ``AUDIT`` [A, AUDITS], what is noted of a few rows; see ``audit_trail``.
         version: int64 [A, T], weights version the row was acted with.
         stamp: int64 [A, T], policy-wide count of inserts when the row was made; never falls
             from one row of a shard to the next.
@@ -87,6 +100,7 @@ class Columns:
         self.header: npt.NDArray[np.int64] = arrays["header"]
         self.pins: npt.NDArray[np.int64] = arrays["pins"]
         self.told: Any_ = arrays["told"]
+        self.audits: Any_ = arrays["audits"]
         self.version: npt.NDArray[np.int64] = arrays["version"]
         self.stamp: npt.NDArray[np.int64] = arrays["stamp"]
         self.observation: Any_ = arrays["observation"]
@@ -238,6 +252,7 @@ class ReplayLayout:
             "header": (np.int64, (self.n_actors, _HEADER_COLUMNS)),
             "pins": (np.int64, (self.n_actors, self.n_readers)),
             "told": (TOLD, (self.n_actors,)),
+            "audits": (AUDIT, (self.n_actors, AUDITS)),
             "version": (np.int64, time),
             "stamp": (np.int64, time),
             "observation": (self.spec.dtype, (*cell, *self.spec.observation_shape)),

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from tuitrain.replay.auditor import Auditor
 from tuitrain.replay.index import Moved, TransitionIndex, overlap
 from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL, Columns, ReplayLayout, check_header
 from tuitrain.replay.lock import RWLock
@@ -93,6 +94,10 @@ class ReplayReader:
     Args:
         gamma: discount per step; the length of returns is the layout's ``n_step``.
         priority: draw in proportion to TD errors instead of uniformly.
+        audit_share: share of the time that the audit may take; 0 is none.
+
+    Attributes:
+        auditor: looks at what has been drawn, while it is pinned; None without an audit.
     """
 
     def __init__(
@@ -103,6 +108,7 @@ class ReplayReader:
         index: int,
         gamma: float,
         priority: PriorityRule | None = None,
+        audit_share: float = 0.0,
     ) -> None:
         if not 0 <= index < layout.n_readers:
             raise ValueError(f"reader {index}: the replay has {layout.n_readers} reader(s)")
@@ -111,6 +117,9 @@ class ReplayReader:
         self._locks = tuple(locks)
         self._index = TransitionIndex(layout, columns, gamma)
         self._priorities = Priorities(priority, self._index.row) if priority else None
+        self.auditor = (
+            Auditor(layout, columns, self._index, audit_share) if audit_share > 0 else None
+        )
         self._pins = columns.pins[:, index]
         self._slots: dict[tuple[int, int], tuple[npt.NDArray[Any], Batch]] = {}
         self._draws = 0
@@ -307,6 +316,8 @@ class ReplayReader:
                 tail, end = int(header[shard, HEADER_TAIL]), int(header[shard, HEADER_HEAD])
                 check_header(shard, tail, end, rows)
                 pins[shard] = max(tail, end + spare, 0)
+                if self.auditor is not None:
+                    self.auditor.take_in(shard)
             head[shard] = end
         return head, pins.copy()
 

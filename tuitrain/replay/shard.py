@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from tuitrain.replay.audit_trail import AuditTrail
 from tuitrain.replay.layout import (
     CUT,
     HEADER_HEAD,
@@ -61,6 +62,7 @@ class ShardWriter:
 
     Attributes:
         columns, ring, shard: where the rows lie, for ``window.gather_stack``.
+        trail: takes an audit entry of a row, which can be seen when the row can.
         observation_shape, observation_dtype: what one lane's observation must be.
     """
 
@@ -80,6 +82,7 @@ class ShardWriter:
         self.ring = Ring(rows, lanes, shards)
         self.observation_shape = tuple(shape)
         self.observation_dtype: np.dtype[Any] = columns.observation.dtype
+        self.trail = AuditTrail(columns, shard)
         self._agents = agents
         self._lock = lock
         self._header = columns.header[shard]
@@ -94,9 +97,7 @@ class ShardWriter:
         self._truncated = columns.truncated[shard]
         self._age = columns.age[shard]
         self._flags = columns.flags[shard]
-        self._lanes_shape = (lanes,)
-        self._row_shape = (lanes, *shape)
-        self._rows = rows
+        self._rows, self._lanes_shape, self._row_shape = rows, (lanes,), (lanes, *shape)
         with lock.write():
             self._header[HEADER_INCARNATION] += 1
             self._incarnation = int(self._header[HEADER_INCARNATION])
@@ -322,6 +323,7 @@ class ShardWriter:
         with self._lock.write():
             self._refuse_a_second()
             self._header[HEADER_HEAD] = head
+            self.trail.show(head)
         self._head = head
 
     def tell(self) -> None:

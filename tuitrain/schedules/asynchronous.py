@@ -146,7 +146,7 @@ def act(blueprint: Blueprint, stores: Stores, actor: Actor, link: Link) -> None:
                 actor.pull()
                 actor.begin(ticket, rows, wait)
                 actor.rollout(rows, link.advance, link.counters.phases)
-                committed = actor.commit()
+                committed = actor.commit(link.counters.phases)
                 limiter.commit(actor.index, committed.inserts, committed.steps)
                 # in warm-up, and at a small ratio, most chunks make nothing due
                 link.ring(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from tuitrain.replay.limiter import Ticket
 from tuitrain.workers.acting.actor import Actor
 from tuitrain.workers.learners.learner import Learner
+from tuitrain.workers.learners.policy_learner import PolicyLearner
 from tuitrain.workers.link import Link
 from tuitrain.workers.stores import Stores
 
@@ -54,7 +55,7 @@ def act_half(actor: Actor, stores: Stores, ticket: Ticket, rows: int, link: Link
     actor.pull()
     actor.begin(ticket, rows, link.wait)
     actor.rollout(rows, link.advance, link.counters.phases)
-    committed = actor.commit()
+    committed = actor.commit(link.counters.phases)
     stores.limiter.commit(actor.index, committed.inserts, committed.steps)
 
 
@@ -166,6 +167,7 @@ class Reporter:
             for record in self._learner.records(RECORD_EVERY_S):
                 self._link.record(record)
             for name, part in self._learner.policies.items():
+                self._tell_audit(part)
                 if part.trouble and name not in self._told_forgone:
                     self._told_forgone.add(name)
                     self._link.notice(
@@ -179,6 +181,12 @@ class Reporter:
         if self._learner is not None:
             for record in self._learner.records(0.0):
                 self._link.record(record)
+            for part in self._learner.policies.values():
+                self._tell_audit(part)
+
+    def _tell_audit(self, learner: PolicyLearner) -> None:
+        for text in learner.auditor.news() if learner.auditor is not None else ():
+            self._link.notice(text, "warning")
 
     def _record_episodes(self) -> None:
         values = self._link.counters.values

@@ -259,6 +259,15 @@ class Blueprint:
         """Environments over all actors: what one vector step of everybody adds to the count."""
         return self.n_actors * self.config.actors.envs_per_actor
 
+    def audit_share(self, auditors: int) -> float:
+        """Share of the time that each of so many auditors in a process may take.
+
+        In `sequential` those of all actors and policies are in one.
+        """
+        if self.config.run.schedule == "sequential":
+            auditors = self.n_actors + len(self.policies)
+        return self.config.checks.audit_share / auditors
+
     @property
     def evaluator_reader(self) -> int:
         """The evaluator's reader slot in the weight stores; actor i has slot i."""

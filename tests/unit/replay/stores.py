@@ -59,7 +59,8 @@ class Stores:
     def watch(self, columns: Columns) -> Columns:
         """The same memory, through arrays that count."""
         arrays = {"told": columns.told}  # no protocol's, and nobody's to lose
-        for name, plain in (("header", columns.header), ("pins", columns.pins), *columns.data()):
+        shared = ("header", columns.header), ("pins", columns.pins), ("audits", columns.audits)
+        for name, plain in (*shared, *columns.data()):
             array = plain.view(Watched)
             array.stores = self
             arrays[name] = array

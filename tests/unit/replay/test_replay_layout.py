@@ -21,7 +21,10 @@ def test_columns_are_aligned_apart_and_inside(masked: bool) -> None:
     columns = shape.columns(buf)
     base = np.frombuffer(buf, np.uint8).ctypes.data
     spans = []
-    for array in (columns.header, columns.pins, columns.told, *(a for _, a in columns.data())):
+    for array in (
+        *(columns.header, columns.pins, columns.told, columns.audits),
+        *(a for _, a in columns.data()),
+    ):
         start = array.ctypes.data - base
         assert start % 64 == 0
         spans.append((start, start + array.nbytes))
@@ -41,6 +44,7 @@ def test_columns_that_would_be_copied_are_refused() -> None:
         "header": good.header,
         "pins": good.pins,
         "told": good.told,
+        "audits": good.audits,
         "reward": good.reward[:, ::2],
     }
     with pytest.raises(ValueError, match="not contiguous"):

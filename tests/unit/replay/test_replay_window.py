@@ -15,7 +15,16 @@ import numpy as np
 import pytest
 
 from tuitrain.replay import window
-from tuitrain.replay.layout import ABSENT, BOUNDARY, CUT, MAX_AGE, TOLD, Columns
+from tuitrain.replay.layout import (
+    ABSENT,
+    AUDIT,
+    AUDITS,
+    BOUNDARY,
+    CUT,
+    MAX_AGE,
+    TOLD,
+    Columns,
+)
 from tuitrain.replay.window import Ring, cells, gather_stack, n_step, stack_rows
 
 GAMMA = 0.9
@@ -123,6 +132,7 @@ class World:
             "header": np.zeros((SHARDS, 8), np.int64),
             "pins": np.full((SHARDS, 1), -1, np.int64),
             "told": np.zeros(SHARDS, TOLD),
+            "audits": np.zeros((SHARDS, AUDITS), AUDIT),
             "version": np.full(cell[:2], -7, np.int64),
             "stamp": np.full(cell[:2], -7, np.int64),
             "observation": np.full((*cell, 1), -1, np.float32),
@@ -315,6 +325,7 @@ def test_returns_by_hand() -> None:
         "header": np.zeros((1, 8), np.int64),
         "pins": np.full((1, 1), -1, np.int64),
         "told": np.zeros(1, TOLD),
+        "audits": np.zeros((1, AUDITS), AUDIT),
         "version": np.zeros(cell[:2], np.int64),
         "stamp": np.zeros(cell[:2], np.int64),
         "observation": np.zeros((*cell, 1), np.float32),

@@ -30,6 +30,7 @@ from tuitrain.replay.saved_rows import Held, held
 from tuitrain.seeding import GlobalRandom, stream
 from tuitrain.workers.acting.ahead_lanes import AheadLanes
 from tuitrain.workers.acting.policy_lanes import PolicyLanes
+from tuitrain.workers.acting.row_audit import RowAudit
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import close_lanes
 from tuitrain.workers.stores import Stores
@@ -111,6 +112,9 @@ class Actor:
             for name, seed in zip(blueprint.policies, generators, strict=True)
         }
         self._ahead = {n: part for n, part in self.parts.items() if isinstance(part, AheadLanes)}
+        self._audit = RowAudit(
+            self.parts, blueprint.spec.n_frames, bool(self._ahead), blueprint.audit_share(1)
+        )
         self._started = False
         self._in_chunk = 0
         self._ticket = Ticket(0, (0,) * len(self.parts))
@@ -141,6 +145,7 @@ class Actor:
             self._started = True
         for part, stamp in zip(parts.values(), ticket.stamp_base, strict=True):
             part.begin(rows, stamp)
+        self._audit.begin(rows)
         self._ticket = ticket
         self._in_chunk = 0
         self._inserts_before = [part.inserts for part in parts.values()]
@@ -162,6 +167,8 @@ class Actor:
         actions, out = {}, {}
         for name, part in self.parts.items():
             row = part.row(k)
+            if k == self._audit.k:
+                self._audit.watch(name)
             actions[name] = action = part.choose(row, epsilon)
             out[name] = part.outcome(row, action)
         phases.enter("env step")
@@ -173,6 +180,8 @@ class Actor:
         def choose(policy: str, place: int) -> NDArray[np.int64]:
             phases.enter("act")
             part = parts[policy]
+            if k == self._audit.k:
+                self._audit.watch(policy, slice(place, None, part.n_agents))
             action = part.choose_in_turn(part.row(k), epsilon, place)
             phases.enter("env step")
             return action
@@ -186,6 +195,8 @@ class Actor:
         def choose(policy: str, at: NDArray[np.int64]) -> NDArray[np.int64]:
             phases.enter("act")
             part = parts[policy]
+            if k + 1 == self._audit.k:
+                self._audit.watch(policy, at)
             action = part.choose_ahead(part.row(k), epsilon, at)
             phases.enter("env step")
             return action
@@ -203,7 +214,7 @@ class Actor:
                 tick()
         phases.enter("commit")
 
-    def commit(self) -> Committed:
+    def commit(self, phases: Phases = UNTIMED) -> Committed:
         """Make the steps since ``begin`` readable.
 
         Raises:
@@ -215,6 +226,7 @@ class Actor:
         for part in parts:
             part.settle(part.row(rows))
             part.check_finite(part.row(0), part.row(seen))
+        self._audit.note(rows, phases)
         for part in parts:
             part.writer.commit(part.row(rows))
         inserts = tuple(

@@ -80,6 +80,10 @@ class AheadLanes(PolicyLanes):
         if (now := legal[k]) is not None and (after := legal[k + 1]) is not None:
             after[waits] = now[waits]
 
+    def history(self, row: int, lane: int) -> int:
+        """See ``PolicyLanes.history``: no transition begins in a row that has moved on."""
+        return -1 if self._waits[row - self._first, lane] else super().history(row, lane)
+
     def settle(self, head: int) -> None:
         """See ``PolicyLanes.settle``."""
         first = self._settled

@@ -25,7 +25,8 @@ from tuitrain.replay.shard import ShardWriter
 from tuitrain.replay.window import gather_stack
 from tuitrain.workers.acting.episodes import Episodes
 
-_ALL = slice(None)
+ALL = slice(None)
+"""Of the lanes."""
 
 
 class PolicyLanes:
@@ -71,6 +72,7 @@ class PolicyLanes:
         self.stats = self._episodes.stats
         self._least_stamp = 0
         self._first = writer.head
+        self._began = 0
         self._reserve(0)
 
     def pull(self) -> None:
@@ -90,7 +92,7 @@ class PolicyLanes:
         Where agents take turns there is nothing yet: each observation comes in its agent's turn.
         """
         age = np.zeros(len(self._lane_ids), np.int64)
-        row = self.writer.head
+        self._began = row = self.writer.head
         if first is None:
             self.writer.put_marks(row, age, 0)
             return
@@ -150,7 +152,7 @@ class PolicyLanes:
         seen: NDArray[Any] = columns.observation[self.writer.shard, row % rows, 0]
         return seen.copy()
 
-    def choose(self, row: int, epsilon: float, lanes: slice = _ALL) -> NDArray[np.int64]:
+    def choose(self, row: int, epsilon: float, lanes: slice = ALL) -> NDArray[np.int64]:
         """Actions of these lanes for the pending row, from the frames in the shard."""
         if self._n_frames > 1:
             self.settle(row)
@@ -163,7 +165,7 @@ class PolicyLanes:
             legal = legal[lanes]
         if self._n_frames == 1:
             newest = self._observations[row - self._first]
-            if lanes is not _ALL:
+            if lanes is not ALL:
                 newest = np.ascontiguousarray(newest[lanes])
             return self.policy.act(newest[:, None], epsilon, self._rng, legal)
         self._rows[:] = row
@@ -250,6 +252,44 @@ class PolicyLanes:
                     "Weights that learn from it would all become NaN: make the environment return "
                     "finite numbers."
                 )
+
+    # ---- to be audited ---------------------------------------------------------------------------
+
+    def watch(self, lane: int, lanes: slice | NDArray[np.int64] = ALL) -> None:
+        """Keep what is acted on in this lane, if it is among those that choose next."""
+        if lanes is ALL:
+            self.policy.watch(lane)
+            return
+        for place in np.flatnonzero(self._lane_ids[lanes] == lane).tolist():
+            self.policy.watch(place)
+
+    def history(self, row: int, lane: int) -> int:
+        """Rows before this one in the same episode, at most n_frames - 1; -1: no transition begins.
+
+        Counted row by row from what the environment said, not from the ages and flags that follow
+        from it when rows are settled.
+        """
+        if self._idle_in(row, lane):
+            return -1
+        for back in range(self._n_frames - 1):
+            if row - back == self._began or self._idle_in(row - back - 1, lane):
+                return back
+        return self._n_frames - 1
+
+    def _idle_in(self, row: int, lane: int) -> bool:
+        """Whether the row shows an end, or its agent was absent."""
+        k = row - 1 - self._first
+        if k >= 0:
+            over = self._terminated[k, lane] or self._truncated[k, lane]
+            return bool(over or (self._spec.absences and self._absent[k, lane]))
+        # what was said before this chunk is in the shard alone
+        columns, shard, rows = self.writer.columns, self.writer.shard, self.writer.ring.rows
+        if columns.flags[shard, row % rows, lane] & ABSENT:
+            return True
+        at = shard, (row - 1) % rows, lane
+        return row > self._began and bool(columns.terminated[at] or columns.truncated[at])
+
+    # ---- what is counted and kept ----------------------------------------------------------------
 
     def live(self, rows: int) -> NDArray[np.bool_]:
         """In which of the first `rows` settled rows an agent made a transition. bool [rows, E]."""

@@ -74,7 +74,7 @@ class Learner:
                     name,
                     stores.replays[name],
                     stores.weights[name],
-                    len(names) == 1,
+                    len(names) - 1,
                     None if memory is None else memory.row(place),
                     incarnation,
                 )

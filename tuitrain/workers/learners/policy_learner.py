@@ -48,7 +48,7 @@ class PolicyLearner:
     """Everything the learner holds for one policy.
 
     Args:
-        alone: no other policy learns in this process.
+        beside: other policies that learn in this process.
         row: where its networks and optimizer are to live, if it is one of a stack.
         incarnation: see ``Learner``.
     """
@@ -59,7 +59,7 @@ class PolicyLearner:
         name: str,
         replay: PolicyReplay,
         store: WeightStore,
-        alone: bool = True,
+        beside: int = 0,
         row: Row | None = None,
         incarnation: int = 0,
     ) -> None:
@@ -90,12 +90,14 @@ class PolicyLearner:
         self._blueprint = blueprint
         self._rule: tuple[Fraction, int, int] | None = None
         self.follow((blueprint.first_ratio, blueprint.config.replay.learning_starts, 0))
-        self._stream = (GlobalStream if alone else TorchStream)(self.dqn.device)
+        self._stream = (TorchStream if beside else GlobalStream)(self.dqn.device)
         how = blueprint.config.replay
         self._priority: PriorityRule | None = None
         if how.prioritized:
             self._priority = PriorityRule(how.priority_alpha, how.priority_beta, how.priority_eps)
-        self.reader = replay.reader(0, config.gamma, self._priority)
+        share = blueprint.audit_share(beside + 1)
+        self.reader = replay.reader(0, config.gamma, self._priority, share)
+        self.auditor = self.reader.auditor
         self.store = store
         self.window: Window | None = None
         self.rng = generator(seed, "learner", index, number)
@@ -228,6 +230,9 @@ class PolicyLearner:
         if rule is not None:
             halves = (np.split(batch.cells, batches), np.split(batch.rows, batches))
             rows = list(zip(*halves, strict=True))
+        if self.auditor is not None and self.auditor.due():
+            phases.enter("audit")
+            self.auditor.look(batch)
         phases.enter("copy")
         return to_device(batch, self.dqn.device, batch.weights), rows
 
@@ -267,6 +272,8 @@ class PolicyLearner:
         if self._states is not None:
             out |= observation_figures(self._states)
         out["target_updates"] = self.dqn.target_updates
+        if self.auditor is not None:
+            out |= self.auditor.record()
         if self._origins:
             origin = self._origins[-1][1]
             # rows acted with weights of before this session have no known update count

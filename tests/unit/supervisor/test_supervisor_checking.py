@@ -360,6 +360,7 @@ async def test_a_failure_takes_all_back_and_what_was_broken_is_forgotten(
         assert "steps are made again" in back.text
         await until(run, lambda: run.supervisor.view.state == "running")
         assert run.supervisor.view.non_finite == {}
+        assert run.supervisor.checking._standings.failed() == [], "the next failure counts anew"
         assert all(run.pid(name) != pids[name] for name in CREW)
         folder = run.folder.checkpoints
         assert [path.name for path in checkpoints(folder)] == [good]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tuitrain.diagnosis.raised import at_the_end, stretches
 from tuitrain.protocol import CheckState, CheckView
 
@@ -37,9 +39,10 @@ def test_what_is_not_measured_any_more_stays_raised() -> None:
     assert (found["q"].raised, found["q"].since_s) == (True, 1.0)
 
 
-def test_another_session_begins_anew() -> None:
-    resumed = {"time_s": 2.0, "text": "resumes", "data": {"mark": "resume"}}
-    assert stretches([changed(1.0, "q", "fail"), resumed]) == {}
+@pytest.mark.parametrize("data", [{"mark": "resume"}, {"check": "q", "on_fail": "rollback"}])
+def test_another_session_and_going_back_begin_anew(data: dict[str, str]) -> None:
+    anew = {"time_s": 2.0, "text": "…", "data": data}
+    assert stretches([changed(1.0, "q", "fail"), anew]) == {}
 
 
 def test_other_and_damaged_events_are_passed_over() -> None:

@@ -7,6 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from tests.diagnosis.cases import Case
 from tests.diagnosis.runs import Seen
 
+LEGEND = (
+    "●: the check that is there for the fault was raised; ○: a symptom that follows from it; ✗: "
+    "another one. *First* is what `tuitrain diagnose` names first; *yes* is the check of the row."
+)
+
 Results = Mapping[str, Seen]
 """By the case's name."""
 
@@ -30,22 +35,26 @@ def problems(case: Case, seen: Seen) -> list[str]:
 
 def tables(faults: Sequence[Case], clean: Sequence[Case], results: Results) -> str:
     """The confusion matrix, and what the runs without a fault have raised; Markdown."""
-    return "\n\n".join([_matrix(faults, results), _clean(clean, results)])
+    return "\n\n".join([LEGEND, _matrix(faults, results), _clean(clean, results)])
 
 
 def _matrix(cases: Sequence[Case], results: Results) -> str:
-    """A row for every fault, a column for every check: ● its own, ○ declared, ✗ not declared."""
+    """A row for every fault, a column for every check, by numbers: most cells are empty."""
     columns = _columns(cases, results)
+    numbers = {check: str(number) for number, check in enumerate(columns, 1)}
     out = [
-        "| fault | rows | diagnose names first | " + " | ".join(f"`{i}`" for i in columns) + " |",
-        "|---|---|---|" + ":-:|" * len(columns),
+        f"| fault | entry | its check | first | {' | '.join(numbers.values())} |",
+        f"|---|---|---|---|{':-:|' * len(columns)}",
     ]
     for case in cases:
         seen = results[case.name]
-        first = f"`{seen.diagnosed[0]}`" if seen.diagnosed else "–"
+        first = "yes" if seen.diagnosed[:1] == [case.check] else ", ".join(seen.diagnosed) or "–"
         cells = [_cell(case, seen, column) for column in columns]
-        out.append(f"| {case.fault} | {case.rows} | {first} | {' | '.join(cells)} |")
-    return "\n".join(out)
+        check = f"{numbers[case.check]} `{case.check}`"
+        out.append(f"| {case.fault} | {case.rows} | {check} | {first} | {' | '.join(cells)} |")
+    others = [f"{numbers[i]} `{i}`" for i in columns if i not in {case.check for case in cases}]
+    told = ["\n" + ", ".join(others)] if others else []
+    return "\n".join([*out, *told])
 
 
 def _columns(cases: Iterable[Case], results: Results) -> list[str]:

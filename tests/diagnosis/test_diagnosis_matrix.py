@@ -67,8 +67,9 @@ def test_the_table_shows_what_was_missed_and_what_was_too_much() -> None:
         "c": Seen({OTHER: "warn"}),
     }
     text = tables(cases, [Case("c")], results)
-    head, _, first, second = text.split("\n\n")[0].splitlines()
-    assert head.split(" | ")[3:] == ["`processes`", "`spec`", f"`{OTHER}`", f"`{SYMPTOM}` |"]
-    assert first.endswith("| `processes` | ● |  | ✗ | ○ |")
-    assert second.endswith("| – |  | missed |  |  |")
+    head, _, first, second, *_ = text.split("\n\n")[1].splitlines()
+    assert head == "| fault | entry | its check | first | 1 | 2 | 3 | 4 |"
+    assert first == "| something is wrong | 12.2 | 1 `processes` | yes | ● |  | ✗ | ○ |"
+    assert second == "| else | 1.2 | 2 `spec` | – |  | missed |  |  |"
+    assert "3 `lost_lines`, 4 `standstill`" in text
     assert "| c | `lost_lines` |" in text

@@ -14,8 +14,9 @@ from pathlib import Path
 from tests.diagnosis.cases import Case
 from tests.diagnosis.clean import CLEAN
 from tests.diagnosis.injections import INJECTIONS
-from tests.diagnosis.matrix import problems, tables
+from tests.diagnosis.matrix import problems, sabotaged_table, tables
 from tests.diagnosis.runs import Seen, a_place, run_case
+from tests.diagnosis.sabotaged import SABOTAGED
 from tests.faults.report import write_section
 
 PAGE = Path(__file__).parents[2] / "docs" / "catalogue.md"
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=jobs, help="runs side by side")
     parser.add_argument("--keep", type=Path, help="keep the run folders here")
     given = parser.parse_args(argv)
-    cases = [c for c in (*INJECTIONS, *CLEAN) if not given.only or c.name in given.only]
+    cases = [c for c in (*INJECTIONS, *CLEAN, *SABOTAGED) if not given.only or c.name in given.only]
     root = given.keep or Path(tempfile.mkdtemp(prefix="tuitrain-diagnosis-"))
     try:
         results, wrong = run_all(cases, root.absolute(), given.jobs)
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
             shutil.rmtree(root, ignore_errors=True)
     if not given.only and not given.no_table and len(results) == len(cases):
         write_section(PAGE, "diagnosis", tables(INJECTIONS, CLEAN, results))
+        write_section(PAGE, "sabotaged", sabotaged_table(SABOTAGED, results))
     print(f"{len(cases) - wrong} of {len(cases)} cases as declared")
     return 1 if wrong else 0
 

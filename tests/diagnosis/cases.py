@@ -49,6 +49,7 @@ class Case:
     Attributes:
         fault: what is wrong with it, in words; empty: nothing.
         check: id of the check that is there for the fault; empty: none may be raised.
+        names: what `tuitrain diagnose` must say of the first cause, besides the check.
         rows: ids of the catalogue that the fault belongs to.
         tables: laid over ``BASE``, or over `file`.
         file: a config to begin with, in the place of ``BASE``.
@@ -69,6 +70,7 @@ class Case:
     act: Callable[[Run], None] | None = None
     stop_steps: int | None = None
     symptoms: tuple[str, ...] = ()
+    names: str = ""
     deadline_s: float = 60.0
     resumed: Mapping[str, Any] = field(default_factory=dict)
     """A clean run that has ended goes on with these keys of `[run]` set."""

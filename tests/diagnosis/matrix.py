@@ -30,12 +30,27 @@ def problems(case: Case, seen: Seen) -> list[str]:
     if seen.diagnosed[:1] != [case.check]:
         named = ", ".join(seen.diagnosed) or "nothing"
         found.append(f"{case.name}: diagnose named {named}, not {case.check} first")
+    if case.names not in seen.says:
+        found.append(f"{case.name}: diagnose said nothing of {case.names}: {seen.says}")
     return found
 
 
 def tables(faults: Sequence[Case], clean: Sequence[Case], results: Results) -> str:
     """The confusion matrix, and what the runs without a fault have raised; Markdown."""
     return "\n\n".join([LEGEND, _matrix(faults, results), _clean(clean, results)])
+
+
+def sabotaged_table(cases: Sequence[Case], results: Results) -> str:
+    """What was done to a config, and what `tuitrain diagnose` says first; Markdown."""
+    out = [
+        "| config | what is wrong with it | what `tuitrain diagnose` says first |",
+        "|---|---|---|",
+    ]
+    for case in cases:
+        says = results[case.name].says.replace("|", "\\|")
+        name = case.file.name if case.file else case.name
+        out.append(f"| [{name}](../tests/diagnosis/sabotaged/{name}) | {case.fault} | {says} |")
+    return "\n".join(out)
 
 
 def _matrix(cases: Sequence[Case], results: Results) -> str:

@@ -32,11 +32,13 @@ class Seen:
     Attributes:
         raised: state, value and advice of every check that was not well at any time, by id.
         diagnosed: ids in the order of `tuitrain diagnose`.
+        says: what it says of the first of them.
         state: how the run ended.
     """
 
     raised: dict[str, str] = field(default_factory=dict)
     diagnosed: list[str] = field(default_factory=list)
+    says: str = ""
     state: str = ""
     seconds: float = 0.0
 
@@ -62,10 +64,14 @@ def run_case(case: Case, place: Place) -> Seen:
     seen, start = Seen(), time.monotonic()
     if case.double:
         place.environment[VARIABLE] = f"{HERE / 'doubles.py'}:{case.double}"
-    done = place.tuitrain("launch", config_of(case, place.root), "-d", code=None)
+    config = config_of(case, place.root)
+    done = place.tuitrain("launch", config, "-d", code=None)
     (run,) = place.runs() or [None]
     if run is None:
-        raise AssertionError(f"{case.name}: refused: {done.stdout}{done.stderr}")
+        seen.state = "refused"
+        _diagnose(seen, place, config)
+        seen.raised = dict.fromkeys(seen.diagnosed, seen.says)
+        return seen
     if done.returncode == 0:
         _watch(case, run)
         if not (run.path / "summary.json").exists():
@@ -79,7 +85,7 @@ def run_case(case: Case, place: Place) -> Seen:
     seen.take(summary["checks"], "id")
     # what has held for a while is told; a blip in one snapshot is not
     seen.take((e["data"] for e in run.events() if "check" in e.get("data", {})), "check")
-    seen.diagnosed = diagnosed(place, run.name)
+    _diagnose(seen, place, run.name)
     seen.seconds = time.monotonic() - start
     return seen
 
@@ -107,10 +113,12 @@ def _watch(case: Case, run: Run) -> None:
         time.sleep(POLL_S)
 
 
-def diagnosed(place: Place, target: str | Path) -> list[str]:
-    """Ids of what `tuitrain diagnose` finds wrong with a run or a config, in its order."""
-    done = place.tuitrain("diagnose", target, "--json", code=None)
-    return [str(wrong["id"]) for wrong in json.loads(done.stdout)["wrong"]]
+def _diagnose(seen: Seen, place: Place, target: str | Path) -> None:
+    """What `tuitrain diagnose` finds wrong with a run or a config."""
+    wrong = json.loads(place.tuitrain("diagnose", target, "--json", code=None).stdout)["wrong"]
+    seen.diagnosed = [str(one["id"]) for one in wrong]
+    if wrong:
+        seen.says = f"{wrong[0]['headline']} {wrong[0]['advice']}".strip()
 
 
 @contextlib.contextmanager

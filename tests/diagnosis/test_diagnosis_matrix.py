@@ -14,8 +14,8 @@ from tests.diagnosis.runs import Seen, a_place, run_case
 from tuitrain.diagnosis.checks import CHECKS
 
 ALL = {case.name: case for case in (*INJECTIONS, *CLEAN)}
-SHORT = ("twice-the-target", "unpaid", "frozen-target", "sequential")
-"""A double, an environment, a config, and nothing; the others are long."""
+SHORT = ("twice-the-target", "unpaid", "sequential")
+"""A double, an environment, and nothing; the others are long."""
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def _call(name: str, factory: Any, arguments: tuple[Any, ...], kwargs: dict[str,
 def _try(name: str, network: QNetwork, shape: Shape, dtype: np.dtype[Any], n_actions: int) -> None:
     batch = 2  # one row would hide a network that mixes up rows and features
     example = torch.from_numpy(np.zeros((batch, *shape), dtype))
-    given = f"an input of {dtype}{[batch, *shape]} (batch, frames, *observation)"
+    given = f"an input of {dtype}{[batch, *shape]} (batch, env.n_frames, *observation)"
     expected = f"float32{[batch, n_actions]} (batch, actions)"
     was_training, version = network.training, example._version
     network.eval()  # so that the trial leaves no trace in normalisation statistics

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -139,22 +138,15 @@ def _ended(
     folder: RunFolder, changed: Mapping[str, Stretch]
 ) -> tuple[Snapshot, str, list[CheckView]]:
     """Of a run that nobody answers for: its last snapshot, its state, and its checks then."""
-    from pydantic import ValidationError
-
-    from tuitrain.diagnosis.raised import at_the_end
-    from tuitrain.protocol import CheckView
+    from tuitrain.diagnosis.raised import at_the_end, checks_of
     from tuitrain.supervisor.postmortem import postmortem
 
     summary = folder.read_summary()
     snapshot = postmortem(folder, summary)
-    summed_up = []
-    for row in (summary or {}).get("checks", []):
-        with contextlib.suppress(ValidationError):
-            summed_up.append(CheckView.model_validate(row))
     state = str(seen_last(folder)["state"] if summary is None else summary["state"])
     if state == OUT_OF_REACH:
         raise Refused(f"{folder.name} lives but is out of reach; see `tuitrain status`")
-    return snapshot, state, at_the_end(snapshot.checks, summed_up, changed)
+    return snapshot, state, at_the_end(snapshot.checks, checks_of(summary or {}), changed)
 
 
 def _since(folder: RunFolder, changed: Mapping[str, Stretch]) -> dict[str, Since]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,16 @@ def _check(data: Mapping[str, Any]) -> CheckView | None:
         return CheckView.model_validate({"id": data["check"], "name": data["check"], **data})
     except ValidationError:
         return None
+
+
+def checks_of(summary: Mapping[str, Any]) -> list[CheckView]:
+    """The checks in a summary.json; damaged ones are passed over."""
+    found = []
+    rows = summary.get("checks")
+    for row in rows if isinstance(rows, list) else []:
+        with suppress(ValidationError):
+            found.append(CheckView.model_validate(row))
+    return found
 
 
 FAILURE = "processes"

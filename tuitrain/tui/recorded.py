@@ -18,9 +18,9 @@ from pydantic import ValidationError
 
 from tuitrain import regular
 from tuitrain.checkpoint_files import checkpoints
+from tuitrain.diagnosis.raised import checks_of
 from tuitrain.protocol import (
     BestView,
-    CheckView,
     EventLine,
     LearningView,
     PolicyView,
@@ -133,7 +133,7 @@ def recorded_snapshot(run_dir: Path, store: Store) -> Snapshot:
             for name in dict.fromkeys([*store.policies(), *map(str, finals)])
         ],
         learning=_recorded_learning(summary, store),
-        checks=_recorded_checks(summary),
+        checks=checks_of(summary),
         bottleneck=str(summary["bottleneck"]) if summary.get("bottleneck") else None,
         last_checkpoint=str(summary["last_checkpoint"]) if summary.get("last_checkpoint") else None,
         best=_recorded_best(summary),
@@ -219,17 +219,6 @@ def _recorded_best(summary: Mapping[str, Any]) -> BestView | None:
         return BestView.model_validate(summary.get("best"))
     except ValidationError:
         return None
-
-
-def _recorded_checks(summary: Mapping[str, Any]) -> list[CheckView]:
-    checks = []
-    rows = summary.get("checks")
-    for row in rows if isinstance(rows, list) else []:
-        try:
-            checks.append(CheckView.model_validate(row))
-        except ValidationError:
-            continue
-    return checks
 
 
 def _evaluations(store: Store, policy: str) -> tuple[int, float | None]:

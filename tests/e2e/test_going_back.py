@@ -46,6 +46,7 @@ def test_a_run_whose_loss_is_no_number_goes_back_and_learns_on(place: Place) -> 
     )
     run.learned(20)
     good = saved(place, run)
+    run.learned(run.snapshot()["policies"][0]["updates"] + 3_000)  # ten seconds, and it is good
     (place.root / "burst").touch()
     told(run, f"so all go back to {good.name}")
     (place.root / "burst").unlink()

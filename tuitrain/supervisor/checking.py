@@ -2,7 +2,7 @@
 
 How checks stand is followed by ``diagnosis.standing`` (pure); here that becomes events, and what
 `checks.on_fail` says of a check that has failed: a pause, a stop, or the way back to the newest
-checkpoint that was saved while none failed.
+checkpoint that was saved while none failed, nor soon after.
 
 ▣ One failure acts once: it must have been ok in between, or training have gone back. Each
 checkpoint is gone back to once, and no more often than `checks.max_rollbacks` in a session.
@@ -14,7 +14,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from tuitrain.diagnosis.standing import Standings, measured
+from tuitrain.diagnosis.standing import CLEAR_LOOKS, Standings, measured
 from tuitrain.protocol import CheckView, Request, Snapshot
 from tuitrain.supervisor.clients.requests import Requests
 from tuitrain.supervisor.ending import End
@@ -35,8 +35,12 @@ class Checking:
         self._standings = Standings()
         self._acted: set[str] = set()
         """Checks whose failure has been acted on and that have not been ok since."""
+        self._young: dict[str, int] = {}
+        """Names of newer checkpoints, and how many more looks must find no failure."""
         self._good: list[str] = []
-        """Names of the checkpoints saved while no check failed, oldest first."""
+        """Names of those for which so many have, oldest first."""
+        self._tried: set[str] = set()
+        """Of the good ones those that have been gone back to."""
         self._rollbacks = 0
         self._pausing: asyncio.Task[Any] | None = None
 
@@ -48,6 +52,8 @@ class Checking:
         for change in self._standings.look(checks, snapshot.steps, snapshot.time_s):
             run.journal.event(change.text, level=change.level, data=change.data)
         failed = self._standings.failed()
+        failing = {c.id for c in checks if c.state == "fail"}.union(failed) - {*RESTARTED}
+        self._judge_checkpoints(bool(failing))
         self._acted -= {c.id for c in checks if c.state == "ok" and c.id not in failed}
         new = [c for c in checks if c.id in failed and c.id not in (*RESTARTED, *self._acted)]
         busy = run.end.done() or self._recovery.going_back
@@ -56,21 +62,33 @@ class Checking:
             self._act(new[0])
 
     def on_checkpoint(self, path: str) -> None:
-        """A checkpoint has been written. It is good if no check fails, held or not."""
+        """A checkpoint has been written; one of the same name may have been before."""
         name = Path(path).name
         self._good = [other for other in self._good if other != name]
-        failing = {c.id for c in self._run.snapshot().checks if c.state == "fail"}
-        if failing.union(self._standings.failed()) <= {*RESTARTED}:
-            self._good.append(name)
+        self._tried.discard(name)
+        self._young[name] = CLEAR_LOOKS
 
     def begin_again(self) -> None:
         """All workers have gone back: what was measured is of what is no more."""
         self._standings.begin_again()
         self._acted.clear()
+        self._young.clear()
 
     def close(self, snapshot: Snapshot) -> list[dict[str, Any]]:
         """The run is over: every check that was raised in this session, see ``Raised``."""
         return self._standings.close(snapshot.checks, snapshot.steps, snapshot.time_s)
+
+    def _judge_checkpoints(self, failing: bool) -> None:
+        """A checkpoint is good if nothing failed when it was saved nor in the looks after it.
+
+        What is wrong is measured some time after it has happened; after a return nothing is.
+        """
+        if failing:
+            self._young.clear()
+        self._young = {name: looks - 1 for name, looks in self._young.items()}
+        for name in [name for name, looks in self._young.items() if looks == 0]:
+            del self._young[name]
+            self._good.append(name)
 
     # ---- acting ------------------------------------------------------------------------------
 
@@ -99,14 +117,13 @@ class Checking:
     def _stop(self, check: CheckView, more: str = "") -> None:
         brief = f"check {check.name} failed"
         reason = f"{brief}: {measured(check)}{more}"
-        good = self._there()
-        if good and str(good[-1]) != self._run.view.last_checkpoint:
+        if good := self._there():
             reason += f"; the last checkpoint of before is {good[-1].name}"
         self._run.request_end(End("failed", reason, brief=brief + more, check=check.id))
 
     def _roll_back(self, check: CheckView) -> None:
         done, most = self._rollbacks, self._run.config.checks.max_rollbacks
-        good = self._there()
+        good = [path for path in self._there() if path.name not in self._tried]
         if done >= most:
             times = f"{done} time{'s' * (done != 1)}"
             self._stop(check, f"; it has gone back {times}, which is checks.max_rollbacks")
@@ -114,7 +131,7 @@ class Checking:
             self._stop(check, "; no checkpoint is left that was saved while no check failed")
         else:
             to = good[-1]
-            self._good.remove(to.name)
+            self._tried.add(to.name)
             self._rollbacks += 1
             why = f"check {check.name} failed"
             self._run.journal.event(

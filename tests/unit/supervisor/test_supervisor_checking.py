@@ -45,13 +45,11 @@ class Scene:
                 checks=ChecksConfig.model_validate({"on_fail": on_fail} | limits)
             ),
             folder=SimpleNamespace(checkpoints=folder, name="maze-0001"),
-            view=SimpleNamespace(last_checkpoint=None),
             journal=SimpleNamespace(
                 event=lambda text, *, level, data: self.events.append((level, text, data))
             ),
             end=SimpleNamespace(done=lambda: bool(self.ends)),
             request_end=self.ends.append,
-            snapshot=self.snapshot,
             held=False,
         )
         recovery: Any = SimpleNamespace(
@@ -75,10 +73,18 @@ class Scene:
         for _ in range(times):
             self.checking.look(self.snapshot(of))
 
-    def save(self, number: int, state: CheckState = "ok", id_: str = "q_bound") -> str:
-        """A checkpoint, written while a check was in this state."""
-        self.now = check(state, id_)
-        return save(self.run.folder.checkpoints, number, self.checking.on_checkpoint)
+    def save(
+        self,
+        number: int,
+        state: CheckState = "ok",
+        id_: str = "q_bound",
+        times: int = CLEAR_LOOKS,
+    ) -> str:
+        """A checkpoint; a check is in this state when it is written, and for so many looks."""
+        name = save(self.run.folder.checkpoints, number, self.checking.on_checkpoint)
+        self.look(state, id_, times=1)
+        self.look("ok", id_, times=times - 1)
+        return name
 
     def acted(self) -> bool:
         return bool(self.asked or self.back or self.ends)
@@ -184,11 +190,12 @@ def test_a_failure_stops_and_the_reason_has_what_was_measured(tmp_path: Path) ->
     assert end.checkpoint
 
 
-def test_a_stop_names_the_last_checkpoint_of_before_if_there_is_a_later_one(tmp_path: Path) -> None:
+def test_a_stop_names_the_last_checkpoint_of_before(tmp_path: Path) -> None:
     scene = Scene(tmp_path, "stop")
     scene.save(10)
     good = scene.save(20, "warn")
-    scene.run.view.last_checkpoint = str(tmp_path / scene.save(30, "fail"))
+    scene.look("ok", times=CLEAR_LOOKS)
+    scene.save(30, "fail")
     scene.look("fail")
     assert scene.ends[0].reason.endswith(f"; the last checkpoint of before is {good}")
 
@@ -199,16 +206,13 @@ def test_a_stop_names_the_last_checkpoint_of_before_if_there_is_a_later_one(tmp_
 def test_a_checkpoint_that_was_saved_while_something_failed_is_not_gone_back_to(
     tmp_path: Path,
 ) -> None:
-    """▣ Also if that had not held by then, and if one of the same name was good before."""
+    """▣ Also if that had not held, came soon after, or one of the same name was good before."""
     scene = Scene(tmp_path, "rollback")
     good = scene.save(10, "fail", "processes")  # a worker had died, which is no matter here
     scene.save(20)
     scene.save(20, "fail")
-    scene.look("fail", times=RAISE_LOOKS - 1)
-    scene.look("ok", times=1)
-    scene.look("fail", times=RAISE_LOOKS - 1)
-    scene.save(30, "fail")
-    scene.look("fail", times=1)
+    scene.save(30, times=CLEAR_LOOKS - 1)
+    scene.look("fail")
     assert [name for name, _ in scene.back] == [good]
     level, text, data = scene.events[-1]
     assert level == "warning"
@@ -219,7 +223,8 @@ def test_a_checkpoint_that_was_saved_while_something_failed_is_not_gone_back_to(
 def test_a_checkpoint_saved_while_a_failure_still_stands_is_not_good(tmp_path: Path) -> None:
     scene = Scene(tmp_path, "log")
     scene.look("fail")
-    scene.save(10)
+    scene.save(10, "ok", times=RAISE_LOOKS)
+    scene.look("n/a", times=50)
     scene.run.config.checks = ChecksConfig(on_fail="rollback")
     scene.look("fail", times=1)
     assert "no checkpoint is left that was saved while no check failed" in scene.ends[0].reason
@@ -241,9 +246,11 @@ def test_each_checkpoint_is_gone_back_to_once_and_not_for_ever(tmp_path: Path) -
         scene.look("fail", times=RAISE_LOOKS - 1)
         assert len(scene.back) == times, "it has not held since"
         scene.checking.begin_again()
-    scene.save(50)
+        scene.save(60 + times, "n/a", times=1)  # at once, as the clock may have it
+    last = scene.save(50)
     scene.look("fail")
     assert "it has gone back 3 times, which is checks.max_rollbacks" in scene.ends[0].reason
+    assert scene.ends[0].reason.endswith(f"; the last checkpoint of before is {last}")
 
 
 def test_where_nobody_can_go_back_the_run_stops(tmp_path: Path) -> None:
@@ -252,7 +259,7 @@ def test_where_nobody_can_go_back_the_run_stops(tmp_path: Path) -> None:
     scene.look("fail")
     _, cannot = scene.back[0]
     cannot("world.py has changed")
-    assert scene.ends[0].reason.endswith("lower it; world.py has changed")
+    assert "lower it; world.py has changed; the last checkpoint" in scene.ends[0].reason
     assert scene.ends[0].check == "q_bound"
 
 
@@ -288,17 +295,20 @@ class GoesBack(FakePlan):
         return str(there[-1]) if there else None
 
 
-def saved(run: Run, number: int) -> str:
+def saved(run: Run, number: int, *, good: bool = True) -> str:
     def tell(path: str) -> None:
         run.supervisor.note_checkpoint(path, SavedCounts())
 
-    return save(run.folder.checkpoints, number, tell)
+    name = save(run.folder.checkpoints, number, tell)
+    if good:
+        looks(run, "ok", CLEAR_LOOKS)
+    return name
 
 
-def fails(run: Run) -> None:
-    """A check fails, and it holds."""
-    snapshot = run.supervisor.snapshot().model_copy(update={"checks": [check("fail")]})
-    for _ in range(RAISE_LOOKS):
+def looks(run: Run, state: CheckState, times: int) -> None:
+    """So many snapshots with a check in this state."""
+    snapshot = run.supervisor.snapshot().model_copy(update={"checks": [check(state)]})
+    for _ in range(times):
         run.supervisor.checking.look(snapshot)
 
 
@@ -352,10 +362,9 @@ async def test_a_failure_takes_all_back_and_what_was_broken_is_forgotten(
         await run.up()
         pids = {name: run.pid(name) for name in CREW}
         good = saved(run, 10)
-        run.supervisor.view.on_record(
-            {"kind": "learner", "policy": "default", "loss": float("nan")}, 0.0
-        )
-        late = saved(run, 20)
+        record = {"kind": "learner", "policy": "default", "loss": float("nan")}
+        run.supervisor.view.on_record(record, 0.0)
+        late = saved(run, 20, good=False)
         back = await run.event("all workers are back, at the start")
         assert "steps are made again" in back.text
         await until(run, lambda: run.supervisor.view.state == "running")
@@ -385,7 +394,7 @@ async def test_nobody_goes_back_with_edited_sources(tmp_path: Path, quick: None)
         source.write_text("speed = 2\n")
         await until(run, lambda: run.supervisor.snapshot().edited_sources == [str(source)])
         pids = {name: run.pid(name) for name in CREW}
-        fails(run)
+        looks(run, "fail", RAISE_LOOKS)
         assert await run.end() == 3
         assert f"{source} (env.id) has changed" in run.summary["reason"]
         assert run.summary["failed_check"] == "q_bound"
@@ -403,7 +412,7 @@ async def test_a_death_on_the_way_back_begins_the_return_anew(tmp_path: Path) ->
         good = saved(run, 10)
         late.unlink()
         pids = {run.pid("a0")}
-        fails(run)
+        looks(run, "fail", RAISE_LOOKS)
         await until(run, lambda: run.pid("a0") not in pids and worker(run, "a0").ready.is_set())
         learner = run.pid("learner")
         kill(run, "a0")

@@ -33,8 +33,8 @@ class Checking:
         self._requests = requests
         self._recovery = recovery
         self._standings = Standings()
-        self._acted: set[str] = set()
-        """Checks whose failure has been acted on and that have not been ok since."""
+        self._acted: dict[str, str] = {}
+        """By check what its failure has done, if it has not been ok since."""
         self._young: dict[str, int] = {}
         """Names of newer checkpoints, and how many more looks must find no failure."""
         self._good: list[str] = []
@@ -54,11 +54,14 @@ class Checking:
         failed = self._standings.failed()
         failing = {c.id for c in checks if c.state == "fail"}.union(failed) - {*RESTARTED}
         self._judge_checkpoints(bool(failing))
-        self._acted -= {c.id for c in checks if c.state == "ok" and c.id not in failed}
-        new = [c for c in checks if c.id in failed and c.id not in (*RESTARTED, *self._acted)]
-        busy = run.end.done() or self._recovery.going_back
-        if new and run.config.checks.on_fail != "log" and not busy:
-            self._acted |= {check.id for check in new}
+        for check in checks:
+            if check.state == "ok" and check.id not in failed:
+                self._acted.pop(check.id, None)
+        what, busy = run.config.checks.on_fail, run.end.done() or self._recovery.going_back
+        new = [c for c in checks if c.id in failed and self._acted.get(c.id) != what]
+        new = [check for check in new if check.id not in RESTARTED]
+        if new and what != "log" and not busy:
+            self._acted |= dict.fromkeys([check.id for check in new], what)
             self._act(new[0])
 
     def on_checkpoint(self, path: str) -> None:
@@ -72,7 +75,6 @@ class Checking:
         """All workers have gone back: what was measured is of what is no more."""
         self._standings.begin_again()
         self._acted.clear()
-        self._young.clear()
 
     def close(self, snapshot: Snapshot) -> list[dict[str, Any]]:
         """The run is over: every check that was raised in this session, see ``Raised``."""

@@ -138,8 +138,13 @@ async def test_warnings_and_what_restarts_care_for_are_told_alone(
 async def test_a_change_of_what_is_done_holds_for_a_failure_that_stands(tmp_path: Path) -> None:
     scene = Scene(tmp_path, "log")
     scene.look("fail")
-    scene.run.config.checks = ChecksConfig(on_fail="stop")
-    scene.look("fail", times=1)
+    for what in ("pause", "log", "pause", "stop"):
+        assert scene.ends == []
+        scene.run.config.checks = ChecksConfig.model_validate({"on_fail": what})
+        scene.look("fail", times=1)
+        await asyncio.sleep(0)
+        assert scene.asked == ["pause"], "once, though it was said twice"
+        scene.run.held = False
     assert [end.check for end in scene.ends] == ["q_bound"]
 
 

@@ -29,6 +29,12 @@ from tuitrain.workers.asides.probe import probe
 from tuitrain.workers.blueprint import Blueprint
 
 CLOCKS = {"time_s", "wall_s", "duration_s"}
+SINCE_IT_BEGAN = {
+    *("action_effect_p", "action_effect_rows", "reset_difference_p"),
+    *("audited", "stack_disagreements", "cross_episode_samples", "checksum_failures"),
+    "audit_share",
+}
+"""What a process tells of all that it has seen itself, which who goes on has not."""
 
 _ids = itertools.count(1)
 
@@ -43,7 +49,7 @@ class KeptLink:
 
     def record(self, record: dict[str, Any]) -> None:
         """Keep it, without clocks."""
-        self.records.append({k: v for k, v in record.items() if k not in CLOCKS})
+        self.records.append({k: v for k, v in record.items() if k not in CLOCKS | SINCE_IT_BEGAN})
 
     def notice(self, text: str, level: str = "info", **data: Any) -> None:
         """Nobody reads it."""

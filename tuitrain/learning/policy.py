@@ -37,6 +37,8 @@ class Policy:
         version: of the weights in use; -1 before the first ``load``.
         watched: what ``act`` was given where it was watched last, [n_frames, *observation_shape];
             None while it has not been.
+        explored: bool[B], in which rows of the newest ``act`` the action was drawn at random; None
+            if in none.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Policy:
         self.version = -1
         self.watched: NDArray[Any] | None = None
         self._watch = -1
+        self.explored: NDArray[np.bool_] | None = None
         self._device = torch.device(device)
         self._network = network.to(self._device).eval().requires_grad_(False)
         rehome(self._network)
@@ -105,8 +108,9 @@ class Policy:
                 self._network, lambda n: torch.from_numpy(rng.standard_normal(n, np.float32))
             )
         if epsilon <= 0.0:
+            self.explored = None
             return self.greedy(stacked, legal)
-        explore = draws[0] < epsilon
+        self.explored = explore = draws[0] < epsilon
         exploring = np.count_nonzero(explore)
         if exploring == rows:  # a forward would change nothing
             return self._random(draws[1], legal)

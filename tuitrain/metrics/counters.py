@@ -6,6 +6,7 @@ Plain values in one process; the link sends a copy with each heartbeat. Nothing 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import compress
 
 from tuitrain.metrics.phases import Phases
 
@@ -31,14 +32,31 @@ class EpisodeStats:
     return_min: float = float("inf")
     return_max: float = float("-inf")
     length_sum: int = 0
+    length_min: float = float("inf")
+    length_max: int = 0
+    truncated: int = 0
+    truncated_length_min: float = float("inf")
+    truncated_length_max: int = 0
 
-    def add(self, returns: list[float], lengths: list[int]) -> None:
-        """Count episodes that have finished; `lengths` in environment steps."""
+    def add(self, returns: list[float], lengths: list[int], truncated: list[bool]) -> None:
+        """Count episodes that have finished.
+
+        Args:
+            lengths: in environment steps.
+            truncated: whether an episode was cut, and not terminated.
+        """
         self.episodes += len(returns)
         self.return_sum += sum(returns)
         self.return_min = min(self.return_min, *returns)
         self.return_max = max(self.return_max, *returns)
         self.length_sum += sum(lengths)
+        self.length_min = min(self.length_min, *lengths)
+        self.length_max = max(self.length_max, *lengths)
+        if any(truncated):
+            cut = list(compress(lengths, truncated))
+            self.truncated += len(cut)
+            self.truncated_length_min = min(self.truncated_length_min, *cut)
+            self.truncated_length_max = max(self.truncated_length_max, *cut)
 
     def take(self) -> dict[str, float]:
         """The fields of a `train` record, and start anew. Only call with `episodes` > 0."""
@@ -48,6 +66,12 @@ class EpisodeStats:
             "return_min": self.return_min,
             "return_max": self.return_max,
             "length_mean": self.length_sum / self.episodes,
+            "length_min": self.length_min,
+            "length_max": self.length_max,
+            "truncated": self.truncated,
         }
+        if self.truncated:
+            record["truncated_length_min"] = self.truncated_length_min
+            record["truncated_length_max"] = self.truncated_length_max
         self.__init__()  # type: ignore[misc]  # back to the defaults declared above
         return record

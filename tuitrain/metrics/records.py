@@ -43,17 +43,18 @@ FIELDS: dict[str, dict[str, str]] = {
         "length_mean": "their mean length in environment steps",
         "actor": "index of the actor",
         "epsilon": "its share of random actions when the record was made",
-        "truncated": "how many of `episodes` were truncated",
+        "truncated": "how many of `episodes` were truncated, and not terminated",
         "length_min": "length of the shortest",
         "length_max": "length of the longest",
         "truncated_length_min": "length of the shortest that was truncated; absent if none was",
         "truncated_length_max": "length of the longest that was truncated; absent if none was",
         "resets_unchanged": "episodes that began with the very observation that the one before "
         "ended with",
-        "reward_min": "smallest reward of one step",
+        "reward_min": "smallest reward of one step since the last record",
         "reward_max": "largest reward of one step",
         "action_effect_p": "p-value of: the action makes no difference to what changes in the "
-        "observation, nor to the reward",
+        "observation, nor to the reward; from actions that were drawn at random, since this actor "
+        "began. Near 1 over many rows: what is done makes no difference",
         "action_effect_rows": "transitions it is computed from",
     },
     "learner": {
@@ -101,7 +102,8 @@ FIELDS: dict[str, dict[str, str]] = {
         "duration_s": "seconds the evaluation took",
         "reward_min": "smallest reward of one step",
         "reward_max": "largest reward of one step",
-        "reset_difference_p": "p-value of: episodes begin here as in training",
+        "reset_difference_p": "p-value of: episodes begin here as in training; from all "
+        "evaluations so far. Null where agents act one after another",
     },
     "env": {
         "policy": "policy name",

@@ -14,6 +14,7 @@ from typing import NoReturn, Protocol
 import numpy as np
 
 from tuitrain.parts import the
+from tuitrain.replay.first_seen import Table, together
 from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL, Columns, ReplayLayout
 from tuitrain.replay.lock import RWLock
 from tuitrain.replay.priority import PriorityRule
@@ -64,6 +65,7 @@ class PolicyReplay:
         self.columns.header[:] = 0
         self.columns.pins[:] = -1
         self.columns.told.view(np.float64)[:] = np.nan
+        self.columns.first_seen[:] = 0
 
     def writer(self, actor: int) -> ShardWriter:
         """The writer of an actor's shard; there must be no other one alive."""
@@ -95,6 +97,10 @@ class PolicyReplay:
     def look(self) -> list[dict[str, float | None]]:
         """What is known of every shard; see ``seen.look``."""
         return look(self.columns)
+
+    def first_seen(self) -> Table:
+        """What all episodes have begun with, as far as the writers have told."""
+        return together(list(self.columns.first_seen))
 
     def column_digest(self) -> str:
         """SHA-256 (hex) of every shard's tail, head and rows [tail, head), column by column.

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuitrain.envs.spec import PolicySpec
+from tuitrain.replay import first_seen
 
 BOUNDARY = 1
 """Flag: final observation of an episode, or a row that has moved on to the next while its agent
@@ -79,6 +80,7 @@ class Columns:
         pins: int64 [A, n_readers]; the oldest row a reader may still read, -1 for none.
         told: ``TOLD`` [A], for whoever looks on; see ``seen``.
         audits: ``AUDIT`` [A, AUDITS], what is noted of a few rows; see ``audit_trail``.
+        first_seen: float64 [A, *first_seen.SHAPE], what its episodes began with.
         version: int64 [A, T], weights version the row was acted with.
         stamp: int64 [A, T], policy-wide count of inserts when the row was made; never falls
             from one row of a shard to the next.
@@ -101,6 +103,7 @@ class Columns:
         self.pins: npt.NDArray[np.int64] = arrays["pins"]
         self.told: Any_ = arrays["told"]
         self.audits: Any_ = arrays["audits"]
+        self.first_seen: npt.NDArray[np.float64] = arrays["first_seen"]
         self.version: npt.NDArray[np.int64] = arrays["version"]
         self.stamp: npt.NDArray[np.int64] = arrays["stamp"]
         self.observation: Any_ = arrays["observation"]
@@ -253,6 +256,7 @@ class ReplayLayout:
             "pins": (np.int64, (self.n_actors, self.n_readers)),
             "told": (TOLD, (self.n_actors,)),
             "audits": (AUDIT, (self.n_actors, AUDITS)),
+            "first_seen": (np.float64, (self.n_actors, *first_seen.SHAPE)),
             "version": (np.int64, time),
             "stamp": (np.int64, time),
             "observation": (self.spec.dtype, (*cell, *self.spec.observation_shape)),

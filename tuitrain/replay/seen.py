@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from tuitrain.replay.first_seen import Table
 from tuitrain.replay.layout import HEADER_HEAD, HEADER_TAIL, TOLD, Columns
 from tuitrain.replay.lock import RWLock
 
@@ -55,6 +56,16 @@ def tell_lock(
     line[f"{side}_waits"] = stats.waits
     line[f"{side}_waited_s"] = stats.waited_s
     line[f"{side}_worst_s"] = stats.worst_s
+
+
+def tell_first_seen(columns: Columns, shard: int, table: Table) -> None:
+    """What the episodes of a shard have begun with.
+
+    Whoever reads while this writes may find numbers of two moments, each of which is right; but
+    never the count without the others.
+    """
+    columns.first_seen[shard, 1:] = table[1:]
+    columns.first_seen[shard, 0] = table[0]
 
 
 def tell_draws(columns: Columns, shard: Int, age: Int) -> None:

@@ -203,7 +203,7 @@ class Reporter:
                         "updates": part.updates_held,
                         "actor": actor.index,
                         "epsilon": actor.epsilon,
-                        **part.stats.take(),
+                        **part.take_figures(),
                     }
                 )
 

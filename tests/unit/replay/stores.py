@@ -58,7 +58,8 @@ class Stores:
 
     def watch(self, columns: Columns) -> Columns:
         """The same memory, through arrays that count."""
-        arrays = {"told": columns.told}  # no protocol's, and nobody's to lose
+        # no protocol's, and nobody's to lose
+        arrays = {"told": columns.told, "first_seen": columns.first_seen}
         shared = ("header", columns.header), ("pins", columns.pins), ("audits", columns.audits)
         for name, plain in (*shared, *columns.data()):
             array = plain.view(Watched)

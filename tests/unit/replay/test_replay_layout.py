@@ -22,7 +22,7 @@ def test_columns_are_aligned_apart_and_inside(masked: bool) -> None:
     base = np.frombuffer(buf, np.uint8).ctypes.data
     spans = []
     for array in (
-        *(columns.header, columns.pins, columns.told, columns.audits),
+        *(columns.header, columns.pins, columns.told, columns.audits, columns.first_seen),
         *(a for _, a in columns.data()),
     ):
         start = array.ctypes.data - base
@@ -45,6 +45,7 @@ def test_columns_that_would_be_copied_are_refused() -> None:
         "pins": good.pins,
         "told": good.told,
         "audits": good.audits,
+        "first_seen": good.first_seen,
         "reward": good.reward[:, ::2],
     }
     with pytest.raises(ValueError, match="not contiguous"):

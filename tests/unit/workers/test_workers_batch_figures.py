@@ -88,9 +88,9 @@ def test_nothing_to_see(tmp_path: Path) -> None:
 def test_returns_since_the_last_report() -> None:
     figures = ReturnFigures()
     assert figures.take() == {}
-    figures.look(np.array([0, -7, 2, 0], np.float32), 0)
-    figures.look(np.array([100], np.float32), LOOK_EVERY_UPDATES - 1)  # a moment later
-    figures.look(np.array([0, 0, 0, 0], np.float32), LOOK_EVERY_UPDATES)
+    figures.look(np.array([0, -7, 2, 0], np.float32), 0, 1)
+    figures.look(np.array([100], np.float32), LOOK_EVERY_UPDATES - 2, 2)  # none of them is due
+    figures.look(np.array([0, 0, 0, 0], np.float32), LOOK_EVERY_UPDATES - 2, 3)
     assert figures.take() == {"returns_abs_max": 7.0, "returns_nonzero_share": 0.25}
     assert figures.take() == {}
 

@@ -21,14 +21,14 @@ class Lane:
     over: bool = False
     absent: bool = False
     rewards: list[float] = field(default_factory=list)
-    ended: list[tuple[float, int]] = field(default_factory=list)
+    ended: list[tuple[float, int, bool]] = field(default_factory=list)
 
     @property
     def idle(self) -> bool:
         """Whether the row at hand is no transition."""
         return self.over or self.absent
 
-    def step(self, reward: float, end: bool, leaves: bool = False) -> None:
+    def step(self, reward: float, end: bool, leaves: bool = False, cut: bool = False) -> None:
         if self.idle:  # whoever is there in the next row begins
             self.age, self.over, self.rewards, self.absent = 0, False, [], leaves
             return
@@ -36,7 +36,7 @@ class Lane:
         self.rewards.append(reward)
         self.over = end
         if end:
-            self.ended.append((sum(self.rewards), self.age))
+            self.ended.append((sum(self.rewards), self.age, cut))
 
 
 def outcomes(rows: int, chance: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -64,7 +64,8 @@ def test_any_number_of_rows_at_once_is_the_same(rows_at_once: list[int], chance:
         for k, row in enumerate(range(200)[rows]):
             transitions += sum(not lane.over for lane in lanes)
             for i, lane in enumerate(lanes):
-                lane.step(float(reward[row, i]), bool(terminated[row, i] or truncated[row, i]))
+                ends = bool(terminated[row, i]), bool(truncated[row, i])
+                lane.step(float(reward[row, i]), any(ends), cut=ends == (False, True))
             assert after.age[k].tolist() == [lane.age for lane in lanes]
             assert after.flags[k].tolist() == [BOUNDARY * lane.over for lane in lanes]
         assert after.transitions == transitions
@@ -72,13 +73,20 @@ def test_any_number_of_rows_at_once_is_the_same(rows_at_once: list[int], chance:
     ended = [end for lane in lanes for end in lane.ended]
     assert (chance > 0) == bool(ended)
     if ended:
-        returns, lengths = zip(*ended, strict=True)
+        returns, lengths, cuts = zip(*ended, strict=True)
+        cut = [length for length, how in zip(lengths, cuts, strict=True) if how]
+        of_cut = {"truncated_length_min": min(cut), "truncated_length_max": max(cut)} if cut else {}
+        assert bool(cut) == (chance < 1), "who is terminated too is not truncated"
         assert episodes.stats.take() == {  # quarters add up exactly
             "episodes": len(ended),
             "return_mean": sum(returns) / len(ended),
             "return_min": min(returns),
             "return_max": max(returns),
             "length_mean": sum(lengths) / len(ended),
+            "length_min": min(lengths),
+            "length_max": max(lengths),
+            "truncated": len(cut),
+            **of_cut,
         }
         assert episodes.stats.episodes == 0
 
@@ -120,8 +128,8 @@ def test_agents_come_and_go(rows_at_once: list[int], all_there: bool) -> None:
     ended = [end for lane in lanes for end in lane.ended]
     told = episodes.stats.take()
     assert told["episodes"] == len(ended)
-    assert told["return_mean"] == sum(total for total, _ in ended) / len(ended)
-    assert told["length_mean"] == sum(length for _, length in ended) / len(ended)
+    assert told["return_mean"] == sum(total for total, _, _ in ended) / len(ended)
+    assert told["length_mean"] == sum(length for _, length, _ in ended) / len(ended)
 
 
 def test_long_episodes_have_their_length_and_lose_nothing_of_their_return() -> None:
@@ -133,5 +141,24 @@ def test_long_episodes_have_their_length_and_lose_nothing_of_their_return() -> N
         episodes.follow(reward, no, no)
     assert episodes.follow(reward[:1], ~no[:1], no[:1]).age.tolist() == [[80_001]]
     told = episodes.stats.take()
-    assert told["length_mean"] == 80_001
+    assert told["truncated"] == 0
+    assert "truncated_length_min" not in told
+    assert told["length_mean"] == told["length_min"] == told["length_max"] == 80_001
     assert told["return_mean"] == pytest.approx(80_001 * float(np.float32(0.1)), rel=1e-9)
+
+
+def test_a_state_of_before_there_were_lengths_is_taken_back() -> None:
+    episodes = Episodes(LANES)
+    over = np.ones((1, LANES), bool)
+    episodes.follow(np.ones((1, LANES), np.float32), over, ~over)
+    saved = episodes.state()
+    for name in ("length_min", "length_max", "truncated", "truncated_length_min"):
+        del saved["stats"][name]
+    other = Episodes(LANES)
+    other.restore(saved)
+    other.follow(np.zeros((1, LANES), np.float32), ~over, ~over)
+    other.follow(np.zeros((2, LANES), np.float32), ~over[[0, 0]], np.array([[0], [1]]) > ~over)
+    told = other.stats.take()
+    assert (told["episodes"], told["truncated"]) == (2 * LANES, LANES)
+    assert (told["length_min"], told["length_max"]) == (2, 2), "of those that ended since"
+    assert told["length_mean"] == 1.5

@@ -108,6 +108,7 @@ class Actor:
                 blueprint.spec.n_frames,
                 np.random.default_rng(seed),
                 f"environment {blueprint.spec.env_id!r}, policy {name!r}",
+                self._stepping is not None,
             )
             for name, seed in zip(blueprint.policies, generators, strict=True)
         }

@@ -62,7 +62,10 @@ class Episodes:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``state`` was taken. ``stats`` stays the same object."""
+        """Go on where ``state`` was taken. ``stats`` stays the same object.
+
+        What a state of an older version does not have counts from here on.
+        """
         self._age, self._idle, self._return = (state[k].copy() for k in ("age", "idle", "return"))
         for name, value in state["stats"].items():
             setattr(self.stats, name, value)
@@ -107,7 +110,8 @@ class Episodes:
         if over.any():
             k, lanes = np.nonzero(over)
             returns = total[k + 1, lanes] - total[began[k, lanes], lanes]
-            self.stats.add(returns.tolist(), age[k, lanes].tolist())
+            cut = ~terminated[k, lanes]
+            self.stats.add(returns.tolist(), age[k, lanes].tolist(), cut.tolist())
         self._return = total[-1] - total[began[-1], self._lanes]
         self._age, self._idle = age[-1], rests[-1]
         return After(age, flags, idle, idle.size - int(np.count_nonzero(idle)))

@@ -24,6 +24,7 @@ from tuitrain.replay.saved_rows import Held, take_over
 from tuitrain.replay.shard import ShardWriter
 from tuitrain.replay.window import gather_stack
 from tuitrain.workers.acting.episodes import Episodes
+from tuitrain.workers.acting.row_figures import RowFigures
 
 ALL = slice(None)
 """Of the lanes."""
@@ -47,8 +48,9 @@ class PolicyLanes:
         n_frames: int,
         rng: np.random.Generator,
         where: str,
+        begins_together: bool,
     ) -> None:
-        """`where` says whose observations these are, for errors."""
+        """`where` says whose observations these are, for errors; see also ``RowFigures``."""
         lanes = writer.ring.lanes
         self.policy = policy
         self.writer = writer
@@ -70,6 +72,8 @@ class PolicyLanes:
         )
         self._episodes = Episodes(lanes)
         self.stats = self._episodes.stats
+        self._figures = RowFigures(writer, spec, begins_together)
+        self._explored: NDArray[np.bool_] | None = None
         self._least_stamp = 0
         self._first = writer.head
         self._began = 0
@@ -116,6 +120,11 @@ class PolicyLanes:
         self._stamp = max(stamp, self._least_stamp)
         self._observations = self.writer.observations(row, rows + 1)
         self._legal = self.writer.legal(row, rows + 1)
+        self._explored = self._figures.begin(row, rows)
+
+    def take_figures(self) -> dict[str, float]:
+        """What a `train` record says of the episodes since the last one; call if there are some."""
+        return self.stats.take() | self._figures.take()
 
     def state(self) -> dict[str, Any]:
         """All but the rows, between two chunks, as plain values and arrays."""
@@ -125,6 +134,7 @@ class PolicyLanes:
             "generator": self._rng.bit_generator.state,
             "updates_held": self.updates_held,
             "episodes": self._episodes.state(),
+            "figures": self._figures.state(),
         }
 
     def take_rows(self, state: Mapping[str, Any], fill: Callable[[Held], None]) -> None:
@@ -141,6 +151,8 @@ class PolicyLanes:
         self._rng.bit_generator.state = state["generator"]
         self.updates_held = state["updates_held"]
         self._episodes.restore(state["episodes"])
+        if "figures" in state:  # a state of an older version has none
+            self._figures.restore(state["figures"])
 
     def row(self, k: int) -> int:
         """Number, in this policy's shard, of the k-th row since ``begin``."""
@@ -160,6 +172,16 @@ class PolicyLanes:
 
     def _act(self, row: int, epsilon: float, lanes: slice | NDArray[np.int64]) -> NDArray[np.int64]:
         """Actions for a row whose observations are there, and whose ages where they are needed."""
+        stacked, legal = self._stack(row, lanes)
+        action = self.policy.act(stacked, epsilon, self._rng, legal)
+        if self._explored is not None and self.policy.explored is not None:
+            self._explored[row - self._first, lanes] = self.policy.explored
+        return action
+
+    def _stack(
+        self, row: int, lanes: slice | NDArray[np.int64]
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """The stacks of these lanes, and what is legal there."""
         legal = self._legal[row - self._first]
         if legal is not None:
             legal = legal[lanes]
@@ -167,7 +189,7 @@ class PolicyLanes:
             newest = self._observations[row - self._first]
             if lanes is not ALL:
                 newest = np.ascontiguousarray(newest[lanes])
-            return self.policy.act(newest[:, None], epsilon, self._rng, legal)
+            return newest[:, None], legal
         self._rows[:] = row
         ids = self._lane_ids[lanes]
         stacked = gather_stack(
@@ -179,7 +201,7 @@ class PolicyLanes:
             self._n_frames,
             self._stacked[: len(ids)],
         )
-        return self.policy.act(stacked, epsilon, self._rng, legal)
+        return stacked, legal
 
     def choose_in_turn(self, row: int, epsilon: float, place: int) -> NDArray[np.int64]:
         """What the agent at this place does in every environment; it is noted in the row."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import Published
 from tuitrain.learning.weights_layout import sha256
 from tuitrain.metrics.intervals import mean_ci95
+from tuitrain.replay import first_seen
+from tuitrain.replay.entries import some
 from tuitrain.seeding import GlobalRandom, stream
 from tuitrain.workers.build import close_lanes
 from tuitrain.workers.evaluating.game import Game, game_on
@@ -40,7 +42,9 @@ class EvalResult:
 
     `return_ci95` is the half-width of the 95 % confidence interval of the mean (Student's t).
     `cut` is how many of the episodes `eval.max_episode_steps` ended; they count with what they had
-    returned by then.
+    returned by then. `reward_min` and `reward_max` are of single steps. `reset_difference_p` bounds
+    the chance to see first observations so different from those of training, in all evaluations so
+    far, if episodes begin alike (``replay/first_seen.py``); NaN where that cannot be told.
     """
 
     policy: str
@@ -51,6 +55,9 @@ class EvalResult:
     return_max: float
     length_mean: float
     cut: int = 0
+    reward_min: float = math.nan
+    reward_max: float = math.nan
+    reset_difference_p: float = math.nan
 
 
 class Evaluator:
@@ -69,6 +76,10 @@ class Evaluator:
         self.config = config
         self.spec = spec
         self.held: dict[str, Published] = {}
+        self._trained_on: dict[str, first_seen.Table] = {}
+        """What episodes of training had begun with when weights were pulled last."""
+        self._begun_with = dict.fromkeys(spec.policies, first_seen.NOTHING)
+        """The same of all evaluations."""
         self._session = session
         self.n_envs = min(config.eval.episodes, MAX_ENVS)
         number = seeding.incarnation(session, incarnation)
@@ -81,6 +92,7 @@ class Evaluator:
         for name, policy in self.policies.items():
             self.held[name] = stores.weights[name].pull(reader, policy.buffer)
             policy.load(policy.buffer, self.held[name].version)
+            self._trained_on[name] = stores.replays[name].first_seen()
 
     def holdings(self) -> dict[str, Any]:
         """Version and hash of the weights held: the answer to a resync."""
@@ -128,7 +140,28 @@ class Evaluator:
                 left = self._play(game, plays, left, tick)
                 # Only an episode that was cut leaves some: new ones begin, elsewhere than before.
                 (seeds,) = seeds.spawn(1)
-        return [play.result(name) for name, play in plays.items()]
+        return [
+            replace(play.result(name), reset_difference_p=self._difference(name))
+            for name, play in plays.items()
+        ]
+
+    def _difference(self, policy: str) -> float:
+        """How unlikely first observations are to be those of training; NaN if it is not known."""
+        there = self._trained_on.get(policy, first_seen.NOTHING)
+        p = first_seen.difference_p(self._begun_with[policy], there)
+        return math.nan if p is None else p
+
+    def _see_first(self, game: Game, counts: NDArray[np.bool_]) -> None:
+        """Take in what episodes that count begin with; agents of an environment are one."""
+        for name, so_far in self._begun_with.items():
+            begun = game.begun(name)
+            if begun is None or not begun[1].any():
+                continue
+            seen = some(begun[0], first_seen.ENTRIES)
+            seen = seen.reshape(self.n_envs, -1, seen.shape[1])
+            seen = seen[begun[1].reshape(self.n_envs, -1).all(1) & counts]
+            table = first_seen.table_of(seen.mean(1, dtype=np.float64))
+            self._begun_with[name] = first_seen.together([so_far, table])
 
     def _play(
         self,
@@ -157,6 +190,7 @@ class Evaluator:
         length = np.zeros(self.n_envs, np.int64)
         over = game.everybody_idle()
         out = np.zeros(self.n_envs, bool)
+        self._see_first(game, left > 0)
         while ((left > 0) & ~out).any():
             live = {name: ~game.idle[name] for name in plays}
             results = game.advance()
@@ -171,6 +205,7 @@ class Evaluator:
                     play.finish(int(env), int(length[env]), cut=bool(cut[env]))
             left[finished] -= 1
             out |= cut
+            self._see_first(game, (left > 0) & ~out)
             length[ended] = 0
             over = ended
             tick()
@@ -190,6 +225,7 @@ class _Play:
         self._returns: list[float] = []
         self._lengths: list[int] = []
         self._cut = 0
+        self._least, self._most = np.full((2, n_envs * n_agents), np.nan)
 
     def begin(self) -> None:
         """Episodes begin everywhere; what has been finished stays."""
@@ -206,6 +242,8 @@ class _Play:
             over: bool[n_envs], where the step before ended an episode.
         """
         self._sum[over], self._took_part[over] = 0.0, False
+        np.fmin(self._least, reward, out=self._least, where=live)
+        np.fmax(self._most, reward, out=self._most, where=live)
         self._sum += reward.reshape(self._sum.shape)
         # in a game that is over before its first move an agent can be paid all the same
         self._took_part |= (live | (reward != 0)).reshape(self._sum.shape)
@@ -233,6 +271,8 @@ class _Play:
             return_max=max(self._returns),
             length_mean=sum(self._lengths) / len(self._lengths),
             cut=self._cut,
+            reward_min=float(np.fmin.reduce(self._least)),
+            reward_max=float(np.fmax.reduce(self._most)),
         )
 
 

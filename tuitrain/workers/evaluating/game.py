@@ -61,6 +61,14 @@ class Game:
             idle &= lanes.reshape(self._n_envs, -1).all(1)
         return idle
 
+    def begun(self, name: str) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
+        """Observations in the row at hand, [lanes, *shape], and where an episode begins with them.
+
+        Who comes later than others does not count: it may see what they have done. None where
+        that is so of all, since agents act one after another.
+        """
+        return None
+
     def _follow(self, name: str, row: Row) -> None:
         idle = row.terminated | row.truncated
         self.idle[name] = idle if row.absent is None else idle | row.absent
@@ -76,8 +84,11 @@ class _Steps(Game):
     def start(self, seeds: list[int]) -> None:
         """See ``Game.start``."""
         self._seen: dict[str, tuple[NDArray[Any], Legal]] = {}
+        self._begun: dict[str, tuple[NDArray[Any], NDArray[np.bool_]]] = {}
+        self._over: dict[str, NDArray[np.bool_]] = {}
         for name, first in self._lanes.reset(seeds).items():
             self._seen[name] = self._histories[name].push(first.observation, True), first.legal
+            self._begin(name, first, np.ones_like(first.terminated))
             self._follow(name, first)
 
     def advance(self) -> Mapping[str, LaneStep]:
@@ -87,8 +98,18 @@ class _Steps(Game):
             # whoever is there in the row after one without a transition begins
             stacked = self._histories[name].push(step.observation, self.idle[name])
             self._seen[name] = stacked, step.legal
+            self._begin(name, step, self._over[name])
             self._follow(name, step)
         return results
+
+    def begun(self, name: str) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
+        """See ``Game.begun``."""
+        return self._begun[name]
+
+    def _begin(self, name: str, row: LaneStep, after_end: NDArray[np.bool_]) -> None:
+        begins = after_end if row.absent is None else after_end & ~row.absent
+        self._begun[name] = row.observation, begins
+        self._over[name] = row.terminated | row.truncated
 
 
 class _Turns(Game):

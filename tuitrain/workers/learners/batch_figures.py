@@ -23,21 +23,20 @@ class ReturnFigures:
     """The n-step returns of the draws since the last report."""
 
     def __init__(self) -> None:
-        self._next_look = 0
         self._rows = 0
         self._nonzero = 0
         self._abs_max = 0.0
 
-    def look(self, returns: NDArray[np.float32], updates: int) -> None:
-        """Take in a draw, unless one has been looked at a moment ago.
+    def look(self, returns: NDArray[np.float32], updates: int, drawn: int) -> None:
+        """Take in a draw if one of its updates is due to be looked at.
 
         Args:
             returns: float32 [B].
             updates: made so far.
+            drawn: updates that this draw is for.
         """
-        if updates < self._next_look:
+        if -updates % LOOK_EVERY_UPDATES >= drawn:
             return
-        self._next_look = updates + LOOK_EVERY_UPDATES
         self._rows += len(returns)
         self._nonzero += int(np.count_nonzero(returns))
         self._abs_max = max(self._abs_max, float(returns.max()), -float(returns.min()))

@@ -222,7 +222,7 @@ class PolicyLearner:
         course = self._course
         beta = rule.beta(course.at(self.dqn.updates), course.length) if rule else 1.0
         batch = self.reader.sample(window, config.batch_size, self.rng, batches=batches, beta=beta)
-        self._returns.look(batch.returns, self.dqn.updates)
+        self._returns.look(batch.returns, self.dqn.updates, batches // config.grad_accumulation)
         self._states = batch.state
         last = replace(batch, cells=batch.cells[-config.batch_size :])
         self._origins.append((self._inserts, self.reader.origin(last)))

@@ -1,0 +1,158 @@
+"""Whether it makes a difference what is done: a test on actions that were drawn at random.
+
+An action that epsilon has drawn does not depend on what is seen. Were it without effect, then
+everything that follows would be the same whatever had been drawn, and of each number x that
+describes what followed, the sum of (1 if action a else 0, less the probability of a) * x would
+be a sum of independent terms around zero. Bernstein's inequality bounds how far such a sum strays,
+for any environment and from the first row on; nothing is assumed of what follows upon what. So a
+small p-value is a proof. A large one over many rows is none, but makes an effect implausible.
+
+What follows is described by the reward, the episode's end, what has changed in the observation,
+and products of these and of what was there before: in a maze whose player may be anywhere, no
+number changes more often by going left than by going right, but the one left of the player does;
+and where the right answer depends on what is asked, no answer is paid more often than another.
+
+Pure: arrays in, a number out. The few random numbers are always the same.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuitrain.replay.entries import some
+
+SEEN = 512
+"""So many numbers an observation has at most: larger ones are to be ``entries.pooled``."""
+SINGLE = 64
+"""So many of them are also looked at one by one."""
+SUMS = 32
+"""Random sums of what was there, and of what has changed; their products are looked at."""
+FIRST_ROWS = 256
+"""Rows that tell how large everything is, before any is counted."""
+BOUND = 5.0
+"""Numbers are cut so many standard deviations from their mean."""
+
+PROVEN = 1e-12
+"""Below this no further rows are wanted."""
+ENOUGH_ROWS = 40
+"""For each action and number of an observation (of which there are ``LEAST_NUMBERS``, or more).
+Worlds in which little moves among many numbers (Taxi, Pong) need up to half as many."""
+LEAST_NUMBERS = 25
+
+Floats = NDArray[np.float32]
+
+
+class ActionEffect:
+    """Running sums over rows in which the action was drawn at random.
+
+    Args:
+        n_actions: at least 2.
+
+    Attributes:
+        rows: counted so far.
+    """
+
+    def __init__(self, n_actions: int) -> None:
+        self.n_actions = n_actions
+        self.rows = 0
+        self._waiting: list[tuple[NDArray[Any], ...]] = []
+        self._described: _Described | None = None
+        self._enough = 0
+        self._sum = self._variance = np.zeros((n_actions, 0))
+
+    def add(
+        self,
+        before: NDArray[Any],
+        after: NDArray[Any],
+        action: NDArray[np.integer[Any]],
+        outcome: NDArray[Any],
+        legal: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Take in n rows.
+
+        Args:
+            before, after: [n, size], what was seen, and what the same lane saw in the next row.
+            action: [n].
+            outcome: [n, k], what else came of it: the reward first, then whether the episode ended.
+            legal: bool [n, n_actions], among which the action was drawn; None is all.
+        """
+        if not len(action):
+            return
+        seen = before.astype(np.float32)
+        changed = after - seen
+        if legal is None:
+            chance = np.full((len(action), self.n_actions), 1.0 / self.n_actions)
+        else:
+            chance = legal / legal.sum(1, keepdims=True)
+        drawn = np.asarray(action)[:, None] == np.arange(self.n_actions)
+        self._waiting.append((seen, changed, outcome.astype(np.float32), chance, drawn - chance))
+        if sum(len(waiting[0]) for waiting in self._waiting) < FIRST_ROWS and not self.rows:
+            return
+        seen, changed, outcome, chance, surprise = map(
+            np.concatenate, zip(*self._waiting, strict=True)
+        )
+        self._waiting.clear()
+        if self._described is None:
+            numbers = max(LEAST_NUMBERS, seen.shape[1])
+            self._enough = ENOUGH_ROWS * self.n_actions * numbers
+            self._described = _Described(seen, changed, outcome)
+        x = self._described(seen, changed, outcome).astype(np.float64)
+        if not self.rows:
+            self._sum, self._variance = np.zeros((2, self.n_actions, x.shape[1]))
+        self._sum += surprise.T @ x
+        self._variance += (chance * (1.0 - chance)).T @ (x * x)
+        self.rows += len(x)
+
+    def p_value(self) -> float | None:
+        """Bound of the chance to see as much as this if it made no difference.
+
+        Corrected for all that was looked at. None while an effect could have been missed.
+        """
+        if not self.rows:
+            return None
+        spread = self._variance + BOUND * np.abs(self._sum) / 3.0
+        exponent = self._sum**2 / np.where(spread > 0, 2.0 * spread, 1.0)
+        # of two actions, one's sums are the other's with another sign
+        looked_at = exponent.size // (2 if self.n_actions == 2 else 1)
+        p = min(1.0, 2.0 * looked_at * math.exp(-float(exponent.max())))
+        return p if p <= PROVEN or self.rows >= self._enough else None
+
+
+class _Scale:
+    """Numbers in standard deviations from their mean, cut at ``BOUND``; of the first rows."""
+
+    def __init__(self, first: Floats) -> None:
+        mean, std = first.mean(0, dtype=np.float64), first.std(0, dtype=np.float64)
+        self._mean = mean.astype(np.float32)
+        # what has not moved yet has no size: the least that it does then is much
+        self._factor = (1.0 / np.maximum(std, 1e-6 * (1.0 + np.abs(mean)))).astype(np.float32)
+
+    def __call__(self, numbers: Floats) -> Floats:
+        scaled: Floats = numbers - self._mean
+        scaled *= self._factor
+        return np.clip(scaled, -BOUND, BOUND, out=scaled)
+
+
+class _Described:
+    """What followed upon rows, as numbers within ``BOUND``."""
+
+    def __init__(self, seen: Floats, changed: Floats, outcome: Floats) -> None:
+        rng = np.random.default_rng(0)
+        shape = 2, seen.shape[1], SUMS
+        self._of_seen, self._of_changed = rng.choice(np.array([-1.0, 1.0], np.float32), shape)
+        self._seen, self._changed, self._outcome = map(_Scale, (seen, changed, outcome))
+        self._scale: _Scale | None = None
+        self._scale = _Scale(self(seen, changed, outcome))
+
+    def __call__(self, seen: Floats, changed: Floats, outcome: Floats) -> Floats:
+        moved = self._changed(changed)
+        came = self._outcome(outcome)
+        single = some(moved, SINGLE)
+        was, moves, paid = self._seen(seen) @ self._of_seen, moved @ self._of_changed, came[:, :1]
+        products = was * moves, was * paid, moves * paid
+        x = np.concatenate([single, single * single, came, came * came, *products], 1)
+        return x if self._scale is None else self._scale(x)

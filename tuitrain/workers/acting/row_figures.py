@@ -1,0 +1,196 @@
+"""What an actor's own rows show of its environments, looked at many at once and seldom.
+
+Whatever a row holds lies in the shard until it is overwritten, so nothing is done step by step: all
+rows since the last look are taken together with each report, or before the first of them would be
+overwritten. Only one thing is not in the shard, which actions were drawn at random; it is noted of
+some chunks, until it is certain that actions matter. Reads rows that their only writer has settled;
+changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuitrain.envs.spec import PolicySpec
+from tuitrain.replay import first_seen
+from tuitrain.replay.entries import pooled, some
+from tuitrain.replay.layout import ABSENT, BOUNDARY, CUT
+from tuitrain.replay.seen import tell_first_seen
+from tuitrain.replay.shard import ShardWriter
+from tuitrain.replay.window import Int, cells
+from tuitrain.workers.acting.effects import PROVEN, SEEN, ActionEffect
+
+NOTED_CELLS, NOTED_NUMBERS = 8192, 1 << 18
+"""Between two looks nothing more is noted once there are so many rows of single lanes, or so many
+numbers in them."""
+LOOK_ROWS = 8192
+"""So many rows are looked at together at most, however long nothing is reported."""
+COMPARED = 64
+"""Numbers of two observations that are compared first."""
+
+
+class RowFigures:
+    """Figures of one policy's rows in one actor.
+
+    Args:
+        writer: of these rows.
+        spec: of the policy.
+        begins_together: what is seen first in an episode depends on nobody's action: agents see it
+            when their environment is reset.
+    """
+
+    def __init__(self, writer: ShardWriter, spec: PolicySpec, begins_together: bool) -> None:
+        self._writer = writer
+        self._looked: int | None = None
+        """The last row that has been looked at; before the first look, the first one there is."""
+        self._looks = 0
+        self._behind = 0
+        """How many rows before the first one that is written here have not been looked at."""
+        self._effect = ActionEffect(spec.n_actions) if spec.n_actions > 1 else None
+        self._p: float | None = None
+        numbers = max(spec.n_actions, min(SEEN, prod(spec.observation_shape)))
+        self._wanted = min(NOTED_CELLS, NOTED_NUMBERS // numbers) if self._effect else 0
+        self._noted: list[tuple[int, NDArray[np.bool_]]] = []
+        self._resets_unchanged = 0
+        self._reward_min, self._reward_max = float("inf"), float("-inf")
+        self._agents, self._come_and_go = len(spec.agents), spec.absences
+        self._first_seen = first_seen.NOTHING if begins_together else None
+
+    def begin(self, head: int, rows: int) -> NDArray[np.bool_] | None:
+        """Rows from `head` on are about to be written; older ones may go.
+
+        Returns:
+            Where to note which actions are drawn at random: bool [rows + 1, lanes], all False; None
+            if that is not wanted of this chunk.
+        """
+        if self._looked is None:
+            self._looked = head - self._behind
+        if head + rows + 1 - self._looked > min(self._writer.ring.rows, LOOK_ROWS):
+            self._look(head)
+        if sum(noted.size for _, noted in self._noted) >= self._wanted:
+            return None
+        noted = np.zeros((rows + 1, self._writer.ring.lanes), np.bool_)
+        self._noted.append((head, noted))
+        return noted
+
+    def take(self) -> dict[str, float]:
+        """Fields of a `train` record, and start anew; the test of actions goes on.
+
+        What episodes have begun with is shown to the evaluator.
+        """
+        self._look(self._writer.head)
+        if self._first_seen is not None:
+            tell_first_seen(self._writer.columns, self._writer.shard, self._first_seen)
+        told: dict[str, float] = {"resets_unchanged": self._resets_unchanged}
+        if self._reward_min <= self._reward_max:
+            told |= {"reward_min": self._reward_min, "reward_max": self._reward_max}
+        if self._effect is not None and self._p is not None:
+            told["action_effect_p"] = self._p
+            told["action_effect_rows"] = self._effect.rows
+        self._resets_unchanged = 0
+        self._reward_min, self._reward_max = float("inf"), float("-inf")
+        return told
+
+    def state(self) -> dict[str, Any]:
+        """What has not been reported yet, as plain values.
+
+        The test of actions, and what episodes have begun with, belong to this process: whoever goes
+        on begins them anew.
+        """
+        return {
+            "behind": 0 if self._looked is None else self._writer.head - self._looked,
+            "looks": self._looks,
+            "resets_unchanged": self._resets_unchanged,
+            "rewards": [self._reward_min, self._reward_max],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state`` was taken, before the first ``begin``; the rows are here."""
+        self._behind, self._looks = state["behind"], state["looks"]
+        self._resets_unchanged = state["resets_unchanged"]
+        self._reward_min, self._reward_max = state["rewards"]
+
+    def _look(self, head: int) -> None:
+        """Look at the rows before `head`; at the last of them next time, with what follows it."""
+        if self._looked is None or head - self._looked < 2:
+            return
+        rows = np.arange(self._looked, head)
+        columns, slots = self._writer.columns, rows % self._writer.ring.rows
+        flags = columns.flags[self._writer.shard].take(slots, axis=0)
+        age = columns.age[self._writer.shard].take(slots, axis=0)
+        reward = columns.reward[self._writer.shard].take(slots[:-1], axis=0)
+        live = flags & (BOUNDARY | ABSENT) == 0
+        follows = flags[1:] & CUT == 0
+        earned = reward[live[:-1]]
+        if earned.size:
+            self._reward_min = min(self._reward_min, float(earned.min()))
+            self._reward_max = max(self._reward_max, float(earned.max()))
+        begins = (age == 0) & live
+        begins[0] &= self._looks == 0
+        after_end = flags[:-1] & BOUNDARY != 0
+        self._compare_resets(*self._cells(rows, begins[1:] & after_end & follows))
+        if self._first_seen is not None:
+            if self._come_and_go:  # who was absent before may see what others have done
+                begins[1:] &= after_end
+            table = self._table_of_first(rows, begins)
+            self._first_seen = first_seen.together([self._first_seen, table])
+        if self._noted:
+            drawn = np.zeros_like(follows)
+            for first, noted in self._noted:
+                at = first - self._looked
+                many = max(0, min(len(noted) - 1, len(drawn) - at))
+                drawn[at : at + many] = noted[:many]
+            self._follow_actions(*self._cells(rows, drawn & live[:-1] & follows))
+            self._noted = [part for part in self._noted if part[0] >= head]  # being written
+        self._looked = head - 1
+        self._looks += 1
+
+    def _cells(self, rows: Int, where: NDArray[np.bool_]) -> tuple[Int, Int]:
+        """Cells of rows where something is so, bool [rows - 1, lanes], and of the rows after."""
+        ring, shard = self._writer.ring, self._writer.shard
+        k, lanes = np.nonzero(where)
+        return cells(ring, shard, rows[k], lanes), cells(ring, shard, rows[k + 1], lanes)
+
+    def _table_of_first(self, rows: Int, begins: NDArray[np.bool_]) -> first_seen.Table:
+        """Of first observations; those of an environment's agents are one, their mean."""
+        ring, agents = self._writer.ring, self._agents
+        k, envs = np.nonzero(begins.reshape(len(rows), -1, agents).all(2))
+        lanes = envs[:, None] * agents + np.arange(agents)
+        at = cells(ring, self._writer.shard, rows[k][:, None], lanes)
+        seen = some(self._writer.columns.flat_observation, first_seen.ENTRIES)[at].mean(
+            1, dtype=np.float64
+        )
+        return first_seen.table_of(seen)
+
+    def _compare_resets(self, last: Int, first: Int) -> None:
+        """Count where the final observation of an episode is the first one of the next."""
+        seen = self._writer.columns.flat_observation
+        part = some(seen, COMPARED)
+        alike = (part[last] == part[first]).all(1)
+        last, first = last[alike], first[alike]
+        if len(last):
+            same = (seen[last] == seen[first]).reshape(len(last), -1).all(1)
+            self._resets_unchanged += int(np.count_nonzero(same))
+
+    def _follow_actions(self, now: Int, after: Int) -> None:
+        columns = self._writer.columns
+        assert self._effect is not None
+        seen = columns.flat_observation
+        outcome = np.empty((len(now), 2), np.float32)
+        outcome[:, 0] = columns.flat_reward[now]
+        outcome[:, 1] = columns.flat_terminated[now]
+        self._effect.add(
+            pooled(seen[now], SEEN),
+            pooled(seen[after], SEEN),
+            columns.flat_action[now],
+            outcome,
+            None if columns.flat_legal is None else columns.flat_legal[now],
+        )
+        self._p = self._effect.p_value()
+        if self._p is not None and self._p <= PROVEN:
+            self._wanted = 0

@@ -162,8 +162,8 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         return Row(snapshot.learning.verdict, limit, "ok")
     worst = next((p for p in bad if p.name == snapshot.learning.policy), bad[0])
     advice = (
-        "evaluations are under their best, whose weights are kept (`tuitrain eval RUN/best`): "
-        "lower learner.lr, or let it fall"
+        "evaluations are under their best, whose weights are kept (`tuitrain eval RUN "
+        "--checkpoint best`): lower learner.lr, or let it fall"
     )
     if worst.learning.verdict == "FLAT":
         advice = (

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.e2e.harness import ROOT, Run
 from tuitrain.diagnosis.checks import CHECKS
+from tuitrain.replay.turnstile import BYTES
 
 HERE = Path(__file__).parent
 FILES = ("envs.py", "networks.py")
@@ -107,11 +108,11 @@ def stop_actor(run: Run) -> None:
     os.kill(run.workers()["a0"]["pid"], signal.SIGSTOP)
 
 
-def hold_locks(run: Run) -> None:
-    """Hold every lock of the run for a while, as a process that hangs would."""
+def hold_lock(run: Run) -> None:
+    """Hold the lock of the first shard, the second of all, as a process that hangs would."""
     house = Path(run.read("runtime.json")["socket_path"]).parent
     with (house / "lock").open("r+b") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX)
+        fcntl.lockf(file, fcntl.LOCK_EX, BYTES, BYTES)
         time.sleep(HELD_S)
 
 

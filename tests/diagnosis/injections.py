@@ -8,7 +8,7 @@ from tests.diagnosis.cases import (
     ROOT,
     Case,
     edit_environment,
-    hold_locks,
+    hold_lock,
     lose_metrics,
     resync,
     stop_actor,
@@ -79,11 +79,11 @@ INJECTIONS: tuple[Case, ...] = (
         double="flips_bits",
     ),
     Case(
-        "held-locks",
-        "another process holds the run's locks for seconds",
+        "held-lock",
+        "another process holds a shard's lock for seconds",
         "lock_wait",
         "X.5, X.6",
-        act=hold_locks,
+        act=hold_lock,
     ),
     # ---- pace
     Case(

@@ -129,8 +129,8 @@ class Budget:
     Args:
         share: at most so much of the time; 0 permits nothing.
         now: when it begins.
-        enough_s: work begins only when there is time for more than so much: what comes first, after
-            other work, costs many times what comes next.
+        enough_s: work begins when there is time for more than so much, and goes on until that is
+            spent: what comes first, after other work, costs many times what comes next.
     """
 
     def __init__(self, share: float, now: float, enough_s: float = 0.0) -> None:
@@ -139,14 +139,14 @@ class Budget:
         self._began = self._last = now
         self._credit_s = 0.0
         self._spent_s = 0.0
+        self._open = False
 
     def allows(self, now: float) -> bool:
-        """Whether work may begin."""
-        return self._credit_at(now) > self._enough_s
-
-    def goes_on(self, now: float) -> bool:
-        """Whether work that has begun may go on."""
-        return self._credit_at(now) > 0
+        """Whether work may begin, or go on."""
+        self._credit_s = min(self._credit_s + self._share * (now - self._last), MOST_CREDIT_S)
+        self._last = now
+        self._open = self._credit_s > (0 if self._open else self._enough_s)
+        return self._open
 
     def spend(self, seconds: float) -> None:
         """Work has taken so long, and will cost ``AFTERMATH`` times as much."""
@@ -156,8 +156,3 @@ class Budget:
     def spent_share(self, now: float) -> float:
         """Share of the time since the beginning that work has taken."""
         return self._spent_s / max(now - self._began, 1e-9)
-
-    def _credit_at(self, now: float) -> float:
-        self._credit_s = min(self._credit_s + self._share * (now - self._last), MOST_CREDIT_S)
-        self._last = now
-        return self._credit_s

@@ -23,10 +23,12 @@ from tuitrain.replay.window import Int
 
 KEPT = 4096
 """Entries that a reader holds, the newest ones: many more than it has the time to look at."""
+TAKEN = 64
+"""Entries taken up together at most, so that there is time left to look at draws."""
 ENOUGH_S = 0.001
-"""Time for a look and about a dozen rows."""
+"""Time for taking these up, or for a look and about a dozen rows."""
 TOLD = 3
-"""Of what is wrong, so many of each kind are told in words; all are counted."""
+"""Rows with which something is wrong that are told of in words, of each kind; all are counted."""
 
 
 class Drawn(Protocol):
@@ -84,22 +86,20 @@ class Auditor:
         self._clock = clock
         self._budget = Budget(share, clock(), ENOUGH_S)
         self._known = [0] * layout.n_actors
+        self._at_once = max(1, TAKEN // layout.n_actors)
         self._entries: dict[int, Entry] = {}  # by cell, oldest first
         self._marked = np.zeros(layout.n_actors * layout.ring_rows * layout.lanes, np.bool_)
+        self._told: dict[str, list[tuple[int, int, int]]] = {}  # by count, which rows
         self._untold: list[str] = []
 
     def take_in(self, shard: int) -> None:
-        """Take up new entries if there is time; else later, those that are still there then.
-
-        Call it under the shard's read lock, when its head is read.
-        """
+        """Take up the newest entries. Call it under the shard's read lock, when it is due."""
         count = int(self._columns.header[shard, HEADER_AUDITS])
         if count == self._known[shard]:
             return
-        now = self._clock()
-        if not self._budget.goes_on(now):
-            return
-        for entry in audit_trail.between(self._columns, shard, self._known[shard], count):
+        began = self._clock()
+        known = max(self._known[shard], count - self._at_once)
+        for entry in audit_trail.between(self._columns, shard, known, count):
             if not 0 <= entry.lane < self._layout.lanes:
                 continue  # damaged: it is of no row
             cell = self._cell(shard, entry)
@@ -109,10 +109,10 @@ class Auditor:
             if len(self._entries) > KEPT:
                 self._forget(next(iter(self._entries)))
         self._known[shard] = count
-        self._budget.spend(self._clock() - now)
+        self._budget.spend(self._clock() - began)
 
     def due(self) -> bool:
-        """Whether there is time to look at a draw."""
+        """Whether there is time to take up entries and to look at draws."""
         return self._budget.allows(self._clock())
 
     def look(self, batch: Drawn) -> None:
@@ -130,7 +130,7 @@ class Auditor:
             now = self._clock()
             self._budget.spend(now - began)
             began = now
-            if not self._budget.goes_on(now):
+            if not self._budget.allows(now):
                 return
         self._budget.spend(self._clock() - began)
 
@@ -151,7 +151,7 @@ class Auditor:
         if found != entry.checksum or not self._as_stored(cell, batch, place):
             counts.checksum_failures += 1
             self._tell(
-                counts.checksum_failures, shard, entry,
+                "checksum_failures", shard, entry,
                 f"its checksum is {found:08x}, its writer's {entry.checksum:08x}, and action "
                 f"{batch.action[place]} was drawn, {columns.flat_action[cell]} is stored: the row "
                 "was overwritten while it was read, or shared memory is damaged",
@@ -161,7 +161,7 @@ class Auditor:
         if learned != entry.stack:
             counts.stack_disagreements += 1
             self._tell(
-                counts.stack_disagreements, shard, entry,
+                "stack_disagreements", shard, entry,
                 f"the actor acted on frames with the hash {entry.stack:08x}, but frames with "
                 f"{learned:08x} are learned from, though the rows are whole",
             )  # fmt: skip
@@ -173,7 +173,7 @@ class Auditor:
         )  # fmt: skip
         if wrong:
             counts.cross_episode_samples += 1
-            self._tell(counts.cross_episode_samples, shard, entry, f"it is sampled, but {wrong}")
+            self._tell("cross_episode_samples", shard, entry, f"it is sampled, but {wrong}")
 
     def _as_stored(self, cell: int, batch: Drawn, place: int) -> bool:
         """Whether action and legal actions that are learned from are those of the row."""
@@ -181,8 +181,10 @@ class Auditor:
         same = legal is None or drawn is None or np.array_equal(legal[cell], drawn[place])
         return bool(same and batch.action[place] == self._columns.flat_action[cell])
 
-    def _tell(self, count: int, shard: int, entry: Entry, what: str) -> None:
-        if count <= TOLD:
+    def _tell(self, count: str, shard: int, entry: Entry, what: str) -> None:
+        told, row = self._told.setdefault(count, []), (shard, entry.row, entry.lane)
+        if len(told) < TOLD and row not in told:
+            told.append(row)
             self._untold.append(
                 f"audit of policy {self._layout.policy!r}, shard {shard}, row {entry.row}, lane "
                 f"{entry.lane}: {what}"

@@ -310,14 +310,15 @@ class ReplayReader:
         rows = self._layout.ring_rows
         spare = self._layout.chunk_steps + 1 - rows
         header, pins = self._columns.header, self._pins
+        auditor = self.auditor if self.auditor is not None and self.auditor.due() else None
         head = np.empty(len(self._locks), np.int64)
         for shard, lock in enumerate(self._locks):
             with lock.read():
                 tail, end = int(header[shard, HEADER_TAIL]), int(header[shard, HEADER_HEAD])
                 check_header(shard, tail, end, rows)
                 pins[shard] = max(tail, end + spare, 0)
-                if self.auditor is not None:
-                    self.auditor.take_in(shard)
+                if auditor is not None:
+                    auditor.take_in(shard)
             head[shard] = end
         return head, pins.copy()
 

@@ -220,10 +220,19 @@ def test_any_damaged_byte_of_an_audited_row_is_counted_as_its_checksum(masked: b
             looked += 1
     assert looked >= 8 + 8 + 4 * TAGS + 4 + 4 + 1 + 1 + 2 + 1 + 5 * masked
     assert place.only("checksum_failures")
-    told = place.auditor.news()
-    assert len(told) == TOLD
-    assert f"shard 0, row {entry.row}, lane {entry.lane}: its checksum is" in told[0]
+    (told,) = place.auditor.news()
+    assert f"shard 0, row {entry.row}, lane {entry.lane}: its checksum is" in told
     assert not place.auditor.news()
+
+
+def test_a_few_rows_are_told_of_and_each_once() -> None:
+    place, _, window = filled()
+    place.store.columns.reward[:] += 1
+    for _ in range(3):
+        place.draw(window, 1000)
+    told = place.auditor.news()
+    assert len(set(told)) == len(told) == TOLD
+    assert place.auditor.counts.checksum_failures > 10 * TOLD
 
 
 def test_a_damaged_frame_before_the_row_is_its_checksum_too() -> None:
@@ -430,10 +439,11 @@ def test_work_begins_when_there_is_time_for_some_of_it_and_goes_on_until_it_is_s
     assert not budget.allows(0.4)
     assert budget.allows(0.6)
     budget.spend(0.004 / AFTERMATH)
-    assert budget.goes_on(0.6)
-    assert not budget.allows(0.6)
+    assert budget.allows(0.6)
     budget.spend(0.004 / AFTERMATH)
-    assert not budget.goes_on(0.6)
+    assert not budget.allows(0.6)
+    assert not budget.allows(0.9)
+    assert budget.allows(1.5)
 
 
 def test_an_auditor_stops_when_its_time_is_spent() -> None:

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.xdist_group("fleet")
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 NEEDS = {"atari-pong": "ale_py", "lunarlander": "Box2D", "minatar-breakout": "minatar"}
-LONG = {"atari-pong"}
-"""A dozen seconds; its environment and its network have shorter tests of their own."""
+LONG = {"atari-pong", "treasurehunt-original"}
+"""Seconds; the one's environment and network have tests of their own, the other is in parity."""
 SHORT = [
     "run.total_steps=450",
     "actors.count=1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -90,3 +91,14 @@ def test_numbers_that_are_none_are_marked() -> None:
     assert "✖nan" in shown
     assert "✖inf" in shown
     assert "2.50 s" in shown
+
+
+@pytest.mark.parametrize(
+    ("state", "rate", "published"), [("running", "77 u/s", "0.4s ago"), ("finished", "n/a", "n/a")]
+)
+async def test_what_has_ended_has_no_rate(state: Any, rate: str, published: str) -> None:
+    async with seated(snapshot(state=state)) as seat:
+        await seat.press("3")
+        shown = await seat.panel("policies")
+        assert re.search(rf"update rate +{rate}", shown)
+        assert re.search(rf"published +{published}", shown)

@@ -106,9 +106,9 @@ class Sight:
     at_s: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
-    """Everything a panel may show."""
+    """Everything a panel may show; equal to itself alone."""
 
     run_dir: Path = Path()
     snapshot: Snapshot | None = None

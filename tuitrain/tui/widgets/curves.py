@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from rich.text import Text
@@ -80,12 +81,13 @@ def drawer(chart: Chart) -> Draw:
     """The function that draws this chart."""
 
     def draw(view: View, width: int, height: int) -> list[Text]:
-        shown = shown_policies(view)
+        shown, (part, cut) = shown_policies(view), _part(view)
         lines = _of_one(chart, view) if len(shown) == 1 else _of_many(chart, view, shown)
         if view.compared is not None:
-            lines.append(_of_other(chart, view, view.compared))
+            end = part[1] if part is not None and cut else np.inf
+            lines.append(_of_other(chart, view, view.compared, end))
         look = Look(
-            x_unit=X_UNITS[view.charts.x_axis] + (" →" if cut_at(view) is not None else ""),
+            x_unit=X_UNITS[view.charts.x_axis] + (" →" if cut else ""),
             y_unit=chart.unit,
             log_y=is_log(chart, view),
             time_x=view.charts.x_axis == "wall_s",
@@ -93,7 +95,7 @@ def drawer(chart: Chart) -> Draw:
             dim=view.palette.dim,
             fail=view.palette.fail,
             head=_head(chart, view, width),
-            window=window(view),
+            window=part,
             ticks=ticks(view),
         )
         return draw_chart(lines, width, height, look)
@@ -125,17 +127,21 @@ def _of_many(chart: Chart, view: View, names: list[str]) -> list[Line]:
     return lines
 
 
-def _of_other(chart: Chart, view: View, other: Compared) -> Line:
-    """The main curve of the other run, which looks like none of this one's."""
+def _of_other(chart: Chart, view: View, other: Compared, end: float) -> Line:
+    """The main curve of the other run, which looks like none of this one's.
+
+    Args:
+        end: of what is shown.
+    """
     shown = main_curve(chart, view)
     curve = other.of(view.policy_name()).get((shown.kind, shown.field), EMPTY)
     name = safe(other.name, 24) + (f" {shown.label}" if len(chart.curves) > 1 else "")
     line = _line(shown, curve, view, name, view.palette.dim, "faint")
-    end, ends = cut_at(view), line.x[np.isfinite(line.x)]
-    if end is None or not ends.size or ends[-1] <= end:
+    ends = line.x[np.isfinite(line.x)][-1:]
+    if not ends.size or ends[0] <= end:
         return line
     write = time_label if view.charts.x_axis == "wall_s" else count
-    return replace(line, newest_at=f"at {write(float(ends[-1]))}")
+    return replace(line, newest_at=f"at {write(float(ends[0]))}")
 
 
 def _line(
@@ -187,26 +193,29 @@ def goes_on_to(view: View) -> float | None:
     return other[1]
 
 
-def cut_at(view: View) -> float | None:
-    """The end of what is shown, if the other run goes on beyond it."""
-    shown, end = window(view), goes_on_to(view)
-    return shown[1] if shown is not None and end is not None and shown[1] < end else None
-
-
 def window(view: View) -> tuple[float, float] | None:
     """The part of the x axis that all charts show; None: each all of its own.
 
     Beside a run that goes on where this one ends it is this one's: else a young run would be a
     sliver beside an old one.
     """
-    own, beyond, zoom = x_range(view), goes_on_to(view), view.charts.zoom
-    if own is None or zoom < 0 or not own[1] > own[0] or (zoom == 0 and beyond is None):
-        return None
+    return _part(view)[0]
+
+
+@lru_cache(maxsize=1)  # for all charts of a redraw
+def _part(view: View) -> tuple[tuple[float, float] | None, bool]:
+    """The same, and whether the other run goes on beyond it."""
+    zoom = view.charts.zoom
+    if zoom < 0 or (zoom == 0 and view.compared is None):
+        return None, False
+    own, beyond = x_range(view), goes_on_to(view)
+    if own is None or not own[1] > own[0] or (zoom == 0 and beyond is None):
+        return None, False
     low, high = own
     width = (high - low) / 2**zoom
     last = high if beyond is None else beyond
     end = high if view.charts.at is None else min(last, max(low + width, view.charts.at))
-    return end - width, end
+    return (end - width, end), beyond is not None and end < beyond
 
 
 def ticks(view: View) -> list[Tick]:

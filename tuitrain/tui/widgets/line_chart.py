@@ -133,6 +133,7 @@ class _Canvas:
     def __post_init__(self) -> None:
         self.code = np.full((self.height, self.width), ord(" "), dtype=np.uint32)
         self.pen = np.full((self.height, self.width), -1, dtype=np.int16)
+        self._columns = np.arange(self.width)
 
     def put(
         self, dots: Bools, pen: int, mark: int, bits: NDArray[np.uint8] | None = None
@@ -166,11 +167,15 @@ class _Canvas:
         return cells
 
     def lines(self, styles: Sequence[str]) -> list[Text]:
+        """Blanks are drawn with the pen before them, where that does not show: in few pieces."""
+        seen = np.array([-1 if "reverse" in style else i for i, style in enumerate(styles)])
         out = []
         for row in range(self.height):
             text = self.code[row].tobytes().decode("utf-32-le")
             line = Text(text, end="")
             pen = self.pen[row]
+            before = np.maximum.accumulate(np.where(pen < 0, 0, self._columns))
+            pen = np.where((pen < 0) & (pen[before] >= 0), seen[pen[before]], pen)
             edges = [0, *(np.flatnonzero(np.diff(pen)) + 1).tolist(), self.width]
             for left, right in itertools.pairwise(edges):
                 if right > left and pen[left] >= 0 and styles[pen[left]]:

@@ -21,17 +21,17 @@ def draw_policies(view: View, width: int, height: int) -> list[Text]:
         Column(safe(p.name, 20), rank=0 if p.name == chosen else i + 1)
         for i, p in enumerate(policies)
     ]
-    quantities = [_quantities(p) for p in policies]
+    quantities = [_quantities(p, at_rest=view.at_rest) for p in policies]
     rows: list[list[Text | str]] = []
     for i, (label, _) in enumerate(quantities[0]):
         rows.append([Text(label, palette.dim, end=""), *(q[i][1] for q in quantities)])
     return table(columns, rows, width, palette.accent)
 
 
-def _quantities(policy: PolicyView) -> list[tuple[str, str]]:
+def _quantities(policy: PolicyView, *, at_rest: bool) -> list[tuple[str, str]]:
     held = policy.sampleable
     share = held / policy.capacity if held is not None and policy.capacity else None
-    published = age(policy.published_age_s)
+    published = age(None if at_rest else policy.published_age_s)
     lag50, lag95 = count(policy.lag_updates_p50), count(policy.lag_updates_p95)
     return [
         ("fill", f"{bar(share, 10)} {percent(share)}"),
@@ -40,7 +40,7 @@ def _quantities(policy: PolicyView) -> list[tuple[str, str]]:
         ("committed transitions", f"{count(policy.transitions)} tr"),
         ("learning starts at", f"{count(policy.learning_starts)} tr"),
         ("updates", f"{count(policy.updates)} u"),
-        ("update rate", rate(policy.updates_per_s, "u/s")),
+        ("update rate", rate(None if at_rest else policy.updates_per_s, "u/s")),
         ("ratio asked for", _ratio(policy.ratio_target)),
         ("ratio achieved", _ratio(policy.ratio_achieved)),
         ("age of sampled rows p95", f"{count(policy.sample_age_p95)} tr"

@@ -33,10 +33,11 @@ class GradientFlow:
         self._gradients = [gradient for _, gradient in found]
         self._largest: list[Tensor] = []
 
-    @torch.no_grad()
     def look(self) -> None:
         """Take in the gradients of the newest update; nobody waits for the device."""
-        if len(self._largest) < LOOKS and self._gradients:
+        if len(self._largest) == LOOKS or not self._gradients:
+            return
+        with torch.no_grad():
             norms = torch._foreach_norm(self._gradients, float("inf"))
             self._largest.append(torch.stack([norm.float() for norm in norms]))
 

@@ -73,7 +73,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "sample_age_p95": "transitions inserted since a sampled one, 95th percentile",
         "target_updates": "updates of the target network so far",
         "returns_abs_max": "largest absolute n-step return of the transitions drawn since the last "
-        "record (where each update draws for itself, of every tenth)",
+        "record, of the draws looked at: those that one update in 40 is made from",
         "returns_nonzero_share": "share of them whose n-step return is not 0",
         "observation_spread": "share of the numbers in a state that are not the same in all states "
         "of the newest draw (64 of them; fewer where they are very large)",

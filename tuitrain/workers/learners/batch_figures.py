@@ -1,7 +1,7 @@
 """What drawn transitions look like: whether there is a reward to learn from, and anything to see.
 
-Pure arithmetic on the arrays of a draw. Returns are looked at with every draw, or every tenth
-update where each draws for itself; observations once per record, a bounded part of the newest draw.
+Pure arithmetic on the arrays of a draw. Returns are looked at with the draw that one update in 40
+is made from; observations once per record, a bounded part of the newest draw.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LOOK_EVERY_UPDATES = 10
+LOOK_EVERY_UPDATES = 40
 
 LOOKED_ROWS = 64
 LOOKED_NUMBERS = 1 << 20

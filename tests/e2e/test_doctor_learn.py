@@ -12,6 +12,9 @@ import pytest
 from tests.e2e.harness import Place
 from tests.sites import eventually
 
+pytestmark = pytest.mark.long
+"""At every change: `tests/unit/doctor/test_doctor_practice.py` and `test_workers_rehearse.py`."""
+
 HOPELESS = Path(__file__).with_name("hopeless.py")
 
 
@@ -36,7 +39,6 @@ def test_a_learning_rate_of_nothing(place: Place) -> None:
     assert "it does not learn like this: one batch" in rows["verdict"]["found"]
 
 
-@pytest.mark.long
 def test_a_config_that_learns_in_both_schedules(place: Place) -> None:
     rows = learned(place, 0, "--learn-s", "30", run={"schedule": "async"})
     for name in ("one_batch", "gradients", "rewards", "run_sequential", "run_async", "verdict"):
@@ -45,7 +47,6 @@ def test_a_config_that_learns_in_both_schedules(place: Place) -> None:
     assert rows["target_updates"]["found"].startswith("0 off")
 
 
-@pytest.mark.long
 def test_a_rehearsal_that_is_ended_leaves_nothing(place: Place) -> None:
     temporary = place.root / "tmp"
     temporary.mkdir()
@@ -59,7 +60,6 @@ def test_a_rehearsal_that_is_ended_leaves_nothing(place: Place) -> None:
     # the place looks for processes, segments and sockets
 
 
-@pytest.mark.long
 def test_an_environment_without_reward(place: Place) -> None:
     rows = learned(place, 0, "--learn-s", "6", env={"id": f"{HOPELESS}:NoReward"})
     assert rows["rewards"]["state"] == "warn"
@@ -67,7 +67,6 @@ def test_an_environment_without_reward(place: Place) -> None:
     assert "look at rewards" in rows["verdict"]["found"]
 
 
-@pytest.mark.long
 def test_a_layer_without_gradient(place: Place) -> None:
     network = {"network": f"{HOPELESS}:Detached", "network_kwargs": {}, "lr": 1e-3}
     rows = learned(place, 1, "--learn-s", "6", learner=network)

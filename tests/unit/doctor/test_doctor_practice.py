@@ -1,0 +1,82 @@
+"""What `doctor --learn` starts, and what it makes of the answers; nothing is started here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tuitrain.cli import practice
+from tuitrain.cli.aside import AsideError
+from tuitrain.cli.errors import Refused
+from tuitrain.config.load import config_from
+from tuitrain.config.resolve import resolve
+from tuitrain.config.schema import Config
+from tuitrain.doctor.learning import Learned, Practice, Score
+
+TRIED = {"lr": 1e-3, "updates": 500, "before": 1.0, "after": 0.1, "floor": 0.0, "unmoved": [],
+         "tensors": 4, "learned": True}  # fmt: skip
+PLAYED = {"return_mean": 20.0, "return_ci95": 4.0, "episodes": 20}
+
+Asked = list[dict[str, Any]]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Questions to the aside, and configs that would have been run."""
+    seen: Asked = []
+
+    def ask(module: str, question: str, answered: Callable[[Any], bool], *_: Any) -> None:
+        seen.append(json.loads(question))
+        rehearsed = {"random": PLAYED, "rewarded_share": 0.5, "tried": [TRIED]}
+        assert not answered({"stage": "…"})
+        assert answered({"rehearsed": {"p": rehearsed, "q": rehearsed | {"random": None}}})
+
+    def under_supervisor(made: Callable[[str], Config], tell: Any, use: Any) -> Practice:
+        seen.append(made("home").model_dump())
+        assert use.keywords["seconds"] == pytest.approx(0.75 * 40 / 2)
+        return Practice(use.keywords["schedule"])
+
+    monkeypatch.setattr(practice, "ask", ask)
+    monkeypatch.setattr(practice, "under_supervisor", under_supervisor)
+    return seen
+
+
+def learn(schedule: str = "async", seconds: float = 40.0) -> Learned:
+    config = resolve(config_from({"run": {"schedule": schedule}}), cores=2)
+    return practice.learn(config, 1, seconds, lambda text: None)
+
+
+def test_a_rehearsal_and_a_run_in_each_schedule(asked: Asked) -> None:
+    found = learn()
+    question, *runs = asked
+    assert question["seconds"] == 10.0
+    assert not Path(question["folder"]).exists()
+    assert [run["run"]["schedule"] for run in runs] == ["sequential", "async"]
+    assert {run["eval"]["episodes"] for run in runs} == {20}
+    assert [p.schedule for p in found.practices] == ["sequential", "async"]
+    assert found.rehearsed["p"].random == Score(20.0, 4.0)
+    assert found.rehearsed["q"].random is None
+    assert found.rehearsed["p"].tried[0].unmoved == ()
+
+
+def test_a_sequential_config_is_run_once(asked: Asked) -> None:
+    found = learn("sequential", 20.0)
+    assert [p.schedule for p in found.practices] == ["sequential"]
+
+
+def test_what_does_not_come_up_is_told(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise Refused("no room")
+
+    monkeypatch.setattr(practice, "under_supervisor", refused)
+    assert [p.error for p in learn().practices] == ["no room", "no room"]
+
+    def crashed(*_: Any) -> None:
+        raise AsideError("it crashed")
+
+    monkeypatch.setattr(practice, "ask", crashed)
+    assert learn() == Learned(error="it crashed")

@@ -123,6 +123,7 @@ def noise(seed: int) -> Sight:
 async def test_a_picture_that_stays_is_neither_styled_nor_sent_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("tuitrain.tui.app.STALE_S", 1000.0)  # which would dim every line
     async with seated(size=(200, 50)) as seat:
         seat.app.sight = noise(0)
         await seat.press("3")

@@ -140,6 +140,13 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
             "policies.0.learning",
             LearningView(verdict="FLAT", held_evals=9, held_since_steps=2000, mean=9.0),
         ),
+        (  # it has been better, though the newest evaluation is not
+            "learning",
+            "policies.0.learning",
+            LearningView(
+                verdict="FLAT", held_evals=9, held_since_steps=0, mean=21.0, ci95=3.0, best=40.0
+            ),
+        ),
         (  # it has risen before the first evaluation
             "learning",
             "policies.0.learning",

@@ -185,6 +185,8 @@ def _is_bad(snapshot: Snapshot, policy: PolicyView, limits: ChecksConfig) -> boo
         return False
     if first is None or view.mean is None or view.mean - (view.ci95 or 0.0) > first:
         return False  # it has risen, before the first evaluation
+    if view.best is not None and view.best > first:
+        return False  # one evaluation of a few episodes says less than the best four together
     return snapshot.steps - view.held_since_steps >= limits.flat_share * snapshot.total_steps
 
 

@@ -72,10 +72,7 @@ def _connecting(view: View) -> str:
     """What is waited for; a run answers at once, unless something is wrong with it."""
     if view.waited_s < SLOW_ANSWER_S:
         return "connecting to the run …"
-    return (
-        f"no answer for {age(view.waited_s)}: is its supervisor suspended (SIGSTOP), or the "
-        "machine overloaded? q leaves"
-    )
+    return f"no answer for {age(view.waited_s)}: is its supervisor suspended? q leaves"
 
 
 def run_name(view: View, snapshot: Snapshot) -> str:

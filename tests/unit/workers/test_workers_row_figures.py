@@ -170,6 +170,7 @@ def test_only_actions_drawn_at_random_count(tmp_path: Path) -> None:
     never = {"exploration": {"epsilon_start": 0.0, "epsilon_end": 0.0}}
     told = figures(tmp_path, 100, env={"id": "CartPole-v1"}, **never)["default"]
     assert "action_effect_p" not in told
+    assert told["reward_min"] == told["reward_max"] == 1.0, "rows between episodes are paid 0"
 
 
 def test_every_row_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

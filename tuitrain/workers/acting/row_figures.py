@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tuitrain.envs.spec import PolicySpec
 from tuitrain.replay import first_seen
 from tuitrain.replay.entries import pooled, some
-from tuitrain.replay.layout import ABSENT, BOUNDARY, CUT
+from tuitrain.replay.layout import ABSENT, BOUNDARY
 from tuitrain.replay.seen import tell_first_seen
 from tuitrain.replay.shard import ShardWriter
 from tuitrain.replay.window import Int, cells
@@ -116,7 +116,11 @@ class RowFigures:
         self._reward_min, self._reward_max = state["rewards"]
 
     def _look(self, head: int) -> None:
-        """Look at the rows before `head`; at the last of them next time, with what follows it."""
+        """Look at the rows before `head`; at the last of them next time, with what follows it.
+
+        All are this writer's own, so none is cut off from the one before. One that has moved on,
+        while its agent waits, looks like an end; but the row after it begins no episode.
+        """
         if self._looked is None or head - self._looked < 2:
             return
         rows = np.arange(self._looked, head)
@@ -125,7 +129,6 @@ class RowFigures:
         age = columns.age[self._writer.shard].take(slots, axis=0)
         reward = columns.reward[self._writer.shard].take(slots[:-1], axis=0)
         live = flags & (BOUNDARY | ABSENT) == 0
-        follows = flags[1:] & CUT == 0
         earned = reward[live[:-1]]
         if earned.size:
             self._reward_min = min(self._reward_min, float(earned.min()))
@@ -133,19 +136,19 @@ class RowFigures:
         begins = (age == 0) & live
         begins[0] &= self._looks == 0
         after_end = flags[:-1] & BOUNDARY != 0
-        self._compare_resets(*self._cells(rows, begins[1:] & after_end & follows))
+        self._compare_resets(*self._cells(rows, begins[1:] & after_end))
         if self._first_seen is not None:
             if self._come_and_go:  # who was absent before may see what others have done
                 begins[1:] &= after_end
             table = self._table_of_first(rows, begins)
             self._first_seen = first_seen.together([self._first_seen, table])
         if self._noted:
-            drawn = np.zeros_like(follows)
+            drawn = np.zeros_like(after_end)
             for first, noted in self._noted:
                 at = first - self._looked
                 many = max(0, min(len(noted) - 1, len(drawn) - at))
                 drawn[at : at + many] = noted[:many]
-            self._follow_actions(*self._cells(rows, drawn & live[:-1] & follows))
+            self._follow_actions(*self._cells(rows, drawn & live[:-1]))
             self._noted = [part for part in self._noted if part[0] >= head]  # being written
         self._looked = head - 1
         self._looks += 1

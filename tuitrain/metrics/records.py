@@ -86,7 +86,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "stack_disagreements": "of these, the frames are not those that the actor acted on",
         "cross_episode_samples": "of these, something belongs to another episode",
         "checksum_failures": "of these, the row is not as it was committed",
-        "audit_share": "share of the learner's time that looking took",
+        "audit_share": "share of the learner's time that looking has cost: twice what it took",
     },
     "eval": {
         "policy": "policy name",

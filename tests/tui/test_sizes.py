@@ -10,7 +10,8 @@ import pytest
 
 from tests.tui.fixtures import actor, bare, failed, policy, records, snapshot
 from tests.tui.harness import seated
-from tuitrain.protocol import EventLine, LearningView, RecordLine
+from tests.tui.test_sight import RED_OVER_BLUE, packed
+from tuitrain.protocol import EventLine, LearningView, RecordLine, Reply
 from tuitrain.tui.dialogs.check import CheckDialog
 from tuitrain.tui.dialogs.help import HelpDialog
 from tuitrain.tui.dialogs.leave import LeaveDialog
@@ -157,7 +158,7 @@ async def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
         # without a border a chart says what it is
         ((80, 24), 1, (), ["Return  ── train"]),
         # what actor 0 sees has a place of its own
-        ((80, 24), 3, ("v",), ["asked for", "shard"]),
+        ((80, 24), 3, ("v",), ["what is seen", "shard"]),
         ((80, 24), 3, (), ["412k tr", "ratio asked for"]),
         ((40, 11), 1, (), ["too small for more than this"]),
     ],
@@ -166,10 +167,12 @@ async def test_what_small_screens_keep(
     size: tuple[int, int], tab: int, keys: tuple[str, ...], seen: list[str]
 ) -> None:
     async with seated(size=size) as seat:
+        seat.run.on_request = lambda request: Reply(
+            id=request.id, ok=True, message="what is seen", result=packed(RED_OVER_BLUE)
+        )
         await seat.press(str(tab), *keys)
-        shown = await seat.text()
         for words in seen:
-            assert words in shown
+            shown = await seat.shows(words)
         if keys:
             assert "sampleable tr" not in shown
 

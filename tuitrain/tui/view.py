@@ -96,13 +96,13 @@ class Sight:
     """The newest picture of what actor 0 sees, or why there is none; equal to itself alone.
 
     Attributes:
-        pixels: uint8 [height, width, 3]; None until one has come.
+        pixels: uint8 [height, width, 3]; None where there is none.
         said: what it shows, or what is wrong.
         at_s: when it came, by the clock of the screen.
     """
 
     pixels: NDArray[np.uint8] | None = None
-    said: str = "asked for"
+    said: str = ""
     at_s: float = 0.0
 
 

@@ -15,6 +15,7 @@ from tuitrain.envs.spec import PolicySpec
 from tuitrain.replay import auditor as auditor_module
 from tuitrain.replay import index as index_module
 from tuitrain.replay.audit import AFTERMATH, MOST_CREDIT_S, Budget, Entry, checksum, stack_hash
+from tuitrain.replay.audit_trail import between
 from tuitrain.replay.auditor import TOLD, Auditor
 from tuitrain.replay.buffer import PolicyReplay, ReplayReader
 from tuitrain.replay.layout import AUDITS, HEADER_AUDITS, ReplayLayout
@@ -364,15 +365,21 @@ def test_a_head_that_comes_before_its_rows_is_counted_as_their_checksum() -> Non
 # ---- the trail ---------------------------------------------------------------------------------
 
 
-def test_a_writer_that_dies_at_any_store_leaves_entries_of_its_own_rows_alone() -> None:
-    place = Place()
+def stores_of_a_chunk(seed: int) -> int:
+    place = Place(seed=seed)
     place.write(30)
     with place.stores.counting():
         place.write()
-    stores = place.stores.count
-    for store in range(stores):
+    return place.stores.count
+
+
+def test_a_writer_that_dies_at_any_store_leaves_entries_of_its_own_rows_alone() -> None:
+    cases = [(0, store) for store in range(stores_of_a_chunk(0))]
+    # between head and entry, the last two, in several lives: the entry may be of any row
+    cases += [(seed, stores_of_a_chunk(seed) - 1) for seed in range(1, 9)]
+    for seed, store in cases:
         for half in (False, True):
-            place = Place()
+            place = Place(seed=seed)
             place.write(30)
             with pytest.raises(Died), place.stores.counting(store, half=half):
                 place.write()
@@ -384,6 +391,18 @@ def test_a_writer_that_dies_at_any_store_leaves_entries_of_its_own_rows_alone() 
             place.look()
             assert not any(place.counts().values()), (store, half, place.auditor.news())
             assert place.auditor.counts.audited > 50
+
+
+def test_an_entry_that_is_being_written_is_not_read() -> None:
+    place = Place()
+    place.write(AUDITS + 5)
+    columns, count = place.store.columns, AUDITS + 5
+    entries = between(columns, 0, 0, count)
+    assert entries == place.scribe.entries[-AUDITS + 1 :]
+    place.scribe.writer.trail.put(Entry(7, 0, 0, 0, 0))
+    assert between(columns, 0, 0, count) == entries
+    assert between(columns, 0, count - 2, count) == entries[-2:]
+    assert between(columns, 0, count, count) == []
 
 
 def test_what_is_noted_is_seen_with_its_row_and_not_before() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +56,24 @@ async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End
             worker.process.terminate()
         await _first_of(run.crew.gone(TERMINATE_S), run.hard.wait())
     run.crew.kill_all()
-    if end.state == "failed" or run.hard.is_set():
+    if run.hard.is_set() or (end.state == "failed" and not end.check):
         return end
     if run.failure is not None:
         return run.failure.end()
+    unsaved = ""
+    late_savers = [w.name for w in late if w.spec.role in SAVERS]
     if outcome is not None and outcome.refused:
         name, why = next(iter(outcome.refused.items()))
-        return End("failed", f"{name} could not save: {why}")
-    if outcome is not None and outcome.unsaved:
-        return End("failed", f"the run could not be saved: {outcome.unsaved}")
-    unsaved = [w.name for w in late if w.spec.role in SAVERS]
-    if unsaved and was_up:  # before that it had nothing to save
-        return End("failed", f"{unsaved[0]} was killed before it had saved")
-    return end
+        unsaved = f"{name} could not save: {why}"
+    elif outcome is not None and outcome.unsaved:
+        unsaved = f"the run could not be saved: {outcome.unsaved}"
+    elif late_savers and was_up:  # before that it had nothing to save
+        unsaved = f"{late_savers[0]} was killed before it had saved"
+    if not unsaved:
+        return end
+    if end.check:
+        return replace(end, reason=f"{end.reason}; and {unsaved}")
+    return End("failed", unsaved)
 
 
 def judge_folder(run: Run, end: End) -> End:

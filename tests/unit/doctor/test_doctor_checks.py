@@ -226,6 +226,7 @@ def test_a_shortened_config_is_the_same_but_for_when_things_begin() -> None:
         "learner": {"batch_size": 32, "n_step": 3},
         "stop": {"wall_time_s": 1.0},
         "hooks": {"on_end": ["touch", "was-here"]},
+        "checks": {"on_fail": "stop", "lr_max": 0.1},
     }
     config = resolve(config_from(tables))
     short = smoke.shortened(config, "/tmp/x")
@@ -239,6 +240,7 @@ def test_a_shortened_config_is_the_same_but_for_when_things_begin() -> None:
     assert (short.eval.episodes, short.eval.max_episode_steps) == (2, 200)
     assert short.hooks == type(short.hooks)()
     assert short.stop == type(short.stop)()
+    assert (short.checks.on_fail, short.checks.lr_max) == ("log", 0.1)
     # one that begins early already still does
     early = resolve(config_from(tables | {"replay": {"learning_starts": 64}}))
     assert smoke.shortened(early, "/tmp/x").replay.learning_starts == 64

@@ -358,6 +358,17 @@ async def test_a_failure_stops_with_all_that_can_be_saved(tmp_path: Path, quick:
         assert not told(run, "the replay cannot be saved")
 
 
+async def test_a_stop_that_cannot_save_says_both(tmp_path: Path, quick: None) -> None:
+    full = BROKEN | {"learner": BROKEN["learner"] | {"disk full": True}}
+    async with running(tmp_path, full, tables=on_fail("stop")) as run:
+        await run.up()
+        assert await run.end() == 3
+        reason = run.summary["reason"]
+        assert reason.startswith("check non-finite failed: ")
+        assert "; and learner could not save: " in reason
+        assert run.summary["failed_check"] == "non_finite"
+
+
 @pytest.mark.parametrize("tables", [{}, together(CREW)], ids=["async", "lockstep"])
 async def test_a_failure_takes_all_back_and_what_was_broken_is_forgotten(
     tmp_path: Path, tables: dict[str, Any], quick: None

@@ -8,8 +8,9 @@ from tests.diagnosis.cases import Case
 from tests.diagnosis.runs import Seen
 
 LEGEND = (
-    "●: the check that is there for the fault was raised; ○: a symptom that follows from it; ✗: "
-    "another one. *First* is what `tuitrain diagnose` names first; *yes* is the check of the row."
+    "●: the check that is there for the fault was raised; ○: a symptom that follows from it; ✗:\n"
+    "another one. *First* is what `tuitrain diagnose` names first; *yes* is the check of the row.\n"
+    "Columns are numbered as the checks are."
 )
 
 Results = Mapping[str, Seen]

@@ -118,7 +118,8 @@ def _diagnose(seen: Seen, place: Place, target: str | Path) -> None:
     wrong = json.loads(place.tuitrain("diagnose", target, "--json", code=None).stdout)["wrong"]
     seen.diagnosed = [str(one["id"]) for one in wrong]
     if wrong:
-        seen.says = f"{wrong[0]['headline']} {wrong[0]['advice']}".strip()
+        says = f"{wrong[0]['headline']} {wrong[0]['advice']}".strip()
+        seen.says = says.replace(f"{place.root}/", "")
 
 
 @contextlib.contextmanager

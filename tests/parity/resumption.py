@@ -30,7 +30,7 @@ from tuitrain.workers.blueprint import Blueprint
 
 CLOCKS = {"time_s", "wall_s", "duration_s"}
 SINCE_IT_BEGAN = {
-    *("action_effect_p", "action_effect_rows", "reset_difference_p"),
+    *("action_effect_p", "action_effect_rows", "reset_difference_p", "begins_differ"),
     *("audited", "stack_disagreements", "cross_episode_samples", "checksum_failures"),
     "audit_share",
 }

@@ -100,8 +100,8 @@ class ChecksConfig(Table):
         gt=0,
         le=1,
         json_schema_extra=unit("share of episodes"),
-        description="`resets` fails if more episodes begin with the observation that the one "
-        "before ended with.",
+        description="`resets` warns if more episodes begin with the observation that the one "
+        "before ended with, unless all begin alike.",
     )
     endless_steps: int = Field(
         100_000,

@@ -21,7 +21,7 @@ FIRST_EPISODES = 20
 
 _LARGEST = {
     "learner": ("returns_abs_max", "observation_spread", "observation_abs_max"),
-    "train": ("length_max", "truncated_length_max", "reward_max"),
+    "train": ("length_max", "truncated_length_max", "reward_max", "begins_differ"),
 }
 _SMALLEST = {"train": ("length_min", "truncated_length_min", "reward_min")}
 _SUMS = {"train": ("episodes", "truncated", "resets_unchanged")}

@@ -50,6 +50,8 @@ FIELDS: dict[str, dict[str, str]] = {
         "truncated_length_max": "length of the longest that was truncated; absent if none was",
         "resets_unchanged": "episodes that began with the very observation that the one before "
         "ended with",
+        "begins_differ": "1 if not all episodes of this actor have begun with the same observation "
+        "(32 of its numbers), else 0; absent where agents act one after another",
         "reward_min": "smallest reward of one step since the last record",
         "reward_max": "largest reward of one step",
         "action_effect_p": "p-value of: the action makes no difference to what changes in the "

@@ -71,6 +71,11 @@ def together(tables: Sequence[Table]) -> Table:
     return total
 
 
+def differ(table: Table) -> bool:
+    """Whether not all of these observations were the same."""
+    return bool((table[_LEAST] < table[_MOST]).any())
+
+
 def difference_p(one: Table, other: Table) -> float | None:
     """Bound of the chance that tables of the same kind of observations are so different.
 

@@ -87,6 +87,7 @@ def healthy() -> Snapshot:
         truncated_length_min=200,
         truncated_length_max=500,
         resets_unchanged=0,
+        begins_differ=1,
         action_effect_p=1e-30,
         action_effect_rows=20_000,
         reset_difference_p=0.4,
@@ -192,7 +193,7 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "fail",
         "all zero",
     ),
-    ("resets", "policies.0.resets_unchanged", 400, "fail", "does the environment's reset()"),
+    ("resets", "policies.0.resets_unchanged", 400, "warn", "does the environment's reset()"),
     ("episode_ends", "policies.0.truncated", 400, "warn", "which no time limit does"),
     ("episode_ends", "policies.0.length_max", 1, "warn", "with its first step"),
     (

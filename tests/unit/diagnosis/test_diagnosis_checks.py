@@ -85,6 +85,8 @@ def test_the_fault_is_caught_and_advice_given(
         ("observations", "policies.0.observation_spread", None),
         ("resets", "policies.0.resets_unchanged", None),
         ("resets", "policies.0.episodes", 49),
+        ("resets", "policies.0", {"resets_unchanged": 400, "begins_differ": 0}),
+        ("resets", "policies.0", {"resets_unchanged": 400, "begins_differ": None}),
         ("episode_ends", "policies.0.episodes", None),
         ("episode_ends", "policies.0.episodes", 49),
         ("action_effect", "policies.0.action_effect_p", None),

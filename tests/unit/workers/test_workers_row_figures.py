@@ -35,6 +35,7 @@ class Round(gymnasium.Env):
         resets: whether the player is put elsewhere by a reset.
         swapped: terminated and truncated, each for the other.
         constant: nothing can be seen.
+        blank: nothing can be seen at the beginning and at the end.
         masked: the player may not stay, and infos say so.
         begins: at this place; None is anywhere.
     """
@@ -46,6 +47,7 @@ class Round(gymnasium.Env):
         resets: bool = True,
         swapped: bool = False,
         constant: bool = False,
+        blank: bool = False,
         masked: bool = False,
         begins: int | None = None,
         places: int = 9,
@@ -57,11 +59,12 @@ class Round(gymnasium.Env):
         self.action_space = spaces.Discrete(3)
         self._shuffled, self._resets, self._swapped = shuffled, resets, swapped
         self._constant, self._masked, self._begins = constant, masked, begins
+        self._blank = blank
 
     def _see(self) -> tuple[Any, dict[str, Any]]:
         space: Any = self.observation_space
         seen = np.zeros(self.places, space.dtype)
-        if not self._constant:
+        if not self._constant and not (self._blank and self.steps in (0, 12)):
             seen[self.place] = space.high.flat[0]
         infos = {"action_mask": np.array([1, 0, 1], np.int8)} if self._masked else {}
         return seen.reshape(space.shape), infos
@@ -79,7 +82,7 @@ class Round(gymnasium.Env):
         self.place = (self.place + action - 1) % self.places
         self.steps += 1
         seen, infos = self._see()
-        there = self.place == 0
+        there = self.place == 0 and not self._blank
         ends = there, not there and self.steps == 12
         return seen, 5.0 if there else -1.0, *(ends[::-1] if self._swapped else ends), infos
 
@@ -138,6 +141,14 @@ def test_shuffled_actions(tmp_path: Path, kwargs: dict[str, Any]) -> None:
 def test_a_reset_that_does_not_reset(tmp_path: Path) -> None:
     told = of_round(tmp_path, resets=False)
     assert told["resets_unchanged"] >= 0.99 * told["episodes"] > 100
+    assert told["begins_differ"] == 1
+
+
+def test_episodes_that_begin_and_end_with_a_blank_screen(tmp_path: Path) -> None:
+    """As a task of memory does: what is to be remembered is shown between."""
+    told = of_round(tmp_path, blank=True)
+    assert told["resets_unchanged"] >= 0.99 * told["episodes"] > 100, "though all are reset"
+    assert told["begins_differ"] == 0
 
 
 def test_swapped_ends(tmp_path: Path) -> None:
@@ -164,6 +175,7 @@ def test_lanes_of_every_kind(tmp_path: Path, env: type, policies: str) -> None:
         assert told["reward_max"] == 1.0
         assert told["reward_min"] == (-1.0 if env is TicTacToe else 0.0)
         assert (told["begun"] > 0) == (env is TwoPolicies), "others may have acted before"
+        assert ("begins_differ" in told) == (env is TwoPolicies)
 
 
 def test_only_actions_drawn_at_random_count(tmp_path: Path) -> None:
@@ -197,7 +209,7 @@ def test_reports_begin_anew(tmp_path: Path) -> None:
         part.take_figures()
         second = part._figures.take()
         actor.close()
-    assert second == {"resets_unchanged": 0}
+    assert second == {"resets_unchanged": 0, "begins_differ": 1}
 
 
 def test_first_observations_are_those_of_all_actors(tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ class RowFigures:
         if self._first_seen is not None:
             tell_first_seen(self._writer.columns, self._writer.shard, self._first_seen)
         told: dict[str, float] = {"resets_unchanged": self._resets_unchanged}
+        if self._first_seen is not None:
+            told["begins_differ"] = int(first_seen.differ(self._first_seen))
         if self._reward_min <= self._reward_max:
             told |= {"reward_min": self._reward_min, "reward_max": self._reward_max}
         if self._effect is not None and self._p is not None:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from tuitrain.measurements import Measurements
 from tuitrain.metrics.rewind import is_number
 
 FEW = 3
@@ -36,6 +37,11 @@ _RESTARTED = {
 
 _EVAL = {"reward_min": ("eval_reward_min", min), "reward_max": ("eval_reward_max", max)}
 
+_WHOLE = {
+    name for name, field in Measurements.model_fields.items() if field.annotation == int | None
+}
+"""Counts and lengths, though a file may say otherwise."""
+
 
 class Merged:
     """What records have said of one policy since a session began."""
@@ -47,7 +53,7 @@ class Merged:
         """Of counts that have been begun anew: those of the processes before."""
         self._counted: dict[str, float] = {}
         self._gradients: deque[tuple[float, str]] = deque(maxlen=FEW)
-        self._effects: dict[int, tuple[float, int]] = {}
+        self._effects: dict[str, tuple[float, int]] = {}
         self._first = (0, 0.0)
         """Episodes, and the sum of their returns, until there are enough."""
 
@@ -74,8 +80,8 @@ class Merged:
             if is_number(mean) and is_number(episodes):
                 self._first = (self._first[0] + int(episodes), self._first[1] + mean * episodes)
         if kind == "train" and is_number(p := record.get("action_effect_p")):
-            rows = record.get("action_effect_rows")
-            self._effects[int(record.get("actor", 0))] = (p, int(rows) if is_number(rows) else 0)
+            rows, actor = record.get("action_effect_rows"), str(record.get("actor"))
+            self._effects[actor] = (p, int(rows) if is_number(rows) else 0)
         if kind == "eval":
             for name, (field, merge) in _EVAL.items():
                 if is_number(value := record.get(name)):
@@ -98,7 +104,7 @@ class Merged:
         if self._effects:
             out["action_effect_p"] = min(p for p, _ in self._effects.values())
             out["action_effect_rows"] = max(rows for _, rows in self._effects.values())
-        return out
+        return {k: int(v) if k in _WHOLE else v for k, v in out.items()}
 
     def _count(self, name: str, value: float) -> None:
         held = self._counted.get(name, 0)

@@ -42,6 +42,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from tuitrain.metrics.rewind import is_number
 from tuitrain.protocol import Verdict
 
 MIN_EVALUATIONS = 4
@@ -84,11 +85,13 @@ class Evaluation:
     def from_record(cls, record: Mapping[str, Any]) -> Evaluation | None:
         """Read an `eval` metrics record; None if its mean is missing or not finite."""
         mean, ci95 = record.get("return_mean"), record.get("return_ci95")
-        if not isinstance(mean, int | float) or not math.isfinite(mean):
+        if not is_number(mean):
             return None
-        if not isinstance(ci95, int | float) or not math.isfinite(ci95):
-            ci95 = None
-        return cls(int(record.get("steps", 0)), float(mean), ci95, int(record.get("episodes", 0)))
+        steps, episodes = (
+            int(value) if is_number(value := record.get(name)) else 0
+            for name in ("steps", "episodes")
+        )
+        return cls(steps, float(mean), ci95 if is_number(ci95) else None, episodes)
 
 
 @dataclass(frozen=True)

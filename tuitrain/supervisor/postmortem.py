@@ -68,19 +68,19 @@ def postmortem(folder: RunFolder, summary: Mapping[str, Any] | None) -> Snapshot
         last_s = float(record["time_s"]) if is_number(record.get("time_s")) else last_s
         view.on_record(record, last_s)
         _count(learner.counters, record)
-    for name, policy in told.get("policies", {}).items():
-        if is_number(policy.get("transitions")):
+    policies = told.get("policies")
+    for name, policy in policies.items() if isinstance(policies, Mapping) else ():
+        if isinstance(policy, Mapping) and is_number(policy.get("transitions")):
             learner.counters[f"inserts/{name}"] = policy["transitions"]
     workers = [learner]
     failure = told.get("failure")
-    if isinstance(failure, Mapping) and failure.get("worker"):
+    if isinstance(failure, Mapping) and failure.get("worker") and failure.get("how"):
         name, role = str(failure["worker"]), str(failure.get("role", ""))
         workers = [w for w in workers if w.name != name]
         more = f"its traceback and log: `tuitrain logs {folder.name} {name}`"
         workers.append(WorkerView(name, role, state="failed", error=f"{why_of(failure)}; {more}"))
-    snapshot = build_snapshot(
-        view, workers, seq=0, now=last_s, time_s=last_s, elapsed_s=float(told.get("wall_s", 0.0))
-    )
+    elapsed_s = float(told["wall_s"]) if is_number(told.get("wall_s")) else 0.0
+    snapshot = build_snapshot(view, workers, seq=0, now=last_s, time_s=last_s, elapsed_s=elapsed_s)
     if summary is None:
         snapshot.checks = [
             check if check.id not in COUNTED else check.model_copy(update=_UNKNOWN)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tuitrain.diagnosis.merging import FEW, Merged
 from tuitrain.measurements import Measurements
 
@@ -90,6 +92,12 @@ def test_the_actor_that_is_surest_of_an_effect_counts_by_its_newest_record() -> 
         train(0, action_effect_p=0.2, action_effect_rows=300),
     )
     assert found == {"action_effect_p": 0.2, "action_effect_rows": 900}
+
+
+@pytest.mark.parametrize("actor", ["a0", None, [1], 2.5])
+def test_an_actor_may_be_called_anything_in_a_damaged_file(actor: Any) -> None:
+    told = train(actor, action_effect_p=0.2, action_effect_rows=[3])
+    assert merged(told) == {"action_effect_p": 0.2, "action_effect_rows": 0}
 
 
 def test_what_a_learner_counts_goes_on_where_its_predecessor_has_died() -> None:

@@ -11,6 +11,7 @@ import pytest
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import RunFolder, create_run
+from tuitrain.metrics.records import COMMON_FIELDS, FIELDS
 from tuitrain.protocol import CheckView, Snapshot
 from tuitrain.supervisor.postmortem import postmortem
 from tuitrain.workers.asides.probe import probe
@@ -111,3 +112,35 @@ def test_without_a_probes_report_there_are_no_policies(folder: RunFolder, text: 
     record(folder, learner(300))
     found = postmortem(folder, None)
     assert (found.policies, found.steps) == ([], 3000)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"policies": ["default"]},
+        {"policies": {"default": [1]}},
+        {"policies": None},
+        {"wall_s": None},
+        {"wall_s": "long"},
+        {"failure": {"worker": 3, "role": None}},
+        {"run_id": None, "state": ["failed"]},
+    ],
+)
+def test_a_damaged_summary_is_read_as_far_as_it_goes(
+    folder: RunFolder, damaged: dict[str, Any]
+) -> None:
+    record(folder, learner(100), learner(300))
+    found = postmortem(folder, SUMMARY | damaged)
+    assert found.policies[0].updates == 300
+
+
+@pytest.mark.parametrize("damaged", ["a0", None, [1], {"a": 1}, True, 1e400])
+@pytest.mark.parametrize("kind", ["learner", "train", "eval", "rewind"])
+def test_a_damaged_record_is_read_as_far_as_it_goes(
+    folder: RunFolder, kind: str, damaged: Any
+) -> None:
+    """Every field of every kind, damaged one at a time."""
+    names = {*COMMON_FIELDS, *FIELDS.get(kind, {}), "version", "updates"} - {"kind"}
+    whole = learner(100) | dict.fromkeys(names - {"policy"}, 0.5) | {"kind": kind}
+    record(folder, learner(100), *(whole | {name: damaged} for name in sorted(names)), learner(300))
+    assert postmortem(folder, SUMMARY).run_id == "0123abcd"

@@ -156,7 +156,8 @@ class ChecksConfig(Table):
         gt=0,
         le=1,
         json_schema_extra=unit("probability"),
-        description="`exploration` warns if every actor's epsilon is higher at the planned end.",
+        description="`exploration` warns if every actor's epsilon is still so high at the planned "
+        "end.",
     )
     lr_max: float = Field(0.05, gt=0, description="`lr` warns of a higher learning rate.")
     lr_error: float = Field(

@@ -215,6 +215,7 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ("target_network", "policies.0.target_kept_at_end", 0.9998, "warn", "raise learner.tau"),
     ("epsilon", "processes.1.epsilon_off", 0.3, "fail", "a0 acts with epsilon 0.100"),
     ("exploration", "policies.0.final_epsilon", 1.0, "warn", "exploration.epsilon_end"),
+    ("exploration", "policies.0.final_epsilon", 0.5, "warn", "still 0.50 at the last step"),
     (
         "grad_flow",
         "policies.0",

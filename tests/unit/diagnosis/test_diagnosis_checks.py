@@ -188,6 +188,33 @@ def test_of_several_agents_not_everything_can_be_said(check: str) -> None:
     assert states(out)[check] == "n/a"
 
 
+@pytest.mark.parametrize("nothing", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize(
+    ("check", "names"),
+    [
+        ("q_bound", ["q_max_abs"]),
+        ("q_bound", ["q_bound"]),
+        ("grad_norm", ["grad_norm"]),
+        ("grad_norm", ["td_abs_mean"]),
+        ("reward_scale", ["returns_abs_max"]),
+        ("reward_signal", ["returns_abs_max"]),
+        ("observations", ["observation_spread"]),
+        ("grad_flow", ["grad_zero_share"]),
+        ("lr", ["lr", "lr_start", "lr_planned"]),
+    ],
+)
+def test_what_is_no_number_is_not_ok(check: str, names: list[str], nothing: float) -> None:
+    assert states(change("policies.0", dict.fromkeys(names, nothing)))[check] == "n/a"
+
+
+def test_one_policy_of_no_numbers_does_not_hide_another() -> None:
+    out = change("policies.0.q_max_abs", 1e5)
+    broken = out.policies[0].model_copy(update={"name": "z", "q_max_abs": float("nan")})
+    for policies in ([out.policies[0], broken], [broken, out.policies[0]]):
+        out.policies = policies
+        assert states(out)["q_bound"] == "fail"
+
+
 def competing(first: LearningView, second: LearningView, *means: float) -> Snapshot:
     out = healthy()
     out.policies.append(out.policies[0].model_copy(update={"name": "z"}))

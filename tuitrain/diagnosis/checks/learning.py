@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks.row import Row, agents, check, judged, largest, not_measured
 from tuitrain.protocol import PolicyView, Snapshot
@@ -93,9 +95,10 @@ def grad_norm(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     """No gradient is far longer than its TD errors and observations explain."""
 
     def over(policy: PolicyView) -> float | None:
-        if policy.grad_norm is None or policy.td_abs_mean is None:
+        longest = _longest(policy, limits)
+        if policy.grad_norm is None or policy.td_abs_mean is None or not isfinite(longest):
             return None
-        return policy.grad_norm / _longest(policy, limits)
+        return policy.grad_norm / longest
 
     found = largest(snapshot, over)
     if found is None:
@@ -123,7 +126,7 @@ def q_bound(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     """|Q| is not many times the largest n-step return / (1 - discount)."""
 
     def times(policy: PolicyView) -> float | None:
-        if policy.q_bound is None or policy.q_max_abs is None:
+        if policy.q_bound is None or policy.q_max_abs is None or not isfinite(policy.q_bound):
             return None
         return policy.q_max_abs / max(policy.q_bound, _Q_ALWAYS)
 

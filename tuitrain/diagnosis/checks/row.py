@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.protocol import CheckState, CheckView, PolicyView, Snapshot
@@ -80,17 +81,25 @@ def not_measured(limit: str, value: str = "n/a", advice: str = "") -> Row:
 def largest(
     snapshot: Snapshot, of: Callable[[PolicyView], float | None]
 ) -> tuple[PolicyView, float] | None:
-    """The policy where this is largest, and how large; None if it was measured nowhere."""
-    rows = [(p, value) for p in snapshot.policies if (value := of(p)) is not None]
-    return max(rows, key=lambda row: row[1], default=None)
+    """The policy where this is largest, and how large; None if it was measured nowhere.
+
+    What is no finite number is not measured: `non_finite` tells of it.
+    """
+    return max(_measured(snapshot, of), key=lambda row: row[1], default=None)
 
 
 def smallest(
     snapshot: Snapshot, of: Callable[[PolicyView], float | None]
 ) -> tuple[PolicyView, float] | None:
     """The policy where this is smallest, and how small; None if it was measured nowhere."""
-    rows = [(p, value) for p in snapshot.policies if (value := of(p)) is not None]
-    return min(rows, key=lambda row: row[1], default=None)
+    return min(_measured(snapshot, of), key=lambda row: row[1], default=None)
+
+
+def _measured(
+    snapshot: Snapshot, of: Callable[[PolicyView], float | None]
+) -> list[tuple[PolicyView, float]]:
+    rows = [(p, of(p)) for p in snapshot.policies]
+    return [(p, value) for p, value in rows if value is not None and isfinite(value)]
 
 
 def agents(snapshot: Snapshot) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks.row import Row, check, judged, largest, not_measured
-from tuitrain.protocol import Snapshot
+from tuitrain.protocol import PolicyView, Snapshot
 
 
 @check(
@@ -41,14 +43,14 @@ def device(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 )
 def lr(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     """What is used is what is planned, and not too high, or has been."""
-    found = largest(snapshot, lambda p: max(p.lr or 0.0, p.lr_start or 0.0) or None)
+    found = largest(snapshot, _highest_lr)
     if found is None:
         return not_measured(f"≤ {limits.lr_max:g}")
     policy, most = found
-    now = most if policy.lr is None else policy.lr
+    now = policy.lr if policy.lr is not None and isfinite(policy.lr) else most
     for policy in snapshot.policies:
         planned, used = policy.lr_planned, policy.lr
-        if planned is None or used is None:
+        if planned is None or used is None or not isfinite(used):
             continue
         if abs(used - planned) > limits.lr_error * planned:
             advice = f"{policy.name}: the optimizer does not follow learner.lr_schedule"
@@ -119,7 +121,7 @@ def epsilon(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 )
 def exploration(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     """By the plan, some actor follows its policy at the end."""
-    limit = f"≤ {limits.final_epsilon_max:g} at the end"
+    limit = f"< {limits.final_epsilon_max:g} at the end"
     found = largest(snapshot, lambda p: p.final_epsilon)
     if found is None:
         return not_measured(limit)
@@ -127,7 +129,13 @@ def exploration(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     return judged(
         f"{final:.2f} at the end",
         limit,
-        "warn" if final > limits.final_epsilon_max else None,
+        "warn" if final >= limits.final_epsilon_max else None,
         f"epsilon is still {final:.2f} at the last step: lower exploration.epsilon_end, or "
         "epsilon_decay_steps",
     )
+
+
+def _highest_lr(policy: PolicyView) -> float | None:
+    """Of what is used and what was begun with."""
+    told = (policy.lr, policy.lr_start)
+    return max((lr for lr in told if lr and isfinite(lr)), default=None)

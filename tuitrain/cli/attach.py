@@ -11,7 +11,7 @@ import typer
 
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
-from tuitrain.cli.find import Found, RunsDirOption, every, find
+from tuitrain.cli.find import RUN_DEFAULT, Found, RunsDirOption, every, find
 from tuitrain.cli.runs import print_summary, row_of
 from tuitrain.config.resolve import runs_dir as default_runs_dir
 from tuitrain.config.runs import RunFolder
@@ -45,7 +45,7 @@ def attach(
         str | None,
         typer.Argument(
             metavar="[RUN]",
-            show_default="`latest`, or a choice where more than one lives",
+            show_default=f"{RUN_DEFAULT}, or a choice where more than one lives",
             help="`latest`, a run's name, its run id while it runs, or its folder.",
         ),
     ] = None,
@@ -58,7 +58,7 @@ def attach(
 
     Leaving the UI (d) never stops training. Any number of terminals may look at the same run.
     """
-    found = find("latest" if run is None else run, runs_dir)
+    found = find(run, runs_dir)
     other = compared(compare, runs_dir)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused("`attach` needs a terminal; `tuitrain status` prints one look without one")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tuitrain.cli.errors import EXIT_NOT_DONE, Refused, explained
-from tuitrain.cli.find import Found, RunArgument, RunsDirOption, find
+from tuitrain.cli.find import Found, RunArgument, RunsDirOption, every, find
 
 if TYPE_CHECKING:
     from tuitrain.protocol import Command
@@ -32,7 +32,7 @@ GONE_DEADLINE_S = 15.0
 
 @explained
 def pause(
-    run: RunArgument = "latest", runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
+    run: RunArgument = None, runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
 ) -> None:
     """Hold training: every worker stops between two units of work and says so."""
     _command("pause", run, runs_dir, as_json)
@@ -40,7 +40,7 @@ def pause(
 
 @explained
 def unpause(
-    run: RunArgument = "latest", runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
+    run: RunArgument = None, runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
 ) -> None:
     """Let a paused run go on."""
     _command("unpause", run, runs_dir, as_json)
@@ -48,7 +48,7 @@ def unpause(
 
 @explained
 def resync(
-    run: RunArgument = "latest", runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
+    run: RunArgument = None, runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
 ) -> None:
     """Ask every worker which weights it holds, and compare version and bytes.
 
@@ -60,7 +60,7 @@ def resync(
 
 @explained
 def checkpoint(
-    run: RunArgument = "latest", runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
+    run: RunArgument = None, runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
 ) -> None:
     """Write a checkpoint now and print its path."""
     _command("checkpoint", run, runs_dir, as_json)
@@ -68,7 +68,7 @@ def checkpoint(
 
 @explained
 def evaluate(
-    run: RunArgument = "latest", runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
+    run: RunArgument = None, runs_dir: RunsDirOption = DEFAULT_RUNS, as_json: JsonOption = False
 ) -> None:
     """Let the evaluator of a running run play its newest weights now, and print the result.
 
@@ -170,7 +170,7 @@ def _one_worker(command: str, run: str | None, worker: str | None) -> tuple[str,
 
 @explained
 def stop(
-    run: RunArgument = "latest",
+    run: RunArgument = None,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     no_checkpoint: Annotated[
         bool, typer.Option("--no-checkpoint", help="Stop without saving first.")
@@ -232,19 +232,21 @@ def _end(found: Found, command: Literal["stop", "kill"], as_json: bool, **args: 
     _print(found, reply.ok, reply.message, reply.model_dump(mode="json"), as_json)
 
 
-def living(run: str, runs_dir: Path) -> Found:
+def living(run: str | None, runs_dir: Path) -> Found:
     """The run meant, which must have a supervisor.
 
     Raises:
-        Refused: it is not running.
+        Refused: it is not running; names those that are.
     """
     found = find(run, runs_dir)
     if found.tenant is None:
-        raise Refused(f"{found.folder.name} is not running; `tuitrain ls` lists all runs")
+        others = [one.folder.name for one in every(runs_dir) if one.tenant is not None]
+        told = f"say which: {' or '.join(others)}" if others else "`tuitrain ls` lists all runs"
+        raise Refused(f"{found.folder.name} is not running; {told}")
     return found
 
 
-def _command(name: Command, run: str, runs_dir: Path, as_json: bool, **args: Any) -> None:
+def _command(name: Command, run: str | None, runs_dir: Path, as_json: bool, **args: Any) -> None:
     from tuitrain.cli.client import BlockingClient
 
     found = living(run, runs_dir)

@@ -13,7 +13,7 @@ import typer
 from tuitrain.cli.commands import DEFAULT_RUNS, JsonOption
 from tuitrain.cli.config_cmd import SetOption
 from tuitrain.cli.errors import EXIT_NOT_DONE, Refused, explained
-from tuitrain.cli.find import Found, RunsDirOption, find
+from tuitrain.cli.find import RUN_DEFAULT, Found, RunsDirOption, find
 from tuitrain.cli.runs import OUT_OF_REACH, live_snapshot, seen_last
 from tuitrain.config.runs import RunFolder
 
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 @explained
 def diagnose(
     run: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="[RUN|CONFIG]",
+            show_default=RUN_DEFAULT,
             help="`latest`, a run's name, its run id while it runs, or its folder; or a TOML file.",
         ),
-    ] = "latest",
+    ] = None,
     overrides: SetOption = None,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     as_json: JsonOption = False,
@@ -47,7 +48,7 @@ def diagnose(
 
     \b
     Examples:
-        tuitrain diagnose                    why does the latest run not learn?
+        tuitrain diagnose                    why does the run not learn?
         tuitrain diagnose cartpole-0003
         tuitrain diagnose my.toml            why is it refused, or bound to fail?
 
@@ -55,7 +56,7 @@ def diagnose(
     """
     from tuitrain.diagnosis.told import lines
 
-    if run.endswith(".toml"):
+    if run is not None and run.endswith(".toml"):
         head, found, more = _of_config(Path(run), overrides or [])
     elif overrides:
         raise typer.BadParameter("--set goes with a CONFIG")

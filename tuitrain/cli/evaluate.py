@@ -11,12 +11,12 @@ import typer
 
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
-from tuitrain.cli.find import RunArgument, RunsDirOption, find, find_trained
+from tuitrain.cli.find import NewestRunArgument, RunsDirOption, find, find_trained
 
 
 @explained
 def evaluate(
-    run: RunArgument = "latest",
+    run: NewestRunArgument = "latest",
     episodes: Annotated[
         int | None,
         typer.Option(

@@ -13,12 +13,12 @@ from tuitrain.config.resolve import RUNS_DIR_VARIABLE
 from tuitrain.config.runs import RunFolder, RunFolderError, find_run, list_runs
 from tuitrain.supervisor.house.house import Tenant, tenants
 
+_RUN_HELP = "`latest`, a run's name, its run id while it runs, or its folder."
+RUN_DEFAULT = "the only one that runs, else `latest`"
 RunArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="[RUN]", help="`latest`, a run's name, its run id while it runs, or its folder."
-    ),
+    str | None, typer.Argument(metavar="[RUN]", show_default=RUN_DEFAULT, help=_RUN_HELP)
 ]
+NewestRunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help=_RUN_HELP)]
 RunsDirOption = Annotated[
     Path,
     typer.Option(
@@ -44,8 +44,11 @@ class Found:
         return None if self.tenant is None else Path(self.tenant.socket_path)
 
 
-def find(text: str, runs_dir: Path) -> Found:
+def find(text: str | None, runs_dir: Path) -> Found:
     """The run meant by `text`; if `runs_dir` has no such run, a living one from anywhere.
+
+    Where no run was named, it is the only one of `runs_dir` that lives, which need not be the
+    newest: an older one may have been resumed. With none or several alive it is `latest`.
 
     So `latest` never means another folder's run where this one has any. The beginning of a name is
     enough where no other begins so; without its number it means the newest run of that name.
@@ -54,6 +57,11 @@ def find(text: str, runs_dir: Path) -> Found:
         RunFolderError: there is none.
     """
     living = tenants()
+    if text is None:
+        alive = [run for run in _of_folder(runs_dir, living) if run.tenant is not None]
+        if len(alive) == 1:
+            return alive[0]
+        text = "latest"
     try:
         folder = find_run(text, runs_dir)
     except RunFolderError:
@@ -127,15 +135,19 @@ def _end_of(folder: RunFolder) -> str:
     return f"{summary['state']}{when} ({first[:_MAX_REASON]})"
 
 
+def _of_folder(runs_dir: Path, living: list[Tenant]) -> list[Found]:
+    """All runs of a folder, oldest first."""
+    folders = [RunFolder(run.path.absolute()) for run in list_runs(runs_dir)]
+    return [Found(folder, _tenant_of(folder, living)) for folder in folders]
+
+
 def every(runs_dir: Path) -> list[Found]:
     """All runs of a folder, and those that live elsewhere; oldest first."""
     living = tenants()
-    folders = [RunFolder(run.path.absolute()) for run in list_runs(runs_dir)]
-    known = {folder.path for folder in folders}
+    here = _of_folder(runs_dir, living)
+    known = {run.folder.path for run in here}
     elsewhere = [t for t in living if Path(t.run_dir) not in known]
-    return [Found(folder, _tenant_of(folder, living)) for folder in folders] + [
-        Found(RunFolder(Path(t.run_dir)), t) for t in elsewhere
-    ]
+    return here + [Found(RunFolder(Path(t.run_dir)), t) for t in elsewhere]
 
 
 def _tenant_of(folder: RunFolder, living: list[Tenant]) -> Tenant | None:

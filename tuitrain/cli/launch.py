@@ -14,7 +14,7 @@ from tuitrain.cli.attach import AsciiOption, CompareOption, compared, how_to_ret
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.config_cmd import SetOption
 from tuitrain.cli.errors import Refused, explained
-from tuitrain.cli.find import RunArgument, RunsDirOption, find
+from tuitrain.cli.find import NewestRunArgument, RunsDirOption, find
 from tuitrain.cli.killed import killed_lines, last_seen
 from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.config.schema import Config
@@ -120,7 +120,7 @@ def _check_beginning(config: Config) -> None:
 
 @explained
 def resume(
-    run: RunArgument = "latest",
+    run: NewestRunArgument = "latest",
     overrides: SetOption = None,
     checkpoint: Annotated[
         str | None,

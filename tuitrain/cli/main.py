@@ -49,7 +49,7 @@ Whether this machine and that config go together:
 \b
 It opens the terminal UI; leaving that (d) never stops training. Then:
     tuitrain ls                 which runs there are
-    tuitrain attach             the terminal UI again, of the latest run
+    tuitrain attach             the terminal UI again
     tuitrain serve              the same in a browser
     tuitrain status             one look, without the UI
     tuitrain diagnose           what is wrong with it, and what to change
@@ -62,7 +62,8 @@ It opens the terminal UI; leaving that (d) never stops training. Then:
     tuitrain report             a page of its curves, checks and events
 
 RUN is `latest`, a run's name (cartpole-0003, or cartpole for the newest of them; the beginning of a
-name where no other begins so), its run id while it runs, or the path of its folder.
+name where no other begins so), its run id while it runs, or the path of its folder. Without it, the
+only run that runs is meant, else the latest; by `resume`, `eval` and `report` always the latest.
 
 Exit codes: 0 done, finished, or stopped by you; 1 a command was not carried out; 2 wrong config or
 usage; 3 a worker or the run failed; 130 interrupted (Ctrl-C); 143 SIGTERM while a run started.

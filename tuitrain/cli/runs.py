@@ -51,7 +51,7 @@ def ls(
 
 @explained
 def status(
-    run: RunArgument = "latest",
+    run: RunArgument = None,
     runs_dir: RunsDirOption = DEFAULT_RUNS,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the snapshot (or summary) as JSON.")

@@ -18,7 +18,7 @@ MOST_CELLS = 1000
 
 @explained
 def export(
-    run: RunArgument = "latest",
+    run: RunArgument = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -73,7 +73,7 @@ def export(
 
 @explained
 def logs(
-    run: RunArgument = "latest",
+    run: RunArgument = None,
     source: Annotated[
         str,
         typer.Argument(

@@ -16,7 +16,7 @@ from tuitrain.cli.find import RunArgument, RunsDirOption
 
 @explained
 def see(
-    run: RunArgument = "latest",
+    run: RunArgument = None,
     policy: Annotated[str, typer.Option(show_default="the first", help="Whose observation.")] = "",
     ascii_only: AsciiOption = False,
     as_json: JsonOption = False,

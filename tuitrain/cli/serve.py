@@ -28,7 +28,7 @@ HERE = "127.0.0.1"
 
 @explained
 def serve(
-    run: RunArgument = "latest",
+    run: RunArgument = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
     host: Annotated[
         str,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tuitrain.cli import commands
 from tuitrain.cli import find as finding
 from tuitrain.cli.errors import Refused
 from tuitrain.cli.find import find, find_trained
@@ -90,3 +91,32 @@ def test_a_living_run_may_yet_make_one(tmp_path: Path, monkeypatch: pytest.Monke
     for text in ("latest", "a", "a-0002"):
         with pytest.raises(Refused, match="`tuitrain checkpoint a-0002` makes one"):
             find_trained(text, tmp_path)
+
+
+def test_without_a_name_the_only_living_run_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, older_too = run(tmp_path, "a", None), run(tmp_path, "b", None)
+    newest = run(tmp_path, "c", "stopped")
+    living: list[Tenant] = []
+    monkeypatch.setattr(finding, "tenants", lambda: living)
+    assert find(None, tmp_path).folder.path == newest.path, "nobody lives"
+    living.append(Tenant("0" * 8, str(old.path), old.name, 1, 0.0, "sock"))
+    assert find(None, tmp_path).tenant == living[0]
+    assert find("latest", tmp_path).folder.path == newest.path, "who says latest means it"
+    with pytest.raises(Refused, match=r"c-0001 is not running; say which: a-0001$"):
+        commands.living("latest", tmp_path)
+    living.append(Tenant("1" * 8, str(older_too.path), older_too.name, 2, 0.0, "sock"))
+    assert find(None, tmp_path).folder.path == newest.path, "nobody guesses which of two"
+    with pytest.raises(Refused, match=r"c-0001 is not running; say which: a-0001 or b-0001$"):
+        commands.living(None, tmp_path)
+
+
+def test_a_run_that_lives_elsewhere_is_not_meant_where_this_folder_has_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, other = run(tmp_path / "here", "a", "stopped"), run(tmp_path / "there", "b", None)
+    tenant = Tenant("0" * 8, str(other.path), other.name, 1, 0.0, "sock")
+    monkeypatch.setattr(finding, "tenants", lambda: [tenant])
+    assert find(None, tmp_path / "here").folder.path == ended.path
+    assert find(None, tmp_path / "empty").tenant == tenant

@@ -75,6 +75,9 @@ def doctor(
     from tuitrain.doctor.examination import groups
     from tuitrain.doctor.finding import worst
 
+    if learn and not as_json:
+        words = f"--learn takes about {learn_s:g} s (--learn-s), besides starting processes"
+        typer.echo(words, err=True)
     with _Progress(shown=not as_json and os.isatty(2)) as progress:
         facts = examine(
             config,

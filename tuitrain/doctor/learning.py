@@ -25,7 +25,8 @@ class Tried:
     """One batch, learned again and again; see ``learning.overfit``.
 
     Attributes:
-        before, after: mean absolute TD error; `floor` of it is what nobody could learn.
+        before, after: mean absolute TD error; about `floor` of it is chance: equal observations
+            and actions with different targets.
         unmoved: trainable tensors that are bit for bit what they were, of `tensors`.
         learned: whether most of what could be learned was.
     """
@@ -72,12 +73,13 @@ class Rehearsed:
 
     Attributes:
         random: random play, greedy evaluations' length and environment; None if it took too long.
-        rewarded_share: of the transitions of random play, those whose n-step return is not 0.
+        rewarded_share: of `transitions` of random play, those whose n-step return is not 0.
         tried: with the config's learning rate, and if that learned nothing with a usual one.
     """
 
     random: Score | None = None
     rewarded_share: float | None = None
+    transitions: int = 0
     tried: tuple[Tried, ...] = ()
 
 
@@ -130,13 +132,16 @@ def one_batch(learned: Learned) -> Finding:
         return Finding("one_batch", name, "fail", first, "In full:" if more else "", tuple(more))
     worst: Finding | None = None
     for policy, rehearsed in learned.rehearsed.items():
-        finding = _one_batch(name, _of(policy, learned), rehearsed.tried)
+        finding = _one_batch(name, _of(policy, learned), rehearsed)
         if worst is None or _grave(finding) < _grave(worst):
             worst = finding
     return worst or Finding("one_batch", name, "n/a", "not tried")
 
 
-def _one_batch(name: str, whose: str, tried: Sequence[Tried]) -> Finding:
+def _one_batch(name: str, whose: str, rehearsed: Rehearsed) -> Finding:
+    tried = rehearsed.tried
+    if rehearsed.rewarded_share == 0:  # its targets are what a random network says: nothing is so
+        return Finding("one_batch", name, "n/a", f"{whose}nothing to learn: see rewards")
     if not tried:
         return Finding("one_batch", name, "n/a", f"{whose}random play gave no batch in time")
     own, last = tried[0], tried[-1]
@@ -159,7 +164,7 @@ def _one_batch(name: str, whose: str, tried: Sequence[Tried]) -> Finding:
 
 
 def _fell(tried: Tried) -> str:
-    floor = f" (least possible {tried.floor:.2g})" if tried.floor > 0.01 * tried.before else ""
+    floor = f" (about {tried.floor:.2g} is chance)" if tried.floor > 0.01 * tried.before else ""
     return f"{tried.before:.3g} → {tried.after:.3g}{floor} in {tried.updates} updates"
 
 
@@ -194,12 +199,17 @@ def random_rewards(learned: Learned) -> Finding:
     if not shares:
         return Finding("rewards", name, "n/a", "not measured")
     policy, share = min(shares.items(), key=lambda item: item[1])
-    told = f"{_of(policy, learned)}{share:.1%} of the n-step returns of random play are not 0"
+    whose = _of(policy, learned)
     if share > 0:
+        told = f"{whose}{share:.1%} of the n-step returns of random play are not 0"
         return Finding("rewards", name, "ok", told)
+    told = (
+        f"{whose}no reward other than 0 in {learned.rehearsed[policy].transitions:,} transitions "
+        "of random play: does step() return it?"
+    )
     advice = (
-        "Random play never meets a reward, so there is nothing to learn from: give rewards on the "
-        "way, explore longer, or see whether the environment returns them at all."
+        "Without any there is nothing to learn from. If it is only rare: give rewards on the way, "
+        "or explore longer."
     )
     return Finding("rewards", name, "warn", told, advice)
 
@@ -267,6 +277,10 @@ def verdict(found: Sequence[Finding], learned: Learned) -> Finding:
     told = "TOO EARLY: nothing failed, but greedy play does not clearly beat random play yet"
     if beaten:
         told = f"TOO EARLY: it learns in {beaten[0].id.removeprefix('beats_random_')} alone so far"
+    rewards = next((f for f in found if f.id == "rewards" and f.state == "warn"), None)
+    if rewards is not None and not beaten:
+        told = f"nothing to learn from: {rewards.found}"
+        return Finding("verdict", name, "warn", told)
     if doubts:
         return Finding("verdict", name, "warn", f"{told}; look at {', '.join(doubts)}")
     return Finding("verdict", name, "n/a", f"{told}; --learn-s gives it longer")

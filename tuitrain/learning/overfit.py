@@ -27,8 +27,9 @@ class Overfit:
 
     Attributes:
         before, after: mean absolute TD error of the first and of the last update.
-        floor: of `after`, what nobody could learn: equal observations and actions that have led
-            to different targets.
+        floor: of `after`, what is left to who says the mean target of equal observations and
+            actions that have led to different ones: chance. Luck, or another loss than the square,
+            may end a little under it.
         unmoved: names of the trainable tensors that are what they were, bit for bit: no gradient
             has reached them, or steps were too small for their numbers.
         tensors: how many trainable ones there are.

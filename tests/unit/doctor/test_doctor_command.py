@@ -57,6 +57,13 @@ def test_what_could_not_be_built_fails_and_is_not_run(monkeypatch: pytest.Monkey
     assert "env & network" in rows["training"]["found"]
 
 
+def test_how_long_trying_takes_is_told_first() -> None:
+    Path("good.toml").write_text("")
+    assert call("good.toml", "--learn", "--learn-s", "7").output.startswith(
+        "--learn takes about 7 s"
+    )
+
+
 def test_an_override_needs_a_config() -> None:
     assert call("--set", "run.seed=2").exit_code == 2
 

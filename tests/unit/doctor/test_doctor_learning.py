@@ -65,6 +65,26 @@ def test_few_updates_say_nothing() -> None:
     assert rows(rehearsed(tried=()))["gradients"].state == "n/a"
 
 
+def test_without_any_reward_there_is_no_batch_to_learn_and_the_rewards_are_the_verdict() -> None:
+    """Its targets are what a random network says, which few networks learn well: no fault."""
+    same = {"p": Score(0.0, 0.0)}
+    practices = tuple(replace(p, evaluated=same) for p in LEARNED.practices)
+    silent = rehearsed(rewarded_share=0.0, transitions=1024, random=same["p"], tried=(NOTHING,))
+    found = rows(replace(silent, practices=practices))
+    assert (found["one_batch"].state, found["gradients"].state) == ("n/a", "ok")
+    assert found["verdict"].state == "warn"
+    assert found["verdict"].found == (
+        "nothing to learn from: no reward other than 0 in 1,024 transitions of random play: does "
+        "step() return it?"
+    )
+
+
+def test_what_is_chance_is_an_estimate() -> None:
+    lucky = replace(TRIED, before=4.38, after=0.723, floor=0.87)
+    said = rows(rehearsed(tried=(lucky,)))["one_batch"].found
+    assert said == "TD error 4.38 → 0.723 (about 0.87 is chance) in 500 updates"
+
+
 def test_no_reward_at_random() -> None:
     found = rows(rehearsed(rewarded_share=0.0))
     assert found["rewards"].state == "warn"
@@ -84,7 +104,11 @@ def test_too_early_with_a_doubt() -> None:
     early = replace(rehearsed(rewarded_share=0.0), practices=(replace(ASYNC, evaluated={}),))
     found = rows(early)
     assert found["beats_random_async"].found == "async: not measured"
-    assert (found["verdict"].state, "look at rewards" in found["verdict"].found) == ("warn", True)
+    assert found["verdict"].state == "warn"
+    warned = replace(SEQUENTIAL, evaluated={}, wrong=(("warn", "Slow."),))
+    assert rows(replace(LEARNED, practices=(warned,)))["verdict"].found.endswith(
+        "look at sequential"
+    )
 
 
 def test_one_schedule_alone_learns() -> None:
@@ -133,9 +157,13 @@ def test_no_rehearsal() -> None:
 
 
 def test_of_several_policies_the_worst_is_told() -> None:
-    good, bad = REHEARSED, replace(REHEARSED, tried=(NOTHING,), rewarded_share=0.0)
-    found = rows(replace(LEARNED, rehearsed={"p": good, "q": bad}))
+    found = rows(
+        replace(LEARNED, rehearsed={"p": REHEARSED, "q": replace(REHEARSED, tried=(NOTHING,))})
+    )
     assert found["one_batch"].found.startswith("q: ")
+    found = rows(
+        replace(LEARNED, rehearsed={"p": REHEARSED, "q": replace(REHEARSED, rewarded_share=0.0)})
+    )
     assert found["rewards"].found.startswith("q: ")
 
 

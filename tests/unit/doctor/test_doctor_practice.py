@@ -31,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
     def ask(module: str, question: str, answered: Callable[[Any], bool], *_: Any) -> None:
         seen.append(json.loads(question))
-        rehearsed = {"random": PLAYED, "rewarded_share": 0.5, "tried": [TRIED]}
+        rehearsed = {"random": PLAYED, "rewarded_share": 0.5, "transitions": 9, "tried": [TRIED]}
         assert not answered({"stage": "…"})
         assert answered({"rehearsed": {"p": rehearsed, "q": rehearsed | {"random": None}}})
 

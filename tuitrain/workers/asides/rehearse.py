@@ -193,7 +193,7 @@ def _learn_one(
         if _learned(tries[-1]):
             break
     return {
-        "transitions": window.sampleable,
+        "transitions": len(returns),
         "rewarded_share": float((returns != 0).mean()),
         "tried": [asdict(result) | {"learned": _learned(result)} for result in tries],
     }

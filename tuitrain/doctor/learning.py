@@ -262,16 +262,23 @@ def against_random(practice: Practice, rehearsed: Mapping[str, Rehearsed]) -> Fi
 
 
 def verdict(found: Sequence[Finding], learned: Learned) -> Finding:
-    """Does it learn? In words."""
+    """Does it learn? In words.
+
+    Where greedy play beats random play after every run, it does, whatever has failed besides.
+    """
     name = "verdict"
     failed = [finding for finding in found if finding.state == "fail"]
+    beaten = [f for f in found if f.id.startswith("beats_random_") and f.state == "ok"]
+    all_beaten = bool(beaten) and len(beaten) == len(learned.practices)
+    if failed and all_beaten:
+        named = ", ".join(dict.fromkeys(finding.name for finding in failed))
+        return Finding("verdict", name, "warn", f"it learns all the same, but look at {named}")
     if failed:
         # what a run was diagnosed with is a cause; a batch that is not learned may follow from it
         causes = [w for p in learned.practices for state, w in p.wrong if state == "fail"]
         first = causes[0] if causes else f"{failed[0].name}: {failed[0].found}"
         return Finding("verdict", name, "fail", f"it does not learn like this: {first}")
-    beaten = [f for f in found if f.id.startswith("beats_random_") and f.state == "ok"]
-    if beaten and len(beaten) == len(learned.practices):
+    if all_beaten:
         return Finding("verdict", name, "ok", "it learns: greedy play clearly beats random play")
     doubts = [finding.name for finding in found if finding.state == "warn"]
     told = "TOO EARLY: nothing failed, but greedy play does not clearly beat random play yet"

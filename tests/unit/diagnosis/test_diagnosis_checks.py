@@ -226,7 +226,11 @@ def competing(first: LearningView, second: LearningView, *means: float) -> Snaps
 def test_who_competes_need_not_rise() -> None:
     falls = LearningView(policy="default", verdict="FALLING", held_evals=9)
     rises = LearningView(policy="z", verdict="IMPROVING", held_evals=9)
-    assert states(competing(falls, rises, 3.0, 4.0))["learning"] == "ok"
+    assert states(competing(rises, rises, 3.0, 4.0))["learning"] == "ok"
+    (mixed,) = (
+        r for r in all_checks(competing(falls, rises, 3.0, 4.0), LIMITS) if r.id == "learning"
+    )
+    assert (mixed.state, mixed.value) == ("n/a", "default FALLING"), "nor is it called well"
     assert states(competing(falls, falls, 3.0, 4.0))["learning"] == "warn"
     assert states(competing(falls, falls, 3.0, -3.0))["learning"] == "n/a"
     against_chance = competing(falls, falls, 3.0, 4.0)

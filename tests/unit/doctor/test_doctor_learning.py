@@ -19,6 +19,8 @@ SEQUENTIAL = Practice(
 )
 ASYNC = replace(SEQUENTIAL, schedule="async")
 LEARNED = Learned({"p": REHEARSED}, (SEQUENTIAL, ASYNC))
+NEAR = {"p": Score(24.0, 4.0)}
+"""No better than random play."""
 
 
 def rows(learned: Learned) -> dict[str, Finding]:
@@ -38,7 +40,9 @@ def test_a_config_that_learns() -> None:
 
 def test_a_learning_rate_that_does_not_learn() -> None:
     slow = replace(NOTHING, lr=1e-12, unmoved=("a", "b"))
-    found = rows(rehearsed(tried=(slow, TRIED)))
+    found = rows(
+        replace(rehearsed(tried=(slow, TRIED)), practices=(replace(ASYNC, evaluated=NEAR),))
+    )
     assert found["one_batch"].state == "fail"
     assert found["one_batch"].commands == ("--set learner.lr=0.001",)
     assert found["gradients"].state == "ok", "the other rate moves them all"
@@ -53,6 +57,13 @@ def test_a_network_that_learns_no_batch() -> None:
 
 def test_a_layer_that_no_gradient_reaches() -> None:
     found = rows(rehearsed(tried=(replace(TRIED, unmoved=("body.0.weight", "body.0.bias")),)))
+    assert found["verdict"].state == "warn", "it learns without them"
+    found = rows(
+        replace(
+            rehearsed(tried=(replace(TRIED, unmoved=("body.0.weight", "body.0.bias")),)),
+            practices=(replace(ASYNC, evaluated=NEAR),),
+        )
+    )
     assert found["gradients"].state == "fail"
     assert "2 of 6 weight tensors never move: body.0.weight" in found["gradients"].found
     assert found["verdict"].state == "fail"
@@ -92,8 +103,7 @@ def test_no_reward_at_random() -> None:
 
 
 def test_too_early() -> None:
-    near = {"p": Score(24.0, 4.0)}
-    practices = (replace(SEQUENTIAL, evaluated=near), replace(ASYNC, evaluated=near))
+    practices = (replace(SEQUENTIAL, evaluated=NEAR), replace(ASYNC, evaluated=NEAR))
     found = rows(replace(LEARNED, practices=practices))
     assert found["beats_random_async"].state == "n/a"
     assert found["verdict"].state == "n/a"
@@ -119,7 +129,7 @@ def test_one_schedule_alone_learns() -> None:
 
 def test_a_run_whose_checks_are_raised() -> None:
     off = TARGETS.model_copy(update={"state": "fail", "value": "+40", "advice": "two owners"})
-    bad = replace(ASYNC, wrong=(("fail", "The target network …"),), checks=(off,))
+    bad = replace(ASYNC, wrong=(("fail", "The target network …"),), checks=(off,), evaluated=NEAR)
     found = rows(replace(LEARNED, practices=(SEQUENTIAL, bad)))
     assert (found["run_sequential"].state, found["run_async"].state) == ("ok", "fail")
     assert found["run_async"].advice == "Causes first: 1. The target network …"
@@ -129,9 +139,19 @@ def test_a_run_whose_checks_are_raised() -> None:
     assert rows(replace(LEARNED, practices=(warned,)))["run_async"].state == "warn"
 
 
+def test_what_beats_random_play_is_not_said_to_learn_nothing() -> None:
+    raised = tuple(replace(p, wrong=(("fail", "Resets …"),)) for p in (SEQUENTIAL, ASYNC))
+    found = rows(replace(LEARNED, practices=raised))
+    assert found["run_async"].state == "fail"
+    assert found["verdict"].state == "warn"
+    assert found["verdict"].found == "it learns all the same, but look at sequential, async"
+
+
 def test_what_a_run_was_diagnosed_with_is_the_cause() -> None:
     """Observations that are always the same leave no batch to learn, and weights without input."""
-    blind = replace(ASYNC, wrong=(("warn", "Slow."), ("fail", "Observations tell nothing.")))
+    blind = replace(
+        ASYNC, wrong=(("warn", "Slow."), ("fail", "Observations tell nothing.")), evaluated=NEAR
+    )
     still = replace(NOTHING, unmoved=("body.0.weight",))
     found = rows(replace(rehearsed(tried=(still,)), practices=(blind,)))
     assert {found[name].state for name in ("one_batch", "gradients", "run_async")} == {"fail"}

@@ -161,8 +161,11 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     if not said or len(said) < len(snapshot.policies) or _against_oneself(snapshot):
         return not_measured(limit)
     bad = [p for p in said if _is_bad(snapshot, p, limits)]
-    if len(bad) < len(said):  # who competes falls when another rises
+    if not bad:
         return Row(snapshot.learning.verdict, limit, "ok")
+    if len(bad) < len(said):  # who competes falls when another rises, and who does is not known
+        named = ", ".join(f"{p.name} {p.learning.verdict}" for p in bad)
+        return not_measured(limit, named, "others do well: judge it by yourself")
     worst = next((p for p in bad if p.name == snapshot.learning.policy), bad[0])
     advice = (
         "evaluations are under their best, whose weights are kept (`tuitrain eval RUN "

@@ -143,6 +143,11 @@ def waiting() -> list[ProcessView]:
     return found
 
 
+FLAT = LearningView(
+    policy="default", verdict="FLAT", held_evals=9, held_since_steps=1000, mean=21.0, ci95=3.0
+)
+"""For half of the run."""
+
 FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ("processes", "processes.1.state", "failed", "fail", "a0"),
     ("heartbeat", "processes.1.beat_age_s", 6.0, "warn", "a0"),
@@ -195,7 +200,6 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ),
     ("resets", "policies.0.resets_unchanged", 400, "warn", "does the environment's reset()"),
     ("episode_ends", "policies.0.truncated", 400, "warn", "which no time limit does"),
-    ("episode_ends", "policies.0.length_max", 1, "warn", "with its first step"),
     (
         "episode_ends",
         "policies.0",
@@ -227,6 +231,20 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ("q_bound", "policies.0.q_max_abs", 1e3 + 1, "warn", "values diverge"),
     ("q_bound", "policies.0.q_max_abs", 1e5, "fail", "to 1e+03 times"),
     (
+        "q_bound",
+        "policies.0",
+        {"q_max_abs": 1e5, "observation_abs_max": 3e5},
+        "fail",
+        "observations are as large as 3e+05, so scale them to about 1 first: lower",
+    ),
+    (
+        "grad_norm",
+        "policies.0",
+        {"grad_norm": 1e9, "observation_abs_max": 3e5},
+        "warn",
+        "scale them to about 1 first",
+    ),
+    (
         "learning",
         "policies.0.learning",
         LearningView(policy="default", verdict="FALLING", held_evals=4),
@@ -236,16 +254,16 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     (
         "learning",
         "policies.0.learning",
-        LearningView(
-            policy="default",
-            verdict="FLAT",
-            held_evals=9,
-            held_since_steps=1000,
-            mean=21.0,
-            ci95=3.0,
-        ),
+        FLAT,
         "warn",
         "no better than the first episodes, which brought 20 by chance",
+    ),
+    (
+        "learning",
+        "policies.0",
+        {"learning": FLAT, "length_max": 1, "observation_abs_max": 3e5},
+        "warn",
+        "ends with its first step: is that meant?; observations are as large as 3e+05",
     ),
 ]
 """For every check: what is changed in a healthy run, the state it leads to, and what is said."""

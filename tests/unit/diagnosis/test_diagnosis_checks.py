@@ -89,6 +89,7 @@ def test_the_fault_is_caught_and_advice_given(
         ("resets", "policies.0", {"resets_unchanged": 400, "begins_differ": None}),
         ("episode_ends", "policies.0.episodes", None),
         ("episode_ends", "policies.0.episodes", 49),
+        ("episode_ends", "policies.0", {"length_min": 1, "length_max": 1}),  # a bandit
         ("action_effect", "policies.0.action_effect_p", None),
         ("action_effect", "policies.0", {"action_effect_p": 0.2, "action_effect_rows": 4999}),
         ("reward_signal", "policies.0.returns_abs_max", None),

@@ -108,12 +108,14 @@ def resets(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     "episode_ends",
     "episode ends",
     "10.2",
-    why="Episodes end, not at once, and what ends them is said as it is: a wrong flag makes a "
-    "value of what is none, or none of what is one.",
+    why="Episodes end, and what ends them is said as it is: a wrong flag makes a value of what is "
+    "none, or none of what is one.",
     explains=("reward_signal", "q_bound", "learning"),
 )
 def episode_ends(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """Ends are not all truncations at any length, not all at the first step, and there are some.
+    """There are ends, and not all of them truncations at any length.
+
+    There are tasks of one step too (contextual bandits): whether this is one is not known.
 
     Of several agents nothing is said: they come and leave as the game has it.
     """
@@ -131,12 +133,12 @@ def episode_ends(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         return not_measured(limit, f"{episodes:,} episodes" if episodes else "n/a")
     shortest, longest = policy.truncated_length_min, policy.truncated_length_max
     if policy.length_max <= 1:
-        advice = "every episode ends with its first step: does the environment say so by mistake?"
-        return Row("all after 1 step", limit, "warn", advice)
+        return not_measured(limit, "all after 1 step", "is this meant to be a task of one step?")
     if policy.truncated == episodes and shortest is not None and longest is not None:
         advice = (
             f"all {episodes:,} episodes were truncated, after {shortest:,} to {longest:,} steps, "
-            "which no time limit does: return terminated = True for ends that belong to the task"
+            "which no time limit does: return terminated = True for ends that belong to the task "
+            "(it is no fault if what cuts them is not of the task, as leaving an area may be)"
         )
         odd = longest > _LENGTHS_DIFFER * shortest
         return judged("all truncated", limit, "warn" if odd else None, advice)

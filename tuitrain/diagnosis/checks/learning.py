@@ -11,6 +11,9 @@ from tuitrain.protocol import PolicyView, Snapshot
 _Q_ALWAYS = 10.0
 """A random network may say so much of anything, whatever the rewards are."""
 
+_OBSERVATIONS = 1e3
+"""Larger observations make large values of any weights."""
+
 _HELD_EVALUATIONS = 4
 """A verdict that warns has been given by so many evaluations in a row."""
 
@@ -110,7 +113,8 @@ def grad_norm(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         f"≤ {_longest(policy, limits):.3g}",
         "warn" if share > 1 else None,
         f"{policy.name}: gradients of norm {norm:.3g} at a mean TD error of "
-        f"{policy.td_abs_mean or 0.0:.3g}: is the loss, or something in the network, multiplied?",
+        f"{policy.td_abs_mean or 0.0:.3g}: is the loss, or something in the network, multiplied?"
+        f"{_scale(policy)}",
     )
 
 
@@ -140,8 +144,8 @@ def q_bound(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         f"{policy.q_max_abs or 0.0:.3g}",
         f"≤ {most * bound:.3g}",
         "fail" if over > 10 * most else "warn" if over > most else None,
-        f"{policy.name}: values diverge, to {over:.3g} times what rewards allow: lower learner.lr, "
-        "update the target network less often, use learner.double",
+        f"{policy.name}: values diverge, to {over:.3g} times what rewards allow{_scale(policy)}: "
+        "lower learner.lr, update the target network less often, use learner.double",
     )
 
 
@@ -177,6 +181,9 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
             f"{worst.first_return_mean or 0.0:.4g} by chance: look at exploration, rewards, "
             "n_frames and learner.lr"
         )
+        if worst.length_max == 1:
+            advice += "; and every episode ends with its first step: is that meant?"
+        advice += _scale(worst)
     return Row(worst.learning.verdict, limit, "warn", f"{worst.name}: {advice}")
 
 
@@ -204,6 +211,14 @@ def _against_oneself(snapshot: Snapshot) -> bool:
     most = max((p.reward_max for p in snapshot.policies if p.reward_max is not None), default=0.0)
     means = [(p.agents, p.eval_return_mean) for p in snapshot.policies]
     return least == -most < 0 or abs(sum(n * (mean or 0.0) for n, mean in means)) < _NO_GAIN
+
+
+def _scale(policy: PolicyView) -> str:
+    """What is said first of values that come from observations of a size no network is made for."""
+    size = policy.observation_abs_max or 0.0
+    if not size > _OBSERVATIONS:
+        return ""
+    return f"; observations are as large as {size:.3g}, so scale them to about 1 first"
 
 
 def _longest(policy: PolicyView, limits: ChecksConfig) -> float:

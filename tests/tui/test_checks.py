@@ -52,7 +52,8 @@ async def test_what_is_well_and_what_was_not_measured_is_explained_too() -> None
     now.checks = [row for row in all_checks(now, LIMITS) if row.id in ("spec", "lost_lines")]
     async with seated(now) as seat:
         await seat.press("i")
-        assert f"{BY_ID['spec'].why[:60]}" in await seat.shows("● OK  spec hash")
+        told = await seat.shows("● OK  spec hash")
+        assert f"What should be: {BY_ID['spec'].why[:40]}" in told
         assert "Nothing to do." in await seat.text()
         await seat.press("down")
         assert "All that was measured is in" in await seat.shows("○ NOT MEASURED  lost lines")

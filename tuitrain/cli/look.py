@@ -33,6 +33,7 @@ def look_at(config: EnvConfig, deadline_s: float = DEADLINE_S) -> Seen:
 
 
 def _seen(config: EnvConfig, data: dict[str, Any]) -> Seen:
+    played = ("absent", "rewarded", "episodes", "return_mean", "length_mean")
     policies = {
         name: SeenPolicy(
             shape=tuple(policy["shape"]),
@@ -42,7 +43,7 @@ def _seen(config: EnvConfig, data: dict[str, Any]) -> Seen:
             agents=tuple(policy["agents"]),
             masked=policy["masked"],
             layout=tuple(policy["layout"]),
-            **{key: policy[key] for key in ("absent", "episodes", "return_mean", "length_mean")},
+            **{key: policy[key] for key in played},
         )
         for name, policy in data.pop("policies").items()
     }

@@ -84,6 +84,8 @@ def new(
         whose = f"{policy_name}: " if len(seen.policies) > 1 else ""
         first, *layout = policy.described()
         typer.echo("\n".join([whose + first, *layout, f"  {policy.played()}"]))
+        if unpaid := policy.unpaid():
+            typer.echo(f"  {unpaid}", err=True)
     network = choose_network(list(seen.policies.values()))
     typer.echo(f'wrote {path} (network = "{network}")')
     pad = " " * len(str(path))

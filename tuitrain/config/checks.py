@@ -136,7 +136,7 @@ class ChecksConfig(Table):
         ge=1,
         json_schema_extra=unit("transitions"),
         description="`reward_signal` warns if none of the drawn returns was anything but 0 after "
-        "so many.",
+        "so many; after a fifth of them, and 1,000 episodes, if no actor has seen a reward either.",
     )
     n_step_return_max: float = Field(
         1e4,

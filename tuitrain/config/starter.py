@@ -36,6 +36,7 @@ class SeenPolicy:
         masked: whether the environment says which actions are legal.
         layout: a line for each part of an observation that is a row of several; else ().
         absent: whether an agent came later than others, or left before them.
+        rewarded: whether a step under random actions brought a reward other than 0.
         episodes: how many ended under random actions, of any of its agents; `return_mean`,
             `length_mean` of those.
     """
@@ -48,6 +49,7 @@ class SeenPolicy:
     masked: bool = False
     layout: tuple[str, ...] = ()
     absent: bool = False
+    rewarded: bool = True
     episodes: int = 0
     return_mean: float = math.nan
     length_mean: float = math.nan
@@ -66,6 +68,15 @@ class SeenPolicy:
         return (
             f"random actions return {self.return_mean:.4g} in {self.length_mean:.4g} steps "
             f"(mean of {self.episodes} episodes)"
+        )
+
+    def unpaid(self) -> str:
+        """A warning if whole episodes brought nothing but rewards of 0; else empty."""
+        if self.rewarded or not self.episodes:
+            return ""
+        return (
+            f"WARNING: every reward in {self.episodes} episodes of random actions was 0, and "
+            "without any there is nothing to learn: does step() return it? (It may only be rare.)"
         )
 
 

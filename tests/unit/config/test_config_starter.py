@@ -87,6 +87,15 @@ def test_what_random_actions_bring_is_told() -> None:
     assert "under random actions" not in starter(seen(VECTOR), "x"), "none was tried"
 
 
+def test_episodes_without_any_reward_are_warned_of() -> None:
+    unpaid = replace(VECTOR, episodes=83, return_mean=0.0, length_mean=24.0, rewarded=False)
+    assert unpaid.unpaid().startswith(
+        "WARNING: every reward in 83 episodes of random actions was 0"
+    )
+    assert not replace(unpaid, rewarded=True).unpaid(), "wins and losses add up to 0"
+    assert not replace(unpaid, episodes=0).unpaid(), "it may come at the end"
+
+
 def test_of_several_policies_each_is_told_by_name() -> None:
     first = replace(VECTOR, episodes=3, return_mean=1.5, length_mean=9.0)
     second = replace(VECTOR, episodes=2, return_mean=-4.0, length_mean=5.0, absent=True)

@@ -15,6 +15,15 @@ from tuitrain.protocol import LearningView, PolicyView, Snapshot, WeightsHeld
 
 LIMITS = ChecksConfig()
 
+UNPAID = {
+    "returns_abs_max": 0.0,
+    "reward_min": 0.0,
+    "reward_max": 0.0,
+    "episodes": 1000,
+    "warm_up_transitions": 10_000,
+}
+"""No actor has seen a reward in whole episodes: known long before draws alone would say it."""
+
 
 def states(of: Snapshot) -> dict[str, str]:
     return {check.id: check.state for check in all_checks(of, LIMITS)}
@@ -94,6 +103,8 @@ def test_the_fault_is_caught_and_advice_given(
         ("action_effect", "policies.0", {"action_effect_p": 0.2, "action_effect_rows": 4999}),
         ("reward_signal", "policies.0.returns_abs_max", None),
         ("reward_signal", "policies.0", {"returns_abs_max": 0.0, "warm_up_transitions": 49_999}),
+        ("reward_signal", "policies.0", UNPAID | {"episodes": 999}),
+        ("reward_signal", "policies.0", UNPAID | {"warm_up_transitions": 9_999}),
         ("reward_scale", "policies.0.returns_abs_max", None),
         ("evaluation_env", "policies.0.reset_difference_p", None),
         ("lr", "policies.0", {"lr": None, "lr_start": None}),

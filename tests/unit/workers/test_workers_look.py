@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tuitrain.config.schema import EnvConfig
@@ -40,3 +42,13 @@ def test_a_game_is_played_by_its_rules(game: str, monkeypatch: pytest.MonkeyPatc
     assert all(policy["episodes"] > 5 for policy in seen["policies"].values())
     assert not any(policy["absent"] for policy in seen["policies"].values())
     assert seen["step_s"] > 0
+    assert all(policy["rewarded"] for policy in seen["policies"].values()), (
+        "though they add up to 0"
+    )
+
+
+def test_that_no_step_is_ever_paid_is_seen() -> None:
+    hopeless = Path(__file__).parents[2] / "e2e" / "hopeless.py"
+    (policy,) = look(EnvConfig(id=f"{hopeless}:NoReward"))["policies"].values()
+    assert policy["episodes"] > 0
+    assert not policy["rewarded"]

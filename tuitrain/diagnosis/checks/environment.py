@@ -16,6 +16,10 @@ from tuitrain.protocol import PolicyView, Snapshot
 
 _REFUSAL = "SpecMismatch: "
 """In the last words of a worker that has built another environment than was probed."""
+_UNPAID_EPISODES = 1_000
+"""FrozenLake by random play is paid in about 1 of 70: this many without any is no bad luck."""
+_UNPAID_SHARE = 0.2
+"""Of the transitions without a reward that are enough, if there were so many whole episodes."""
 _LENGTHS_DIFFER = 2
 """Time limits count steps or pictures, and idle first steps: lengths may differ a little."""
 
@@ -195,10 +199,15 @@ def reward_signal(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         share = policy.returns_nonzero_share or 0.0
         return Row(f"{share:.1%} non-zero", limit, "ok")
     seen = policy.warm_up_transitions
-    if seen < limits.reward_signal_transitions:
+    episodes = policy.episodes or 0
+    enough = limits.reward_signal_transitions
+    if policy.reward_min == policy.reward_max == 0 and episodes >= _UNPAID_EPISODES:
+        enough *= _UNPAID_SHARE  # whole episodes of all actors say more than single draws
+    if seen < enough:
         return not_measured(limit, "none yet")
     advice = (
-        f"{policy.name}: no reward in {seen:,} transitions: explore for longer "
+        f"{policy.name}: no reward in {seen:,} transitions, {episodes:,} episodes: does step() "
+        "return a reward at all? If it is only rare, explore for longer "
         "(exploration.epsilon_decay_steps), or give a reward on the way"
     )
     return Row("none", limit, "warn", advice)

@@ -54,7 +54,8 @@ def explain(check: CheckView, view: View) -> list[Text]:
         Text.assemble(("limit     ", palette.dim), safe(check.limit) or NA),
     ]
     if check.id in BY_ID:
-        lines += [Text(""), Text(BY_ID[check.id].why)]
+        wish = Text.assemble(("What should be: ", palette.dim), BY_ID[check.id].why)
+        lines += [Text(""), wish]
     nothing = {"ok": "Nothing to do.", "n/a": "There is nothing to judge yet."}
     advice = safe(check.advice) or nothing.get(check.state, "")
     return [*lines, Text(""), Text(advice, "" if check.advice else palette.dim)]

@@ -144,12 +144,13 @@ class _Tally:
         self._returns: list[float] = []
         self._lengths: list[int] = []
         self._comings = comings
-        self._absent = False
+        self._absent = self._rewarded = False
 
     def add(self, row: Row, live: NDArray[np.bool_]) -> None:
         """A row, in which those that are `live` have made a transition."""
         self._total = np.where(live, self._total + row.reward, 0.0)
         self._length = np.where(live, self._length + 1, 0)
+        self._rewarded |= bool((row.reward[live] != 0).any())
         over = row.terminated | row.truncated
         self._returns += self._total[over].tolist()
         self._lengths += self._length[over].tolist()
@@ -161,6 +162,7 @@ class _Tally:
         several = max(1, len(self._returns))
         return {
             "absent": self._absent,
+            "rewarded": self._rewarded,
             "episodes": len(self._returns),
             "return_mean": sum(self._returns) / several,
             "length_mean": sum(self._lengths) / several,

@@ -200,7 +200,7 @@ def reward_signal(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         return Row(f"{share:.1%} non-zero", limit, "ok")
     seen = policy.warm_up_transitions
     episodes = policy.episodes or 0
-    enough = limits.reward_signal_transitions
+    enough: float = limits.reward_signal_transitions
     if policy.reward_min == policy.reward_max == 0 and episodes >= _UNPAID_EPISODES:
         enough *= _UNPAID_SHARE  # whole episodes of all actors say more than single draws
     if seen < enough:

@@ -35,15 +35,12 @@ class Measurements(BaseModel):
     """Of these: the stack reaches into another episode."""
     checksum_failures: int | None = None
     """Of these: the row is not what was written."""
-    audit_share: float | None = None
-    """Share of the learner's time that the audit took."""
     episodes: int | None = None
     """That have ended in training."""
     first_return_mean: float | None = None
     """Mean return of the first few of them, if they are the first of the run: those by chance."""
     truncated: int | None = None
     """Of these: by truncation."""
-    length_min: int | None = None
     length_max: int | None = None
     truncated_length_min: int | None = None
     truncated_length_max: int | None = None
@@ -62,6 +59,8 @@ class Measurements(BaseModel):
     eval_reward_min: float | None = None
     eval_reward_max: float | None = None
     """Of one step in evaluations."""
+    eval_kwargs: str | None = None
+    """What the config changes of the environment for evaluations; None if nothing."""
     reset_difference_p: float | None = None
     """Probability by chance alone of how differently episodes begin in the newest evaluation."""
     lr_start: float | None = None

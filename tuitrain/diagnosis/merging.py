@@ -24,10 +24,10 @@ _LARGEST = {
     "learner": ("returns_abs_max", "observation_spread", "observation_abs_max"),
     "train": ("length_max", "truncated_length_max", "reward_max", "begins_differ"),
 }
-_SMALLEST = {"train": ("length_min", "truncated_length_min", "reward_min")}
+_SMALLEST = {"train": ("truncated_length_min", "reward_min")}
 _SUMS = {"train": ("episodes", "truncated", "resets_unchanged")}
 _NEWEST = {
-    "learner": ("returns_nonzero_share", "td_abs_mean", "audit_share"),
+    "learner": ("returns_nonzero_share", "td_abs_mean"),
     "eval": ("reset_difference_p",),
 }
 _RESTARTED = {

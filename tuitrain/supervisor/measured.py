@@ -83,6 +83,7 @@ class Measured:
         if _begins_anywhere(config):
             out.pop("reset_difference_p", None)
         return out | {
+            "eval_kwargs": str(config.env.eval_kwargs) if config.env.eval_kwargs else None,
             "lr_start": config.learner.lr,
             "lr_planned": self._lr_planned.get(policy),
             "final_epsilon": planned.final_epsilon(config),

@@ -82,7 +82,6 @@ def healthy() -> Snapshot:
         episodes=400,
         first_return_mean=20.0,
         truncated=40,
-        length_min=9,
         length_max=500,
         truncated_length_min=200,
         truncated_length_max=500,
@@ -277,6 +276,25 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         {"learning": FLAT, "length_max": 1, "observation_abs_max": 3e5},
         "warn",
         "ends with its first step: is that meant?; observations are as large as 3e+05",
+    ),
+    (
+        "learning",
+        "policies.0",
+        {"learning": FLAT, "eval_kwargs": "{'easy': True}"},
+        "warn",
+        "evaluations play with env.eval_kwargs = {'easy': True}",
+    ),
+    (
+        "evaluation_env",
+        "policies.0",
+        {
+            "reward_min": 1.0,
+            "reward_max": 1.0,
+            "eval_reward_min": 0.01,
+            "eval_reward_max": 0.01,
+        },
+        "warn",
+        "steps of evaluations are paid 0.01 to 0.01, and none of training was: 1 to 1",
     ),
 ]
 """For every check: what is changed in a healthy run, the state it leads to, and what is said."""

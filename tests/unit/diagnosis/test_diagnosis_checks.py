@@ -98,7 +98,7 @@ def test_the_fault_is_caught_and_advice_given(
         ("resets", "policies.0", {"resets_unchanged": 400, "begins_differ": None}),
         ("episode_ends", "policies.0.episodes", None),
         ("episode_ends", "policies.0.episodes", 49),
-        ("episode_ends", "policies.0", {"length_min": 1, "length_max": 1}),  # a bandit
+        ("episode_ends", "policies.0", {"length_max": 1}),  # a bandit
         ("action_effect", "policies.0.action_effect_p", None),
         ("action_effect", "policies.0", {"action_effect_p": 0.2, "action_effect_rows": 4999}),
         ("reward_signal", "policies.0.returns_abs_max", None),
@@ -127,7 +127,7 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
     [
         # all in a time limit, of pictures perhaps
         ("episode_ends", "policies.0", {"truncated": 400, "truncated_length_min": 480}),
-        ("episode_ends", "policies.0", {"length_min": 1, "length_max": 2}),
+        ("episode_ends", "policies.0", {"length_max": 2}),
         ("episode_ends", "policies.0", {"truncated": 0, "truncated_length_min": None}),
         # a policy that stays where it began is not an environment that does not reset
         ("resets", "policies.0.resets_unchanged", 390),
@@ -182,6 +182,36 @@ def test_who_works_for_long_or_has_finished_stands_not_still() -> None:
     out = change("processes", waiting())
     out.processes[0].beat_age_s = 61.0
     assert states(out)["standstill"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("training", "evaluation", "state"),
+    [
+        ((1.0, 1.0), (0.01, 0.01), "warn"),
+        ((-1.0, -1.0), (1.0, 1.0), "warn"),
+        ((0.0, 1.0), (100.0, 900.0), "warn"),
+        ((1.0, 1.0), (1.0, 1.0), "ok"),
+        ((0.1, 0.1), (0.100001, 0.100001), "ok"),  # of another width of numbers
+        ((-1.0, -1.0), (-1.0, 100.0), "ok"),  # it has found the goal
+        ((0.0, 0.0), (0.0, 1.0), "ok"),
+        ((-16.0, -1.0), (-0.9, -0.1), "ok"),  # it does better than ever before
+        ((0.0, 0.0), (0.0, 0.0), "ok"),
+        ((None, None), (1.0, 1.0), "ok"),
+        ((1.0, 1.0), (None, None), "ok"),
+        ((1.0, 1.0), (float("nan"), 9.0), "ok"),
+    ],
+)
+def test_evaluations_that_are_paid_otherwise(training: Any, evaluation: Any, state: str) -> None:
+    out = healthy()
+    (policy,) = out.policies
+    policy.returns_abs_max = 1.0
+    policy.reward_min, policy.reward_max = training
+    policy.eval_reward_min, policy.eval_reward_max = evaluation
+    assert states(out)["evaluation_env"] == state
+    policy.reset_difference_p = None
+    assert states(out)["evaluation_env"] == (state if state == "warn" else "n/a")
+    policy.episodes = 49
+    assert states(out)["evaluation_env"] == "n/a"
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_episodes_of_all_actors_are_counted_and_their_extremes_kept() -> None:
     two = train(1, episodes=2, truncated=0, length_min=2, length_max=4, reward_min=0.0,
                 reward_max=2.0, resets_unchanged=2)  # fmt: skip
     assert merged(one, two) == merged(two, one) == {
-        "episodes": 5, "truncated": 1, "length_min": 2, "length_max": 9, "reward_min": -1.0,
+        "episodes": 5, "truncated": 1, "length_max": 9, "reward_min": -1.0,
         "reward_max": 2.0, "resets_unchanged": 2, "truncated_length_min": 9,
         "truncated_length_max": 9,
     }  # fmt: skip

@@ -50,6 +50,12 @@ def test_what_records_say_is_in_the_view_of_their_policy() -> None:
     assert (policy.returns_abs_max, policy.episodes) == (None, None)
 
 
+def test_what_is_changed_for_evaluations_is_named() -> None:
+    assert shown(run()).policies[0].eval_kwargs is None
+    changed = config(env={"eval_kwargs": {"easy": True}})
+    assert shown(run(changed)).policies[0].eval_kwargs == "{'easy': True}"
+
+
 def test_only_the_first_episodes_of_a_run_are_by_chance() -> None:
     view = run()
     view.on_record({"kind": "train", "policy": "p", "episodes": 20, "return_mean": 3.0}, 0.0)

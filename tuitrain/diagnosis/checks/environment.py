@@ -20,6 +20,8 @@ _UNPAID_EPISODES = 1_000
 """FrozenLake by random play is paid in about 1 of 70: this many without any is no bad luck."""
 _UNPAID_SHARE = 0.2
 """Of the transitions without a reward that are enough, if there were so many whole episodes."""
+_REWARDS_APART = 0.1
+"""Of the largest: rewards of evaluations that are nearer to those of training may be the same."""
 _LENGTHS_DIFFER = 2
 """Time limits count steps or pictures, and idle first steps: lengths may differ a little."""
 
@@ -241,11 +243,25 @@ def reward_scale(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     "evaluation_env",
     "evaluation env",
     "X.28",
-    why="Evaluations begin as training does: of another game they say nothing about this one.",
+    why="Evaluations begin as training does, and pay as it does: of another game they say nothing "
+    "about this one.",
     explains=("learning",),
 )
 def evaluation_env(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """Chance explains how differently episodes begin in training and in evaluations."""
+    """Chance explains how differently episodes begin in training and in evaluations.
+
+    And some step of an evaluation is paid what steps of training are: a good policy meets rewards
+    that a bad one does not, but on its way it is paid like any other.
+    """
+    for policy in snapshot.policies:
+        if agents(snapshot) == 1 and (rewards := _other_rewards(policy, limits)):
+            return Row(
+                "other rewards",
+                "like training's",
+                "warn",
+                f"{policy.name}: {rewards}: look at env.eval_kwargs, and at what the environment "
+                "does differently when it is built again",
+            )
     limit = f"p ≥ {limits.reset_difference_p:g}"
     found = smallest(snapshot, lambda p: p.reset_difference_p)
     if found is None:
@@ -257,4 +273,21 @@ def evaluation_env(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         "warn" if p < limits.reset_difference_p else None,
         f"{policy.name}: evaluations begin with other observations than training: look at "
         "env.eval_kwargs, and at what the environment does differently when it is built again",
+    )
+
+
+def _other_rewards(policy: PolicyView, limits: ChecksConfig) -> str:
+    """How the rewards of evaluations lie wholly outside of all that training has ever paid."""
+    if (policy.episodes or 0) < limits.min_episodes:
+        return ""
+    ends = policy.reward_min, policy.reward_max, policy.eval_reward_min, policy.eval_reward_max
+    least, most, eval_least, eval_most = ends
+    if least is None or most is None or eval_least is None or eval_most is None:
+        return ""
+    apart = max(eval_least - most, least - eval_most)
+    if not apart > _REWARDS_APART * max(abs(end or 0.0) for end in ends):
+        return ""
+    return (
+        f"steps of evaluations are paid {eval_least:.4g} to {eval_most:.4g}, and none of training "
+        f"was: {least:.4g} to {most:.4g}"
     )

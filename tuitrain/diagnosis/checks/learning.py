@@ -184,6 +184,8 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         if worst.length_max == 1:
             advice += "; and every episode ends with its first step: is that meant?"
         advice += _scale(worst)
+    if worst.eval_kwargs:
+        advice += f"; evaluations play with env.eval_kwargs = {worst.eval_kwargs}: the same task?"
     return Row(worst.learning.verdict, limit, "warn", f"{worst.name}: {advice}")
 
 

@@ -18,7 +18,9 @@ FEW = 3
 """Records that a check which could be wrong about one of them waits for."""
 
 FIRST_EPISODES = 20
-"""So many show what comes by chance."""
+"""So many show what comes by chance, or more where there are many environments."""
+FIRST_OF_EACH = 4
+"""So many of each environment: the very first that end, of many that began together, are short."""
 
 _LARGEST = {
     "learner": ("returns_abs_max", "observation_spread", "observation_abs_max"),
@@ -44,9 +46,14 @@ _WHOLE = {
 
 
 class Merged:
-    """What records have said of one policy since a session began."""
+    """What records have said of one policy since a session began.
 
-    def __init__(self) -> None:
+    Args:
+        environments: of all actors.
+    """
+
+    def __init__(self, environments: int = 1) -> None:
+        self._first_wanted = max(FIRST_EPISODES, FIRST_OF_EACH * environments)
         self.learner_records = 0
         self._values: dict[str, Any] = {}
         self._before: dict[str, float] = {}
@@ -75,7 +82,7 @@ class Merged:
             self.learner_records += 1
             if is_number(share := record.get("grad_zero_share")):
                 self._gradients.append((share, str(record.get("grad_zero_in", ""))))
-        if kind == "train" and self._first[0] < FIRST_EPISODES:
+        if kind == "train" and self._first[0] < self._first_wanted:
             mean, episodes = record.get("return_mean"), record.get("episodes")
             if is_number(mean) and is_number(episodes):
                 self._first = (self._first[0] + int(episodes), self._first[1] + mean * episodes)
@@ -99,7 +106,7 @@ class Merged:
             out.pop("observation_spread", None)
         if len(self._gradients) == FEW:
             out["grad_zero_share"], out["grad_zero_in"] = min(self._gradients)
-        if self._first[0] >= FIRST_EPISODES:
+        if self._first[0] >= self._first_wanted:
             out["first_return_mean"] = self._first[1] / self._first[0]
         if self._effects:
             out["action_effect_p"] = min(p for p, _ in self._effects.values())

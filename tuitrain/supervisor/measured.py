@@ -48,7 +48,9 @@ class Measured:
     def add(self, record: Mapping[str, Any], config: Config, now: float) -> None:
         """Take in a metrics record."""
         policy = str(record.get("policy", ""))
-        self._merged.setdefault(policy, Merged()).add(record)
+        if policy not in self._merged:
+            self._merged[policy] = Merged(environments(config))
+        self._merged[policy].add(record)
         if record.get("kind") != "learner":
             return
         self._lr_planned[policy] = None

@@ -58,6 +58,17 @@ def test_the_first_episodes_show_what_comes_by_chance() -> None:
     assert merged(*first, train(return_mean=500.0, episodes=5))["first_return_mean"] == by_chance
 
 
+def test_the_first_episodes_to_end_are_the_shortest_of_many_that_began_together() -> None:
+    """▣ Paid for every step, and long: twenty of a hundred would show but half of it."""
+    lengths = [range(1, 101), range(1, 101), range(1, 101), range(1, 101)]
+    out = Merged(environments=100)
+    for of_each in lengths:
+        for length in of_each:
+            assert "first_return_mean" not in out.fields()
+            out.add(train(return_mean=float(length), episodes=1))
+    assert out.fields()["first_return_mean"] == 50.5
+
+
 def test_of_drawn_returns_the_largest_ever_counts_and_the_newest_share() -> None:
     found = merged(
         learner(returns_abs_max=5.0, returns_nonzero_share=0.5, observation_abs_max=3.0),

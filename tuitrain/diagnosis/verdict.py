@@ -15,7 +15,9 @@ than a tenth of what lies between the lowest evaluation and the best.
     the slope's interval lies below 0                                            FALLING
     the last 4, or more than half of the window, are clearly under the best      BELOW BEST
     the slope's interval lies above 0                                            IMPROVING
-    it has risen, and at most a quarter of the window is clearly under the best  FLAT AT BEST
+    it has risen, and at most a quarter of the window, the newest not among it,
+    is clearly under the best                                                    FLAT AT BEST
+    fewer than 8 evaluations                                                     TOO EARLY
     else                                                                         FLAT
 
 It has risen if the lowest evaluation lies under the best by more than twice its interval. So a
@@ -48,6 +50,7 @@ from tuitrain.protocol import Verdict
 MIN_EVALUATIONS = 4
 """So many for a verdict, and in a row for the best and for falling below it."""
 MIN_WINDOW = 8
+"""Of a window; fewer can show that something changes, but not that nothing does."""
 MAX_WINDOW = 32
 LOST_SHARE = 0.1
 """Of what was gained: less than this is not worth a word."""
@@ -109,6 +112,20 @@ def judge(evaluations: Sequence[Evaluation]) -> Judged:
     usable = [e for e in evaluations if math.isfinite(e.mean)]
     if len(usable) < MIN_EVALUATIONS:
         return Judged("TOO EARLY", f"{len(usable)} of at least {MIN_EVALUATIONS} evaluations")
+    judged = _settled(usable)
+    if judged.verdict == "FLAT" and len(usable) < MIN_WINDOW:
+        reason = f"{judged.reason}, and there are fewer than {MIN_WINDOW}"
+        return replace(judged, verdict="TOO EARLY", reason=reason)
+    return judged
+
+
+def worst(verdicts: Mapping[str, Verdict]) -> str:
+    """The policy whose verdict needs attention first; of equals the first in order."""
+    return min(verdicts, key=lambda name: _WORST_FIRST.index(verdicts[name]))
+
+
+def _settled(usable: Sequence[Evaluation]) -> Judged:
+    """The verdict that stands: the newest one that two evaluations in a row have given."""
     rows = _in_a_row(usable)
     newest = earlier = _judge(usable, rows)
     for n in range(len(usable) - 1, len(usable) - MOST_UNSETTLED, -1):
@@ -122,11 +139,6 @@ def judge(evaluations: Sequence[Evaluation]) -> Judged:
         return newest
     reason = f"the newest evaluation alone makes it {newest.verdict}: {newest.reason}"
     return replace(newest, verdict=earlier.verdict, reason=reason)
-
-
-def worst(verdicts: Mapping[str, Verdict]) -> str:
-    """The policy whose verdict needs attention first; of equals the first in order."""
-    return min(verdicts, key=lambda name: _WORST_FIRST.index(verdicts[name]))
 
 
 def _in_a_row(evaluations: Sequence[Evaluation]) -> list[float]:
@@ -159,7 +171,9 @@ def _judge(evaluations: Sequence[Evaluation], rows: Sequence[float]) -> Judged:
         return Judged("BELOW BEST", f"{mean} in a row {best:.4g}; {text}", slope, half)
     if slope > half:
         return Judged("IMPROVING", text, slope, half)
-    if risen and sum(under) <= STILL_AT_BEST * len(under):
+    means = [e.mean for e in window]
+    text += f", from {min(means):.4g} to {max(means):.4g}"
+    if risen and sum(under) <= STILL_AT_BEST * len(under) and not under[-1]:
         return Judged("FLAT AT BEST", f"at its best, {best:.4g}; {text}", slope, half)
     return Judged("FLAT", f"{text}: the interval contains 0", slope, half)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tuitrain.diagnosis.verdict import MIN_EVALUATIONS, Evaluation, Judged, judge, worst
+from tuitrain.diagnosis.verdict import MIN_WINDOW, Evaluation, Judged, judge, worst
 from tuitrain.protocol import LearningView, PolicyView, Verdict
 
 
@@ -64,7 +64,7 @@ class Evaluated:
         at = self.at.get(policy)
         said = self.said.get(policy, [])
         held = next((n for n, v in enumerate(reversed(said)) if v != judged.verdict), len(said))
-        first = max(0, len(made) - held - MIN_EVALUATIONS + 1)
+        first = max(0, len(made) - held - MIN_WINDOW + 1)
         return LearningView(
             policy=policy,
             verdict=judged.verdict,

@@ -33,7 +33,26 @@ def test_a_clear_rise_and_fall() -> None:
 def test_a_rise_within_the_evaluations_own_errors_is_flat() -> None:
     # The same perfect line: what differs is how well each point is known.
     assert judge(line([10, 11, 12, 13, 14], ci95=0.5)).verdict == "IMPROVING"
-    assert judge(line([10, 11, 12, 13, 14], ci95=8.0)).verdict == "FLAT"
+    assert judge(line([10, 11, 12, 13, 14], ci95=8.0)).verdict == "TOO EARLY"
+    assert judge(line([10, 11, 12, 13] * 2, ci95=8.0)).verdict == "FLAT"
+
+
+def test_that_nothing_changes_takes_eight_evaluations_to_say() -> None:
+    said = verdicts([9.0, 10.0, 8.0, 9.5] * 3)
+    assert said == ["TOO EARLY"] * 7 + ["FLAT"] * 5
+    early = judge(line([9.0, 10.0, 8.0, 9.5]))
+    assert "over the last 4 evaluations, from 8 to 10: " in early.reason
+    assert early.reason.endswith("and there are fewer than 8")
+    assert verdicts([50, 39, 31, 20, 10])[-2:] == ["FALLING", "FALLING"]
+
+
+def test_what_swings_is_at_its_best_only_when_the_newest_is() -> None:
+    """▣ Three of fifteen under the best are few, but not if two are what is seen now."""
+    steady = [*RISE, *SOLVED * 4, 142.8, *[500.0] * 8, 142.8, 143.1]
+    assert verdicts(steady)[-2:] == ["FLAT AT BEST", "FLAT"]
+    back = judge(line([*steady, 500.0, 500.0]))
+    assert back.verdict == "FLAT AT BEST"
+    assert back.reason.endswith("over the last 16 evaluations, from 142.8 to 500")
 
 
 def test_the_newest_quarter_counts_at_least_8_and_at_most_32() -> None:

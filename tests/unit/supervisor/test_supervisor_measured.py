@@ -171,18 +171,18 @@ def evaluated(*means: float) -> LearningView:
 def test_how_long_a_verdict_has_held() -> None:
     assert evaluated().held_evals == 0
     assert evaluated(1.0, 1.0).verdict == "TOO EARLY"
-    flat = evaluated(*[1.0] * 7)
+    flat = evaluated(*[1.0] * 11)
     assert (flat.verdict, flat.held_evals, flat.held_since_steps) == ("FLAT", 4, 0)
     risen = evaluated(*(float(n) for n in range(6)), *[5.0] * 12)
     assert (risen.verdict, risen.held_evals < 14) == ("FLAT AT BEST", True)
-    assert risen.held_since_steps == 100 * (18 - risen.held_evals - 3)
+    assert risen.held_since_steps == 100 * (18 - risen.held_evals - 7)
 
 
 def test_how_long_a_verdict_has_held_is_less_after_going_back() -> None:
     made = Evaluated()
-    for number in range(8):
+    for number in range(12):
         record = {"kind": "eval", "policy": "p", "steps": 100 * number, "return_mean": 1.0}
         made.add(record, 0.0, every_steps=100, base_steps=0)
     assert made.learning("p", 0.0).held_evals == 5
-    made.rewind(500)
+    made.rewind(900)
     assert made.learning("p", 0.0).held_evals == 3

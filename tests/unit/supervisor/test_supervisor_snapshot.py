@@ -193,8 +193,8 @@ def test_each_policy_is_judged_by_itself_and_the_worst_by_name_stands_for_all() 
     view.policies = [replace(PLAN, name=name) for name in ("a", "b", "c")]
     assert progress_line(build(view)).count("worst") == 0  # nothing is judged yet
     evaluated(view, "a", [10.0 * i for i in range(5)], 1.0)
-    evaluated(view, "b", [7.0] * 5, 2.0)
-    evaluated(view, "c", [8.0] * 5, 3.0)
+    evaluated(view, "b", [7.0] * 8, 2.0)
+    evaluated(view, "c", [8.0] * 8, 3.0)
     shown = build(view, now=6.0)
     verdicts = [(p.learning.policy, p.learning.verdict) for p in shown.policies]
     assert verdicts == [("a", "IMPROVING"), ("b", "FLAT"), ("c", "FLAT")]
@@ -206,7 +206,7 @@ def test_each_policy_is_judged_by_itself_and_the_worst_by_name_stands_for_all() 
     view.policies = [replace(PLAN, name=name) for name in ("a", "b", "c", "d")]
     assert "  0 updates 0.0 u/s of 4 policies  worst of 4: b → " in progress_line(build(view))
     one = run(PLAN)
-    evaluated(one, "default", [7.0] * 5, 2.0)
+    evaluated(one, "default", [7.0] * 8, 2.0)
     assert "  eval 7±1 FLAT  " in progress_line(build(one))
 
 

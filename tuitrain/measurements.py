@@ -56,6 +56,8 @@ class Measurements(BaseModel):
     """Probability by chance alone of what actions seem to do, of the actor where it is least."""
     action_effect_rows: int | None = None
     """Transitions that were looked at, of the actor that has looked at most."""
+    action_effect_rows_wanted: int | None = None
+    """So many are enough to say that actions have no effect."""
     eval_reward_min: float | None = None
     eval_reward_max: float | None = None
     """Of one step in evaluations."""

@@ -110,10 +110,11 @@ class ChecksConfig(Table):
         description="`episode_ends` warns if no episode has ended after so many.",
     )
     action_effect_rows: int = Field(
-        5_000,
+        2_000,
         ge=1,
         json_schema_extra=unit("transitions"),
-        description="`action_effect` is judged after so many of one actor.",
+        description="`action_effect` is judged after so many random actions of one actor, or as "
+        "many as its test wants if that is more.",
     )
     action_effect_p: float = Field(
         0.1,

@@ -24,7 +24,10 @@ FIRST_OF_EACH = 4
 
 _LARGEST = {
     "learner": ("returns_abs_max", "observation_spread", "observation_abs_max"),
-    "train": ("length_max", "truncated_length_max", "reward_max", "begins_differ"),
+    "train": (
+        *("length_max", "truncated_length_max", "reward_max", "begins_differ"),
+        *("action_effect_rows", "action_effect_rows_wanted"),
+    ),
 }
 _SMALLEST = {"train": ("truncated_length_min", "reward_min")}
 _SUMS = {"train": ("episodes", "truncated", "resets_unchanged")}
@@ -60,7 +63,7 @@ class Merged:
         """Of counts that have been begun anew: those of the processes before."""
         self._counted: dict[str, float] = {}
         self._gradients: deque[tuple[float, str]] = deque(maxlen=FEW)
-        self._effects: dict[str, tuple[float, int]] = {}
+        self._effects: dict[str, float] = {}
         self._first = (0, 0.0)
         """Episodes, and the sum of their returns, until there are enough."""
 
@@ -87,8 +90,7 @@ class Merged:
             if is_number(mean) and is_number(episodes):
                 self._first = (self._first[0] + int(episodes), self._first[1] + mean * episodes)
         if kind == "train" and is_number(p := record.get("action_effect_p")):
-            rows, actor = record.get("action_effect_rows"), str(record.get("actor"))
-            self._effects[actor] = (p, int(rows) if is_number(rows) else 0)
+            self._effects[str(record.get("actor"))] = p
         if kind == "eval":
             for name, (field, merge) in _EVAL.items():
                 if is_number(value := record.get(name)):
@@ -109,8 +111,7 @@ class Merged:
         if self._first[0] >= self._first_wanted:
             out["first_return_mean"] = self._first[1] / self._first[0]
         if self._effects:
-            out["action_effect_p"] = min(p for p, _ in self._effects.values())
-            out["action_effect_rows"] = max(rows for _, rows in self._effects.values())
+            out["action_effect_p"] = min(self._effects.values())
         return {k: int(v) if k in _WHOLE else v for k, v in out.items()}
 
     def _count(self, name: str, value: float) -> None:

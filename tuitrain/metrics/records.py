@@ -56,8 +56,10 @@ FIELDS: dict[str, dict[str, str]] = {
         "reward_max": "largest reward of one step",
         "action_effect_p": "p-value of: the action makes no difference to what changes in the "
         "observation, nor to the reward; from actions that were drawn at random, since this actor "
-        "began. Near 1 over many rows: what is done makes no difference",
-        "action_effect_rows": "transitions it is computed from",
+        "began. Near 1 over many rows: what is done makes no difference. Absent before there are "
+        "enough to say so, unless it is certain sooner that actions matter",
+        "action_effect_rows": "transitions with such an action that have been looked at",
+        "action_effect_rows_wanted": "of these, so many are enough",
     },
     "learner": {
         "policy": "policy name",

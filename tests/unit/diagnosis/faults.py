@@ -206,7 +206,7 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "warn",
         "no episode has ended in 100,001 steps",
     ),
-    ("action_effect", "policies.0.action_effect_p", 0.2, "warn", "made no difference"),
+    ("action_effect", "policies.0.action_effect_p", 0.2, "warn", "carry out the action"),
     ("reward_signal", "policies.0.returns_abs_max", 0.0, "warn", "no reward in 101,000"),
     (
         "reward_signal",

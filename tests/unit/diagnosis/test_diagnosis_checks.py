@@ -100,7 +100,7 @@ def test_the_fault_is_caught_and_advice_given(
         ("episode_ends", "policies.0.episodes", 49),
         ("episode_ends", "policies.0", {"length_max": 1}),  # a bandit
         ("action_effect", "policies.0.action_effect_p", None),
-        ("action_effect", "policies.0", {"action_effect_p": 0.2, "action_effect_rows": 4999}),
+        ("action_effect", "policies.0", {"action_effect_p": 0.2, "action_effect_rows": 1999}),
         ("reward_signal", "policies.0.returns_abs_max", None),
         ("reward_signal", "policies.0", {"returns_abs_max": 0.0, "warm_up_transitions": 49_999}),
         ("reward_signal", "policies.0", UNPAID | {"episodes": 999}),
@@ -384,3 +384,9 @@ def test_the_worst_come_first() -> None:
     out.processes[0].beat_age_s = 9.0
     rows = all_checks(out, LIMITS)
     assert [row.state for row in rows[:2]] == ["fail", "warn"]
+
+
+def test_how_far_the_test_of_actions_is_can_be_seen() -> None:
+    early = {"action_effect_p": None, "action_effect_rows": 655, "action_effect_rows_wanted": 9600}
+    rows = {row.id: row for row in all_checks(change("policies.0", early), LIMITS)}
+    assert rows["action_effect"].value == "655 of 9,600 random rows"

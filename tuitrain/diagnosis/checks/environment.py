@@ -168,17 +168,18 @@ def action_effect(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     if agents(snapshot) != 1:
         return not_measured(limit)
     (policy,) = snapshot.policies
-    p = policy.action_effect_p
-    if p is None:
-        return not_measured(limit)
-    if p < limits.action_effect_p:
+    p, rows = policy.action_effect_p, policy.action_effect_rows
+    if p is not None and p < limits.action_effect_p:
         return Row(f"p = {p:.2g}", limit, "ok")
-    rows = policy.action_effect_rows or 0
-    if rows < limits.action_effect_rows:
-        return not_measured(limit, f"{rows:,} rows")
+    if rows is None:
+        return not_measured(limit)
+    wanted = max(limits.action_effect_rows, policy.action_effect_rows_wanted or 0)
+    if p is None or rows < wanted:
+        return not_measured(limit, f"{rows:,} of {wanted:,} random rows")
     advice = (
-        f"in {rows:,} transitions the action made no difference to what was seen next, nor to the "
-        "reward: does the environment carry out the action that it is given?"
+        f"after {rows:,} random actions nothing seen or paid in the next two rows depended on "
+        "them: does the environment carry out the action that it is given? (An effect that comes "
+        "later, or of one action in many, does not show here, and is no fault.)"
     )
     return Row(f"p = {p:.2g}", limit, "warn", advice)
 

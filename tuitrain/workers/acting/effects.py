@@ -7,10 +7,12 @@ be a sum of independent terms around zero. Bernstein's inequality bounds how far
 for any environment and from the first row on; nothing is assumed of what follows upon what. So a
 small p-value is a proof. A large one over many rows is none, but makes an effect implausible.
 
-What follows is described by the reward, the episode's end, what has changed in the observation,
-and products of these and of what was there before: in a maze whose player may be anywhere, no
-number changes more often by going left than by going right, but the one left of the player does;
-and where the right answer depends on what is asked, no answer is paid more often than another.
+What follows in the next two rows is described by the reward, the episode's end, what has changed
+in the observation, and products of these and of what was there before: in a maze whose player may
+be anywhere, no number changes more often by going left than by going right, but the one left of the
+player does; and where the right answer depends on what is asked, no answer is paid more often than
+another. In a picture, or a row in which one place is marked, going left is seen at once in how far
+what is there has moved along each axis, and going nowhere in that nothing has changed at all.
 
 Pure: arrays in, a number out. The few random numbers are always the same.
 """
@@ -38,10 +40,11 @@ BOUND = 5.0
 
 PROVEN = 1e-12
 """Below this no further rows are wanted."""
-ENOUGH_ROWS = 40
-"""For each action and number of an observation (of which there are ``LEAST_NUMBERS``, or more).
-Worlds in which little moves among many numbers (Taxi, Pong) need up to half as many."""
-LEAST_NUMBERS = 25
+ENOUGH_ROWS = 4
+"""For each action and number of an observation (of which there are ``LEAST_NUMBERS``, or more)."""
+LEAST_NUMBERS = 250
+MOST_ROWS = 60_000
+"""Never more than so many are wanted; Atari's Q*bert needs 15,000 to 30,000."""
 
 Floats = NDArray[np.float32]
 
@@ -51,23 +54,29 @@ class ActionEffect:
 
     Args:
         n_actions: at least 2.
+        places: [size, axes], where each number of an observation lies along each axis.
+        numbers: of an observation, if those looked at are sums of several.
 
     Attributes:
         rows: counted so far.
+        wanted: so many until a large p-value says something.
     """
 
-    def __init__(self, n_actions: int) -> None:
+    def __init__(self, n_actions: int, places: NDArray[Any], numbers: int = 0) -> None:
         self.n_actions = n_actions
         self.rows = 0
+        numbers = max(LEAST_NUMBERS, len(places), numbers)
+        self.wanted = min(MOST_ROWS, ENOUGH_ROWS * n_actions * numbers)
+        self._places = places.astype(np.float32)
         self._waiting: list[tuple[NDArray[Any], ...]] = []
         self._described: _Described | None = None
-        self._enough = 0
         self._sum = self._variance = np.zeros((n_actions, 0))
 
     def add(
         self,
         before: NDArray[Any],
         after: NDArray[Any],
+        later: NDArray[Any],
         action: NDArray[np.integer[Any]],
         outcome: NDArray[Any],
         legal: NDArray[np.bool_] | None = None,
@@ -75,32 +84,31 @@ class ActionEffect:
         """Take in n rows.
 
         Args:
-            before, after: [n, size], what was seen, and what the same lane saw in the next row.
+            before, after, later: [n, size], what was seen, and what the same lane saw in the next
+                row and in the one after that; where the episode was over, `later` is `after`.
             action: [n].
-            outcome: [n, k], what else came of it: the reward first, then whether the episode ended.
+            outcome: [n, k], what else came of it: the rewards of this row and of the next first.
             legal: bool [n, n_actions], among which the action was drawn; None is all.
         """
         if not len(action):
             return
-        seen = before.astype(np.float32)
-        changed = after - seen
+        seen, then = before.astype(np.float32), after.astype(np.float32)
+        changes = np.stack([then - seen, later - then], 1)
         if legal is None:
             chance = np.full((len(action), self.n_actions), 1.0 / self.n_actions)
         else:
             chance = legal / legal.sum(1, keepdims=True)
         drawn = np.asarray(action)[:, None] == np.arange(self.n_actions)
-        self._waiting.append((seen, changed, outcome.astype(np.float32), chance, drawn - chance))
+        self._waiting.append((seen, changes, outcome.astype(np.float32), chance, drawn - chance))
         if sum(len(waiting[0]) for waiting in self._waiting) < FIRST_ROWS and not self.rows:
             return
-        seen, changed, outcome, chance, surprise = map(
+        seen, changes, outcome, chance, surprise = map(
             np.concatenate, zip(*self._waiting, strict=True)
         )
         self._waiting.clear()
         if self._described is None:
-            numbers = max(LEAST_NUMBERS, seen.shape[1])
-            self._enough = ENOUGH_ROWS * self.n_actions * numbers
-            self._described = _Described(seen, changed, outcome)
-        x = self._described(seen, changed, outcome).astype(np.float64)
+            self._described = _Described(self._places, seen, changes, outcome)
+        x = self._described(seen, changes, outcome).astype(np.float64)
         if not self.rows:
             self._sum, self._variance = np.zeros((2, self.n_actions, x.shape[1]))
         self._sum += surprise.T @ x
@@ -119,7 +127,7 @@ class ActionEffect:
         # of two actions, one's sums are the other's with another sign
         looked_at = exponent.size // (2 if self.n_actions == 2 else 1)
         p = min(1.0, 2.0 * looked_at * math.exp(-float(exponent.max())))
-        return p if p <= PROVEN or self.rows >= self._enough else None
+        return p if p <= PROVEN or self.rows >= self.wanted else None
 
 
 class _Scale:
@@ -140,19 +148,25 @@ class _Scale:
 class _Described:
     """What followed upon rows, as numbers within ``BOUND``."""
 
-    def __init__(self, seen: Floats, changed: Floats, outcome: Floats) -> None:
+    def __init__(self, places: Floats, seen: Floats, changes: Floats, outcome: Floats) -> None:
         rng = np.random.default_rng(0)
         shape = 2, seen.shape[1], SUMS
         self._of_seen, self._of_changed = rng.choice(np.array([-1.0, 1.0], np.float32), shape)
-        self._seen, self._changed, self._outcome = map(_Scale, (seen, changed, outcome))
+        self._places = places
+        self._seen, self._changes, self._outcome = map(_Scale, (seen, changes, outcome))
         self._scale: _Scale | None = None
-        self._scale = _Scale(self(seen, changed, outcome))
+        self._scale = _Scale(self(seen, changes, outcome))
 
-    def __call__(self, seen: Floats, changed: Floats, outcome: Floats) -> Floats:
-        moved = self._changed(changed)
+    def __call__(self, seen: Floats, changes: Floats, outcome: Floats) -> Floats:
+        moved = self._changes(changes)
         came = self._outcome(outcome)
-        single = some(moved, SINGLE)
-        was, moves, paid = self._seen(seen) @ self._of_seen, moved @ self._of_changed, came[:, :1]
-        products = was * moves, was * paid, moves * paid
-        x = np.concatenate([single, single * single, came, came * came, *products], 1)
-        return x if self._scale is None else self._scale(x)
+        was = self._seen(seen) @ self._of_seen
+        x = [came, came * came]
+        for row in (0, 1):
+            single, moves = some(moved[:, row], SINGLE), moved[:, row] @ self._of_changed
+            changed, paid = changes[:, row], came[:, row : row + 1]
+            x += [single, single * single, was * moves, was * paid, moves * paid]
+            many = np.count_nonzero(changed, 1)[:, None].astype(np.float32)
+            x += [changed @ self._places, many, np.minimum(many, 1.0)]
+        described = np.concatenate(x, 1)
+        return described if self._scale is None else self._scale(described)

@@ -25,7 +25,7 @@ from tuitrain.replay.shard import ShardWriter
 from tuitrain.replay.window import Int, cells
 from tuitrain.workers.acting.effects import PROVEN, SEEN, ActionEffect
 
-NOTED_CELLS, NOTED_NUMBERS = 8192, 1 << 18
+NOTED_CELLS, NOTED_NUMBERS = 8192, 1 << 20
 """Between two looks nothing more is noted once there are so many rows of single lanes, or so many
 numbers in them."""
 LOOK_ROWS = 8192
@@ -51,9 +51,13 @@ class RowFigures:
         self._looks = 0
         self._behind = 0
         """How many rows before the first one that is written here have not been looked at."""
-        self._effect = ActionEffect(spec.n_actions) if spec.n_actions > 1 else None
+        numbers = prod(spec.observation_shape)
+        self._effect: ActionEffect | None = None
+        if spec.n_actions > 1:
+            places = np.indices(spec.observation_shape)  # [axes, *shape]
+            self._effect = ActionEffect(spec.n_actions, pooled(places, SEEN).T, numbers)
         self._p: float | None = None
-        numbers = max(spec.n_actions, min(SEEN, prod(spec.observation_shape)))
+        numbers = max(spec.n_actions, min(SEEN, numbers))
         self._wanted = min(NOTED_CELLS, NOTED_NUMBERS // numbers) if self._effect else 0
         self._noted: list[tuple[int, NDArray[np.bool_]]] = []
         self._resets_unchanged = 0
@@ -91,9 +95,11 @@ class RowFigures:
             told["begins_differ"] = int(first_seen.differ(self._first_seen))
         if self._reward_min <= self._reward_max:
             told |= {"reward_min": self._reward_min, "reward_max": self._reward_max}
-        if self._effect is not None and self._p is not None:
-            told["action_effect_p"] = self._p
+        if self._effect is not None:
             told["action_effect_rows"] = self._effect.rows
+            told["action_effect_rows_wanted"] = self._effect.wanted
+            if self._p is not None:
+                told["action_effect_p"] = self._p
         self._resets_unchanged = 0
         self._reward_min, self._reward_max = float("inf"), float("-inf")
         return told
@@ -150,7 +156,7 @@ class RowFigures:
                 at = first - self._looked
                 many = max(0, min(len(noted) - 1, len(drawn) - at))
                 drawn[at : at + many] = noted[:many]
-            self._follow_actions(*self._cells(rows, drawn & live[:-1]))
+            self._follow_actions(rows, live, drawn & live[:-1])
             self._noted = [part for part in self._noted if part[0] >= head]  # being written
         self._looked = head - 1
         self._looks += 1
@@ -182,16 +188,24 @@ class RowFigures:
             same = (seen[last] == seen[first]).reshape(len(last), -1).all(1)
             self._resets_unchanged += int(np.count_nonzero(same))
 
-    def _follow_actions(self, now: Int, after: Int) -> None:
-        columns = self._writer.columns
+    def _follow_actions(self, rows: Int, live: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> None:
+        """Take in the actions that were drawn at random, and what came of them in two rows."""
+        columns, ring, shard = self._writer.columns, self._writer.ring, self._writer.shard
         assert self._effect is not None
+        k, lanes = np.nonzero(drawn)
+        now, after = (cells(ring, shard, rows[at], lanes) for at in (k, k + 1))
+        goes_on = live[k + 1, lanes] & (k + 2 < len(rows))
+        later = np.where(goes_on, cells(ring, shard, rows[k + 1] + 1, lanes), after)
         seen = columns.flat_observation
-        outcome = np.empty((len(now), 2), np.float32)
+        outcome = np.zeros((len(now), 4), np.float32)
         outcome[:, 0] = columns.flat_reward[now]
-        outcome[:, 1] = columns.flat_terminated[now]
+        outcome[goes_on, 1] = columns.flat_reward[after[goes_on]]
+        outcome[:, 2] = columns.flat_terminated[now]
+        outcome[goes_on, 3] = columns.flat_terminated[after[goes_on]]
         self._effect.add(
             pooled(seen[now], SEEN),
             pooled(seen[after], SEEN),
+            pooled(seen[later], SEEN),
             columns.flat_action[now],
             outcome,
             None if columns.flat_legal is None else columns.flat_legal[now],

@@ -77,5 +77,7 @@ class Measurements(BaseModel):
     """Largest |Q| that the largest n-step return so far allows; None without discount."""
     overwritten: int | None = None
     """Rows that were overwritten before the first update."""
+    steps_each_planned: float | None = None
+    """Steps that each environment makes in the whole run."""
     steps_each: float | None = None
     """Steps of this session per environment."""

@@ -107,7 +107,8 @@ class ChecksConfig(Table):
         100_000,
         ge=1,
         json_schema_extra=unit("steps of one environment"),
-        description="`episode_ends` warns if no episode has ended after so many.",
+        description="`episode_ends` warns if no episode has ended after so many, or after 5000 and "
+        "half of all that the run makes.",
     )
     action_effect_rows: int = Field(
         2_000,

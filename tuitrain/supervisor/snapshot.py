@@ -195,6 +195,7 @@ def build_snapshot(
     steps = int(source.counters.get("env_steps", run.base_steps)) if source else run.base_steps
     policies = [_policy(run, plan, learners, now) for plan in run.policies]
     for policy in policies:
+        policy.steps_each_planned = run.config.run.total_steps / environments(run.config)
         policy.steps_each = (steps - run.base_steps) / environments(run.config)
         if run.base_steps:  # what came first in this session is not by chance any more
             policy.first_return_mean = None

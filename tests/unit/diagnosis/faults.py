@@ -206,6 +206,13 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "warn",
         "no episode has ended in 100,001 steps",
     ),
+    (
+        "episode_ends",
+        "policies.0",
+        {"episodes": None, "steps_each": 12_501.0, "steps_each_planned": 25_000.0},
+        "warn",
+        "no episode has ended in 12,501 steps",
+    ),
     ("action_effect", "policies.0.action_effect_p", 0.2, "warn", "carry out the action"),
     ("reward_signal", "policies.0.returns_abs_max", 0.0, "warn", "no reward in 101,000"),
     (

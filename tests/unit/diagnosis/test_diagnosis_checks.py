@@ -87,6 +87,8 @@ def test_the_fault_is_caught_and_advice_given(
         ("provenance", "edited_sources", None),
         ("lock_wait", "policies.0.shards", []),
         ("phase_time", "processes.0.phase_share", {}),
+        # updates are enqueued, and whoever reads the weights waits for them
+        ("phase_time", "processes.0", {"device": "cuda:0", "phase_share": {"publish": 1.0}}),
         ("row_checksums", "policies.0.audited", 0),
         ("cross_episode", "policies.0.cross_episode_samples", None),
         ("stack_agreement", "policies.0.audited", None),
@@ -97,6 +99,16 @@ def test_the_fault_is_caught_and_advice_given(
         ("resets", "policies.0", {"resets_unchanged": 400, "begins_differ": 0}),
         ("resets", "policies.0", {"resets_unchanged": 400, "begins_differ": None}),
         ("episode_ends", "policies.0.episodes", None),
+        (
+            "episode_ends",
+            "policies.0",
+            {"episodes": None, "steps_each": 12_500.0, "steps_each_planned": 25_000.0},
+        ),
+        (
+            "episode_ends",
+            "policies.0",
+            {"episodes": None, "steps_each": 5_000.0, "steps_each_planned": 5_000.0},
+        ),
         ("episode_ends", "policies.0.episodes", 49),
         ("episode_ends", "policies.0", {"length_max": 1}),  # a bandit
         ("action_effect", "policies.0.action_effect_p", None),

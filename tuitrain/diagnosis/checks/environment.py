@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks.row import (
     Row,
@@ -22,6 +24,8 @@ _UNPAID_SHARE = 0.2
 """Of the transitions without a reward that are enough, if there were so many whole episodes."""
 _REWARDS_APART = 0.1
 """Of the largest: rewards of evaluations that are nearer to those of training may be the same."""
+_LONGEST_STEPS = 5_000
+"""Of an environment in a short run: episodes may well be so long."""
 _LENGTHS_DIFFER = 2
 """Time limits count steps or pictures, and idle first steps: lengths may differ a little."""
 
@@ -130,7 +134,8 @@ def episode_ends(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         return not_measured(limit)
     (policy,) = snapshot.policies
     episodes, each = policy.episodes or 0, policy.steps_each or 0
-    if not episodes and each > limits.endless_steps:
+    half = max(_LONGEST_STEPS, (policy.steps_each_planned or math.inf) / 2)
+    if not episodes and each > min(limits.endless_steps, half):
         advice = (
             f"no episode has ended in {each:,.0f} steps of an environment: does it say terminated?"
         )

@@ -146,24 +146,30 @@ def lock_wait(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     "faster.",
 )
 def phase_time(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """No busy learner spends most of its time with copies to the device and to the actors."""
+    """No busy learner spends most of its time with copies to the device and to the actors.
+
+    Of a GPU it is not known: there updates are only begun, and publishing, which reads the weights,
+    waits until they are made.
+    """
     limit = f"≤ {limits.copy_share:.0%} copies"
-    rows = []
+    rows, on_gpu = [], False
     for process in snapshot.processes:
         share = process.phase_share
         busy = sum(s for phase, s in share.items() if phase not in _IDLE_PHASES)
-        if process.role == "learner" and busy > _BUSY and process.state in ("running", "waiting"):
+        if (process.device or "").startswith("cuda"):
+            on_gpu = True
+        elif process.role == "learner" and busy > _BUSY and process.state in ("running", "waiting"):
             copies = sum(share.get(phase, 0.0) for phase in _COPY_PHASES)
             rows.append((copies / busy, process.name))
     if not rows or snapshot.state != "running":
-        return not_measured(limit)
+        return not_measured(limit, "on a GPU" if on_gpu else "n/a")
     share_, name = max(rows)
     return judged(
         f"{share_:.0%} copies",
         limit,
         "warn" if share_ > limits.copy_share else None,
         f"{name} copies and publishes for {share_:.0%} of its work: raise "
-        "learner.publish_every_updates or batch_size, or learn on the CPU",
+        "learner.publish_every_updates or batch_size",
     )
 
 

@@ -28,6 +28,15 @@ async def test_nothing_is_wrong() -> None:
         assert not isinstance(seat.app.screen, DiagnosisDialog)
 
 
+async def test_what_does_not_learn_is_not_called_well() -> None:
+    flat = change("learning.verdict", "FLAT")
+    flat.checks = all_checks(flat, ChecksConfig())
+    async with seated(flat, (80, 24)) as seat:
+        shown = await diagnosed(seat)
+        assert "Nothing was found, but it does not learn (yet)" in shown
+        assert "Nothing is wrong" not in shown
+
+
 async def test_causes_are_told_one_by_one() -> None:
     ill = change("policies.0.target_updates", 40)
     ill.lost_lines = 3

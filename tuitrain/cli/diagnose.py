@@ -67,6 +67,8 @@ def diagnose(
             "wrong": [wrong.data() for wrong in found.wrong],
             "ok": [check.id for check in found.ok],
             "not_measured": [check.id for check in found.not_measured],
+            "doubt": found.doubt,
+            "notes": found.notes,
         }
         typer.echo(json.dumps(more | data))
     else:
@@ -88,6 +90,7 @@ def _of_config(path: Path, overrides: list[str]) -> Answer:
     from tuitrain.diagnosis.checks import CHECKS
     from tuitrain.diagnosis.diagnose import diagnose as ranked
     from tuitrain.diagnosis.diagnose import refused
+    from tuitrain.diagnosis.doubts import noted
     from tuitrain.supervisor.beforehand import planned_trouble
 
     more = {"config": str(path)}
@@ -96,6 +99,7 @@ def _of_config(path: Path, overrides: list[str]) -> Answer:
     except ConfigError as error:
         return [f"{path}: is refused"], refused(error.problems), more
     found = ranked(planned_trouble(config), CHECKS)
+    found = noted(found, config.env.kwargs, config.env.eval_kwargs)
     said = "but this in its plan keeps it from learning:"
     if not found.wrong:
         said = "`tuitrain doctor` tries it, with --learn whether it can learn"
@@ -105,6 +109,7 @@ def _of_config(path: Path, overrides: list[str]) -> Answer:
 def _of_run(run: Found) -> Answer:
     from tuitrain.diagnosis.checks import CHECKS
     from tuitrain.diagnosis.diagnose import diagnose as ranked
+    from tuitrain.diagnosis.doubts import doubted, noted
     from tuitrain.diagnosis.raised import stretches
     from tuitrain.metrics.sinks import JsonLines
     from tuitrain.protocol import Snapshot
@@ -117,7 +122,9 @@ def _of_run(run: Found) -> Answer:
         state, checks = str(snapshot.state), snapshot.checks
     else:
         snapshot, state, checks = _ended(folder, changed)
-    found = ranked(checks, CHECKS, _since(folder, changed))
+    found = doubted(ranked(checks, CHECKS, _since(folder, changed)), snapshot)
+    env = folder.load_config().env
+    found = noted(found, env.kwargs, env.eval_kwargs)
     if state in UNFINISHED:
         found = replace(found, wrong=(*found.wrong, _unfinished(folder, state)))
     learning = snapshot.learning

@@ -68,11 +68,18 @@ class Wrong:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is wrong, the likeliest cause first; what is not; and what nobody knows."""
+    """What is wrong, the likeliest cause first; what is not; and what nobody knows.
+
+    Attributes:
+        doubt: why it may not be well although nothing is wrong.
+        notes: what is no fault, and worth knowing before the rest is read.
+    """
 
     wrong: tuple[Wrong, ...] = ()
     ok: tuple[CheckView, ...] = ()
     not_measured: tuple[CheckView, ...] = field(default=())
+    doubt: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def diagnose(

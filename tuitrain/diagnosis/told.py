@@ -1,4 +1,4 @@
-"""A diagnosis in words: the ranked list, or that nothing is wrong. Pure."""
+"""A diagnosis in words: the ranked list, or that nothing was found. Pure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,25 @@ from tuitrain.protocol import CheckView
 WIDTH = 96
 _LABEL_WIDTH = 9
 _INDENT = 5
+_TRY = "Try a longer run, or `tuitrain doctor CONFIG --learn`"
 
 
 def lines(diagnosis: Diagnosis, width: int = WIDTH) -> list[str]:
     """The list, causes first, then what is well and what nobody has measured."""
     out: list[str] = []
+    for note in diagnosis.notes:
+        out += [*_wrapped(f"{note}.", "Note: ", width), ""]
     for number, wrong in enumerate(diagnosis.wrong, 1):
         out += [*cause(number, wrong, width), ""]
     ok, unknown = len(diagnosis.ok), len(diagnosis.not_measured)
-    if not ok + unknown:  # of a config that is refused
+    if not ok + unknown:  # of a config
         return out
     well = f"{ok} check{'s' * (ok != 1)} ok, {unknown} not measured"
-    out += _wrapped(well + "." if diagnosis.wrong else f"Nothing is wrong: {well}.", "", width)
+    if not diagnosis.wrong:
+        doubt = diagnosis.doubt
+        first = f"Nothing was found, but {doubt}. {_TRY}." if doubt else "Nothing is wrong:"
+        well = f"{first} {well}"
+    out += _wrapped(f"{well}.", "", width)
     if unknown:
         out += _wrapped(f"Not measured: {_reasons(diagnosis.not_measured)}.", "", width)
     return out

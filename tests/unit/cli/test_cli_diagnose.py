@@ -136,6 +136,19 @@ def test_a_config_whose_plan_cannot_learn(change: str, check: str) -> None:
     assert "my.toml: is accepted; `tuitrain doctor`" in well.output
 
 
+def test_other_settings_of_evaluations_are_noted(ended: RunFolder) -> None:
+    Path("my.toml").write_text("[env]\neval_kwargs = { gravity = 30.0 }\n")
+    note = "Evaluations play with gravity = 30.0, training without"
+    told = call("diagnose", "my.toml")
+    assert told.exit_code == 0, told.output
+    assert f"Note: {note}" in told.output
+    (ended.path / "config.toml").write_text(
+        (ended.path / "config.toml").read_text().replace("eval_kwargs = {}", "eval_kwargs = {a=1}")
+    )
+    (said,) = json.loads(call("diagnose", "done", "--json").output)["notes"]
+    assert said.startswith("Evaluations play with a = 1")
+
+
 def test_wrong_usage() -> None:
     assert call("diagnose", "nowhere").exit_code == 2
     assert call("diagnose", "latest", "--set", "run.seed=1").exit_code == 2

@@ -8,6 +8,7 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 
 from tuitrain.diagnosis.diagnose import Diagnosis
+from tuitrain.diagnosis.doubts import doubted
 from tuitrain.diagnosis.told import cause, lines
 from tuitrain.tui.dialogs.base import Dialog
 from tuitrain.tui.text import safe
@@ -28,11 +29,12 @@ class DiagnosisDialog(Dialog):
 
     def __init__(self, view: View, diagnosis: Diagnosis) -> None:
         super().__init__(view)
-        self.diagnosis = diagnosis
+        snapshot = view.snapshot
+        self.diagnosis = diagnosis if snapshot is None else doubted(diagnosis, snapshot)
         self.at = 0
 
     def text(self) -> Text:
-        """The cause that is open, or that nothing is wrong."""
+        """The cause that is open, or that nothing was found."""
         palette, wrong = self.view.palette, self.diagnosis.wrong
         if not wrong:
             return Text("\n".join(map(safe, lines(self.diagnosis, COLUMNS))))

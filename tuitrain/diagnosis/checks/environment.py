@@ -12,6 +12,7 @@ from tuitrain.diagnosis.checks.row import (
     judged,
     largest,
     not_measured,
+    percent,
     smallest,
 )
 from tuitrain.protocol import PolicyView, Snapshot
@@ -71,7 +72,7 @@ def observations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     policy, spread = found
     what = "all zero" if policy.observation_abs_max == 0 else "always the same"
     return judged(
-        f"{spread:.0%} vary" if spread else what,
+        f"{percent(spread, 0.0)} vary" if spread else what,
         limit,
         "fail" if not spread else None,
         f"{policy.name}: observations are {what}: what does the environment return from reset and "
@@ -92,7 +93,8 @@ def resets(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 
     Where all begin alike they may well end so too: a blank screen before and after, a cue between.
     """
-    limit = f"≤ {limits.resets_unchanged_share:.0%} unchanged"
+    most = limits.resets_unchanged_share
+    limit = f"≤ {percent(most, most)} unchanged"
 
     def unchanged(policy: PolicyView) -> float | None:
         if policy.resets_unchanged is None or (policy.episodes or 0) < limits.min_episodes:
@@ -106,9 +108,9 @@ def resets(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         return not_measured(limit)
     policy, share = found
     return judged(
-        f"{share:.0%} unchanged",
+        f"{percent(share, most)} unchanged",
         limit,
-        "warn" if share > limits.resets_unchanged_share else None,  # a task may go round in circles
+        "warn" if share > most else None,  # a task may go round in circles
         f"{policy.name}: episodes begin with the observation that the one before ended with: does "
         "the environment's reset() reset, and return what it has reset to?",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 
 from tuitrain.config.checks import ChecksConfig
-from tuitrain.diagnosis.checks.row import Row, agents, check, judged, largest, not_measured
+from tuitrain.diagnosis.checks.row import Row, agents, check, judged, largest, not_measured, percent
 from tuitrain.protocol import PolicyView, Snapshot
 
 _Q_ALWAYS = 10.0
@@ -78,7 +78,7 @@ def grad_flow(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         return not_measured(limit)
     policy, share = found
     return judged(
-        f"{share:.0%} without",
+        f"{percent(share, 0.0)} without",
         limit,
         "warn" if share else None,
         f"{policy.name}: no gradient reaches {policy.grad_zero_in or 'some tensors'}: are they "
@@ -160,7 +160,8 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 
     Of agents that play against each other nothing is said: one's gain is another's loss.
     """
-    limit = "not flat, no fall"
+    most = limits.flat_share
+    limit = f"no lasting fall, a gain within {percent(most, most)} of the run"
     said = [p for p in snapshot.policies if p.learning.verdict not in ("n/a", "TOO EARLY")]
     if not said or len(said) < len(snapshot.policies) or _against_oneself(snapshot):
         return not_measured(limit)

@@ -110,3 +110,13 @@ def agents(snapshot: Snapshot) -> int:
 def judged(value: str, limit: str, bad: CheckState | None, advice: str) -> Row:
     """A row that is `bad`, with its advice, or else well."""
     return Row(value, limit, bad or "ok", advice if bad else "")
+
+
+def percent(share: float, limit: float) -> str:
+    """A share in words, with as many digits as it takes to see on which side of its limit it is."""
+    for digits in range(5):
+        text = f"{share:.{digits}%}"
+        shown = float(text[:-1]) / 100
+        if (shown > limit, shown < limit) == (share > limit, share < limit):
+            return text
+    return f"{share:%}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 
 from tuitrain.config.checks import ChecksConfig
-from tuitrain.diagnosis.checks.row import Row, check, judged, largest, not_measured
+from tuitrain.diagnosis.checks.row import Row, check, judged, largest, not_measured, percent
 from tuitrain.protocol import PolicyView, Snapshot
 
 
@@ -73,17 +73,18 @@ def lr(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 )
 def target_network(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     """By the plan, little of the target network's first weights is left at the end."""
-    limit = f"≤ {limits.target_kept_share:.0%} kept to the end"
+    most = limits.target_kept_share
+    limit = f"≤ {percent(most, most)} kept to the end"
     found = largest(snapshot, lambda p: p.target_kept_at_end)
     if found is None:
         return not_measured(limit)
     policy, kept = found
     return judged(
-        f"{kept:.0%} kept",
+        f"{percent(kept, most)} kept",
         limit,
-        "warn" if kept > limits.target_kept_share else None,
-        f"{policy.name}: at the end the target network still is {kept:.0%} its first, random "
-        "weights: raise learner.tau, or lower learner.target_update_every_updates",
+        "warn" if kept > most else None,
+        f"{policy.name}: at the end the target network still is {percent(kept, most)} its "
+        "first, random weights: raise learner.tau, or lower learner.target_update_every_updates",
     )
 
 

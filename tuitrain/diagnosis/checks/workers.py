@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tuitrain.config.checks import ChecksConfig
-from tuitrain.diagnosis.checks.row import WORKING, Row, check, judged, not_measured
+from tuitrain.diagnosis.checks.row import WORKING, Row, check, judged, not_measured, percent
 from tuitrain.protocol import CheckState, ProcessView, Snapshot
 
 _LIVE = ("running", "waiting", "paused", "finished")
@@ -151,7 +151,8 @@ def phase_time(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     Of a GPU it is not known: there updates are only begun, and publishing, which reads the weights,
     waits until they are made.
     """
-    limit = f"≤ {limits.copy_share:.0%} copies"
+    most = limits.copy_share
+    limit = f"≤ {percent(most, most)} copies"
     rows, on_gpu = [], False
     for process in snapshot.processes:
         share = process.phase_share
@@ -165,10 +166,10 @@ def phase_time(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         return not_measured(limit, "on a GPU" if on_gpu else "n/a")
     share_, name = max(rows)
     return judged(
-        f"{share_:.0%} copies",
+        f"{percent(share_, most)} copies",
         limit,
-        "warn" if share_ > limits.copy_share else None,
-        f"{name} copies and publishes for {share_:.0%} of its work: raise "
+        "warn" if share_ > most else None,
+        f"{name} copies and publishes for {percent(share_, most)} of its work: raise "
         "learner.publish_every_updates or batch_size",
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tuitrain.protocol import CheckView
 
 HEADLINES: dict[str, str] = {
@@ -46,6 +48,24 @@ HEADLINES: dict[str, str] = {
 """By a check's id."""
 
 
+_LONGEST = 160
+"""Characters of a headline that quotes an error."""
+
+
 def headline(check: CheckView) -> str:
     """One sentence; of a check that has none here, that it is raised."""
+    if check.id == "processes" and check.state == "fail":
+        return _failed(check) or HEADLINES[check.id]
     return HEADLINES.get(check.id, f"{check.name}: {check.value} (limit {check.limit}).")
+
+
+def _failed(check: CheckView) -> str:
+    """Who has failed, and of what, without how its process ended; empty if nobody has said."""
+    name, _, why = check.advice.partition(": ")
+    why = why.partition("; its traceback and log: ")[0]
+    why = re.sub(rf"^{re.escape(name)} \([^)]*\) failed, ", "", why)
+    why = re.sub(r"^exit code \d+: (?=\w)", "", " ".join(why.split()))
+    if not why or why == "see its log":
+        return ""
+    said = f"{name} has failed: {why}"
+    return said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1].rstrip()}…"

@@ -106,6 +106,35 @@ def test_every_check_has_a_sentence_and_every_sentence_its_check() -> None:
     assert all(text.endswith(".") for text in HEADLINES.values())
 
 
+NO_FIT = "NetworkError: mat1 and mat2 shapes cannot be multiplied (nets.py:7 in forward)"
+
+
+@pytest.mark.parametrize(
+    ("advice", "said"),
+    [
+        (  # of a run that has ended
+            f"probe: exit code 1: {NO_FIT}; its traceback and log: `tuitrain logs t-0001 probe`",
+            f"probe has failed: {NO_FIT}",
+        ),
+        (f"a0: a0 (actor) failed, exit code 1: {NO_FIT}", f"a0 has failed: {NO_FIT}"),
+        ("a0: a0 (actor) failed, killed by SIGKILL", "a0 has failed: killed by SIGKILL"),
+        ("a0: a0 (actor) failed, exit code 3", "a0 has failed: exit code 3"),
+        ("a0: see its log", "A worker has failed."),
+        ("", "A worker has failed."),
+    ],
+)
+def test_the_headline_of_a_failed_worker_says_of_what(advice: str, said: str) -> None:
+    (wrong,) = diagnose([row("processes", advice=advice)], TABLE).wrong
+    assert wrong.headline == said
+
+
+def test_a_long_error_is_cut() -> None:
+    (wrong,) = diagnose([row("processes", advice="a0: KeyError: " + "x " * 500)], TABLE).wrong
+    assert wrong.headline.startswith("a0 has failed: KeyError: x x")
+    assert wrong.headline.endswith("x…")
+    assert len(wrong.headline) <= 160
+
+
 def problems(**tables: dict[str, object]) -> Diagnosis:
     try:
         resolve(config_from(tables))

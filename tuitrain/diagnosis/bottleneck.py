@@ -1,7 +1,8 @@
 """Who waits for whom, in a sentence: what to make faster first. Pure.
 
 From the shares of their recent time that workers spent in each phase. Who waits least is what the
-others wait for.
+others wait for. Who is busy and yet on a core for less than half of that time gets no core, or
+waits for something outside of the run, so that is asked; with a GPU it may well be so.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ LITTLE = 0.1
 """Who waits for a smaller share of the time than this does not wait."""
 MUCH = 0.3
 """If both sides wait for a larger one, neither is the bottleneck."""
+STARVED = 0.5
+"""Of the time in which it is busy: who is on a core for less does not get one when it could."""
+
+_IDLE = ("start", "wait", "paused")
 
 
 def bottleneck(processes: Sequence[ProcessView]) -> str | None:
@@ -21,7 +26,7 @@ def bottleneck(processes: Sequence[ProcessView]) -> str | None:
     for process in processes:
         if process.role == "trainer" and process.phase_share:
             phase, share = max(process.phase_share.items(), key=lambda item: item[1])
-            return f"slowest part: {phase}, {share:.0%} of the time"
+            return f"slowest part: {phase}, {share:.0%} of the time{_starved([process], 'trainer')}"
     learners = _waiting(processes, "learner")
     actors = _waiting(processes, "actor")
     if learners is None or actors is None:
@@ -29,12 +34,29 @@ def bottleneck(processes: Sequence[ProcessView]) -> str | None:
     many = sum(process.role == "learner" for process in processes) > 1
     name, waits = ("learners", "wait") if many else ("learner", "waits")
     if max(learners, actors) < LITTLE:
-        return f"nobody waits: {name} busy {1 - learners:.0%}, actors busy {1 - actors:.0%}"
+        busy = f"nobody waits: {name} busy {1 - learners:.0%}, actors busy {1 - actors:.0%}"
+        return busy + (_starved(processes, "learner") or _starved(processes, "actor"))
     if min(learners, actors) > MUCH:
         return f"they take turns: {name} {waits} {learners:.0%}, actors wait {actors:.0%}"
     if learners < actors:
-        return f"bottleneck: {name}, busy {1 - learners:.0%}; actors wait {actors:.0%}"
-    return f"bottleneck: actors, busy {1 - actors:.0%}; {name} {waits} {learners:.0%}"
+        starved = _starved(processes, "learner")
+        return f"bottleneck: {name}, busy {1 - learners:.0%}{starved}; actors wait {actors:.0%}"
+    starved = _starved(processes, "actor")
+    return f"bottleneck: actors, busy {1 - actors:.0%}{starved}; {name} {waits} {learners:.0%}"
+
+
+def _starved(processes: Sequence[ProcessView], role: str) -> str:
+    """What to add of workers of this role that are busy without a core; else nothing."""
+    known = [
+        (1 - sum(p.phase_share.get(phase, 0.0) for phase in _IDLE), p.cpu_percent / 100)
+        for p in processes
+        if p.role == role and p.phase_share and p.cpu_percent  # at the first look it is 0
+        if not (p.device or "").startswith("cuda")
+    ]
+    busy, on_core = (sum(column) for column in zip(*known, strict=True)) if known else (0.0, 0.0)
+    if on_core >= STARVED * busy:
+        return ""
+    return f" but on a core {on_core / len(known):.0%} (do other processes take the cores?)"
 
 
 def _waiting(processes: Sequence[ProcessView], role: str) -> float | None:

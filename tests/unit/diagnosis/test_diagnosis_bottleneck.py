@@ -31,6 +31,45 @@ def test_who_waits_least_is_what_the_others_wait_for(
     assert bottleneck([worker("learner", learner), *(worker("actor", a) for a in actors)]) == said
 
 
+def on_a_core(role: str, wait: float, cpu_percent: float | None, device: str) -> ProcessView:
+    return worker(role, wait).model_copy(update={"cpu_percent": cpu_percent, "device": device})
+
+
+@pytest.mark.parametrize(
+    ("cpu_percent", "device", "said"),
+    [
+        (22.0, "cpu", "busy 100% but on a core 22% (do other processes take the cores?); actors"),
+        (49.0, "cpu", "busy 100% but on a core 49% (do other processes take the cores?); actors"),
+        (51.0, "cpu", "busy 100%; actors"),
+        (310.0, "cpu", "busy 100%; actors"),  # several threads
+        (None, "cpu", "busy 100%; actors"),
+        (0.0, "cpu", "busy 100%; actors"),  # nobody has looked twice
+        (22.0, "cuda:0", "busy 100%; actors"),  # the GPU is
+    ],
+)
+def test_who_is_busy_without_a_core(cpu_percent: float | None, device: str, said: str) -> None:
+    learner = on_a_core("learner", 0.0, cpu_percent, device)
+    told = bottleneck([learner, on_a_core("actor", 0.94, 2.0, "cpu")])
+    assert told == f"bottleneck: learner, {said} wait 94%"
+
+
+def test_who_is_paused_needs_no_core() -> None:
+    paused = on_a_core("trainer", 0.0, 1.0, "cpu")
+    paused.phase_share = {"update": 0.01, "paused": 0.99}
+    assert bottleneck([paused]) == "slowest part: paused, 99% of the time"
+
+
+def test_actors_and_a_trainer_without_a_core() -> None:
+    actors = [on_a_core("actor", 0.0, percent, "cpu") for percent in (30.0, 20.0)]
+    without = "but on a core 25% (do other processes take the cores?)"
+    told = bottleneck([on_a_core("learner", 0.6, 40.0, "cpu"), *actors])
+    assert told == f"bottleneck: actors, busy 100% {without}; learner waits 60%"
+    told = bottleneck([on_a_core("learner", 0.0, 90.0, "cpu"), *actors])
+    assert told == f"nobody waits: learner busy 100%, actors busy 100% {without}"
+    told = bottleneck([on_a_core("trainer", 0.0, 25.0, "cpu")])
+    assert told == f"slowest part: update, 100% of the time {without}"
+
+
 def test_several_learners_and_a_trainer() -> None:
     workers = [worker("learner", 0.0), worker("learner", 0.1), worker("actor", 0.8)]
     assert bottleneck(workers) == "bottleneck: learners, busy 95%; actors wait 80%"

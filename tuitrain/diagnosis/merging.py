@@ -70,6 +70,8 @@ class Merged:
     def add(self, record: Mapping[str, Any]) -> None:
         """Take in a record of this policy; numbers that are missing, or none, say nothing."""
         kind = str(record.get("kind"))
+        if kind == "rows":  # what a `train` record would say, had an episode ended
+            kind = "train"
         for names, merge in ((_LARGEST, max), (_SMALLEST, min), (_SUMS, _sum)):
             for name in names.get(kind, ()):
                 if is_number(value := record.get(name)):

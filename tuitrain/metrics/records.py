@@ -1,6 +1,6 @@
 """The lines of metrics.jsonl: their kinds and what each field means.
 
-Workers make `train`, `learner`, `eval` and `env` records; the supervisor makes `system` and
+Workers make `train`, `rows`, `learner`, `eval` and `env` records; the supervisor makes `system` and
 `rewind` and adds the clock to all of them. A number that is not finite is written as null, which
 every reader of JSON takes for "missing". Lines of unknown kind or with further fields are legal:
 readers skip them.
@@ -26,7 +26,7 @@ from typing import Any
 SCHEMA_VERSION = 1
 
 COMMON_FIELDS = {
-    "kind": "`train`, `learner`, `eval`, `env`, `system` or `rewind`",
+    "kind": "`train`, `rows`, `learner`, `eval`, `env`, `system` or `rewind`",
     "time_s": "unix time at which the supervisor got it",
     "wall_s": "seconds since this session of the run started",
     "steps": "environment steps of the whole run so far",
@@ -127,6 +127,15 @@ FIELDS: dict[str, dict[str, str]] = {
     },
 }
 """Fields of each kind, beyond `COMMON_FIELDS`."""
+
+_OF_ROWS = (
+    *("policy", "updates", "actor", "epsilon", "resets_unchanged", "begins_differ"),
+    *("reward_min", "reward_max"),
+    *("action_effect_p", "action_effect_rows", "action_effect_rows_wanted"),
+)
+FIELDS["rows"] = {name: FIELDS["train"][name] for name in _OF_ROWS}
+"""What an actor's rows show, where steps were made and no episode has ended that a `train` record
+could tell of."""
 
 NEVER_MISSING = frozenset(
     ("learner", name)

@@ -150,7 +150,7 @@ class Reporter:
         values["transitions"] = sum(p.inserts for p in actor.parts.values())
 
     def episodes(self, total_steps: int) -> None:
-        """`train` records if they are due and episodes have ended.
+        """`train` records if they are due; `rows` records of whom no episode has ended.
 
         Args:
             total_steps: environment steps of the whole run.
@@ -192,18 +192,20 @@ class Reporter:
         values = self._link.counters.values
         for actor in self._actors:
             for name, part in actor.parts.items():
-                if not part.stats.episodes:
+                ended = part.stats.episodes
+                figures = part.take_figures() if ended else part.take_row_figures()
+                if not figures:
                     continue
-                values["episodes"] = values.get("episodes", 0) + part.stats.episodes
+                values["episodes"] = values.get("episodes", 0) + ended
                 self._link.record(
                     {
-                        "kind": "train",
+                        "kind": "train" if ended else "rows",
                         "policy": name,
                         "steps": self._steps,
                         "updates": part.updates_held,
                         "actor": actor.index,
                         "epsilon": actor.epsilon,
-                        **part.take_figures(),
+                        **figures,
                     }
                 )
 

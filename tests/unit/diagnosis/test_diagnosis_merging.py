@@ -137,3 +137,8 @@ def test_going_back_forgets_what_other_weights_have_shown() -> None:
         out.add(learner(grad_zero_share=1.0, td_abs_mean=3.0, returns_abs_max=2.0))
     out.rewind()
     assert out.fields() == {"returns_abs_max": 2.0}
+
+
+def test_what_rows_show_counts_before_an_episode_has_ended() -> None:
+    rows = train(0, reward_min=-1.0, reward_max=2.0, action_effect_p=1e-9) | {"kind": "rows"}
+    assert merged(rows) == {"reward_min": -1.0, "reward_max": 2.0, "action_effect_p": 1e-9}

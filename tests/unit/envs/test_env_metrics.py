@@ -154,7 +154,8 @@ class Recorder(SilentLink):
 
 def reporter_of(metrics: EnvMetrics | None, link: Recorder, **reductions: str) -> Reporter:
     stats = type("Stats", (), {"episodes": 0})()
-    part = type("Part", (), {"stats": stats, "updates_held": 7})()
+    told = {"stats": stats, "updates_held": 7, "take_row_figures": lambda self: {}}
+    part = type("Part", (), told)()
     fields = {"index": 2, "env_metrics": metrics, "parts": {"p": part}}
     actor: Any = type("Actor", (), fields)()
     return Reporter(link, lambda: 0.0, actors=[actor], reductions=reductions)

@@ -201,7 +201,7 @@ def test_stamping_adds_the_clock_and_leaves_the_record_alone() -> None:
 
 
 def test_every_kind_is_documented() -> None:
-    assert set(FIELDS) == {"train", "learner", "eval", "env", "system", "rewind"}
+    assert set(FIELDS) == {"train", "rows", "learner", "eval", "env", "system", "rewind"}
     for fields in (*FIELDS.values(), COMMON_FIELDS):
         assert all(fields.values())
 

@@ -12,12 +12,15 @@ from gymnasium import spaces
 
 from tests.envs import Relay, TwoPolicies
 from tests.envs.aec import TicTacToe
+from tests.unit.envs.test_env_metrics import Recorder
 from tests.unit.workers.one_actor import CHUNK_STEPS, one_actor
 from tuitrain.learning.weights import Published
+from tuitrain.metrics.records import COMMON_FIELDS, FIELDS
 from tuitrain.replay import first_seen
 from tuitrain.replay.limiter import Ticket
 from tuitrain.schedules.acting import build_actor
 from tuitrain.schedules.evaluation import build_evaluator
+from tuitrain.schedules.rounds import Reporter
 from tuitrain.workers.acting import row_figures
 from tuitrain.workers.acting.actor import Actor
 from tuitrain.workers.evaluating.evaluator import EvalResult, records
@@ -199,6 +202,23 @@ def test_every_row_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert told.pop("action_effect_p") < CERTAIN
         assert told.pop("action_effect_rows") > 0
     assert often == seldom == never
+
+
+def test_what_rows_show_is_recorded_though_no_episode_ends(tmp_path: Path) -> None:
+    kwargs = {"places": 30, "begins": 15}
+    with one_actor(tmp_path, env={"id": f"{__file__}:Round", "kwargs": kwargs}) as run:
+        actor, link = build_actor(*run, 0), Recorder()
+        reporter = Reporter(link, lambda: 0.0, actors=[actor])
+        reporter.last()
+        assert link.records == []  # nothing has been done yet
+        act(actor, 1)
+        reporter.last()
+        reporter.last()
+        actor.close()
+    (record,) = link.records
+    assert (record["kind"], record["reward_min"], record["reward_max"]) == ("rows", -1.0, -1.0)
+    assert record["action_effect_rows_wanted"] == 3_000
+    assert set(record) <= {*COMMON_FIELDS, *FIELDS["rows"]}
 
 
 def test_reports_begin_anew(tmp_path: Path) -> None:

@@ -126,6 +126,11 @@ class PolicyLanes:
         """What a `train` record says of the episodes since the last one; call if there are some."""
         return self.stats.take() | self._figures.take()
 
+    def take_row_figures(self) -> dict[str, float]:
+        """What a `rows` record says: of the rows alone; empty if there are no new ones."""
+        figures = self._figures.take()
+        return figures if "reward_min" in figures else {}
+
     def state(self) -> dict[str, Any]:
         """All but the rows, between two chunks, as plain values and arrays."""
         return {

@@ -83,7 +83,9 @@ class RowFigures:
         return noted
 
     def take(self) -> dict[str, float]:
-        """Fields of a `train` record, and start anew; the test of actions goes on.
+        """Fields of a `train` or `rows` record, and start anew; the test of actions goes on.
+
+        Of rewards there are none if no row has come.
 
         What episodes have begun with is shown to the evaluator.
         """

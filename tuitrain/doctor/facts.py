@@ -22,11 +22,13 @@ class Machine:
 
     Attributes:
         cores: that this process may run on; `cores_there` are in the machine.
+        load: processes of anybody, on all of these, that ran or could have: mean of a minute.
         thread_variables: those of OpenMP and its like that are set in the environment.
     """
 
     cores: int = 1
     cores_there: int = 1
+    load: float | None = None
     shm: Space | None = None
     memory_available_bytes: int | None = None
     cgroup: Cgroup = field(default_factory=Cgroup)

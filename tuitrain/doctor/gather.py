@@ -34,12 +34,15 @@ def machine() -> Machine:
     """Cores, memory, limits."""
     total, free = segment.total_bytes(), segment.free_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    membership = ""
+    membership, load = "", None
+    with suppress(OSError):
+        load = os.getloadavg()[0]
     with suppress(OSError):
         membership = Path("/proc/self/cgroup").read_text()
     return Machine(
         cores=available_cores(),
         cores_there=os.cpu_count() or 1,
+        load=load,
         shm=None if total is None or free is None else Space(total, free),
         memory_available_bytes=psutil.virtual_memory().available,
         cgroup=read_cgroup(membership),

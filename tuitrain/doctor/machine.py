@@ -43,13 +43,16 @@ def cores(machine: Machine, wants: Wants | None) -> Finding:
         found += f" of the machine's {machine.cores_there} (affinity)"
     if quota is not None and quota < machine.cores:
         found += f", of which the control group allows {quota:g}"
+    loaded = machine.load is not None and machine.load >= machine.cores_there
+    if loaded:
+        found += f"; in the last minute {machine.load:.1f} processes wanted them"
     if wants is None:
-        return Finding("cores", "cores", "ok", found)
+        return _idle_cores(found, loaded)
     busy = wants.busy * wants.threads
     threads = f" of {wants.threads} threads" if wants.threads > 1 else ""
     found += f"; {wants.busy} busy process{'es' * (wants.busy != 1)}{threads}"
     if busy <= usable or (busy == 2 and usable == 1):
-        return Finding("cores", "cores", "ok", found)
+        return _idle_cores(found, loaded)
     learners = wants.busy - wants.actors
     if wants.threads > 1:
         advice, command = "Give every process one thread:", "--set run.threads_per_process=1"
@@ -60,6 +63,14 @@ def cores(machine: Machine, wants: Wants | None) -> Finding:
         advice = "Fewer learner processes would be faster:"
         command = f"--set learner.processes={max(1, usable - wants.actors)}"
     return Finding("cores", "cores", "warn", found, advice, (command,))
+
+
+def _idle_cores(found: str, loaded: bool) -> Finding:
+    """There are cores enough: do others leave them alone?"""
+    if not loaded:
+        return Finding("cores", "cores", "ok", found)
+    advice = "The machine is busy already: a run will be slow, and slow others down. See:"
+    return Finding("cores", "cores", "warn", found, advice, ("top",))
 
 
 def threads(machine: Machine, wants: Wants | None) -> Finding:

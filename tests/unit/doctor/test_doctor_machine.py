@@ -33,6 +33,18 @@ def test_a_container_whose_quota_is_less_than_its_cores() -> None:
     assert machine.cores(replace(MACHINE, cgroup=Cgroup(cpu_cores=4.0)), WANTS).state == "ok"
 
 
+def test_a_machine_that_others_keep_busy() -> None:
+    for wants in (WANTS, None):
+        assert machine.cores(replace(MACHINE, load=3.9), wants).state == "ok"
+        finding = machine.cores(replace(MACHINE, load=6.27), wants)
+        assert (finding.state, finding.commands) == ("warn", ("top",))
+        assert finding.found.startswith("4 cores; in the last minute 6.3 processes wanted them")
+    few = machine.cores(replace(MACHINE, cores=2, load=6.27), WANTS)
+    assert few.commands == ("--set actors.count=1",), "this can be mended here"
+    part = replace(MACHINE, cores=2, cores_there=64, load=6.3)
+    assert "wanted them" not in machine.cores(part, WANTS).found, "on which of the 64 is not known"
+
+
 def test_threads_times_processes() -> None:
     finding = machine.cores(MACHINE, replace(WANTS, threads=4))
     assert finding.state == "warn"

@@ -69,6 +69,9 @@ class Measurements(BaseModel):
     """Where the learning rate's schedule begins."""
     lr_planned: float | None = None
     """What the config says that `lr` must be at these updates."""
+    weight_move: float | None = None
+    """About the most that the run's planned updates can move a weight: a step of Adam is no longer
+    than its learning rate."""
     final_epsilon: float | None = None
     """Of the least exploring actor when the run has made all its steps; None with noisy nets."""
     target_kept_at_end: float | None = None

@@ -162,6 +162,13 @@ class ChecksConfig(Table):
         "end.",
     )
     lr_max: float = Field(0.05, gt=0, description="`lr` warns of a higher learning rate.")
+    weight_move_min: float = Field(
+        0.01,
+        gt=0,
+        json_schema_extra=unit("change of a weight"),
+        description="`lr` warns if learner.lr times the run's planned updates is less: about as "
+        "far as Adam can move a weight.",
+    )
     lr_error: float = Field(
         0.01,
         gt=0,

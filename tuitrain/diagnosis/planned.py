@@ -34,6 +34,16 @@ def lr_planned(lr: float, updates: int, config: Config) -> float | None:
     return min(max(lr, min(ends)), max(ends))
 
 
+def weight_move(config: Config, agents: int) -> float | None:
+    """About the most that all planned updates together can move a weight; None for tries.
+
+    Args:
+        agents: of one environment that share the policy.
+    """
+    updates = planned_updates(config, agents)
+    return None if updates < MIN_PLANNED_UPDATES else config.learner.lr * updates
+
+
 def final_epsilon(config: Config) -> float | None:
     """Epsilon of the least exploring actor after all steps.
 

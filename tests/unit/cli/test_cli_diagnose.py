@@ -124,6 +124,7 @@ def test_a_config_that_is_refused() -> None:
         ("learner.tau=1e-7", "target_network"),
         ("exploration.epsilon_decay_steps=1e12", "exploration"),
         ("learner.lr=0.5", "lr"),
+        ("learner.lr=1e-9", "lr"),
     ],
 )
 def test_a_config_whose_plan_cannot_learn(change: str, check: str) -> None:

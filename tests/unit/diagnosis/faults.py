@@ -93,6 +93,7 @@ def healthy() -> Snapshot:
         lr=5e-4,
         lr_start=5e-4,
         lr_planned=5e-4,
+        weight_move=10.0,
         final_epsilon=0.05,
         target_kept_at_end=0.0,
         q_max_abs=60.0,
@@ -235,6 +236,13 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ("lr", "policies.0.lr", 4e-4, "fail", "lr_schedule"),
     ("lr", "policies.0", {"lr": 10.0, "lr_planned": 10.0}, "warn", "too high"),
     ("lr", "policies.0.lr_start", 10.0, "warn", "learner.lr = 10 is too high"),  # it has fallen
+    (
+        "lr",
+        "policies.0",
+        {"lr": 1e-9, "lr_start": 1e-9, "lr_planned": 1e-9, "weight_move": 4e-6},
+        "warn",
+        "no weight can move by more than 4e-06: raise learner.lr",
+    ),
     ("target_network", "policies.0.target_kept_at_end", 0.9998, "warn", "raise learner.tau"),
     ("epsilon", "processes.1.epsilon_off", 0.3, "fail", "a0 acts with epsilon 0.100"),
     ("exploration", "policies.0.final_epsilon", 1.0, "warn", "exploration.epsilon_end"),

@@ -45,6 +45,14 @@ def test_no_learning_rate_is_planned_where_nobody_knows_how_long_the_schedule_is
     assert planned.lr_planned(1e-3, 10, shared) is None
 
 
+def test_how_far_weights_can_move() -> None:
+    small = {"lr": 1e-9, "replay_ratio": 0.1}
+    plan = config(learner=small, run={"total_steps": 41_000}, replay={"learning_starts": 1_000})
+    assert planned.weight_move(plan, 1) == pytest.approx(4e-6)
+    assert planned.weight_move(plan, 2) == pytest.approx(8.1e-6)
+    assert planned.weight_move(config(learner=small, run={"total_steps": 5_000}), 1) is None
+
+
 def test_epsilon_at_the_end_is_that_of_the_actor_that_explores_least() -> None:
     half = {"epsilon_end": 0.25, "ladder_alpha": 1.0}
     assert planned.final_epsilon(config(exploration=half)) == pytest.approx(0.0625)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from math import isfinite
 
 from tuitrain.config.checks import ChecksConfig
-from tuitrain.diagnosis.checks.row import Row, check, judged, largest, not_measured, percent
+from tuitrain.diagnosis.checks.row import (
+    Row,
+    check,
+    judged,
+    largest,
+    not_measured,
+    percent,
+    smallest,
+)
 from tuitrain.protocol import PolicyView, Snapshot
 
 
@@ -38,11 +46,12 @@ def device(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     "lr",
     "learning rate",
     "4.4, 9.1",
-    why="The learning rate is the planned one, and none that no network survives.",
+    why="The learning rate is the planned one, none that no network survives, and none that moves "
+    "no weight.",
     explains=("q_bound", "grad_norm", "grad_flow", "non_finite", "learning"),
 )
 def lr(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """What is used is what is planned, and not too high, or has been."""
+    """What is used is what is planned, and neither too high, or has been, nor too low."""
     found = largest(snapshot, _highest_lr)
     if found is None:
         return not_measured(f"≤ {limits.lr_max:g}")
@@ -55,6 +64,14 @@ def lr(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         if abs(used - planned) > limits.lr_error * planned:
             advice = f"{policy.name}: the optimizer does not follow learner.lr_schedule"
             return Row(f"{used:.3g}", f"{planned:.3g} as planned", "fail", advice)
+    least = smallest(snapshot, lambda p: p.weight_move)
+    if least is not None and least[1] < limits.weight_move_min:
+        policy, move = least
+        advice = (
+            f"{policy.name}: in this run no weight can move by more than {move:.2g}: raise "
+            "learner.lr, or make more updates"
+        )
+        return Row(f"{now:.3g}", f"moves ≥ {limits.weight_move_min:g}", "warn", advice)
     return judged(
         f"{most if most > limits.lr_max else now:.3g}",
         f"≤ {limits.lr_max:g}",

@@ -20,6 +20,7 @@ from tuitrain.supervisor.clients.commands import Outcome
 from tuitrain.supervisor.crew.crew import SAVERS, Worker
 from tuitrain.supervisor.plan import Plan
 from tuitrain.supervisor.run import Run
+from tuitrain.supervisor.settings import rescheduled
 
 
 class Live:
@@ -49,14 +50,18 @@ class Live:
         try:
             config = parsed(run.config, assignments)
         except ConfigError as error:
-            return False, " ".join(map(str, error.problems)), {}
+            return False, " ".join(str(p).removeprefix("--set ") for p in error.problems), {}
         before, values = run.config, differing(run.config, config)
         if not values:
             return True, "nothing is changed: these are the values", {}
         if why := self._written(config):
             return False, f"nothing is changed: {why}", {}
         was, workers = run.view.reproducible, dict(run.crew.workers)
-        in_use = {s.key: f"; now {s.now}" if s.now else "" for s in run.snapshot().settings}
+        snapshot = run.snapshot()  # as it is before the change
+        in_use = {s.key: f"; until now {s.now}" if s.now else "" for s in snapshot.settings}
+        if in_use["learner.lr"] and (then := rescheduled(before, config, snapshot.policies)):
+            schedule = config.learner.lr_schedule
+            in_use["learner.lr"] += f", which its {schedule} schedule makes about {then}"
         self._hold(config)
         outcome = await self._tell(values, deadline_s)
         for names in (outcome.missing, outcome.unreachable):

@@ -29,10 +29,12 @@ class Session:
     Attributes:
         number: of this session, as soon as it is known; 0 is the first.
         began_at: environment steps done before it, once it is up.
+        start: path of the checkpoint that it goes on from, once it is known.
     """
 
     def __init__(self, run: Run, deliver: Callable[[dict[str, Any]], None]) -> None:
         self.number = self.began_at = 0
+        self.start: str | None = None
         self._run = run
         self._deliver = deliver
         self._early: list[dict[str, Any]] | None = []
@@ -63,7 +65,8 @@ class Session:
         text += f"resumes at {base:,} environment steps"
         if reached > base:
             text += f": {reached - base:,} steps that came after this checkpoint are made again"
-        run.journal.event(text, level="warning" if killed else "info", data={"mark": "resume"})
+        data = {"mark": "resume", "start": self.start}
+        run.journal.event(text, level="warning" if killed else "info", data=data)
 
     def up(self, why: str = "resumed") -> None:
         """The run is up: what is recorded beyond its start is void, what it has made counts.

@@ -35,6 +35,19 @@ def settings_of(
     ]
 
 
+def rescheduled(before: Config, config: Config, policies: Sequence[PolicyView]) -> str:
+    """What a change makes of the learning rates in use: `lr 4.6e-05`; nothing if that is not known.
+
+    A schedule goes from `lr` to `lr_end`; a change moves its ends, not how far it has come.
+    """
+    old, new = before.learner, config.learner
+    span = old.lr - old.lr_end
+    if new.lr_schedule == "constant" or not span:
+        return ""
+    left = ((p.lr - old.lr_end) / span for p in policies if p.lr is not None)
+    return _spread("lr", (new.lr_end + share * (new.lr - new.lr_end) for share in left), new.lr)
+
+
 def _spread(name: str, measured: Iterable[float | None], value: float) -> str:
     """`lr 0.00023` or `ε 0.1 to 0.42`; nothing if that is the value, or was not measured."""
     found = [one for one in measured if one is not None]

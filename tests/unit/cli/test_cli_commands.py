@@ -54,6 +54,7 @@ def test_commands_reach_a_run_and_print_its_answer(live: Started) -> None:
     result = call("stop")
     assert result.exit_code == 0
     assert "stopped, checkpoint" in result.output
+    assert "; `tuitrain resume fake-0001` goes on from it" in result.output
     # `stop` has returned: so nothing is left.
     assert houses.tenants() == []
     assert segment.list_names(f"tuitrain-{live.told[-1]['run_id']}-") == []

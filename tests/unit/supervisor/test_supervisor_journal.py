@@ -173,6 +173,25 @@ def test_the_end_names_the_best_weights_and_what_checks_warn_of() -> None:
     assert "  checkpoint /r/ckpt-1.pt" in summary_lines(summary | {"state": "stopped"})
 
 
+def test_the_end_says_what_to_type_next() -> None:
+    summary: dict[str, Any] = {
+        "state": "finished", "reason": "", "steps": 1, "total_steps": 1, "base_steps": 0,
+        "wall_s": 1.0, "policies": {}, "checks": [], "last_checkpoint": "/x/r-1/ckpt-1.pt",
+        "run_dir": "/x/r-1",
+    }  # fmt: skip
+    check = {"id": "lag", "name": "policy lag", "value": "9", "limit": "8", "advice": "Fewer."}
+    resume, diagnose = "  to go on: tuitrain resume r-1", "  next: tuitrain diagnose r-1"
+
+    def told(**keys: Any) -> set[str]:
+        return {resume, diagnose} & set(summary_lines(summary | keys))
+
+    assert told() == told(checks=[check | {"state": "ok"}]) == set()
+    for state in ("warn", "fail"):
+        assert told(checks=[check | {"state": state}]) == {diagnose}
+    assert told(state="stopped") == {resume}
+    assert told(state="stopped", last_checkpoint=None) == set()
+
+
 def test_the_end_says_who_was_started_again_and_at_what_cost() -> None:
     summary: dict[str, object] = {
         "state": "finished",

@@ -36,7 +36,7 @@ async def test_a_change_is_told_shown_and_written_down(tmp_path: Path) -> None:
         reply = await run.ask("set", values=values)
         assert reply.ok, reply.message
         assert reply.message == (
-            "learner.lr = 0.0001 (was 0.0005; now lr 0.00023), "
+            "learner.lr = 0.0001 (was 0.0005; until now lr 0.00023), "
             "exploration.epsilon_end = 0.2 (was 0.05); 2 workers have it"
         )
         assert set(reply.result["answers"]) == {"learner", "a0"}
@@ -67,6 +67,7 @@ async def test_a_change_is_told_shown_and_written_down(tmp_path: Path) -> None:
         (["learner.lr=7"], "learner.lr = 7: must be a number above 0 and at most 1."),
         (["learner.lr=1e-4", "learner.gamma=0.5"], "What can: learner.lr, learner.lr_end,"),
         ([], "needs key=value"),
+        (["learner.lr"], "learner.lr"),
     ],
 )
 async def test_what_cannot_be_changes_nothing(
@@ -78,11 +79,13 @@ async def test_what_cannot_be_changes_nothing(
         assert not reply.ok
         assert words in reply.message
         assert "\n" not in reply.message
+        assert "--set" not in reply.message, "that is another command's"
         assert rate(run) == 0.0005
         assert not run.folder.changes_json.exists()
         same = await run.ask("set", values=["learner.lr=0.0005"])
         assert (same.ok, same.message) == (True, "nothing is changed: these are the values")
         assert not any("mark" in event["data"] for event in run.events)
+        assert not any(event["text"].startswith("set") for event in run.events), "who asked is told"
         await run.ask("kill")
         assert await run.end() == 0
 

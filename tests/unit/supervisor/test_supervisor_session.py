@@ -179,6 +179,8 @@ async def test_what_is_passed_over_at_the_start_is_put_aside(tmp_path: Path) -> 
         assert checkpoints(folder) == [plan.start]
         event = await run.event("newer ones are kept in")
         assert event.text.endswith("set-aside-1: ckpt-0000000090.pt")
+        resumed = await run.event("resumes at")
+        assert resumed.data["start"] == str(plan.start)
         await run.ask("stop")
         await run.end()
 

@@ -8,7 +8,7 @@ import pytest
 
 from tuitrain.config.schema import Config
 from tuitrain.protocol import PolicyView, ProcessView
-from tuitrain.supervisor.settings import settings_of
+from tuitrain.supervisor.settings import rescheduled, settings_of
 
 CONFIG = Config.model_validate({"learner": {"lr": 5e-4}, "exploration": {"epsilon_end": 0.05}})
 
@@ -38,6 +38,31 @@ def test_what_a_schedule_has_come_to(
     rates: list[float | None], epsilons: list[float | None], said: dict[str, str]
 ) -> None:
     assert now(rates, epsilons) == said
+
+
+def lr(first: float, last: float = 0.0, schedule: str = "linear") -> Config:
+    return Config.model_validate(
+        {"learner": {"lr": first, "lr_end": last, "lr_schedule": schedule}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rates", "said"),
+    [
+        (lr(1e-3), lr(5e-4), [6e-4], "lr 0.0003"),
+        (lr(1e-3), lr(5e-4), [6e-4, None, 2e-4], "lr 0.0001 to 0.0003"),
+        (lr(1e-3, 1e-4), lr(1e-3, 5e-4), [5.5e-4], "lr 0.00075"),
+        (lr(1e-3, 0.0, "cosine"), lr(1e-4, 0.0, "cosine"), [2.5e-4], "lr 2.5e-05"),
+        (lr(1e-3, 1e-3), lr(2e-3, 1e-3), [1e-3], ""),
+        (lr(1e-3, 0.0, "constant"), lr(5e-4, 0.0, "constant"), [1e-3], ""),
+        (lr(1e-3), lr(5e-4), [None], ""),
+    ],
+)
+def test_what_a_change_makes_of_the_rate_in_use(
+    before: Config, after: Config, rates: list[float | None], said: str
+) -> None:
+    policies = [PolicyView(name=f"p{i}", lr=rate) for i, rate in enumerate(rates)]
+    assert rescheduled(before, after, policies) == said
 
 
 def test_what_differs_from_the_config() -> None:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tuitrain.config.emit import emit_value
@@ -196,7 +197,18 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     if best := summary.get("best"):
         lines.append(f"  best weights {best_line(best)}")
     lines.append(f"  run folder {summary['run_dir']}")
+    lines += _next_lines(summary)
     return [printable(line) for line in lines]
+
+
+def _next_lines(summary: dict[str, Any]) -> list[str]:
+    """What to type now: why something is wrong, and how a run that was stopped goes on."""
+    name, lines = Path(summary["run_dir"]).name, []
+    if any(check["state"] in ("warn", "fail") for check in summary["checks"]):
+        lines.append(f"  next: tuitrain diagnose {name}")
+    if summary["state"] == "stopped" and summary["last_checkpoint"]:
+        lines.append(f"  to go on: tuitrain resume {name}")
+    return lines
 
 
 def _raised_lines(summary: dict[str, Any]) -> list[str]:

@@ -93,6 +93,7 @@ class Requests:
             case _:
                 ok, text, result = False, f"{request.command} is not known here", {}
         told = ok and request.command == "restart"  # by those who have carried it out
+        told |= request.command == "set" and not result  # nothing is changed: the reply says why
         if request.command not in UNTOLD and not told:
             said = with_name(request.command, text)
             data = result | ({"mark": request.command} if ok and request.command in MARKED else {})
@@ -363,6 +364,8 @@ class Requests:
         # of a run that has failed it may be an earlier one
         kind = "last checkpoint" if state == "failed" else "checkpoint"
         text += f", {kind} {path}" if save and path else ""
+        if save and path and state == "stopped":
+            text += f"; `tuitrain resume {self._run.folder.name}` goes on from it"
         return state != "failed", text, {"state": state, "checkpoint": path}
 
 

@@ -69,7 +69,7 @@ async def test_the_end_of_a_run_is_not_stale(monkeypatch: pytest.MonkeyPatch) ->
         shown = await seat.shows("○ RECORDED")
         assert "STALE" not in shown
         assert "3m before the end" in shown, "the newest evaluation"
-        assert "next: tuitrain eval breakout-rainbow-0412" in shown
+        assert "next: tuitrain diagnose breakout-rainbow-0412" in shown
         await seat.press("p")
         assert "✖ pause: the run has ended" in await seat.text()
         await seat.press("q")

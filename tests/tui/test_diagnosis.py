@@ -1,4 +1,4 @@
-"""The palette's diagnosis: the list of `tuitrain diagnose`, a cause at a time."""
+"""The diagnosis on the screen: the list of `tuitrain diagnose`, a cause at a time."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from tests.tui.harness import Seat, seated
 from tests.unit.diagnosis.faults import change, healthy
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import all_checks
+from tuitrain.tui.dialogs.check import CheckDialog
 from tuitrain.tui.dialogs.diagnosis import DiagnosisDialog
 
 
 async def diagnosed(seat: Seat) -> str:
     """What the box says."""
-    offers = seat.app.get_system_commands(seat.app.screen)
-    (offer,) = (offer for offer in offers if offer.title == "diagnose")
-    offer.callback()
-    await seat.settle()
+    await seat.press("w")
     assert isinstance(seat.app.screen, DiagnosisDialog)
     return await seat.text()
 
@@ -24,7 +22,7 @@ async def test_nothing_is_wrong() -> None:
     well.checks = all_checks(well, ChecksConfig())
     async with seated(well, (80, 24)) as seat:
         assert "Nothing is wrong" in await diagnosed(seat)
-        await seat.press("down", "escape")
+        await seat.press("down", "w")
         assert not isinstance(seat.app.screen, DiagnosisDialog)
 
 
@@ -49,10 +47,20 @@ async def test_causes_are_told_one_by_one() -> None:
         assert "WARN  Part of what was measured" in await seat.text()
 
 
+async def test_the_explanation_of_a_check_names_the_key_and_goes_on_to_all_causes() -> None:
+    ill = change("policies.0.target_updates", 40)
+    ill.checks = all_checks(ill, ChecksConfig())
+    async with seated(ill, (80, 24)) as seat:
+        await seat.press("exclamation_mark")
+        assert "all causes: w, or `tuitrain diagnose`" in await seat.text()
+        assert "cause 1 of 1" in await diagnosed(seat)
+        await seat.press("escape")
+        assert isinstance(seat.app.screen, CheckDialog)
+
+
 async def test_without_checks_the_command_is_named() -> None:
     nothing = healthy()
     nothing.checks = []
     async with seated(nothing, (80, 24)) as seat:
-        offers = seat.app.get_system_commands(seat.app.screen)
-        next(offer for offer in offers if offer.title == "diagnose").callback()
+        await seat.press("w")
         assert "`tuitrain diagnose` reads" in await seat.text()

@@ -22,7 +22,7 @@ from tests.tui.fixtures import (
     snapshot,
     write_run,
 )
-from tuitrain.protocol import LearningView, ProcessView
+from tuitrain.protocol import EventLine, LearningView, ProcessView
 from tuitrain.tui.marks import Mark
 from tuitrain.tui.store import Store
 from tuitrain.tui.text import DARK, wrap
@@ -344,7 +344,7 @@ def test_wrapped_lines_lose_no_word() -> None:
 
 
 def test_a_finished_run_says_what_to_try_next() -> None:
-    now = snapshot(state="finished", name="breakout", total_steps=500)
+    now = snapshot(state="finished", name="breakout", total_steps=500, checks=[])
     view = View(run_dir=Path("runs/breakout-0412"), snapshot=now, link="recorded")
     (line,) = plain(draw_notice, view, 120, 1)
     assert line == (
@@ -353,4 +353,47 @@ def test_a_finished_run_says_what_to_try_next() -> None:
     )
     assert plain(draw_notice, view, 80, 1)[0].startswith("next: tuitrain eval breakout-0412")
     stopped = View(snapshot=snapshot(state="stopped"), link="recorded")
-    assert "44s before the end" in plain(draw_notice, stopped, 80, 1)[0], "the newest checkpoint"
+    (line,) = plain(draw_notice, stopped, 120, 1)
+    assert line.startswith("to go on: tuitrain resume breakout")
+    assert "44s before the end" in line, "the newest checkpoint"
+    raised = View(run_dir=view.run_dir, link="recorded", snapshot=snapshot(state="finished"))
+    assert plain(draw_notice, raised, 80, 1)[0].startswith("next: tuitrain diagnose breakout")
+
+
+def test_a_resumed_run_without_a_checkpoint_says_which_it_began_from() -> None:
+    now = snapshot(last_checkpoint=None)
+    assert plain(draw_notice, View(snapshot=now), 80, 1)[0].startswith(
+        "no checkpoint yet in this session  "
+    )
+    data = {"mark": "resume", "start": "/r/checkpoints/ckpt-0000000090.pt"}
+    event = EventLine(seq=1, time_s=1.0, level="info", source="supervisor", text="", data=data)
+    (line,) = plain(draw_notice, View(snapshot=now, events=(event,)), 120, 1)
+    assert "in this session; it began from ckpt-0000000090.pt" in line
+
+
+def test_of_a_file_in_the_run_folder_the_folder_is_not_repeated() -> None:
+    folder = Path("/home/somebody/with/a/long/path/runs/breakout-0412")
+    text = f"checkpoint {folder}/checkpoints/ckpt-0000000090.pt"
+    event = EventLine(seq=1, time_s=1.0, level="info", source="supervisor", text=text)
+    view = View(run_dir=folder, snapshot=snapshot(), events=(event,), notice=Notice(text, "ok"))
+    for draw in (draw_events, draw_notice):
+        assert "checkpoint checkpoints/ckpt-0000000090.pt" in plain(draw, view, 80, 1)[0]
+
+
+def test_there_is_no_rate_until_all_have_left_a_pause() -> None:
+    now = snapshot(state="paused")
+    some = now.model_copy(update={"state": "running"})
+    some.processes[0].state = "paused"
+    for shown in (now, some):
+        view = View(snapshot=shown)
+        table = plain(draw_processes, view, 160, 20)
+        assert "st/s" not in "\n".join(table)
+        assert "u/s" not in "\n".join(table)
+        assert pipeline_title(view) == "Pipeline"
+    assert "st/s" in "\n".join(plain(draw_processes, View(snapshot=snapshot()), 160, 20))
+
+
+def test_at_80_columns_the_key_that_explains_is_named() -> None:
+    line = plain(draw_header, View(snapshot=snapshot()), 80, 3)[1]
+    assert "worst: policy lag a5" in line
+    assert line.endswith("! why")

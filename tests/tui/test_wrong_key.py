@@ -10,7 +10,7 @@ from tests.tui.harness import seated
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("w", "● w does nothing here; ? lists all keys"),
+        ("b", "● b does nothing here; ? lists all keys"),
         ("P", "P does nothing here, p is: pause or unpause; ? lists all keys"),
         ("r", "r does nothing here, R is: restart the chosen process; ? lists all keys"),
         ("h", "h does nothing here, ? is: help; ? lists all keys"),
@@ -26,12 +26,12 @@ async def test_it_says_so_and_what_may_have_been_meant(key: str, words: str) -> 
 
 async def test_over_a_dialog_it_says_how_to_close_that() -> None:
     async with seated() as seat:
-        await seat.press("i", "w")
-        assert "w does nothing here; esc closes what is open" in await seat.text()
+        await seat.press("i", "b")
+        assert "b does nothing here; esc closes what is open" in await seat.text()
 
 
 async def test_keys_that_mean_something_and_typing_are_none() -> None:
     async with seated() as seat:
-        await seat.press("g", "up", "tab", "2", "slash", "w", "h", "escape")
-        await seat.press("S", "w", "escape")
+        await seat.press("g", "up", "tab", "2", "slash", "b", "h", "escape")
+        await seat.press("S", "b", "escape")
         assert seat.app.wrong_keys == ()

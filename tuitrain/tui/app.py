@@ -79,6 +79,7 @@ class TuitrainApp(
             "explain the worst check",
             tooltip="what is wrong with its health, and what to do",
         ),
+        Binding("w", "diagnose", "diagnose", tooltip="what is wrong, causes first"),
         Binding("escape", "step_back", "back: panel, x axis, filter, focus"),
         Binding("left_square_bracket", "choose(-1)", "previous policy or log"),
         Binding("right_square_bracket", "choose(1)", "next policy or log"),
@@ -95,11 +96,6 @@ class TuitrainApp(
         ),
         *(Binding(str(i + 1), f"tab({i + 1})", name) for i, name in enumerate(TABS)),
     ]
-
-    WITHOUT_KEY: ClassVar[tuple[tuple[str, str, str], ...]] = (
-        ("diagnose", "diagnose", "what is wrong, causes first"),
-        *OneWorkerApp.WITHOUT_KEY,
-    )
 
     def __init__(
         self,

@@ -206,7 +206,16 @@ class View:
     @property
     def at_rest(self) -> bool:
         """Whether it is over or paused: what was measured last is no rate of now."""
-        return self.ended or (self.snapshot is not None and self.snapshot.state == "paused")
+        return self.ended or self.paused
+
+    @property
+    def paused(self) -> bool:
+        """Whether nobody works: for a moment after it was told to go on, some still say so."""
+        if self.snapshot is None:
+            return False
+        return self.snapshot.state == "paused" or any(
+            process.state == "paused" for process in self.snapshot.processes
+        )
 
     def curve(self, kind: str, name: str, policy: str | None = None) -> CurveView:
         """A curve of a policy, of the chosen one by default; empty when there are no points."""

@@ -19,6 +19,7 @@ class CheckDialog(Dialog):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),
+        Binding("w", "app.diagnose", show=False),
         Binding("exclamation_mark,i,enter", "dismiss_none", show=False),
     ]
 
@@ -31,7 +32,8 @@ class CheckDialog(Dialog):
         """The explanation of the check that is open."""
         body = Text("\n").join(explain(self.checks[self.at], self.view))
         place = f"\n\ncheck {self.at + 1} of {len(self.checks)}, worst first · ↑↓ others · esc back"
-        return body.append(place, self.view.palette.dim)
+        body.append(place, self.view.palette.dim)
+        return body.append("\nall causes: w, or `tuitrain diagnose`", self.view.palette.dim)
 
     def action_move(self, by: int) -> None:
         """Explain another check."""

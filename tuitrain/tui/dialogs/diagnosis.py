@@ -24,7 +24,7 @@ class DiagnosisDialog(Dialog):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),
-        Binding("enter", "dismiss_none", show=False),
+        Binding("w,enter", "dismiss_none", show=False),
     ]
 
     def __init__(self, view: View, diagnosis: Diagnosis) -> None:

@@ -155,7 +155,7 @@ def _health(view: View, snapshot: Snapshot) -> list[Part]:
         parts.append(part(f"worst: {safe(worst.name)}", rank=2))
         parts.append(part(safe(worst.value), check_style(worst.state, palette), 4))
         parts.append(part(f"limit {safe(worst.limit)}", palette.dim, 5))
-        parts.append(part("! explains", palette.dim, 8))
+        parts.append(part("! why", palette.dim, 3))
     return parts
 
 

@@ -53,7 +53,7 @@ RIGHT = (
         ("esc", "back"),
         ("[ ]", "other policy; on Logs: file"),
         ("↑↓ PgDn", "scroll, choose a process"),
-        ("! i", "explain the worst check"),
+        ("! i w", "worst check; all causes"),
         ("v", "what actor 0 sees"),
         ("space", "freeze the view"),
         ("+ -", "redraw faster, slower"),
@@ -93,6 +93,9 @@ def draw_keys(view: View, width: int, height: int) -> list[Text]:
         keys.insert(0, ("PgDn", f"{view.scrolled:.0%}", 1))
     if len(view.policies()) > 1 and view.tab != 5:
         keys.insert(0, ("[ ]", "policy", 3))
+    checks = view.snapshot.checks if view.snapshot is not None else []
+    if any(check.state in ("warn", "fail") for check in checks):
+        keys.insert(0, ("w", "causes", 6))
     if state == "failed":
         keys.insert(0, ("!", "why", 0))
     for key, word, rank in keys:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from tuitrain.protocol import Snapshot
 from tuitrain.tui.text import Part, age, clip, fit, part, safe
 from tuitrain.tui.view import View, nothing_matches
 from tuitrain.tui.widgets.header import run_name
@@ -33,7 +34,9 @@ def draw_events(view: View, width: int, height: int) -> list[Text]:
         style = {"warning": palette.warn, "error": palette.fail}.get(event.level, palette.dim)
         line.append(_LEVEL_GLYPH[event.level], style)
         line.append(f" {safe(event.source, 12):<{wide}} ", palette.dim)
-        line.append(safe(event.text), "" if event.level == "info" else style)
+        line.append(
+            safe(event.text.replace(f"{view.run_dir}/", "")), "" if event.level == "info" else style
+        )
         lines.append(clip(line, width))
     return lines
 
@@ -53,7 +56,7 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
             "fail": ("✖", palette.fail),
             "info": ("●", palette.accent),
         }[notice.state]
-        text = safe(notice.text)
+        text = safe(notice.text.replace(f"{view.run_dir}/", ""))
         tail = f" … pending {age(notice.age_s)}" if notice.state == "pending" else ""
         said = part(f"{glyph} {text}{tail}", style)
         return [fit([*_filter(view), said], width)]
@@ -62,22 +65,42 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
     if parts:
         parts.append(part("n N next, / changes it, esc clears it", palette.dim, 1))
     if snapshot is not None and snapshot.state == "finished":
-        run, more = safe(run_name(view, snapshot)), 10 * snapshot.total_steps
-        longer = f"tuitrain resume {run} --set run.total_steps={more}"
-        parts.append(part(f"next: tuitrain eval {run}", palette.accent, 1))
-        parts.append(part(f"or longer: {longer}", palette.accent, 1))
+        parts += _next(view, snapshot)
     elif snapshot is not None and snapshot.last_checkpoint:
         when = age(snapshot.last_checkpoint_age_s)
         before = "before the end" if view.ended else "ago"
         ago = f" {when} {before}" if snapshot.last_checkpoint_age_s is not None else ""
         name = safe(Path(snapshot.last_checkpoint).name)
+        if snapshot.state == "stopped":
+            run = safe(run_name(view, snapshot))
+            parts.append(part(f"to go on: tuitrain resume {run}", palette.accent, 1))
         parts.append(part(f"last checkpoint {name}{ago}", palette.dim, 1))
     elif snapshot is not None:
-        parts.append(part("no checkpoint yet in this session", palette.dim, 1))
+        parts.append(part(_no_checkpoint(view), palette.dim, 1))
     if view.bad_lines:
         parts.append(part(f"{view.bad_lines} lines not understood", palette.warn, 1))
     parts.append(part(safe(str(view.run_dir)), palette.dim, 2))
     return [fit(parts, width)]
+
+
+def _next(view: View, snapshot: Snapshot) -> list[Part]:
+    """What to type after a run that has come to its end: why it is not well, or what now."""
+    style, run = view.palette.accent, safe(run_name(view, snapshot))
+    if any(check.state in ("warn", "fail") for check in snapshot.checks):
+        return [part(f"next: tuitrain diagnose {run}", style, 1)]
+    longer = f"tuitrain resume {run} --set run.total_steps={10 * snapshot.total_steps}"
+    return [
+        part(f"next: tuitrain eval {run}", style, 1),
+        part(f"or longer: {longer}", style, 1),
+    ]
+
+
+def _no_checkpoint(view: View) -> str:
+    """That there is none of this session; of a resumed one, which it began from."""
+    resumes = (e.data for e in reversed(view.events) if e.data.get("mark") == "resume")
+    began = next(resumes, {}).get("start")
+    from_ = f"; it began from {safe(Path(str(began)).name, 60)}" if began else ""
+    return f"no checkpoint yet in this session{from_}"
 
 
 def _filter(view: View) -> list[Part]:

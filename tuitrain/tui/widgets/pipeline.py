@@ -37,7 +37,9 @@ def pipeline_title(view: View) -> str:
 
 
 def _bottleneck(view: View) -> str:
-    return "" if view.snapshot is None else safe(view.snapshot.bottleneck or "", 100)
+    if view.snapshot is None or view.paused:
+        return ""
+    return safe(view.snapshot.bottleneck or "", 100)
 
 
 def draw_pipeline(view: View, width: int, height: int) -> list[Text]:

@@ -114,7 +114,7 @@ def _row(process: ProcessView, view: View) -> list[Text | str]:
         Text(f"{glyph} {process.state}", style, end=""),
         beat,
         age(process.progress_age_s),
-        _rate(process),
+        NA if view.paused else _rate(process),
         NA if process.version is None else f"v{process.version}",
         count(process.lag_updates),
         age(process.lag_s),

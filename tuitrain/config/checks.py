@@ -141,10 +141,18 @@ class ChecksConfig(Table):
         "so many; after a fifth of them, and 1,000 episodes, if no actor has seen a reward either.",
     )
     n_step_return_max: float = Field(
-        1e4,
+        1e3,
         gt=0,
         json_schema_extra=unit("reward over n steps"),
         description="`reward_scale` warns of larger n-step returns, and fails at ten times this.",
+    )
+    n_step_return_min: float = Field(
+        1e-3,
+        ge=0,
+        json_schema_extra=unit("reward over n steps"),
+        description="`reward_scale` warns if no n-step return and no reward is as large, after a "
+        "fifth of `reward_signal_transitions` and `min_episodes`. Of none at all `reward_signal` "
+        "warns.",
     )
     epsilon_error: float = Field(
         0.02,

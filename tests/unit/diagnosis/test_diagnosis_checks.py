@@ -146,7 +146,12 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         # few rows are enough where the effect is plain
         ("action_effect", "policies.0.action_effect_rows", 100),
         ("reward_signal", "policies.0", {"returns_abs_max": 0.0, "reward_max": 1.0}),
-        ("reward_scale", "policies.0.returns_abs_max", 1e4),
+        ("reward_scale", "policies.0.returns_abs_max", 1e3),
+        # a reward that was not drawn; too early to say; tiny steps on the way to a prize
+        ("reward_scale", "policies.0", {"returns_abs_max": 5e-6, "reward_min": -1.0}),
+        ("reward_scale", "policies.0", {"returns_abs_max": 5e-6, "warm_up_transitions": 9_999}),
+        ("reward_scale", "policies.0", {"returns_abs_max": 5e-6, "episodes": 49}),
+        ("reward_scale", "policies.0", {"returns_abs_max": 0.0, "reward_max": 0.0}),
         ("lr", "policies.0", {"lr": 0.0, "lr_planned": 0.0}),
         ("device", "processes.0", {"device": "cuda:0", "device_asked": "cuda"}),
         # a random network's values, before there are rewards

@@ -227,16 +227,27 @@ def reward_signal(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     "reward_scale",
     "reward scale",
     "7.1",
-    why="Returns are not huge: errors as large as them make steps that no learning rate was "
-    "chosen for.",
+    why="Returns are neither huge nor tiny: errors as large make steps that no learning rate was "
+    "chosen for, and from errors as small nothing is learned.",
     explains=("q_bound", "grad_norm", "non_finite", "learning"),
 )
 def reward_scale(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """No n-step return is larger than learning rates are meant for."""
+    """The largest n-step return is of a size that learning rates are meant for.
+
+    Tiny is what no reward has been larger than, in many transitions and whole episodes.
+    """
     most = limits.n_step_return_max
     found = largest(snapshot, lambda p: p.returns_abs_max)
     if found is None:
         return not_measured(f"≤ {most:g}")
+    small = smallest(snapshot, lambda p: _tiny(p, limits))
+    if small is not None:
+        policy, size = small
+        advice = (
+            f"{policy.name}: no n-step return was larger than {size:.3g}: multiply the "
+            "environment's rewards to about 1"
+        )
+        return Row(f"{size:.3g}", f"≥ {limits.n_step_return_min:g}", "warn", advice)
     policy, size = found
     return judged(
         f"{size:.3g}",
@@ -299,3 +310,15 @@ def _other_rewards(policy: PolicyView, limits: ChecksConfig) -> str:
         f"steps of evaluations are paid {eval_least:.4g} to {eval_most:.4g}, and none of training "
         f"was: {least:.4g} to {most:.4g}"
     )
+
+
+def _tiny(policy: PolicyView, limits: ChecksConfig) -> float | None:
+    """The largest |return or reward| where enough was seen to call it too small, else None."""
+    size = max(
+        policy.returns_abs_max or 0.0, abs(policy.reward_min or 0.0), abs(policy.reward_max or 0.0)
+    )
+    if policy.warm_up_transitions < _UNPAID_SHARE * limits.reward_signal_transitions:
+        return None
+    if (policy.episodes or 0) < limits.min_episodes:
+        return None
+    return size if 0 < size < limits.n_step_return_min else None

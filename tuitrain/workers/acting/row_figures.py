@@ -57,7 +57,7 @@ class RowFigures:
             places = np.indices(spec.observation_shape)  # [axes, *shape]
             self._effect = ActionEffect(spec.n_actions, pooled(places, SEEN).T, numbers)
         self._p: float | None = None
-        numbers = max(spec.n_actions, min(SEEN, numbers))
+        numbers = max(spec.n_actions, min(4 * SEEN, numbers))  # adding them up takes time too
         self._wanted = min(NOTED_CELLS, NOTED_NUMBERS // numbers) if self._effect else 0
         self._noted: list[tuple[int, NDArray[np.bool_]]] = []
         self._resets_unchanged = 0

@@ -69,6 +69,8 @@ class Measurements(BaseModel):
     """Where the learning rate's schedule begins."""
     lr_planned: float | None = None
     """What the config says that `lr` must be at these updates."""
+    learned_share: float | None = None
+    """Share of the run's planned transitions that come after its warm-up."""
     weight_move: float | None = None
     """About the most that the run's planned updates can move a weight: a step of Adam is no longer
     than its learning rate."""

@@ -59,6 +59,13 @@ class ChecksConfig(Table):
         json_schema_extra=unit("seconds"),
         description="`warm_up` warns of a first update that is further away.",
     )
+    learned_share_min: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        json_schema_extra=unit("share of the run's transitions"),
+        description="`warm_up` warns if fewer come after replay.learning_starts.",
+    )
     lock_wait_s: float = Field(
         2.0,
         gt=0,

@@ -34,6 +34,18 @@ def lr_planned(lr: float, updates: int, config: Config) -> float | None:
     return min(max(lr, min(ends)), max(ends))
 
 
+def learned_share(config: Config, agents: int) -> float | None:
+    """Share of the run's transitions that come after `learning_starts`; None for tries.
+
+    Args:
+        agents: of one environment that share the policy.
+    """
+    transitions = config.run.total_steps * agents
+    if transitions * config.learner.updates_per_transition < MIN_PLANNED_UPDATES:
+        return None
+    return max(0.0, 1 - config.replay.learning_starts / transitions)
+
+
 def weight_move(config: Config, agents: int) -> float | None:
     """About the most that all planned updates together can move a weight; None for tries.
 

@@ -88,6 +88,7 @@ class Measured:
             "eval_kwargs": str(config.env.eval_kwargs) if config.env.eval_kwargs else None,
             "lr_start": config.learner.lr,
             "lr_planned": self._lr_planned.get(policy),
+            "learned_share": planned.learned_share(config, agents),
             "weight_move": planned.weight_move(config, agents),
             "final_epsilon": planned.final_epsilon(config),
             "target_kept_at_end": planned.target_kept_at_end(config, agents),

@@ -137,6 +137,13 @@ def test_a_config_whose_plan_cannot_learn(change: str, check: str) -> None:
     assert "my.toml: is accepted; `tuitrain doctor`" in well.output
 
 
+def test_a_plan_that_hardly_learns() -> None:
+    Path("my.toml").write_text("[run]\ntotal_steps = 40_000\n[replay]\nlearning_starts = 39_000\n")
+    told = call("diagnose", "my.toml")
+    assert told.exit_code == 1
+    assert "only 2.5% of the run's transitions" in " ".join(told.output.split())
+
+
 def test_other_settings_of_evaluations_are_noted(ended: RunFolder) -> None:
     Path("my.toml").write_text("[env]\neval_kwargs = { gravity = 30.0 }\n")
     note = "Evaluations play with gravity = 30.0, training without"

@@ -93,6 +93,7 @@ def healthy() -> Snapshot:
         lr=5e-4,
         lr_start=5e-4,
         lr_planned=5e-4,
+        learned_share=0.99,
         weight_move=10.0,
         final_epsilon=0.05,
         target_kept_at_end=0.0,
@@ -168,6 +169,13 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ("target_updates", "policies.0.target_updates", 40, "fail", "more than one owner"),
     ("target_updates", "policies.0.target_updates", 19, "fail", "default"),
     ("warm_up", "policies.0.warm_up_transitions", 999, "fail", "before learning_starts"),
+    (
+        "warm_up",
+        "policies.0.learned_share",
+        0.025,
+        "warn",
+        "only 2.5% of the run's transitions come after replay.learning_starts = 1,000: lower it",
+    ),
     (
         "left_behind",
         "policies",

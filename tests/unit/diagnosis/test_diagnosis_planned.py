@@ -45,6 +45,20 @@ def test_no_learning_rate_is_planned_where_nobody_knows_how_long_the_schedule_is
     assert planned.lr_planned(1e-3, 10, shared) is None
 
 
+def test_how_much_of_a_run_is_learned_from() -> None:
+    late = config(
+        run={"total_steps": 40_000},
+        replay={"learning_starts": 39_000},
+        learner={"replay_ratio": 0.1},
+    )
+    assert planned.learned_share(late, 1) == pytest.approx(0.025)
+    assert planned.learned_share(late, 2) == pytest.approx(0.5125)
+    a_try = config(
+        run={"total_steps": 4_000}, replay={"learning_starts": 3_900}, learner={"replay_ratio": 0.1}
+    )
+    assert planned.learned_share(a_try, 1) is None
+
+
 def test_how_far_weights_can_move() -> None:
     small = {"lr": 1e-9, "replay_ratio": 0.1}
     plan = config(learner=small, run={"total_steps": 41_000}, replay={"learning_starts": 1_000})

@@ -241,7 +241,7 @@ def reward_scale(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     if found is None:
         return not_measured(f"≤ {most:g}")
     small = smallest(snapshot, lambda p: _tiny(p, limits))
-    if small is not None:
+    if small is not None and found[1] <= most:
         policy, size = small
         advice = (
             f"{policy.name}: no n-step return was larger than {size:.3g}: multiply the "

@@ -100,10 +100,10 @@ def weights_hash(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     "5.1, 12.1",
     why="No update is made before replay holds learning_starts transitions: from a few rows a "
     "network learns them by heart.",
-    explains=("left_behind",),
+    explains=("left_behind", "learning"),
 )
 def warm_up(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """Learning starts when there is enough data, and not before."""
+    """Learning starts when there is enough data, not before, and not near the run's end."""
     limit = "no update before"
     if not snapshot.policies:
         return not_measured("-")
@@ -113,6 +113,11 @@ def warm_up(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         p.name
         for p in snapshot.policies
         if p.ratio_updates > 0 and p.warm_up_transitions < p.learning_starts
+    ]
+    late = [
+        p
+        for p in snapshot.policies
+        if p.learned_share is not None and p.learned_share < limits.learned_share_min
     ]
     value = f"{done}/{policy.learning_starts}"
     state: CheckState = "ok"
@@ -125,6 +130,13 @@ def warm_up(snapshot: Snapshot, limits: ChecksConfig) -> Row:
             if left_s > limits.warm_up_s and snapshot.elapsed_s > _SPEED_KNOWN_S:
                 state = "warn"
                 advice = f"{policy.name}: lower replay.learning_starts, or add actors"
+    if late and state == "ok":
+        state = "warn"
+        advice = (
+            f"{late[0].name}: only {late[0].learned_share or 0.0:.1%} of the run's transitions "
+            f"come after replay.learning_starts = {late[0].learning_starts:,}: lower it, or raise "
+            "run.total_steps"
+        )
     if early:
         state, advice = "fail", f"{', '.join(early)} updated before learning_starts"
     return Row(value, limit, state, advice)

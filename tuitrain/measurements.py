@@ -63,6 +63,8 @@ class Measurements(BaseModel):
     """Of one step in evaluations."""
     eval_kwargs: str | None = None
     """What the config changes of the environment for evaluations; None if nothing."""
+    evals_all_cut: int | None = None
+    """Newest evaluations on end of which `eval.max_episode_steps` ended every episode."""
     reset_difference_p: float | None = None
     """Probability by chance alone of how differently episodes begin in the newest evaluation."""
     lr_start: float | None = None

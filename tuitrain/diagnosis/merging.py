@@ -94,6 +94,10 @@ class Merged:
         if kind == "train" and is_number(p := record.get("action_effect_p")):
             self._effects[str(record.get("actor"))] = p
         if kind == "eval":
+            cut, episodes = record.get("cut"), record.get("episodes")
+            if is_number(cut) and is_number(episodes):
+                before = self._values.get("evals_all_cut", 0)
+                self._values["evals_all_cut"] = before + 1 if cut >= episodes > 0 else 0
             for name, (field, merge) in _EVAL.items():
                 if is_number(value := record.get(name)):
                     self._values[field] = merge(self._values.get(field, value), value)

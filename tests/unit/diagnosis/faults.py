@@ -222,6 +222,13 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "warn",
         "no episode has ended in 12,501 steps",
     ),
+    (
+        "episode_ends",
+        "policies.0",
+        {"episodes": None, "steps_each": 1_250.0, "evals_all_cut": 3},
+        "warn",
+        "no episode ends by itself: none in 1,250 steps",
+    ),
     ("action_effect", "policies.0.action_effect_p", 0.2, "warn", "carry out the action"),
     ("reward_signal", "policies.0.returns_abs_max", 0.0, "warn", "no reward in 101,000"),
     (

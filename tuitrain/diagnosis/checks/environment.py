@@ -27,6 +27,8 @@ _REWARDS_APART = 0.1
 """Of the largest: rewards of evaluations that are nearer to those of training may be the same."""
 _LONGEST_STEPS = 5_000
 """Of an environment in a short run: episodes may well be so long."""
+_EVALS_CUT, _SOME_STEPS = 3, 1_000
+"""Evaluations of which no episode has ended, and steps of an environment in training without."""
 _LENGTHS_DIFFER = 2
 """Time limits count steps or pictures, and idle first steps: lengths may differ a little."""
 
@@ -140,6 +142,13 @@ def episode_ends(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     if not episodes and each > min(limits.endless_steps, half):
         advice = (
             f"no episode has ended in {each:,.0f} steps of an environment: does it say terminated?"
+        )
+        return Row("none", limit, "warn", advice)
+    if not episodes and each > _SOME_STEPS and (policy.evals_all_cut or 0) >= _EVALS_CUT:
+        advice = (
+            f"no episode ends by itself: none in {each:,.0f} steps of an environment, and all of "
+            f"the last {policy.evals_all_cut} evaluations were cut by eval.max_episode_steps: does "
+            "it say terminated?"
         )
         return Row("none", limit, "warn", advice)
     if episodes < limits.min_episodes or policy.length_max is None or policy.truncated is None:

@@ -120,6 +120,16 @@ def test_what_a_learner_counts_goes_on_where_its_predecessor_has_died() -> None:
     assert (found["audited"], found["stack_disagreements"]) == (40 + 9 + 2, 2 + 1 + 0)
 
 
+def test_evaluations_without_an_end_are_counted_from_the_last_that_had_one() -> None:
+    def evaluation(cut: Any) -> dict[str, Any]:
+        return {"kind": "eval", "cut": cut, "episodes": 5}
+
+    assert merged(*map(evaluation, (5, 5, 5))) == {"evals_all_cut": 3}
+    assert merged(*map(evaluation, (5, 4, 5, 5))) == {"evals_all_cut": 2}
+    assert merged(*map(evaluation, (5, 0))) == {"evals_all_cut": 0}
+    assert merged(evaluation(None)) == {}
+
+
 def test_rewards_of_evaluations_are_others_than_those_of_training() -> None:
     found = merged(
         train(reward_min=0.0, reward_max=1.0),

@@ -26,10 +26,10 @@ def learned(run: Run) -> tuple[Any, ...]:
 
 
 def evaluations(run: Run) -> list[dict[str, Any]]:
-    """Without clocks."""
-    clocks = {"time_s", "wall_s", "duration_s"}
+    """Without clocks, and what is counted since a process began."""
+    left_out = {"time_s", "wall_s", "duration_s", "reset_difference_p"}
     return [
-        {k: v for k, v in record.items() if k not in clocks}
+        {k: v for k, v in record.items() if k not in left_out}
         for record in surviving(run.metrics())
         if record["kind"] == "eval"
     ]

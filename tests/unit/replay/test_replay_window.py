@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tuitrain.replay import window
+from tuitrain.replay import first_seen, window
 from tuitrain.replay.layout import (
     ABSENT,
     AUDIT,
@@ -133,6 +133,7 @@ class World:
             "pins": np.full((SHARDS, 1), -1, np.int64),
             "told": np.zeros(SHARDS, TOLD),
             "audits": np.zeros((SHARDS, AUDITS), AUDIT),
+            "first_seen": np.zeros((SHARDS, *first_seen.SHAPE)),
             "version": np.full(cell[:2], -7, np.int64),
             "stamp": np.full(cell[:2], -7, np.int64),
             "observation": np.full((*cell, 1), -1, np.float32),
@@ -326,6 +327,7 @@ def test_returns_by_hand() -> None:
         "pins": np.full((1, 1), -1, np.int64),
         "told": np.zeros(1, TOLD),
         "audits": np.zeros((1, AUDITS), AUDIT),
+        "first_seen": np.zeros((1, *first_seen.SHAPE)),
         "version": np.zeros(cell[:2], np.int64),
         "stamp": np.zeros(cell[:2], np.int64),
         "observation": np.zeros((*cell, 1), np.float32),

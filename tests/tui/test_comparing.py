@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ from tests.tui.harness import recorded
 from tuitrain.cli.attach import compared, show
 from tuitrain.cli.find import find
 from tuitrain.cli.main import app as cli
+from tuitrain.tui.actions import comparing
 from tuitrain.tui.actions.comparing import other_runs
 from tuitrain.tui.dialogs.compare import ROWS, CompareDialog
+from tuitrain.tui.recorded import load_recorded
 from tuitrain.tui.store import Store
 from tuitrain.tui.view import ChartChoices, Compared, View
 from tuitrain.tui.widgets.charts import LEARNING, RETURN
@@ -134,6 +138,30 @@ async def test_the_other_s_rest_by_keys(tmp_path: Path) -> None:
         assert await axis() == own
         await seat.press("right_parenthesis", *["right"] * 200)
         assert not (await axis()).endswith("→"), "its end"
+
+
+async def test_which_run_goes_on_is_told_with_this_one_s_own_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = threading.Event()
+
+    def load(run_dir: Path, store: Store) -> None:
+        load_recorded(run_dir, store)
+        read.set()
+
+    monkeypatch.setattr(comparing, "load_recorded", load)
+    mine, other = run_at(tmp_path / "a-0001", 1.0), run_at(tmp_path / "b-0002", 2.0)
+    async with recorded(mine) as seat:
+        seat.app.loaded.clear()  # as if its files were still being read
+        seat.app.compare(other)
+        reading = next(task for task in seat.app._tasks if "_read" in repr(task))
+        await asyncio.to_thread(read.wait)
+        await seat.settle()
+        await seat.settle()
+        assert seat.app.compared is None
+        seat.app.loaded.set()
+        await reading
+        assert seat.app.compared is not None
 
 
 def test_runs_beside_this_one_newest_first(tmp_path: Path) -> None:

@@ -112,8 +112,6 @@ class TuitrainApp(
         if socket_path is not None:
             self.client = RunClient(socket_path, self._line, self._connection)
         self.ended = socket_path is None
-        self.loaded = asyncio.Event()
-        """Set once the run's files have been read."""
         self.redraw_s = redraw_s
         self._compare_first = compare
         self._opened_s = time.monotonic()

@@ -38,6 +38,8 @@ class RunApp(App[str]):
         self.ascii_only = ascii_only
         self.read_only = read_only
         self.store = Store()
+        self.loaded = asyncio.Event()
+        """Set once the run's files have been read."""
         self.client: RunClient | None = None
         self.ended = False
         """Whether the run is over, as far as is known: nobody is there to be asked."""

@@ -64,6 +64,7 @@ class ComparingApp(RunApp):
         if not curves:
             self.announce(f"{safe(name)} has measured nothing yet", "fail")
             return
+        await self.loaded.wait()  # with this run's own curves it is told which goes on
         self.compared = Compared(name, curves)
         longer = goes_on_to(self.view()) is not None
         hint = "; it goes on where this one ends: ( shows all of it" if longer else ""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.harness import ENVS, Place, Run
 from tests.sites import eventually
-from tuitrain import checkpoint
+from tuitrain.checkpoint.payload import load
 from tuitrain.config.load import load_config
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.flatten import FlatModule
@@ -28,7 +28,7 @@ def progress(run: Run) -> dict[str, Any]:
 
 def published_hash(path: Path) -> str:
     """SHA-256 of a checkpoint's online network as it would be published."""
-    payload = checkpoint.load(path)
+    payload = load(path)
     config = load_config(path.parents[1] / "config.toml", ())
     network = network_for(config, EnvSpec.from_dict(payload["spec"]), "default")
     network.load_state_dict(payload["policies"]["default"]["dqn"]["online"])
@@ -95,7 +95,7 @@ def test_every_command_does_what_it_says(place: Place, schedule: str) -> None:
     # checkpoint: the file named is there, and is the paused run, which may have gone on to the next
     # place where it can be saved, and not further
     said = json.loads(place.tuitrain("checkpoint", "--json").stdout)
-    saved = checkpoint.load(Path(said["result"]["path"]))
+    saved = load(Path(said["result"]["path"]))
     after = progress(run)
     assert run.snapshot()["state"] == "paused"
     assert saved["steps"] == after["steps"] >= held["steps"]
@@ -130,7 +130,7 @@ def test_eval_plays_a_living_run_and_an_ended_one_which_resume_goes_on_with(plac
     # from the newest checkpoint
     before = run.summary()
     path = run.path / before["last_checkpoint"]
-    saved = checkpoint.load(path)
+    saved = load(path)
     # with so long a warm-up nothing is learned after the resume, so the weights can be compared
     config = run.path / "config.toml"
     text = config.read_text()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.harness import FOREVER, THINGS, Place, Run
 from tests.sites import eventually
-from tuitrain.checkpoint import newest
+from tuitrain.checkpoint.payload import newest
 from tuitrain.metrics.rewind import surviving
 
 STEPS = 30_000

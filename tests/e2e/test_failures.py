@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.harness import FOREVER, THINGS, Place, Run
 from tests.sites import eventually
-from tuitrain import checkpoint
+from tuitrain.checkpoint.payload import load
 
 EXITS = {"raise": 1, "exit": 7, "segfault": -signal.SIGSEGV, "kill": -signal.SIGKILL}
 
@@ -74,7 +74,7 @@ def test_a_failure_is_told_with_its_cause(
     if how == "segfault":
         assert any("things.py" in line for line in data["log"])  # faulthandler's stack
     if role in ("actor", "evaluator"):
-        saved = checkpoint.load(run.path / summary["last_checkpoint"])
+        saved = load(run.path / summary["last_checkpoint"])
         assert saved["steps"] > 0
     assert not place.left()
 

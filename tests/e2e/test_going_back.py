@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.harness import ENVS, FOREVER, THINGS, Place, Run
 from tests.e2e.test_commands import published_hash
 from tests.sites import eventually, gone
-from tuitrain.checkpoint_files import checkpoints
+from tuitrain.checkpoint.files import checkpoints
 from tuitrain.experiments.curves import read_curves
 from tuitrain.metrics.rewind import surviving
 from tuitrain.metrics.sinks import JsonLines

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.harness import FOREVER, Place
 from tests.sites import DEADLINE_S
-from tuitrain import checkpoint
+from tuitrain.checkpoint.payload import load
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_run_goes_to_its_end_and_leaves_its_record(place: Place, schedule: str
     assert config["learner"]["target_update_every_updates"] == 500
     provenance = run.read("provenance.json")
     assert "launch" in json.dumps(provenance)
-    assert checkpoint.load(run.path / summary["last_checkpoint"])["updates"] == {"default": updates}
+    assert load(run.path / summary["last_checkpoint"])["updates"] == {"default": updates}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_signal_stops_cleanly_with_a_checkpoint(
     assert process.returncode == code, output
     summary = run.summary()
     assert (summary["state"], summary["exit_code"]) == (state, code)
-    saved = checkpoint.load(run.path / summary["last_checkpoint"])
+    saved = load(run.path / summary["last_checkpoint"])
     assert saved["updates"]["default"] == summary["policies"]["default"]["updates"] >= 20
     assert saved["steps"] == summary["steps"]
 

@@ -13,7 +13,7 @@ import pytest
 import tuitrain
 from tests.e2e.harness import THINGS, Place, Run
 from tests.sites import eventually
-from tuitrain import checkpoint
+from tuitrain.checkpoint.payload import load
 
 TWO: dict[str, Any] = {"env": {"id": f"{THINGS}:SlowPolicies"}}
 LEARNERS = {"learner0", "learner1"}
@@ -47,7 +47,7 @@ def test_commands_reach_every_learner_and_a_run_resumes_with_another_number(
     answers = run.ask("resync").result["answers"]
     assert [len(answers[name]) for name in sorted(LEARNERS)] == [1, 1]
     said = json.loads(place.tuitrain("checkpoint", "--json").stdout)
-    saved = checkpoint.load(Path(said["result"]["path"]))
+    saved = load(Path(said["result"]["path"]))
     # it went on to the next place where it can be saved, and not further
     after = run.snapshot()
     assert after["state"] == "paused"
@@ -56,7 +56,7 @@ def test_commands_reach_every_learner_and_a_run_resumes_with_another_number(
     assert saved["inserts"] == {p["name"]: p["transitions"] for p in after["policies"]}
     place.tuitrain("unpause")
     assert "stopped, checkpoint" in place.tuitrain("stop").stdout
-    before = checkpoint.load(run.path / run.summary()["last_checkpoint"])
+    before = load(run.path / run.summary()["last_checkpoint"])
     assert before["steps"] >= saved["steps"]
 
     assert json.loads(place.tuitrain("eval", "--episodes", "2", "--json").stdout)
@@ -70,7 +70,7 @@ def test_commands_reach_every_learner_and_a_run_resumes_with_another_number(
     assert "learner" in {p["name"] for p in more["processes"]}
     assert more["steps"] > before["steps"]
     place.tuitrain("stop")
-    last = checkpoint.load(run.path / run.summary()["last_checkpoint"])
+    last = load(run.path / run.summary()["last_checkpoint"])
     assert last["steps"] >= more["steps"]
     assert not place.left()
 
@@ -99,7 +99,7 @@ def test_a_run_that_comes_to_its_end_is_saved_and_compared_whole(place: Place) -
         summary = place.runs()[-1].summary()
         assert summary["state"] == "finished"
         prints[schedule] = summary["fingerprint"]
-        saved = checkpoint.load(place.runs()[-1].path / summary["last_checkpoint"])
+        saved = load(place.runs()[-1].path / summary["last_checkpoint"])
         assert set(saved["policies"]) == {"scout", "digger"}
     assert prints["sequential"] == prints["lockstep"]
     assert len(prints["lockstep"]) == 2

@@ -26,8 +26,8 @@ from tests.faults.attack import Attack
 from tests.faults.audit import Audit, Rules, audit, read
 from tests.faults.cases import Case
 from tests.sites import Stuck
-from tuitrain.checkpoint import CheckpointError, load_whole
-from tuitrain.checkpoint_files import checkpoints
+from tuitrain.checkpoint.files import checkpoints
+from tuitrain.checkpoint.payload import CheckpointError, load_whole
 from tuitrain.config.schema import Config
 
 PER_RUN = 25

@@ -103,8 +103,8 @@ _OF_ACTOR = {
     "checkpointing": Moment(
         (
             "workers.beginning.state_files:save_actor",
-            "checkpoint_state:save_state",
-            "checkpoint_files:put_durably",
+            "checkpoint.state:save_state",
+            "checkpoint.files:put_durably",
             "schedules.saving:Saves.make",
         ),
         "checkpoint",
@@ -142,8 +142,8 @@ _OF_LEARNER = {
     "checkpointing": Moment(
         (
             "workers.learners.learner:Learner.save",
-            "checkpoint:save_part",
-            "checkpoint_files:put_durably",
+            "checkpoint.payload:save_part",
+            "checkpoint.files:put_durably",
             "schedules.saving:Saves.make",
         ),
         "checkpoint",
@@ -164,7 +164,7 @@ _OF_EVALUATOR = {
     "holding a read lock": Moment(_PULL, "evaluate", 10),
     "evaluating": Moment(("workers.evaluating.evaluator:Evaluator.evaluate",), "evaluate", 25),
     "saving best": Moment(
-        ("workers.evaluating.best:Best.consider", "checkpoint:write"),
+        ("workers.evaluating.best:Best.consider", "checkpoint.payload:write"),
         "evaluate",
         12,
         _SAVE,
@@ -189,7 +189,7 @@ _OF_TRAINER = {
         (
             "workers.learners.learner:Learner.save",
             "workers.beginning.state_files:save_actor",
-            "checkpoint_files:put_durably",
+            "checkpoint.files:put_durably",
         ),
         "checkpoint",
         40,
@@ -252,8 +252,8 @@ _OF_SUPERVISOR = {
         (
             "supervisor.clients.requests:Requests._checkpoint",
             "supervisor.saving:checkpoint_of",
-            "checkpoint_files:join",
-            "checkpoint_files:prune",
+            "checkpoint.joining:join",
+            "checkpoint.pruning:prune",
         ),
         "checkpoint",
         50,

@@ -64,7 +64,7 @@ from pathlib import Path
 from tests.faults import triggers
 folder = Path(sys.argv[1])
 triggers.install(folder, "p")
-from tuitrain.checkpoint_files import write_durably
+from tuitrain.checkpoint.files import write_durably
 try:
     write_durably(folder / "a" / "b.pt", b"bytes")
 except Exception as error:
@@ -76,7 +76,7 @@ print("still here", sys.gettrace() is None)
 
 def strike(folder: Path, **order: Any) -> tuple[int, str, list[dict[str, Any]]]:
     """Exit code, output, and what has fired, of a process that writes a file."""
-    place = "tuitrain.checkpoint_files:put_durably"
+    place = "tuitrain.checkpoint.files:put_durably"
     Order(**{"id": "1", "worker": "p", "places": (place,), "at": 1, **order}).write(folder)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder)],
@@ -102,7 +102,7 @@ def strike(folder: Path, **order: Any) -> tuple[int, str, list[dict[str, Any]]]:
 def test_a_fault_strikes_at_a_line(tmp_path: Path, fault: str, code: int, says: str) -> None:
     got, said, (fired,) = strike(tmp_path, fault=fault, at=4)
     assert (got, said) == (code, says)
-    assert fired["where"].startswith("checkpoint_files.py:")
+    assert fired["where"].startswith("files.py:")
 
 
 @pytest.mark.parametrize("operation", ["open", "write", "fsync", "rename", "unlink"])

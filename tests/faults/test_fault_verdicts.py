@@ -23,7 +23,7 @@ from tests.faults.campaign import Results, damaged, run_cases, struck, wrong
 from tests.faults.cases import Case, draw
 from tests.faults.expected import TOLD_S
 from tests.faults.orders import make
-from tuitrain.checkpoint import save
+from tuitrain.checkpoint.payload import save
 
 CASES = list(enumerate(draw(1, 4)))
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tuitrain.checkpoint_files import join
-from tuitrain.checkpoint_parts import Part, State
+from tuitrain.checkpoint.joining import join
+from tuitrain.checkpoint.parts import Part, State
 from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
 from tuitrain.metrics.counters import Counters

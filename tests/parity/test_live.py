@@ -11,7 +11,7 @@ import pytest
 from tests.fleet import Fleet
 from tests.parity.cases import config
 from tests.parity.resumption import Session, every_record, session
-from tuitrain.checkpoint import load, load_whole
+from tuitrain.checkpoint.payload import load, load_whole
 from tuitrain.config.live import with_values
 from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
@@ -94,7 +94,7 @@ def test_a_resumed_run_goes_on_with_what_was_changed(
         def without(path: Path) -> dict[str, Any]:
             return {k: v for k, v in read(path).items() if k != forgotten}
 
-        monkeypatch.setattr("tuitrain.checkpoint.load_whole", without)
+        monkeypatch.setattr("tuitrain.checkpoint.payload.load_whole", without)
     with session(OTHER, tmp_path / "cut") as resumed:
         base = resumed.blueprint.base
         resumed.go(N // 2)

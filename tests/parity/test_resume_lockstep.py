@@ -15,9 +15,9 @@ import pytest
 from tests.fleet import Fleet, Outcome
 from tests.parity.cases import config
 from tests.parity.savers import ROUND
-from tuitrain.checkpoint import load
-from tuitrain.checkpoint_files import join
-from tuitrain.checkpoint_parts import Part, State
+from tuitrain.checkpoint.joining import join
+from tuitrain.checkpoint.parts import Part, State
+from tuitrain.checkpoint.payload import load
 from tuitrain.config.schema import Config
 
 pytestmark = pytest.mark.xdist_group("fleet")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.parity.cases import config
 from tests.parity.resumption import Session, every_record, session
-from tuitrain.checkpoint import load
+from tuitrain.checkpoint.payload import load
 from tuitrain.config.differences import is_reproducible
 from tuitrain.config.resolve import resolve
 from tuitrain.envs.lanes.vector import GymLanes

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tuitrain import disk
-from tuitrain.checkpoint import CheckpointError, load, save, write
-from tuitrain.checkpoint_files import checkpoints
+from tuitrain.checkpoint.files import checkpoints
+from tuitrain.checkpoint.payload import CheckpointError, load, save, write
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import RunFolder, RunFolderError, create_run

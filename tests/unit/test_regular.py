@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tuitrain import regular
-from tuitrain.checkpoint_choice import aside
-from tuitrain.checkpoint_files import CheckpointError, checkpoints, contents
-from tuitrain.checkpoint_state import StateFile, save_state, verify
+from tuitrain.checkpoint.choice import aside
+from tuitrain.checkpoint.files import CheckpointError, checkpoints, contents
+from tuitrain.checkpoint.state import StateFile, save_state, verify
 from tuitrain.config.provenance import changed_since_launch
 from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.config.schema import Config

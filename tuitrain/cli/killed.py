@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tuitrain.checkpoint_files import checkpoints
+from tuitrain.checkpoint.files import checkpoints
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.metrics.rewind import is_number

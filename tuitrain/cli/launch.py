@@ -144,7 +144,7 @@ def resume(
         tuitrain resume cartpole-0003 --set run.total_steps=400000
         tuitrain resume cartpole-0003 --from 3000 --set learner.lr=1e-4
     """
-    from tuitrain.checkpoint_choice import put_back
+    from tuitrain.checkpoint.choice import put_back
     from tuitrain.supervisor.house.folder_lock import hold_folder
 
     found = find(run, runs_dir)
@@ -172,7 +172,7 @@ def resume(
 
 def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) -> None:
     """Make the folder what the run is to go on from, or refuse and leave it as it was."""
-    from tuitrain.checkpoint_choice import set_aside
+    from tuitrain.checkpoint.choice import set_aside
     from tuitrain.config.changes import laid_over
     from tuitrain.config.load import overridden_key
     from tuitrain.config.resolve import changed
@@ -217,8 +217,8 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
 
 def _sound_checkpoint(folder: RunFolder, text: str) -> Path:
     """The checkpoint that is meant; read once, since a damaged one would be passed over later."""
-    from tuitrain.checkpoint import CheckpointError, load_whole
-    from tuitrain.checkpoint_choice import NoSuchCheckpoint, choose
+    from tuitrain.checkpoint.choice import NoSuchCheckpoint, choose
+    from tuitrain.checkpoint.payload import CheckpointError, load_whole
 
     try:
         chosen = choose(folder.checkpoints, text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuitrain.checkpoint_files import BEST
+from tuitrain.checkpoint.files import BEST
 from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import Found, RunArgument, RunsDirOption, every, find

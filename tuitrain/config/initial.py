@@ -9,7 +9,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tuitrain.checkpoint_files import BEST, MANIFEST_SUFFIX, SUFFIX, checkpoints
+from tuitrain.checkpoint.files import (
+    BEST,
+    MANIFEST_SUFFIX,
+    SUFFIX,
+    checkpoints,
+)
 from tuitrain.config.runs import RunFolder, RunFolderError, find_run
 
 WEIGHTS_NAME = "init.pt"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tuitrain.checkpoint_files import CheckpointError
+from tuitrain.checkpoint.files import CheckpointError
 from tuitrain.workers.link import DEFERRED, Link
 from tuitrain.workers.messages import Checkpoint
 

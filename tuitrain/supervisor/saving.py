@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tuitrain.checkpoint_files import CheckpointError, discard, join
-from tuitrain.checkpoint_parts import Part, State
+from tuitrain.checkpoint.files import CheckpointError
+from tuitrain.checkpoint.joining import join
+from tuitrain.checkpoint.parts import Part, State
+from tuitrain.checkpoint.pruning import discard
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.snapshot import SavedCounts
 

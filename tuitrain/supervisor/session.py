@@ -12,8 +12,8 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from tuitrain.checkpoint_choice import keep_aside, put_back
-from tuitrain.checkpoint_files import checkpoints
+from tuitrain.checkpoint.choice import keep_aside, put_back
+from tuitrain.checkpoint.files import checkpoints
 from tuitrain.metrics.rewind import newest_steps
 from tuitrain.protocol import BestView, EventLine
 from tuitrain.supervisor.run import Run

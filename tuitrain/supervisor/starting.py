@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuitrain import parts
-from tuitrain.checkpoint_choice import set_aside
+from tuitrain.checkpoint.choice import set_aside
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.provenance import changed_since_launch
 from tuitrain.disk import free_bytes

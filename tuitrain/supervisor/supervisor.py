@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tuitrain.checkpoint_files import sweep
+from tuitrain.checkpoint.pruning import sweep
 from tuitrain.config.presets import departures
 from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from tuitrain import regular
-from tuitrain.checkpoint_files import checkpoints
+from tuitrain.checkpoint.files import checkpoints
 from tuitrain.diagnosis.raised import checks_of
 from tuitrain.protocol import (
     BestView,

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from tuitrain.checkpoint_files import CheckpointError
+from tuitrain.checkpoint.files import CheckpointError
 from tuitrain.config.differences import deciding, is_reproducible
 from tuitrain.config.live import differing
 from tuitrain.config.schema import Config

@@ -15,7 +15,7 @@ import pytest
 
 from tests.fake_plan import FakePlan
 from tests.unit.supervisor.running import CREW, WORK, Run, kill, running, together, until, worker
-from tuitrain.checkpoint_files import checkpoints
+from tuitrain.checkpoint.files import checkpoints
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.config.schema import EnvConfig
 from tuitrain.diagnosis.standing import CLEAR_LOOKS, RAISE_LOOKS

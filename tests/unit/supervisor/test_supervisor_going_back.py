@@ -9,7 +9,7 @@ import pytest
 
 from tests.fake_plan import FakePlan
 from tests.unit.supervisor.running import CREW, WORK, gone, kill, running, together, until, worker
-from tuitrain.checkpoint_files import checkpoints
+from tuitrain.checkpoint.files import checkpoints
 from tuitrain.supervisor import supervisor as supervisors
 from tuitrain.supervisor.snapshot import SavedCounts
 

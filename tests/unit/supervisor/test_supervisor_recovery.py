@@ -12,7 +12,7 @@ import pytest
 
 from tests.fake_plan import FakePlan, fake_config
 from tests.unit.supervisor.running import CREW, WORK, gone, kill, running, together, until, worker
-from tuitrain.checkpoint_files import checkpoints
+from tuitrain.checkpoint.files import checkpoints
 from tuitrain.config.unattended import StopConfig
 from tuitrain.metrics.sinks import read_jsonl
 from tuitrain.supervisor.snapshot import SavedCounts

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.supervisor.running import running, until, worker
-from tuitrain.checkpoint_files import kept_mark
+from tuitrain.checkpoint.pruning import kept_mark
 from tuitrain.protocol import Hello, Reply, Request, Snapshot, decode_to_client, encode
 from tuitrain.supervisor.checkpoint_clock import CheckpointClock
 from tuitrain.supervisor.clients.commands import Outcome

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tuitrain.checkpoint import load, save_part
+from tuitrain.checkpoint.payload import load, save_part
 from tuitrain.supervisor.saving import CheckpointError, checkpoint_of
 
 

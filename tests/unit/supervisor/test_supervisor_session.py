@@ -12,8 +12,8 @@ import pytest
 
 from tests.fake_plan import FakePlan, fake_config, fake_folder
 from tests.unit.supervisor.running import running
-from tuitrain.checkpoint_choice import put_back, set_aside
-from tuitrain.checkpoint_files import checkpoints
+from tuitrain.checkpoint.choice import put_back, set_aside
+from tuitrain.checkpoint.files import checkpoints
 from tuitrain.config.runs import RunFolder
 from tuitrain.metrics.rewind import surviving
 from tuitrain.metrics.sinks import JsonLines

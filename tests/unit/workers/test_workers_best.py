@@ -16,8 +16,9 @@ import torch
 
 from tests.unit.workers.one_actor import Run, one_actor
 from tuitrain import load_policy
-from tuitrain.checkpoint import load
-from tuitrain.checkpoint_files import BEST, checkpoints, prune, sweep
+from tuitrain.checkpoint.files import BEST, checkpoints
+from tuitrain.checkpoint.payload import load
+from tuitrain.checkpoint.pruning import prune, sweep
 from tuitrain.schedules.evaluation import build_evaluator
 from tuitrain.workers.asides.trained import named
 from tuitrain.workers.evaluating.best import Best, Told

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.unit.test_video import frames
-from tuitrain import checkpoint
+from tuitrain.checkpoint.payload import save
 from tuitrain.cli import main as cli
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
@@ -163,7 +163,7 @@ def test_the_command_records_and_says_what(tmp_path: Path, monkeypatch: pytest.M
             for name in spec.policies
         },
     }
-    checkpoint.save(run.checkpoints, payload, "ckpt-0000000005", keep=1)
+    save(run.checkpoints, payload, "ckpt-0000000005", keep=1)
     film = tmp_path / "film.gif"
     result = CliRunner().invoke(cli.app, ["eval", str(run.path), "--video", str(film)])
     assert result.exit_code == 0, result.output

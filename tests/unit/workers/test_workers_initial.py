@@ -11,8 +11,9 @@ import torch
 
 from tests.parity.cases import config
 from tests.unit.workers.one_actor import SEQUENCES, one_actor
-from tuitrain.checkpoint import load, save_part, write
-from tuitrain.checkpoint_files import BEST, checkpoint_name, join, part_name
+from tuitrain.checkpoint.files import BEST, checkpoint_name, part_name
+from tuitrain.checkpoint.joining import join
+from tuitrain.checkpoint.payload import load, save_part, write
 from tuitrain.config.initial import WEIGHTS_NAME, settled
 from tuitrain.config.provenance import collect
 from tuitrain.config.runs import RunFolderError, create_run

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.workers.one_actor import Run, one_actor
-from tuitrain.checkpoint_files import CheckpointError
+from tuitrain.checkpoint.files import CheckpointError
 from tuitrain.schedules.acting import build_actor
 from tuitrain.schedules.evaluation import build_evaluator
 from tuitrain.workers import blueprint

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.unit.workers.one_actor import one_actor
-from tuitrain.checkpoint import load, save, save_part
-from tuitrain.checkpoint_choice import keep_aside, set_aside
-from tuitrain.checkpoint_files import join
-from tuitrain.checkpoint_state import save_state
+from tuitrain.checkpoint.choice import keep_aside, set_aside
+from tuitrain.checkpoint.joining import join
+from tuitrain.checkpoint.payload import load, save, save_part
+from tuitrain.checkpoint.state import save_state
 from tuitrain.config.load import config_from
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.resolve import resolve

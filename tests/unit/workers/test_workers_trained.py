@@ -15,8 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tuitrain import Policy, load_policy
-from tuitrain.checkpoint import CheckpointError, save, save_part
-from tuitrain.checkpoint_files import checkpoint_name, join, part_name
+from tuitrain.checkpoint.files import checkpoint_name, part_name
+from tuitrain.checkpoint.joining import join
+from tuitrain.checkpoint.payload import CheckpointError, save, save_part
 from tuitrain.cli import main as cli
 from tuitrain.config.load import to_toml
 from tuitrain.config.resolve import resolve

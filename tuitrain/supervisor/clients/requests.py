@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tuitrain.checkpoint_files import keep_for_good, sweep
+from tuitrain.checkpoint.pruning import keep_for_good, sweep
 from tuitrain.protocol import Reply, Request, with_name
 from tuitrain.supervisor.checkpoint_clock import CheckpointClock
 from tuitrain.supervisor.clients import one_worker

@@ -44,7 +44,7 @@ def play(question: dict[str, Any], tell: Tell) -> None:
 
 
 if __name__ == "__main__":
-    from tuitrain.checkpoint_files import CheckpointError
+    from tuitrain.checkpoint.files import CheckpointError
     from tuitrain.config.problems import ConfigError
     from tuitrain.config.runs import RunFolderError
     from tuitrain.envs.spaces import EnvError

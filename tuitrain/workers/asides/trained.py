@@ -11,10 +11,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuitrain.checkpoint import load, newest
-from tuitrain.checkpoint_choice import NoSuchCheckpoint, choose
-from tuitrain.checkpoint_files import BEST, MANIFEST_SUFFIX, CheckpointError, checkpoints, parts_of
-from tuitrain.checkpoint_parts import PART_SUFFIX
+from tuitrain.checkpoint.choice import NoSuchCheckpoint, choose
+from tuitrain.checkpoint.files import (
+    BEST,
+    MANIFEST_SUFFIX,
+    CheckpointError,
+    checkpoints,
+)
+from tuitrain.checkpoint.manifest import parts_of
+from tuitrain.checkpoint.parts import PART_SUFFIX
+from tuitrain.checkpoint.payload import load, newest
 from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec

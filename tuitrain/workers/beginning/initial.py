@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tuitrain import regular
-from tuitrain.checkpoint import CheckpointError, load, write
+from tuitrain.checkpoint.payload import CheckpointError, load, write
 from tuitrain.config.initial import WEIGHTS_NAME
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.learning.saved import RestoreError, check_modules_fit

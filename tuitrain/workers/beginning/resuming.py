@@ -13,9 +13,9 @@ from typing import Any
 
 from torch import nn
 
-from tuitrain.checkpoint import CheckpointError, load, newest
-from tuitrain.checkpoint_choice import aside
-from tuitrain.checkpoint_files import checkpoints
+from tuitrain.checkpoint.choice import aside
+from tuitrain.checkpoint.files import checkpoints
+from tuitrain.checkpoint.payload import CheckpointError, load, newest
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.saved import RestoreError, check_modules_fit
 from tuitrain.workers.blueprint import Base

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tuitrain.checkpoint_files import part_name
-from tuitrain.checkpoint_state import StateFile, save_state
+from tuitrain.checkpoint.files import part_name
+from tuitrain.checkpoint.state import StateFile, save_state
 from tuitrain.workers.acting.actor import Actor
 from tuitrain.workers.blueprint import Blueprint
 
@@ -41,7 +41,7 @@ def save_actor(
         warn: told, in words, that the environments could not be saved, though they can be.
 
     Returns:
-        Fields of a ``checkpoint_files.State``.
+        Fields of a ``parts.State``.
 
     Raises:
         CheckpointError: it could not be written; earlier checkpoints are untouched.

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tuitrain.checkpoint_files import states_of
-from tuitrain.checkpoint_state import StateFile
+from tuitrain.checkpoint.manifest import states_of
+from tuitrain.checkpoint.state import StateFile
 from tuitrain.config.differences import deciding, differences, is_reproducible
 from tuitrain.config.loaded import version_changes
 from tuitrain.config.provenance import changed_since_launch, changed_sources

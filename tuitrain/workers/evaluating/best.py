@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tuitrain.checkpoint import CheckpointError, load, write
-from tuitrain.checkpoint_files import BEST
+from tuitrain.checkpoint.files import BEST
+from tuitrain.checkpoint.payload import CheckpointError, load, write
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.saved import to_cpu
 from tuitrain.learning.weights import Published

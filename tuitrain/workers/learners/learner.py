@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuitrain.checkpoint import load, save, save_part
-from tuitrain.checkpoint_files import checkpoint_name, part_name
+from tuitrain.checkpoint.files import checkpoint_name, part_name
+from tuitrain.checkpoint.payload import load, save, save_part
 from tuitrain.learning.stack_memory import StackMemory
 from tuitrain.metrics.phases import UNTIMED, Phases
 from tuitrain.parts import the
@@ -277,7 +277,7 @@ class Learner:
             moment: see ``state_files.save_actor``.
 
         Returns:
-            `part`, see ``checkpoint_files.Part``, where there is state or learners share the work;
+            `part`, see ``parts.Part``, where there is state or learners share the work;
             else `path` and `warnings` of what else went wrong. Besides, `steps` and `updates` per
             policy that are in it.
 

@@ -15,15 +15,15 @@ import re
 from pathlib import Path
 
 from tuitrain import regular
-from tuitrain.checkpoint_files import (
+from tuitrain.checkpoint.files import (
     BEST,
     CHECKPOINT,
     MANIFEST_SUFFIX,
     checkpoints,
     contents,
-    kept_mark,
     sync_folder,
 )
+from tuitrain.checkpoint.pruning import kept_mark
 
 _ASIDE = re.compile(r"set-aside-(\d+)")
 _PENDING = "set-aside.pending"

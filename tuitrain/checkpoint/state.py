@@ -21,8 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuitrain import regular
-from tuitrain.checkpoint_files import CheckpointError, check_name, put_durably, unreadable
-from tuitrain.checkpoint_parts import STATE_SUFFIX, State
+from tuitrain.checkpoint.files import (
+    CheckpointError,
+    check_name,
+    put_durably,
+    unreadable,
+)
+from tuitrain.checkpoint.parts import STATE_SUFFIX, State
 
 PIECE_BYTES = 1 << 20
 """Written and read at once, between two ticks."""
@@ -49,7 +54,7 @@ def save_state(
     """Write one worker's state durably. It counts once it has been joined.
 
     Args:
-        name: see ``checkpoint_files.part_name``.
+        name: see ``files.part_name``.
         tree: None, bool, int, float, str, list, dict with text as keys, and numpy arrays of
             numbers or bools.
         columns: by name, the contiguous pieces, [k, ...] each, that one after the other make an

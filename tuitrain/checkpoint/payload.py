@@ -3,7 +3,7 @@
 A checkpoint is an ordinary ``torch.save`` file whose SHA-256 stands in the archive comment of the
 zip it is: one file and one rename, so content and checksum cannot part. It is read with
 ``weights_only=True``: tensors and plain values, never code. What the values mean is the caller's.
-One written by several processes is such a file of each and a manifest (``checkpoint_files``), and
+One written by several processes is such a file of each and a manifest (``manifest.py``), and
 reads as if it had been one.
 """
 
@@ -18,21 +18,19 @@ from typing import Any
 
 import torch
 
-from tuitrain.checkpoint_files import (
+from tuitrain.checkpoint.files import (
     MANIFEST_SUFFIX,
     SUFFIX,
     CheckpointError,
-    Warn,
     check_name,
     checkpoints,
     contents,
-    parts_of,
-    prune,
-    states_of,
     write_durably,
 )
-from tuitrain.checkpoint_parts import PART_SUFFIX, Part
-from tuitrain.checkpoint_state import verify
+from tuitrain.checkpoint.manifest import parts_of, states_of
+from tuitrain.checkpoint.parts import PART_SUFFIX, Part
+from tuitrain.checkpoint.pruning import Warn, prune
+from tuitrain.checkpoint.state import verify
 
 __all__ = ["CheckpointError", "load", "load_whole", "newest", "save", "save_part", "write"]
 
@@ -93,7 +91,7 @@ def save_part(
 
     Args:
         folder, payload: as in ``save``.
-        name: see ``checkpoint_files.part_name``.
+        name: see ``files.part_name``.
         policies, updates: see ``Part``.
 
     Raises:

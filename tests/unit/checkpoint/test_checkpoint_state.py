@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.test_checkpoint_parts import POLICIES, parts
-from tuitrain.checkpoint import newest
-from tuitrain.checkpoint_files import CheckpointError, join, read_manifest, states_of
-from tuitrain.checkpoint_parts import State
-from tuitrain.checkpoint_state import PIECE_BYTES, StateFile, save_state, verify
+from tests.unit.checkpoint.written import POLICIES, parts
+from tuitrain.checkpoint.files import CheckpointError
+from tuitrain.checkpoint.joining import join
+from tuitrain.checkpoint.manifest import read_manifest, states_of
+from tuitrain.checkpoint.parts import State
+from tuitrain.checkpoint.payload import newest
+from tuitrain.checkpoint.state import PIECE_BYTES, StateFile, save_state, verify
 
 TREE: dict[str, Any] = {
     "none": None,
@@ -160,9 +162,9 @@ def test_a_state_that_cannot_be_written_takes_nothing_with_it(
         raise OSError(number, os.strerror(number))
 
     if call == "open":
-        monkeypatch.setattr("tuitrain.checkpoint_files.open", failing, raising=False)
+        monkeypatch.setattr("tuitrain.checkpoint.files.open", failing, raising=False)
     elif call == "write":
-        monkeypatch.setattr("tuitrain.checkpoint_state._Hashing.write", failing)
+        monkeypatch.setattr("tuitrain.checkpoint.state._Hashing.write", failing)
     else:
         monkeypatch.setattr(os, call, failing)
     with pytest.raises(CheckpointError, match="earlier checkpoints are untouched"):

@@ -6,19 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tuitrain.checkpoint_choice import NoSuchCheckpoint, choose, keep_aside, put_back, set_aside
-from tuitrain.checkpoint_files import (
-    BEST,
-    checkpoint_name,
-    checkpoints,
-    join,
+from tuitrain.checkpoint.choice import NoSuchCheckpoint, choose, keep_aside, put_back, set_aside
+from tuitrain.checkpoint.files import BEST, checkpoint_name, checkpoints
+from tuitrain.checkpoint.joining import join
+from tuitrain.checkpoint.manifest import parts_of
+from tuitrain.checkpoint.parts import Part, State
+from tuitrain.checkpoint.pruning import (
     keep_for_good,
     kept_mark,
-    parts_of,
     prune,
     sweep,
 )
-from tuitrain.checkpoint_parts import Part, State
 
 POLICIES = ["a", "b"]
 

@@ -11,32 +11,14 @@ from typing import Any
 
 import pytest
 
-from tuitrain import checkpoint_files
-from tuitrain.checkpoint import CheckpointError, load, newest, save, save_part
-from tuitrain.checkpoint_files import checkpoint_name, discard, join, part_name, parts_of, sweep
-from tuitrain.checkpoint_parts import Part
-
-POLICIES = ("a", "b", "c")
-
-
-def payload(*policies: str, steps: int = 100, value: int = 0) -> dict[str, Any]:
-    return {
-        "run_id": "r",
-        "steps": steps,
-        "updates": dict.fromkeys(policies, value),
-        "policies": {name: {"dqn": value} for name in policies},
-    }
-
-
-def parts(folder: Path, value: int, request: int | None = None) -> list[Part]:
-    """Two processes' parts: one holds a and c, the other b."""
-    return [
-        save_part(folder, payload(*held, steps=100 + i, value=value), name, held, value - i)
-        for i, (held, name) in enumerate(
-            (held, part_name(0, value if request is None else request, f"learner{i}"))
-            for i, held in enumerate([("a", "c"), ("b",)])
-        )
-    ]
+from tests.unit.checkpoint.written import POLICIES, parts, payload
+from tuitrain.checkpoint import manifest
+from tuitrain.checkpoint.files import Unreadable, checkpoint_name, checkpoints, part_name
+from tuitrain.checkpoint.joining import join
+from tuitrain.checkpoint.manifest import parts_of
+from tuitrain.checkpoint.parts import Part
+from tuitrain.checkpoint.payload import CheckpointError, load, newest, save, save_part
+from tuitrain.checkpoint.pruning import discard, sweep
 
 
 def test_parts_read_as_one_checkpoint(tmp_path: Path) -> None:
@@ -55,7 +37,7 @@ def test_parts_read_as_one_checkpoint(tmp_path: Path) -> None:
 def test_only_the_newest_stay_with_all_their_parts(tmp_path: Path) -> None:
     for value in range(1, 6):
         path = join(tmp_path, parts(tmp_path, value), POLICIES, keep=2)
-    assert [load(p)["updates"]["a"] for p in checkpoint_files.checkpoints(tmp_path)] == [4, 5]
+    assert [load(p)["updates"]["a"] for p in checkpoints(tmp_path)] == [4, 5]
     assert len(list(tmp_path.iterdir())) == 2 * 3
     # with one learner again, after a resume
     save(tmp_path, payload(*POLICIES, value=6), checkpoint_name(6), keep=1)
@@ -238,9 +220,9 @@ def test_parts_of_what_may_have_become_a_checkpoint_are_not_removed(
     with monkeypatch.context() as patch:
 
         def cannot(path: Path) -> bytes:
-            raise checkpoint_files.Unreadable(f"checkpoint {path} cannot be read: Input/output")
+            raise Unreadable(f"checkpoint {path} cannot be read: Input/output")
 
-        patch.setattr(checkpoint_files, "contents", cannot)
+        patch.setattr(manifest, "contents", cannot)
         discard(tmp_path, written)
     assert load(path)["updates"]["a"] == 5
 

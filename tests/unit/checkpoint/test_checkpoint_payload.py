@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from tuitrain import checkpoint, checkpoint_files
-from tuitrain.checkpoint import CheckpointError, load, newest, save
+from tuitrain.checkpoint import files, payload
+from tuitrain.checkpoint.payload import CheckpointError, load, newest, save
 
 PAYLOAD: dict[str, Any] = {
     "net": {"w": torch.arange(1000.0), "n": torch.tensor(3)},
@@ -136,9 +136,9 @@ def test_code_is_neither_written_nor_run(tmp_path: Path, monkeypatch: pytest.Mon
         save(tmp_path, {"x": Evil()}, name(1), 3)
     assert list(tmp_path.iterdir()) == []
     real = torch.load  # a file that says it is sound, by somebody who means harm
-    monkeypatch.setattr(checkpoint.torch, "load", lambda *a, **k: None)
+    monkeypatch.setattr(payload.torch, "load", lambda *a, **k: None)
     path = save(tmp_path, {"x": Evil()}, name(1), 3)
-    monkeypatch.setattr(checkpoint.torch, "load", real)
+    monkeypatch.setattr(payload.torch, "load", real)
     with pytest.raises(CheckpointError, match=r"cannot be read: .*unsupported GLOBAL"):
         load(path)
     assert not ran.exists()
@@ -162,7 +162,7 @@ def test_dying_or_failing_at_any_step_loses_no_checkpoint(
         elif call in ("fsync", "replace"):
             patch.setattr(os, call, fail)
         else:
-            patch.setattr(checkpoint if call == "prune" else checkpoint_files, call, fail)
+            patch.setattr(payload if call == "prune" else files, call, fail)
         with pytest.raises((Killed, OSError, CheckpointError)) as caught:
             save(tmp_path, PAYLOAD | {"i": 3}, name(3), 2)
     if failure == "disk full" and call != "prune":
@@ -206,7 +206,7 @@ def test_data_reach_the_disk_before_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = []
-    for target, attribute in ((os, "fsync"), (os, "replace"), (checkpoint, "prune")):
+    for target, attribute in ((os, "fsync"), (os, "replace"), (payload, "prune")):
         real = getattr(target, attribute)
 
         def spy(*args: Any, real: Any = real, attribute: str = attribute) -> Any:

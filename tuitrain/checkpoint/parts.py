@@ -45,7 +45,7 @@ class Part:
 
 @dataclass(frozen=True)
 class State:
-    """What one worker has written of its state (``checkpoint_state.py``).
+    """What one worker has written of its state (``state.py``).
 
     Attributes:
         file: its name, in the folder of the checkpoints.

@@ -47,6 +47,8 @@ class Measurements(BaseModel):
     """Of those that were truncated."""
     resets_unchanged: int | None = None
     """Episodes that began with the very observation that the one before ended with."""
+    transitions_here: int | None = None
+    """Transitions of this session, among which the rewards were: a replay may be older."""
     begins_differ: int | None = None
     """1 if the episodes of some actor have not all begun alike, else 0."""
     reward_min: float | None = None

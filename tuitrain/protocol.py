@@ -184,7 +184,7 @@ class PolicyView(Measurements, _Line):
     lost_updates: int = 0
     """Updates of this session that have died with a learner."""
     warm_up_transitions: int = 0
-    """Transitions of this session; warm-up ends at `learning_starts`."""
+    """Transitions that the replay has seen; warm-up ends at `learning_starts`."""
     version: int = 0
     published_age_s: float | None = None
     lag_updates_p50: float | None = None

@@ -313,6 +313,7 @@ def _policy(
         eval_best=evaluated.best,
         learning=evaluated if run.config.eval.enabled else not_evaluated(plan.name),
         overwritten=_integer(counter("overwritten")),
+        transitions_here=max(0, transitions - plan.base_transitions),
         **run.measured.of(plan.name, plan.agents, run.config),
     )
 

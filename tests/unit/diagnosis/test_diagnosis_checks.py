@@ -20,7 +20,7 @@ UNPAID = {
     "reward_min": 0.0,
     "reward_max": 0.0,
     "episodes": 1000,
-    "warm_up_transitions": 10_000,
+    "transitions_here": 10_000,
 }
 """No actor has seen a reward in whole episodes: known long before draws alone would say it."""
 
@@ -114,9 +114,9 @@ def test_the_fault_is_caught_and_advice_given(
         ("action_effect", "policies.0.action_effect_p", None),
         ("action_effect", "policies.0", {"action_effect_p": 0.2, "action_effect_rows": 1999}),
         ("reward_signal", "policies.0.returns_abs_max", None),
-        ("reward_signal", "policies.0", {"returns_abs_max": 0.0, "warm_up_transitions": 49_999}),
+        ("reward_signal", "policies.0", {"returns_abs_max": 0.0, "transitions_here": 49_999}),
         ("reward_signal", "policies.0", UNPAID | {"episodes": 999}),
-        ("reward_signal", "policies.0", UNPAID | {"warm_up_transitions": 9_999}),
+        ("reward_signal", "policies.0", UNPAID | {"transitions_here": 9_999}),
         ("reward_scale", "policies.0.returns_abs_max", None),
         ("evaluation_env", "policies.0.reset_difference_p", None),
         ("lr", "policies.0", {"lr": None, "lr_start": None}),
@@ -153,7 +153,7 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         ("reward_scale", "policies.0.returns_abs_max", 1e3),
         # a reward that was not drawn; too early to say; tiny steps on the way to a prize
         ("reward_scale", "policies.0", {"returns_abs_max": 5e-6, "reward_min": -1.0}),
-        ("reward_scale", "policies.0", {"returns_abs_max": 5e-6, "warm_up_transitions": 9_999}),
+        ("reward_scale", "policies.0", {"returns_abs_max": 5e-6, "transitions_here": 9_999}),
         ("reward_scale", "policies.0", {"returns_abs_max": 5e-6, "episodes": 49}),
         ("reward_scale", "policies.0", {"returns_abs_max": 0.0, "reward_max": 0.0}),
         ("lr", "policies.0", {"lr": 0.0, "lr_planned": 0.0}),

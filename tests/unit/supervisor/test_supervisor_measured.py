@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,6 +77,24 @@ def test_values_are_bounded_once_returns_are_known() -> None:
     assert shown(view).policies[0].q_bound == pytest.approx(300.0)
     view.on_record({"kind": "train", "policy": "p", "reward_min": -7.0, "reward_max": 1.0}, 0.0)
     assert shown(view).policies[0].q_bound == pytest.approx(700.0)
+
+
+@pytest.mark.parametrize(
+    ("id_", "paid", "before", "after"),
+    [("reward_signal", 0.0, "n/a", "warn"), ("reward_scale", 1e-5, "ok", "warn")],
+)
+def test_rewards_of_before_a_resume_are_not_missed(
+    id_: str, paid: float, before: str, after: str
+) -> None:
+    """▣ Its replay is full at once, and what is rarely paid has not been met again yet."""
+    view, worker, saved = run(), WorkerView("learner", "learner"), 500_000
+    view.policies = [replace(view.policies[0], base_transitions=saved, replay_transitions=saved)]
+    view.on_record(learner(returns_abs_max=0.0), 0.0)
+    ended = {"episodes": 1_000, "reward_min": 0.0, "reward_max": paid}
+    view.on_record({"kind": "train", "policy": "p", **ended}, 0.0)
+    for more, state in ((9_999, before), (10_000, after)):
+        worker.on_heartbeat(0.0, {"updates/p": 9.0, "inserts/p": float(saved + more)}, {})
+        assert {row.id: row.state for row in shown(view, worker).checks}[id_] == state
 
 
 def test_a_learning_rate_that_was_changed_is_judged_once_all_have_it() -> None:

@@ -217,7 +217,7 @@ def reward_signal(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     if largest_return or policy.reward_min or policy.reward_max:  # not every draw is looked at
         share = policy.returns_nonzero_share or 0.0
         return Row(f"{share:.1%} non-zero", limit, "ok")
-    seen = policy.warm_up_transitions
+    seen = policy.transitions_here or 0
     episodes = policy.episodes or 0
     enough: float = limits.reward_signal_transitions
     if policy.reward_min == policy.reward_max == 0 and episodes >= _UNPAID_EPISODES:
@@ -326,7 +326,7 @@ def _tiny(policy: PolicyView, limits: ChecksConfig) -> float | None:
     size = max(
         policy.returns_abs_max or 0.0, abs(policy.reward_min or 0.0), abs(policy.reward_max or 0.0)
     )
-    if policy.warm_up_transitions < _UNPAID_SHARE * limits.reward_signal_transitions:
+    if (policy.transitions_here or 0) < _UNPAID_SHARE * limits.reward_signal_transitions:
         return None
     if (policy.episodes or 0) < limits.min_episodes:
         return None

@@ -53,7 +53,7 @@ class Checking:
             run.journal.event(change.text, level=change.level, data=change.data)
         failed = self._standings.failed()
         failing = {c.id for c in checks if c.state == "fail"}.union(failed) - {*RESTARTED}
-        self._judge_checkpoints(bool(failing))
+        self._judge_checkpoints(bool(failing), snapshot.state == "running")
         for check in checks:
             if check.state == "ok" and check.id not in failed:
                 self._acted.pop(check.id, None)
@@ -80,13 +80,16 @@ class Checking:
         """The run is over: every check that was raised in this session, see ``Raised``."""
         return self._standings.close(snapshot.checks, snapshot.steps, snapshot.time_s)
 
-    def _judge_checkpoints(self, failing: bool) -> None:
+    def _judge_checkpoints(self, failing: bool, running: bool) -> None:
         """A checkpoint is good if nothing failed when it was saved nor in the looks after it.
 
-        What is wrong is measured some time after it has happened; after a return nothing is.
+        What is wrong is measured some time after it has happened; after a return nothing is, and
+        in a pause nothing either.
         """
         if failing:
             self._young.clear()
+        if not running:
+            return
         self._young = {name: looks - 1 for name, looks in self._young.items()}
         for name in [name for name, looks in self._young.items() if looks == 0]:
             del self._young[name]

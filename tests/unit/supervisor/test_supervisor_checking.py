@@ -225,6 +225,16 @@ def test_a_checkpoint_that_was_saved_while_something_failed_is_not_gone_back_to(
     assert data["checkpoint"] == str(tmp_path / good)
 
 
+def test_a_pause_does_not_make_a_checkpoint_good(tmp_path: Path) -> None:
+    """▣ Nobody measures anything meanwhile."""
+    scene = Scene(tmp_path, "rollback")
+    good = scene.save(10)
+    scene.save(20, times=1)
+    scene.look("ok", times=CLEAR_LOOKS, of="paused")
+    scene.look("fail")
+    assert [name for name, _ in scene.back] == [good]
+
+
 def test_a_checkpoint_saved_while_a_failure_still_stands_is_not_good(tmp_path: Path) -> None:
     scene = Scene(tmp_path, "log")
     scene.look("fail")

@@ -31,7 +31,7 @@ class Stretch:
 
 
 def stretches(events: Iterable[Mapping[str, Any]]) -> dict[str, Stretch]:
-    """By id, of every check that has changed in the last session.
+    """By id, of every check that has changed in the last session, since all went back last.
 
     Args:
         events: lines of events.jsonl, of all sessions.
@@ -41,7 +41,7 @@ def stretches(events: Iterable[Mapping[str, Any]]) -> dict[str, Stretch]:
         data = event.get("data")
         if not isinstance(data, Mapping):
             continue
-        if data.get("mark") == "resume" or data.get("on_fail") == "rollback":  # checks begin anew
+        if data.get("mark") in ("resume", "back") or data.get("on_fail") == "rollback":  # anew
             found.clear()
         check, at = _check(data), event.get("time_s")
         if check is None or check.state == "n/a" or not isinstance(at, int | float):

@@ -289,7 +289,7 @@ class Recovery:
         where = f"the checkpoint at step {view.base_steps:,}" if view.base_steps else "the start"
         text = f"all workers are back, at {where}; {max(0, steps - view.base_steps):,} steps"
         text += " are made again"
-        self._run.tell(text)
+        self._run.journal.event(text, data={"mark": "back"})
         return text
 
     # ---- both --------------------------------------------------------------------------------

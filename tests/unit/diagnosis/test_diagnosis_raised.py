@@ -39,7 +39,9 @@ def test_what_is_not_measured_any_more_stays_raised() -> None:
     assert (found["q"].raised, found["q"].since_s) == (True, 1.0)
 
 
-@pytest.mark.parametrize("data", [{"mark": "resume"}, {"check": "q", "on_fail": "rollback"}])
+@pytest.mark.parametrize(
+    "data", [{"mark": "resume"}, {"mark": "back"}, {"check": "q", "on_fail": "rollback"}]
+)
 def test_another_session_and_going_back_begin_anew(data: dict[str, str]) -> None:
     anew = {"time_s": 2.0, "text": "…", "data": data}
     assert stretches([changed(1.0, "q", "fail"), anew]) == {}

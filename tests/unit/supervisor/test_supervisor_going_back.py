@@ -25,6 +25,7 @@ async def test_in_rounds_all_go_back_together(
         kill(run, "a0")
         event = await run.event("all workers are back, at the start")
         assert "steps are made again" in event.text
+        assert event.data == {"mark": "back"}, "from here on checks stand anew"
         await until(run, lambda: run.supervisor.view.state == "running")
         assert all(run.pid(n) != pids[n] and gone(pids[n]) for n in CREW)
         assert run.supervisor.snapshot().reproducible is True

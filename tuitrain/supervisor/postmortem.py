@@ -28,7 +28,7 @@ COUNTED = frozenset({"warm_up", "replay_ratio", "left_behind", "overwritten"})
 """Checks of counts of transitions: without a summary nobody knows those."""
 
 CLOCK_SLACK_S = 1.0
-"""Records of several workers may come out of order by so much."""
+"""When a session began is the same by all of its records, but for so much."""
 
 _UNKNOWN = {"state": "n/a", "value": "not in its files", "advice": ""}
 
@@ -57,15 +57,16 @@ def postmortem(folder: RunFolder, summary: Mapping[str, Any] | None) -> Snapshot
         state=_state(told),
     )
     learner = WorkerView("learner", "learner", state="finished")
-    last_s = wall_s = 0.0
+    last_s, began_s = 0.0, math.nan
     for record in _records(folder):
-        if is_number(record.get("wall_s")):
-            if record["wall_s"] < wall_s - CLOCK_SLACK_S:  # another session, on another clock
+        time_s, wall_s = record.get("time_s"), record.get("wall_s")
+        if is_number(time_s) and is_number(wall_s):
+            if abs(time_s - wall_s - began_s) > CLOCK_SLACK_S:  # another session
                 view.evaluated.begin()
                 view.begin_again()
                 view.newest.clear()
-            wall_s = record["wall_s"]
-        last_s = float(record["time_s"]) if is_number(record.get("time_s")) else last_s
+            began_s = time_s - wall_s
+        last_s = float(time_s) if is_number(time_s) else last_s
         view.on_record(record, last_s)
         _count(learner.counters, record)
     policies = told.get("policies")

@@ -80,10 +80,12 @@ def test_what_was_made_again_does_not_count_twice(folder: RunFolder) -> None:
 
 def test_only_the_last_session_is_judged(folder: RunFolder) -> None:
     """Who resumes a run after mending it is not told again what was wrong with it."""
-    record(folder, learner(100, wall_s=50.0, loss=None), learner(200, wall_s=2.0))
-    assert row(postmortem(folder, None), "non_finite").state == "ok"
-    record(folder, learner(100, wall_s=50.0, loss=None), learner(200, wall_s=51.0))
+    broken = learner(100, wall_s=5.0, time_s=1_005.0, loss=None)
+    record(folder, broken, learner(200, wall_s=6.0, time_s=1_006.0))
     assert row(postmortem(folder, None), "non_finite").state == "fail"
+    for wall_s in (2.0, 5.0, 70.0):  # the one before may have been the shorter one
+        record(folder, broken, learner(200, wall_s=wall_s, time_s=1_060.0 + wall_s))
+        assert row(postmortem(folder, None), "non_finite").state == "ok"
 
 
 def test_a_killed_run_says_nothing_of_what_nobody_counted(folder: RunFolder) -> None:

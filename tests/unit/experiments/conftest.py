@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,15 @@ from tests.e2e.conftest import place, pytest_runtest_makereport
 from tuitrain.config import runs
 from tuitrain.config.provenance import collect
 from tuitrain.config.schema import Config
+from tuitrain.experiments.store import Store
 
-__all__ = ["place", "provenance_once", "pytest_runtest_makereport", "quick_provenance"]
+__all__ = ["place", "provenance_once", "pytest_runtest_makereport", "quick_provenance", "store"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """What keeps the results of a comparison, without any yet."""
+    return Store(tmp_path / "c")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Who runs when: cores, jobs, failures, going on, interruption; with doubles that end when told.
+"""Who runs when: cores, jobs, failures, interruption; with doubles that end when told.
 
 A double writes what a supervisor writes and lets time pass by being asked whether it has ended.
 """
@@ -120,11 +120,6 @@ class World:
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "c")
 
 
 def run(plan: Plan, store: Store, world: World, **how: object) -> list[Result]:
@@ -359,48 +354,3 @@ def test_a_disk_that_takes_no_result_stops_every_run(
     with pytest.raises(PlanError, match="No space"):
         run(plan_of("async", "sequential", seeds=2), store, world)
     assert all(d.code is not None for d in world.started)
-
-
-# ---- the folder ------------------------------------------------------------------------------
-
-
-def test_one_comparison_at_a_time_works_on_a_folder(store: Store) -> None:
-    with (
-        store.only_user(),
-        pytest.raises(PlanError, match="another `tuitrain compare`"),
-        Store(store.path).only_user(),
-    ):
-        pass
-    with store.only_user():
-        pass
-
-
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with (
-        pytest.raises(PlanError, match="--out"),
-        Store(tmp_path / "file" / "c").only_user(),
-    ):
-        pass
-
-
-def test_a_plan_is_stored_and_damage_is_named(store: Store) -> None:
-    plan = plan_of("sequential", "async")
-    assert store.read_plan() is None
-    with store.only_user():
-        store.write_plan(plan, ["tuitrain", "compare"])
-    assert store.read_plan() == plan
-    for damage in ("{", "[]"):
-        store.plan_json.write_text(damage)
-        with pytest.raises(PlanError, match=r"comparison\.json"):
-            store.read_plan()
-
-
-def test_a_finished_result_outlives_later_failures_and_torn_lines(store: Store) -> None:
-    cell = Cell("a", "", 1)
-    with store.only_user():
-        for state in ("failed", "finished", "failed"):
-            store.add(Result(cell, state, "", state, 1, 1.0, {}))
-    with open(store.results_jsonl, "a") as file:
-        file.write('{"arm": "a", "seed": 9}\n{"arm"')
-    assert {c: r.state for c, r in store.results().items()} == {cell: "finished"}

@@ -1,25 +1,23 @@
-"""The runtime directory: private, exclusive, and swept of what the dead left."""
+"""The house of a run: its own while it lives, and swept of what the dead left."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fake_plan import FakePlan
+from tests.unit.supervisor.owners import RUN_ID, alive, dies, kill, start_owner
 from tests.unit.supervisor.running import running
 from tuitrain import regular
-from tuitrain.config.runs import new_run_id
 from tuitrain.replay import segment
 from tuitrain.supervisor.house import house as houses
 from tuitrain.supervisor.house import leftovers, marks, runtime
@@ -27,61 +25,7 @@ from tuitrain.supervisor.house.house import AlreadyRunning, House
 from tuitrain.supervisor.house.runtime import HouseError
 from tuitrain.supervisor.supervisor import Supervisor
 
-PLACES = runtime._places
-RUN_ID = new_run_id()  # segments are global: other tests run at the same time
 LAYOUT_HASH = bytes(32)
-
-OWNER = """
-import os, signal, subprocess, sys
-from pathlib import Path
-from tuitrain.replay import segment
-from tuitrain.supervisor.house.house import House
-house = House.claim(sys.argv[1], Path("/tmp"), "run-0001")
-house.socket_path.touch()
-house.lock_path.touch()
-segment.create(f"tuitrain-{sys.argv[1]}-replay0", 4096, bytes(32))
-child = subprocess.Popen(
-    [sys.executable, "-c", "import time; time.sleep(600)"],
-    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
-    env={**os.environ, "TUITRAIN_RUN_ID": sys.argv[1]},
-)
-print(child.pid, flush=True)
-sys.stdin.read()
-"""
-
-
-def start_owner(run_id: str) -> tuple[subprocess.Popen[str], int]:
-    """A process that holds a house, a segment and a process of its own, until its stdin ends."""
-    owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, run_id],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert owner.stdout is not None
-    return owner, int(owner.stdout.readline())
-
-
-def kill(owner: subprocess.Popen[str]) -> None:
-    owner.kill()
-    owner.communicate(timeout=30)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def dies(pid: int, within_s: float = 20.0) -> bool:
-    """Whether a process that has been sent SIGKILL is gone; the kernel takes its time."""
-    deadline = time.monotonic() + within_s
-    while alive(pid):
-        if time.monotonic() > deadline:
-            return False
-        select.select([], [], [], 0.01)
-    return True
 
 
 def test_a_sigkilled_owner_is_dead_at_once_and_everything_it_left_is_swept() -> None:
@@ -214,94 +158,6 @@ def test_segments_without_a_house_are_left_to_clean_which_asks_who_maps_them() -
     segment.unlink("tuitrain-fedc4321-replay0")
 
 
-def test_a_symbolic_link_is_refused(runtime_dir: Path, tmp_path: Path) -> None:
-    (runtime_dir / "tuitrain").symlink_to(tmp_path)
-    with pytest.raises(HouseError, match="symbolic link"):
-        runtime.root()
-
-
-def test_a_folder_open_to_others_is_refused(runtime_dir: Path) -> None:
-    (runtime_dir / "tuitrain").mkdir(mode=0o755)
-    with pytest.raises(HouseError, match="chmod 700"):
-        runtime.root()
-
-
-def test_a_folder_of_another_user_is_refused(
-    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runtime.root()
-    monkeypatch.setattr(os, "getuid", lambda: 4321)
-    with pytest.raises(HouseError, match="belongs to user"):
-        runtime.check_private(runtime_dir / "tuitrain")
-
-
-def test_a_socket_path_too_long_for_the_kernel_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deep = tmp_path / ("d" * 120)
-    deep.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
-    with pytest.raises(HouseError, match=r"107.*XDG_RUNTIME_DIR"):
-        House.claim(RUN_ID, Path("/tmp"), "run-0001")
-    assert not (deep / "tuitrain" / RUN_ID).exists()
-
-
-def test_an_unusable_xdg_folder_falls_back_to_tmp(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "_places", PLACES)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere/at/all")
-    assert runtime.root() == Path(f"/tmp/tuitrain-{os.getuid()}")
-    assert runtime.roots()[0] == runtime.root()
-
-
-def test_runs_are_found_and_swept_in_every_runtime_directory_of_this_user(
-    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As after a logout and a login: the run is in the fallback, the variable is set again."""
-    fallback = runtime._places()[-1]
-    with monkeypatch.context() as before:
-        before.setenv("XDG_RUNTIME_DIR", str(fallback.parent))
-        owner, child = start_owner(RUN_ID)
-    assert runtime.root() == runtime_dir / "tuitrain"
-    assert runtime.roots() == [runtime_dir / "tuitrain", fallback]
-    (found,) = houses.tenants()
-    assert found.socket_path == str(fallback / RUN_ID / "sock")
-    kill(owner)
-    assert leftovers.sweep().pids == [child]
-    assert not (fallback / RUN_ID).exists()
-    assert dies(child)
-
-
-@pytest.mark.parametrize("how", ["open to others", "a link", "of another user"])
-def test_a_runtime_directory_that_is_not_private_is_not_looked_into(
-    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fallback = runtime._places()[-1]
-    fallback.mkdir(0o700)
-    house = House.claim(RUN_ID, tmp_path, "run-0001")
-    planted = fallback / "0123abcd"
-    planted.mkdir(0o700)
-    assert runtime.roots()[1:] == [fallback]
-    if how == "open to others":
-        fallback.chmod(0o755)
-    elif how == "a link":
-        fallback.rename(tmp_path / "theirs")
-        fallback.symlink_to(tmp_path / "theirs")
-    else:
-        real = os.lstat
-
-        def lstat(path: Any) -> os.stat_result:
-            status = real(path)
-            if Path(path) != fallback:
-                return status
-            return os.stat_result((*status[:4], os.getuid() + 1, *status[5:]))
-
-        monkeypatch.setattr(os, "lstat", lstat)
-    assert fallback not in runtime.roots()
-    assert not leftovers.sweep()
-    assert [t.run_id for t in houses.tenants()] == [RUN_ID]
-    house.release()
-
-
 def test_what_a_run_keeps_is_for_its_user_alone() -> None:
     mask = os.umask(0)
     try:
@@ -410,25 +266,6 @@ def test_a_folder_in_the_place_of_the_lock_is_told(runtime_dir: Path) -> None:
     (runtime.root() / ".lock").mkdir()
     with pytest.raises(HouseError, match=r"\.lock cannot be opened: .*remove it"):
         House.claim(RUN_ID, Path("/tmp"), "run-0001")
-
-
-def test_a_runtime_directory_that_cannot_be_made_is_told(
-    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(path: Any, mode: int) -> None:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    monkeypatch.setattr(os, "mkdir", refuse)
-    with pytest.raises(HouseError, match="cannot be made: Read-only file system; set XDG_RUN"):
-        runtime.root()
-
-
-def test_a_relative_runtime_directory_is_ignored(
-    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(runtime_dir.parent)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime_dir.name)
-    assert runtime.root() == runtime._places()[-1]
 
 
 @pytest.mark.parametrize("run_id", ["", "../../etc", "0123ABCD", "0123abcde"])

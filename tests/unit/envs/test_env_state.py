@@ -12,9 +12,9 @@ import pytest
 from tests.guide import write_files
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.make import make_lanes
+from tuitrain.envs.plays import Play, different
 from tuitrain.envs.saving.leaves import plain_copy
 from tuitrain.envs.saving.state import CannotRestore, SavesState
-from tuitrain.envs.saving.trial import Play, different
 
 HUNT = "tuitrain.envs.treasurehunt"
 ENVS = Path(__file__).with_name("state_envs.py")

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from tuitrain.config.schema import EnvConfig
+from tuitrain.envs import plays
 from tuitrain.envs.lanes.vector import GymLanes
 from tuitrain.envs.make import make_lanes
+from tuitrain.envs.plays import Play
 from tuitrain.envs.saving import trial
 from tuitrain.envs.saving.trial import why_not
 
@@ -83,7 +85,7 @@ def test_nothing_is_played_that_could_not_be_saved_anyway(monkeypatch: pytest.Mo
     def never(*given: object) -> None:
         raise AssertionError("played")
 
-    monkeypatch.setattr(trial.Play, "step", never)
+    monkeypatch.setattr(Play, "step", never)
     assert "env.gate" in reason(f"{ENVS}:Locked")
 
 
@@ -103,8 +105,8 @@ def test_what_takes_long_to_build_is_not_built_twice() -> None:
 def test_a_slow_environment_takes_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = itertools.count(0, trial.COMPARE_S)
     steps: list[int] = []
-    step = trial.Play.step
-    monkeypatch.setattr(trial.Play, "step", lambda play: [steps.append(1), step(play)][1])
+    step = Play.step
+    monkeypatch.setattr(Play, "step", lambda play: [steps.append(1), step(play)][1])
     assert reason("CartPole-v1", lambda: next(seconds)) == ""
     assert len(steps) <= 2 + 2 * trial.MIN_COMPARISONS * trial.MIN_STEPS
 
@@ -165,8 +167,8 @@ def test_games_that_forget_who_has_moved_are_found_out(monkeypatch: pytest.Monke
 
 def test_global_streams_are_part_of_what_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment that draws from them is not refused; without the fence it would be."""
-    monkeypatch.setattr(trial.copy, "copy", lambda fence: sys.modules["copy"].deepcopy(FENCE))
+    monkeypatch.setattr(plays.copy, "copy", lambda fence: sys.modules["copy"].deepcopy(FENCE))
     assert "after restoring it behaved" in reason("tests.envs:GlobalRandomEnv")
 
 
-FENCE = trial.GlobalRandom(np.random.SeedSequence(99))
+FENCE = plays.GlobalRandom(np.random.SeedSequence(99))

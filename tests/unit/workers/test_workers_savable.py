@@ -17,7 +17,7 @@ import pytest
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
 from tuitrain.envs.make import inspect
-from tuitrain.workers.asides import savable
+from tuitrain.workers.asides.forked import MAX_ANSWER_BYTES, asked
 from tuitrain.workers.asides.probe import run
 from tuitrain.workers.asides.savable import why_unsaved
 from tuitrain.workers.blueprint import REPORT_NAME
@@ -51,16 +51,16 @@ def test_the_answer_comes_from_a_process_that_is_gone() -> None:
         (lambda: os._exit(0), "trying it out ended the process with exit code 0"),
         (lambda: os._exit(3), "trying it out ended the process with exit code 3"),
         (lambda: 1 / 0, "trying it out ended the process with exit code 1"),
-        (lambda: "é" * 5_000, "é" * (savable.MAX_REASON_BYTES // 2)),
+        (lambda: "é" * 5_000, "é" * (MAX_ANSWER_BYTES // 2)),
     ],
 )
 def test_whatever_becomes_of_it_is_a_reason(trial: Any, said: str) -> None:
-    assert savable._asked(trial, 60.0) == said
+    assert asked(trial, 60.0) == said
 
 
 @pytest.mark.usefixtures("no_child_is_left")
 def test_one_that_hangs_is_ended() -> None:
-    assert savable._asked(threading.Event().wait, 0.05) == ("trying it out took longer than 0.05 s")
+    assert asked(threading.Event().wait, 0.05) == ("trying it out took longer than 0.05 s")
 
 
 def test_a_child_of_the_environments_that_stays_does_not_keep_the_answer() -> None:
@@ -74,7 +74,7 @@ def test_a_child_of_the_environments_that_stays_does_not_keep_the_answer() -> No
         return "yes"
 
     began = os.times().elapsed
-    assert savable._asked(trial, 60.0) == "yes"
+    assert asked(trial, 60.0) == "yes"
     assert os.times().elapsed - began < 19
 
 

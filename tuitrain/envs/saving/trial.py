@@ -9,24 +9,18 @@ processes.
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable
 
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.grouping import PolicyMap
-from tuitrain.envs.lanes.cycles import CycleLanes, empty_cycle
-from tuitrain.envs.lanes.turns import AnyLanes, TurnLanes, empty_row
+from tuitrain.envs.lanes.turns import AnyLanes
 from tuitrain.envs.make import make_lanes
+from tuitrain.envs.plays import Play, Told, different
 from tuitrain.envs.saving.leaves import plain_copy
 from tuitrain.envs.saving.state import SavesState
 from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec
-from tuitrain.seeding import GlobalRandom
 
 COPIES = 2
 """Of an environment in each pair: as few as can share something."""
@@ -44,9 +38,6 @@ STEPS = 200, 50, 50, 50, 50
 MIN_COMPARISONS, MIN_STEPS = 2, 4
 COMPARE_S = 0.4
 """For all comparisons together; these many are made however slow the environment is."""
-
-Told = list[tuple[str, NDArray[Any]]]
-"""What one step has told, by name: of which policy and what."""
 
 
 def why_not(
@@ -132,107 +123,3 @@ def _compared(
                 return f"after restoring it behaved differently (step {number}: {difference})"
     ours, theirs = first.metrics(), second.metrics()
     return "" if ours == theirs else "after restoring it told other metrics"
-
-
-def different(ours: Told, theirs: Told) -> str:
-    """The first thing that is not the same in two steps; "" if everything is."""
-    for (name, one), (other_name, other) in zip(ours, theirs, strict=False):
-        if name != other_name or one.shape != other.shape:
-            return f"{name} and {other_name}"
-        if one.tobytes() != other.tobytes():
-            a, b = np.atleast_1d(one).reshape(-1), np.atleast_1d(other).reshape(-1)
-            at = next(n for n in range(len(a)) if a[n].tobytes() != b[n].tobytes())
-            return f"{name} {a[at]} and {b[at]}"
-    return "" if len(ours) == len(theirs) else f"{len(ours)} and {len(theirs)} moves"
-
-
-class Play:
-    """Random legal actions on lanes of any kind, under a global random state of their own.
-
-    Attributes:
-        lanes: what is played.
-        random: its global random state; who takes many steps stays inside.
-        ended: whether the last step was the end of anybody's episode.
-    """
-
-    def __init__(self, make: Callable[[], AnyLanes], seed: int) -> None:
-        self.random = GlobalRandom(np.random.SeedSequence(seed))
-        self._rng = np.random.default_rng(seed)
-        with self.random:
-            self.lanes: Any = make()
-        self.ended = False
-        self._policies = self.lanes.spec.policies
-        self._rows: dict[str, Any] = {}
-        self._told: Told = []
-
-    def start(self, seed: int) -> None:
-        """Begin an episode everywhere."""
-        envs = self.lanes.n_envs
-        with self.random:
-            first = self.lanes.reset(list(range(seed, seed + envs)))
-        if isinstance(self.lanes, TurnLanes):
-            self._rows = {name: empty_row(policy, envs) for name, policy in self._policies.items()}
-        elif isinstance(self.lanes, CycleLanes):
-            self._rows = {name: empty_cycle(part, envs) for name, part in self._policies.items()}
-        else:
-            self._rows = copy.deepcopy(dict(first))
-
-    def follow(self, other: Play) -> None:
-        """Go on from where another play is: its lanes' state in plain form, its global state."""
-        with other.random:
-            state = plain_copy(other.lanes.state())
-        self.random = copy.copy(other.random)
-        with self.random:
-            self.lanes.restore(state)
-        self._rng, self._rows = copy.deepcopy((other._rng, other._rows))
-
-    def step(self) -> Told:
-        """One step, turn or cycle: everything that it has told."""
-        self._told = []
-        lanes, rows = self.lanes, self._rows
-        with self.random:
-            if isinstance(lanes, TurnLanes):
-                lanes.turn(self._in_turn, rows)
-            elif isinstance(lanes, CycleLanes):
-                lanes.cycle(self._ahead, rows)
-            else:
-                everybody = slice(None)
-                lanes.step({name: self._choose(name, everybody) for name in rows}, rows)
-        for name, row in rows.items():
-            self._told += [(f"{name}: {what}", array) for what, array in _copied(row)]
-        self.ended = any((row.terminated | row.truncated).any() for row in rows.values())
-        return self._told
-
-    def metrics(self) -> Mapping[str, Any]:
-        """What the environment has told of itself since the last call."""
-        metrics = getattr(self.lanes, "metrics", None)
-        return {} if metrics is None else metrics.take() | {"refused": metrics.refused}
-
-    def close(self) -> None:
-        """Close the environment."""
-        with self.random:
-            self.lanes.close()
-
-    def _in_turn(self, policy: str, place: int) -> NDArray[np.int64]:
-        return self._choose(policy, slice(place, None, len(self._policies[policy].agents)))
-
-    def _ahead(self, policy: str, lanes: NDArray[np.int64]) -> NDArray[np.int64]:
-        return self._choose(policy, lanes)
-
-    def _choose(self, policy: str, lanes: Any) -> NDArray[np.int64]:
-        """Note what these lanes see; random actions among those that are legal."""
-        row = self._rows[policy]
-        seen = row.observation[lanes]
-        self._told.append((f"{policy}: observation", seen.copy()))
-        draws = self._rng.random((len(seen), self._policies[policy].n_actions))
-        if row.legal is not None:
-            self._told.append((f"{policy}: legal", row.legal[lanes].copy()))
-            draws *= row.legal[lanes]
-        actions: NDArray[np.int64] = draws.argmax(1)
-        return actions
-
-
-def _copied(row: Any) -> Iterator[tuple[str, NDArray[Any]]]:
-    for what, array in zip(row._fields, row, strict=True):
-        if array is not None:
-            yield what, array.copy()

@@ -1,32 +1,18 @@
 """Whether the run's environment can save its state, tried out in a process of its own.
 
 The trial plays the environment further than the probe does, so it may crash or hang here that would
-have done so later, or never. That must be a reason and not the end of a run that has not begun. The
-process is forked, because everything has been imported and a new one would take a second.
+have done so later, or never. That must be a reason and not the end of a run that has not begun.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import select
-import signal
-import sys
-from collections.abc import Callable
-from contextlib import suppress
-from typing import NoReturn
-
 from tuitrain.config.schema import Config
 from tuitrain.envs.saving.trial import why_not
 from tuitrain.envs.spec import EnvSpec
+from tuitrain.workers.asides.forked import asked
 
 LIMIT_S = 10.0
 """A trial takes half a second; what an environment takes to build is added four times."""
-
-MAX_REASON_BYTES = 2_000
-"""It must fit a pipe that nobody reads yet, and an event."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 def why_unsaved(config: Config, spec: EnvSpec, limit_s: float = LIMIT_S) -> str:
@@ -36,62 +22,4 @@ def why_unsaved(config: Config, spec: EnvSpec, limit_s: float = LIMIT_S) -> str:
         spec: as the probe has found it.
         limit_s: the trial is ended after so long.
     """
-    return _asked(lambda: why_not(config.env, config.policies.map, spec), limit_s)
-
-
-def _asked(trial: Callable[[], str], limit_s: float) -> str:
-    """What `trial` says in a child of this process."""
-    reading, writing = os.pipe()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # an environment may have closed or replaced it
-            stream.flush()
-    parent = os.getpid()
-    child = os.fork()
-    if not child:
-        _answer(trial, writing, parent)
-    os.close(writing)
-    try:
-        status = _ended(child, limit_s)
-        if status is None:
-            return f"trying it out took longer than {limit_s:g} s"
-        os.set_blocking(reading, False)  # what the environment started may hold the other end
-        with suppress(BlockingIOError):
-            if said := os.read(reading, MAX_REASON_BYTES + 1):
-                return said[1:].decode(errors="replace")
-    finally:
-        os.close(reading)
-    if os.WIFSIGNALED(status):
-        return f"trying it out ended with {signal.Signals(os.WTERMSIG(status)).name}"
-    return f"trying it out ended the process with exit code {os.waitstatus_to_exitcode(status)}"
-
-
-def _ended(child: int, limit_s: float) -> int | None:
-    """The wait status of a child, which is killed if it goes on for too long (then None)."""
-    watched = os.pidfd_open(child)
-    try:
-        poll = select.poll()
-        poll.register(watched, select.POLLIN)
-        over = bool(poll.poll(limit_s * 1000))  # a signal does not end it early, see PEP 475
-        if not over:
-            os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        return status if over else None
-    finally:
-        os.close(watched)
-
-
-def _answer(trial: Callable[[], str], writing: int, parent: int) -> NoReturn:
-    """In the child: try, answer, and leave without the parent's exit handlers."""
-    code = 1
-    try:
-        if sys.platform == "linux":
-            with suppress(OSError, AttributeError):
-                ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() == parent:
-            # one byte before it, so that "" too is an answer
-            os.write(writing, b">" + trial().encode()[:MAX_REASON_BYTES])
-            code = 0
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    finally:
-        os._exit(code)
+    return asked(lambda: why_not(config.env, config.policies.map, spec), limit_s)

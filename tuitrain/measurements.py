@@ -41,7 +41,14 @@ class Measurements(BaseModel):
     """Mean return of the first few of them, if they are the first of the run: those by chance."""
     truncated: int | None = None
     """Of these: by truncation."""
+    length_min: int | None = None
     length_max: int | None = None
+    longest_terminated: int | None = None
+    """Episodes as long as the longest that were terminated, not truncated."""
+    at_once: int | None = None
+    """Episodes of a single step."""
+    cut_at_once: int | None = None
+    """Of these: by truncation."""
     truncated_length_min: int | None = None
     truncated_length_max: int | None = None
     """Of those that were truncated."""

@@ -29,8 +29,8 @@ _LARGEST = {
         *("action_effect_rows", "action_effect_rows_wanted"),
     ),
 }
-_SMALLEST = {"train": ("truncated_length_min", "reward_min")}
-_SUMS = {"train": ("episodes", "truncated", "resets_unchanged")}
+_SMALLEST = {"train": ("length_min", "truncated_length_min", "reward_min")}
+_SUMS = {"train": ("episodes", "truncated", "at_once", "cut_at_once", "resets_unchanged")}
 _NEWEST = {
     "learner": ("returns_nonzero_share", "td_abs_mean"),
     "eval": ("reset_difference_p",),
@@ -72,6 +72,8 @@ class Merged:
         kind = str(record.get("kind"))
         if kind == "rows":  # what a `train` record would say, had an episode ended
             kind = "train"
+        if kind == "train":
+            self._count_longest(record)
         for names, merge in ((_LARGEST, max), (_SMALLEST, min), (_SUMS, _sum)):
             for name in names.get(kind, ()):
                 if is_number(value := record.get(name)):
@@ -119,6 +121,16 @@ class Merged:
         if self._effects:
             out["action_effect_p"] = min(self._effects.values())
         return {k: int(v) if k in _WHOLE else v for k, v in out.items()}
+
+    def _count_longest(self, record: Mapping[str, Any]) -> None:
+        """Before the longest of this record is merged: those shorter than it are none of them."""
+        longest, count = record.get("length_max"), record.get("longest_terminated")
+        if not is_number(longest) or not is_number(count):
+            return
+        so_far = self._values.get("length_max", 0)
+        if longest >= so_far:
+            held = self._values.get("longest_terminated", 0) if longest == so_far else 0
+            self._values["longest_terminated"] = held + count
 
     def _count(self, name: str, value: float) -> None:
         held = self._counted.get(name, 0)

@@ -37,6 +37,11 @@ class EpisodeStats:
     truncated: int = 0
     truncated_length_min: float = float("inf")
     truncated_length_max: int = 0
+    longest_terminated: int = 0
+    """Of those as long as the longest, how many were terminated."""
+    at_once: int = 0
+    """Those of a single step."""
+    cut_at_once: int = 0
 
     def add(self, returns: list[float], lengths: list[int], truncated: list[bool]) -> None:
         """Count episodes that have finished.
@@ -51,10 +56,16 @@ class EpisodeStats:
         self.return_max = max(self.return_max, *returns)
         self.length_sum += sum(lengths)
         self.length_min = min(self.length_min, *lengths)
-        self.length_max = max(self.length_max, *lengths)
+        if (longest := max(lengths)) >= self.length_max:
+            if longest > self.length_max:
+                self.length_max, self.longest_terminated = longest, 0
+            ends = zip(lengths, truncated, strict=True)
+            self.longest_terminated += sum(n == longest and not cut for n, cut in ends)
+        self.at_once += lengths.count(1)
         if any(truncated):
             cut = list(compress(lengths, truncated))
             self.truncated += len(cut)
+            self.cut_at_once += cut.count(1)
             self.truncated_length_min = min(self.truncated_length_min, *cut)
             self.truncated_length_max = max(self.truncated_length_max, *cut)
 
@@ -69,6 +80,9 @@ class EpisodeStats:
             "length_min": self.length_min,
             "length_max": self.length_max,
             "truncated": self.truncated,
+            "longest_terminated": self.longest_terminated,
+            "at_once": self.at_once,
+            "cut_at_once": self.cut_at_once,
         }
         if self.truncated:
             record["truncated_length_min"] = self.truncated_length_min

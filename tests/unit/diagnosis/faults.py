@@ -230,6 +230,13 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "warn",
         "no episode ends by itself: none in 1,250 steps",
     ),
+    (
+        "episode_ends",
+        "policies.0.cut_at_once",
+        41,
+        "warn",
+        "41 of 400 episodes were truncated with their first step",
+    ),
     ("action_effect", "policies.0.action_effect_p", 0.2, "warn", "carry out the action"),
     ("reward_signal", "policies.0.returns_abs_max", 0.0, "warn", "no reward in 101,000"),
     (

@@ -141,6 +141,7 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         ("episode_ends", "policies.0", {"truncated": 400, "truncated_length_min": 480}),
         ("episode_ends", "policies.0", {"length_max": 2}),
         ("episode_ends", "policies.0", {"truncated": 0, "truncated_length_min": None}),
+        ("episode_ends", "policies.0", {"at_once": 400, "cut_at_once": 40}),
         # who plays on for long; training that has hardly begun; an evaluation that ended
         ("episode_ends", "policies.0.evals_all_cut", 9),
         ("episode_ends", "policies.0", {"episodes": 0, "steps_each": 1e3, "evals_all_cut": 3}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -40,14 +41,27 @@ def test_nothing_is_known_of_nothing() -> None:
 def test_episodes_of_all_actors_are_counted_and_their_extremes_kept() -> None:
     one = train(0, episodes=3, truncated=1, length_min=5, length_max=9, reward_min=-1.0,
                 reward_max=0.0, resets_unchanged=0, truncated_length_min=9,
-                truncated_length_max=9)  # fmt: skip
+                truncated_length_max=9, at_once=0, cut_at_once=0)  # fmt: skip
     two = train(1, episodes=2, truncated=0, length_min=2, length_max=4, reward_min=0.0,
-                reward_max=2.0, resets_unchanged=2)  # fmt: skip
+                reward_max=2.0, resets_unchanged=2, at_once=2, cut_at_once=1)  # fmt: skip
     assert merged(one, two) == merged(two, one) == {
-        "episodes": 5, "truncated": 1, "length_max": 9, "reward_min": -1.0,
+        "episodes": 5, "truncated": 1, "length_min": 2, "length_max": 9, "reward_min": -1.0,
+        "at_once": 2, "cut_at_once": 1,
         "reward_max": 2.0, "resets_unchanged": 2, "truncated_length_min": 9,
         "truncated_length_max": 9,
     }  # fmt: skip
+
+
+def test_of_the_longest_those_count_that_were_terminated() -> None:
+    def told(longest: int, terminated: int) -> dict[str, Any]:
+        return train(length_max=longest, longest_terminated=terminated)
+
+    records = [told(8, 3), told(9, 1), told(9, 2), told(7, 5), train(episodes=1)]
+    for order in itertools.permutations(records):
+        assert merged(*order)["longest_terminated"] == 3
+    # nothing is known of episodes of an older version, and nothing of those before a longer one
+    assert merged(train(length_max=9), told(9, 2))["longest_terminated"] == 2
+    assert merged(told(9, 2), told(10, 0))["longest_terminated"] == 0
 
 
 def test_the_first_episodes_show_what_comes_by_chance() -> None:

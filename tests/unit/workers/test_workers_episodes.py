@@ -86,6 +86,9 @@ def test_any_number_of_rows_at_once_is_the_same(rows_at_once: list[int], chance:
             "length_min": min(lengths),
             "length_max": max(lengths),
             "truncated": len(cut),
+            "longest_terminated": lengths.count(max(lengths)) - cut.count(max(lengths)),
+            "at_once": lengths.count(1),
+            "cut_at_once": cut.count(1),
             **of_cut,
         }
         assert episodes.stats.episodes == 0

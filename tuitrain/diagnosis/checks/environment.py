@@ -29,6 +29,8 @@ _LONGEST_STEPS = 5_000
 """Of an environment in a short run: episodes may well be so long."""
 _EVALS_CUT, _SOME_STEPS = 3, 1_000
 """Evaluations of which no episode has ended, and steps of an environment in training without."""
+_CUT_AT_ONCE = 0.1
+"""Of all episodes, by truncation, where others last longer."""
 _LENGTHS_DIFFER = 2
 """Time limits count steps or pictures, and idle first steps: lengths may differ a little."""
 
@@ -127,7 +129,7 @@ def resets(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     explains=("reward_signal", "q_bound", "learning"),
 )
 def episode_ends(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """There are ends, and not all of them truncations at any length.
+    """There are ends, and not all of them truncations at any length, nor many at once.
 
     There are tasks of one step too (contextual bandits): whether this is one is not known.
 
@@ -164,6 +166,13 @@ def episode_ends(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         )
         odd = longest > _LENGTHS_DIFFER * shortest
         return judged("all truncated", limit, "warn" if odd else None, advice)
+    if (at_once := policy.cut_at_once or 0) > _CUT_AT_ONCE * episodes:
+        advice = (
+            f"{at_once:,} of {episodes:,} episodes were truncated with their first "
+            "step, which no time limit does: does reset() begin to count anew? (It is no fault if "
+            "what cuts them is not of the task, as leaving an area may be.)"
+        )
+        return Row(f"{at_once / episodes:.0%} cut at once", limit, "warn", advice)
     return Row(f"{policy.truncated / episodes:.0%} truncated", limit, "ok")
 
 

@@ -203,8 +203,9 @@ def action_effect(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         return not_measured(limit, f"{rows:,} of {wanted:,} random rows")
     advice = (
         f"after {rows:,} random actions nothing seen or paid in the next two rows depended on "
-        "them: does the environment carry out the action that it is given? (An effect that comes "
-        "later, or of one action in many, does not show here, and is no fault.)"
+        "them: does the environment carry out the action that it is given, and does an action mean "
+        "the same in every episode? (An effect that comes later, or of one action in many, does "
+        "not show here, and is no fault.)"
     )
     return Row(f"p = {p:.2g}", limit, "warn", advice)
 
@@ -309,7 +310,8 @@ def evaluation_env(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         limit,
         "warn" if p < limits.reset_difference_p else None,
         f"{policy.name}: evaluations begin with other observations than training: look at "
-        "env.eval_kwargs, and at what the environment does differently when it is built again",
+        "env.eval_kwargs, at what the environment does differently when it is built again, and at "
+        "what reset() keeps where it is given no seed",
     )
 
 

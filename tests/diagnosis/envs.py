@@ -105,6 +105,27 @@ class EndsAreCuts(Field):
         return seen, paid, False, there or late, info
 
 
+class CountsOn(Field):
+    """A reset forgets to count anew, so that all after the first time limit are cut at once."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        steps = self.steps
+        super().reset(seed=seed)
+        self.steps = steps
+        return self.seen(), {}
+
+
+class Mirrored(Field):
+    """With `mirrored`, other dynamics: every action does what its opposite was to do."""
+
+    def __init__(self, limit: int = 40, mirrored: bool = False) -> None:
+        super().__init__(limit)
+        self.mirrored = mirrored
+
+    def step(self, action: int):
+        return super().step(action ^ self.mirrored)
+
+
 class Elsewhere(Field):
     """With `evaluating`, another game: everything lies in another corner, and pays otherwise."""
 

@@ -250,6 +250,13 @@ INJECTIONS: tuple[Case, ...] = (
         env("EndsAreCuts"),
     ),
     Case(
+        "counts-on",
+        "the count of steps goes on across resets",
+        "episode_ends",
+        "10.2",
+        env("CountsOn"),
+    ),
+    Case(
         "shuffled",
         "what is done is not what was asked for",
         "action_effect",
@@ -264,6 +271,18 @@ INJECTIONS: tuple[Case, ...] = (
         "evaluation_env",
         "X.28",
         {"env": {"id": "envs.py:Elsewhere", "eval_kwargs": {"evaluating": True}}},
+    ),
+    Case(
+        "mirrored",
+        "evaluations begin and pay as training does, and actions do the opposite",
+        "evaluation_env",
+        "X.28",
+        {
+            "run": {"total_steps": 60_000},
+            "env": {"id": "envs.py:Mirrored", "eval_kwargs": {"mirrored": True}},
+            "eval": {"every_steps": 2_000},
+        },
+        deadline_s=120.0,
     ),
     # ---- settings
     Case(

@@ -86,6 +86,8 @@ def run_case(case: Case, place: Place) -> Seen:
     # what has held for a while is told; a blip in one snapshot is not
     seen.take((e["data"] for e in run.events() if "check" in e.get("data", {})), "check")
     _diagnose(seen, place, run.name)
+    for cause in seen.diagnosed:  # of some only `tuitrain diagnose` speaks, as it does not learn
+        seen.raised.setdefault(cause, seen.says)
     seen.seconds = time.monotonic() - start
     return seen
 

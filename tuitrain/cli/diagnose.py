@@ -124,7 +124,8 @@ def _of_run(run: Found) -> Answer:
         snapshot, state, checks = _ended(folder, changed)
     found = doubted(ranked(checks, CHECKS, _since(folder, changed)), snapshot)
     env = folder.load_config().env
-    found = noted(found, env.kwargs, env.eval_kwargs)
+    tried = (folder.read_json(folder.probe_json) or {}).get("evaluations")
+    found = noted(found, env.kwargs, env.eval_kwargs, tried)
     if state in UNFINISHED:
         found = replace(found, wrong=(*found.wrong, _unfinished(folder, state)))
     learning = snapshot.learning

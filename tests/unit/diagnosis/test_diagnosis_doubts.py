@@ -74,6 +74,60 @@ def test_other_settings_are_the_cause_where_it_does_not_learn() -> None:
     assert "learning" not in {check.id for check in (*flat.ok, *flat.not_measured)}
 
 
+TRIED = {"words": "from the same seed they lead elsewhere from step 3 on", "same": False}
+ALIKE = {"words": "nothing differed in 500 steps", "same": True}
+
+
+def test_what_came_of_playing_both_is_said_of_other_settings() -> None:
+    found = noted(diagnosed("seq", 2), {}, {"gravity": 30.0}, TRIED)
+    assert found.wrong == ()
+    assert "(env.eval_kwargs). From the same seed they lead elsewhere from step 3 on." in said(
+        found
+    )
+    flat = noted(diagnosed("policies.0.learning", FLAT), {}, {"gravity": 30.0}, TRIED)
+    assert flat.wrong[0].check.id == "evaluation_env"
+    assert flat.wrong[0].check.advice.startswith("from the same seed they lead elsewhere")
+    early = diagnosed("learning", LearningView(verdict="FLAT", held_evals=1))
+    early = noted(early, {}, {"gravity": 30.0}, TRIED)
+    assert "evaluations are FLAT, and they play another game than training. Try" in said(early)
+
+
+def test_settings_that_change_nothing_are_no_cause() -> None:
+    flat = noted(diagnosed("policies.0.learning", FLAT), {}, {"draw": True}, ALIKE)
+    assert [one.check.id for one in flat.wrong] == ["learning"]
+    assert "(env.eval_kwargs), but nothing differed in 500 steps." in said(flat)
+
+
+def ends(**fields: Any) -> str:
+    """What is said of ends where evaluations are flat; 1,000 episodes of 5 to 200 steps."""
+    snapshot = change("learning", LearningView(verdict=fields.pop("verdict", "FLAT")))
+    given = {"episodes": 1_000, "length_min": 5, "length_max": 200, "truncated": 0} | fields
+    for name, value in given.items():
+        setattr(snapshot.policies[0], name, value)
+    found = doubted(diagnose(all_checks(snapshot, ChecksConfig()), CHECKS), snapshot)
+    return " ".join(found.notes)
+
+
+def test_a_time_limit_that_is_told_as_an_end_is_noted_where_it_does_not_learn() -> None:
+    text = "50 of 1,000 episodes were terminated after exactly 200 steps, and none took longer"
+    for verdict in ("FLAT", "FALLING", "BELOW BEST"):
+        assert text in ends(longest_terminated=50, verdict=verdict)
+    assert ends(longest_terminated=50, verdict="IMPROVING") == ""
+    assert ends(longest_terminated=49) == ""
+    assert ends(longest_terminated=19, episodes=100) == ""
+    assert ends(longest_terminated=950, length_min=100) == "", "they may be meant to be alike"
+    assert ends(longest_terminated=None) == ""
+    assert ends(longest_terminated=900, agents=2) == "", "of several agents nothing is known"
+
+
+def test_ends_that_are_kept_across_a_reset_are_noted_where_it_does_not_learn() -> None:
+    text = "300 of 1,000 episodes ended with their first step: is an end, or a count of steps, kept"
+    assert text in ends(at_once=300)
+    assert ends(at_once=300, verdict="IMPROVING") == ""
+    assert ends(at_once=299) == ""
+    assert ends(at_once=1_000, length_max=1) == "", "a task of one step"
+
+
 def test_other_settings_do_not_hide_a_cause_that_was_measured() -> None:
     found = diagnosed("policies.0", {"learning": FLAT, "target_kept_at_end": 0.999})
     assert [w.check.id for w in noted(found, {}, {"gravity": 30.0}).wrong] == ["target_network"]

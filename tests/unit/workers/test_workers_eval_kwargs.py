@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.envs import Chain
 from tests.parity.cases import config
 from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config, EnvConfig
+from tuitrain.envs.paired import Paired
 from tuitrain.schedules.acting import build_actor
 from tuitrain.schedules.evaluation import build_evaluator
 from tuitrain.workers import stores
 from tuitrain.workers.asides import probe, trained
-from tuitrain.workers.blueprint import Blueprint
+from tuitrain.workers.asides.evaluations import in_words, tried_evaluations
+from tuitrain.workers.asides.forked import MAX_ANSWER_BYTES
+from tuitrain.workers.blueprint import REPORT_NAME, Blueprint
 from tuitrain.workers.build import SpecMismatch, policies_for
 
 
@@ -80,3 +86,52 @@ def test_the_run_tells_of_a_difference(eval_kwargs: dict[str, Any], tmp_path: Pa
     args: Any = SimpleNamespace(config=run_of(**eval_kwargs), run_dir=str(tmp_path))
     probe.run(args, link)
     assert [str(eval_kwargs) in text for text in told] == [True] * bool(eval_kwargs)
+    tried = json.loads((tmp_path / REPORT_NAME).read_text()).get("evaluations")
+    assert [tried["words"] in text for text in told if tried] == [True] * bool(eval_kwargs)
+
+
+TROUBLE = "tests.unit.workers.test_workers_eval_kwargs"
+
+
+def crashes(crash: bool = False, **kwargs: Any) -> Any:
+    if crash:
+        os._exit(3)
+    return Chain(length=6)
+
+
+def fails(fail: bool = False, **kwargs: Any) -> Any:
+    if fail:
+        raise OSError("no such level")
+    return Chain(length=6)
+
+
+@pytest.mark.parametrize(
+    ("eval_kwargs", "tried"),
+    [
+        ({"step_cost": 0.1}, {"same": True, "words": "nothing differed in "}),
+        ({"step_cost": 7.0}, {"same": False, "words": "rewards differ from step 1 on: default: "}),
+        ({"max_steps": 3}, {"same": False, "words": "lead elsewhere from step 3 on: default: tr"}),
+    ],
+)
+def test_both_are_played_before_the_run(eval_kwargs: dict[str, Any], tried: Any) -> None:
+    given = run_of(**eval_kwargs)
+    found = tried_evaluations(given, probe.inspect(given.env))
+    assert found is not None
+    assert found["same"] is tried["same"]
+    assert tried["words"] in found["words"]
+
+
+@pytest.mark.parametrize(
+    ("name", "eval_kwargs", "limit_s"),
+    [("crashes", {"crash": True}, 60.0), ("fails", {"fail": True}, 60.0), ("fails", {}, 1e-3)],
+)
+def test_whatever_happens_then_nothing_is_said(
+    name: str, eval_kwargs: dict[str, Any], limit_s: float
+) -> None:
+    env = {"id": f"{TROUBLE}:{name}", "eval_kwargs": eval_kwargs}
+    given = resolve(config("cartpole", "async", env=env), cores=2)
+    assert tried_evaluations(given, probe.inspect(given.env), limit_s) is None
+
+
+def test_words_fit_an_answer() -> None:
+    assert len(in_words(Paired(9, 2, "é" * 5_000)).encode()) < MAX_ANSWER_BYTES / 2

@@ -32,6 +32,7 @@ from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.learning.bodies import NetworkError
 from tuitrain.learning.flatten import layout_of
+from tuitrain.workers.asides.evaluations import tried_evaluations
 from tuitrain.workers.asides.savable import why_unsaved
 from tuitrain.workers.beginning.initial import CannotBegin, check_initial, read_initial
 from tuitrain.workers.beginning.resuming import (
@@ -67,11 +68,11 @@ def run(args: ChildArgs, link: Link) -> None:
     spec = EnvSpec.from_dict(report["spec"])
     for text in [*seen(spec), *planned_for_nobody_absent(args.config, spec, report["base"])]:
         link.notice(text)
-    if args.config.env.eval_kwargs:
-        link.notice(
-            "evaluations play the environment with other settings than training: env.eval_kwargs "
-            f"= {args.config.env.eval_kwargs}"
-        )
+    if others := args.config.env.eval_kwargs:
+        report["evaluations"] = tried = tried_evaluations(args.config, spec)
+        text = "evaluations play the environment with other settings than training: "
+        words = f"; {tried['words']}" if tried else ""
+        link.notice(f"{text}env.eval_kwargs = {others}{words}")
     report["unsaved_environment"] = ""
     if _wants_environments(args.config, report):
         report["unsaved_environment"] = why_unsaved(args.config, spec)

@@ -17,7 +17,7 @@ from tuitrain.config.live import LIVE, differing, parsed, value_of
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.schema import Config
 from tuitrain.supervisor.clients.commands import Outcome
-from tuitrain.supervisor.crew.crew import SAVERS, Worker
+from tuitrain.supervisor.crew.worker import SAVERS, Worker
 from tuitrain.supervisor.plan import Plan
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.settings import rescheduled

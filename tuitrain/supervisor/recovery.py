@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from tuitrain.supervisor.crew.crew import SAVERS, Worker
 from tuitrain.supervisor.crew.failure import Failure
+from tuitrain.supervisor.crew.worker import SAVERS, Worker
 from tuitrain.supervisor.restart import Death, GiveUp, RestartRule, decide
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.sources import Sources

@@ -11,8 +11,8 @@ from typing import Any
 from tuitrain.config.runs import RunFolder
 from tuitrain.supervisor.clients.commands import Outcome
 from tuitrain.supervisor.clients.requests import Requests
-from tuitrain.supervisor.crew.crew import SAVERS, Worker
 from tuitrain.supervisor.crew.hang import Hang
+from tuitrain.supervisor.crew.worker import SAVERS, Worker
 from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.run import Run
 from tuitrain.supervisor.watch import Watch

@@ -31,8 +31,9 @@ from tuitrain.supervisor.checking import Checking
 from tuitrain.supervisor.clients.console import Console
 from tuitrain.supervisor.clients.control import ControlServer
 from tuitrain.supervisor.clients.requests import Requests
-from tuitrain.supervisor.crew.crew import SAVERS, Crew
+from tuitrain.supervisor.crew.crew import Crew
 from tuitrain.supervisor.crew.failure import Failure
+from tuitrain.supervisor.crew.worker import SAVERS
 from tuitrain.supervisor.ending import EXIT_CODES, End
 from tuitrain.supervisor.house.folder_lock import sole_supervisor
 from tuitrain.supervisor.house.house import House

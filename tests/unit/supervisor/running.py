@@ -22,7 +22,7 @@ from tests.fake_plan import FakePlan, fake_config, fake_folder
 from tuitrain.config.runs import RunFolder
 from tuitrain.protocol import EventLine, Reply, Request
 from tuitrain.replay import segment
-from tuitrain.supervisor.crew.crew import Worker
+from tuitrain.supervisor.crew.worker import Worker
 from tuitrain.supervisor.house import house as houses
 from tuitrain.supervisor.house import marks, runtime
 from tuitrain.supervisor.plan import Plan

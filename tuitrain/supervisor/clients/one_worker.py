@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from tuitrain.protocol import Request
-from tuitrain.supervisor.crew.crew import Worker
 from tuitrain.supervisor.crew.hang import Hang
+from tuitrain.supervisor.crew.worker import Worker
 from tuitrain.supervisor.recovery import Recovery
 from tuitrain.supervisor.run import Run
 

@@ -18,7 +18,7 @@ from tuitrain.supervisor.checkpoint_clock import CheckpointClock
 from tuitrain.supervisor.clients import one_worker
 from tuitrain.supervisor.clients.commands import DEADLINES_S, Kind, Outcome, resync_report
 from tuitrain.supervisor.clients.sight import Sight
-from tuitrain.supervisor.crew.crew import SAVERS, Worker
+from tuitrain.supervisor.crew.worker import SAVERS, Worker
 from tuitrain.supervisor.ending import End
 from tuitrain.supervisor.live import Live
 from tuitrain.supervisor.recovery import Recovery

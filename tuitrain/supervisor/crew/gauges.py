@@ -7,17 +7,14 @@ again. That is told, once each time; nobody is ended for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import psutil
 
 from tuitrain.supervisor.crew import log_size
 from tuitrain.supervisor.crew.judge import Judge
+from tuitrain.supervisor.crew.worker import Worker
 from tuitrain.supervisor.house.open_files import why
 from tuitrain.supervisor.journal import Journal
-
-if TYPE_CHECKING:
-    from tuitrain.supervisor.crew.crew import Worker
 
 
 class Gauges:

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tuitrain.metrics.phases import Stay
 from tuitrain.supervisor.crew import memory
 from tuitrain.supervisor.crew.hang import Hang
 from tuitrain.supervisor.crew.liveness import SILENCE_S
 from tuitrain.supervisor.crew.process import Exit
+from tuitrain.supervisor.crew.worker import Worker
 from tuitrain.supervisor.journal import Journal
 
-if TYPE_CHECKING:
-    from tuitrain.supervisor.crew.crew import Worker
-
-Report = Callable[["Worker", str, int | None], None]
+Report = Callable[[Worker, str, int | None], None]
 """Tells of a failure: the worker, how it failed, its exit code if it has ended."""
 
 

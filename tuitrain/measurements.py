@@ -6,7 +6,31 @@ Names are those of the records that bring them (``metrics.records``), merged ove
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class NetworkFault(BaseModel):
+    """Something that is wrong with a network (``learning.network_faults.Fault``)."""
+
+    kind: str
+    state: Literal["refused", "fail", "warn"]
+    says: str
+    """What it does, as in "is random in evaluation mode, too"."""
+    advice: str
+
+
+class NetworkMeasured(BaseModel):
+    """What was found by asking a network before the run (``learning.network_probe.Examined``)."""
+
+    faults: list[NetworkFault] = Field(default_factory=list)
+    """The worst first."""
+    low: float | None = None
+    high: float | None = None
+    """What its values never leave, whatever its weights are; None where that is not known."""
+    asked: bool = True
+    """Whether it took what was made up to ask it."""
 
 
 class Measurements(BaseModel):
@@ -91,6 +115,8 @@ class Measurements(BaseModel):
     """Share of its first weights that the target network still holds after the planned updates."""
     q_bound: float | None = None
     """Largest |Q| that the largest n-step return so far allows; None without discount."""
+    network: NetworkMeasured | None = None
+    """What is wrong with the network itself."""
     overwritten: int | None = None
     """Rows that were overwritten before the first update."""
     steps_each_planned: float | None = None

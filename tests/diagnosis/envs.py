@@ -52,6 +52,13 @@ class Field(gymnasium.Env):
         return 1.0 if there else -0.01
 
 
+class Rich(Field):
+    """Every step pays, and the goal pays more."""
+
+    def paid(self, there: bool) -> float:
+        return 5.0 if there else 0.5
+
+
 class Constant(Field):
     """The same is seen at every step."""
 

@@ -204,6 +204,27 @@ INJECTIONS: tuple[Case, ...] = (
         {"learner": {"network": "networks.py:cut", "network_kwargs": {}}},
     ),
     Case(
+        "one-frame",
+        "the network looks at the newest of four frames alone",
+        "network",
+        "X.32",
+        FRAMES | {"learner": {"network": "networks.py:newest", "network_kwargs": {}}},
+    ),
+    Case(
+        "blind",
+        "the network does not look at the observation",
+        "network",
+        "X.32",
+        {"learner": {"network": "networks.py:blind", "network_kwargs": {}}},
+    ),
+    Case(
+        "squashed",
+        "the network ends in a tanh, and values are larger than 1",
+        "network",
+        "X.32",
+        env("Rich") | {"learner": {"network": "networks.py:squashed", "network_kwargs": {}}},
+    ),
+    Case(
         "loud-network",
         "values are far beyond what can be earned",
         "q_bound",

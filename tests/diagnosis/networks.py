@@ -60,3 +60,82 @@ class Framed(nn.Module):
 def framed(input_shape: tuple[int, ...], n_actions: int, n_frames: int = 4) -> nn.Module:
     """A network that is told of frames which `env.n_frames` says nothing of."""
     return Framed(input_shape, n_actions, n_frames)
+
+
+class Newest(nn.Module):
+    """Looks at the newest frame alone."""
+
+    def __init__(self, shape: tuple[int, ...], n_actions: int) -> None:
+        super().__init__()
+        inputs = torch.Size(shape[1:]).numel()
+        self.body = nn.Sequential(nn.Linear(inputs, 32), nn.ReLU(), nn.Linear(32, n_actions))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, n_frames, *shape] to [B, n_actions]."""
+        return self.body(x[:, -1].float().flatten(1))
+
+
+def newest(input_shape: tuple[int, ...], n_actions: int) -> nn.Module:
+    """A network that is shown several frames for nothing."""
+    return Newest(input_shape, n_actions)
+
+
+class Blind(Newest):
+    """Looks at nothing: what it is given is multiplied away."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, n_frames, *shape] to [B, n_actions]."""
+        return super().forward(x * 0.0)
+
+
+def blind(input_shape: tuple[int, ...], n_actions: int) -> nn.Module:
+    """A network for which all observations are alike."""
+    return Blind(input_shape, n_actions)
+
+
+class Squashed(Newest):
+    """Ends in a tanh."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, n_frames, *shape] to [B, n_actions]."""
+        return torch.tanh(super().forward(x))
+
+
+def squashed(input_shape: tuple[int, ...], n_actions: int) -> nn.Module:
+    """A network that can say no value beyond 1."""
+    return Squashed(input_shape, n_actions)
+
+
+class Centred(Newest):
+    """Takes off the mean of its batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, n_frames, *shape] to [B, n_actions]."""
+        values = super().forward(x)
+        return values - values.mean(0)
+
+
+def centred(input_shape: tuple[int, ...], n_actions: int) -> nn.Module:
+    """A network in which every row sees the others."""
+    return Centred(input_shape, n_actions)
+
+
+class Recurrent(nn.Module):
+    """Keeps its hidden state from one call to the next."""
+
+    def __init__(self, shape: tuple[int, ...], n_actions: int) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(torch.Size(shape).numel(), 32)
+        self.last = nn.Linear(32, n_actions)
+        self.hidden: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, n_frames, *shape] to [B, n_actions]."""
+        kept = self.hidden if self.hidden is not None and len(self.hidden) == len(x) else None
+        self.hidden = self.cell(x.float().flatten(1), kept).detach()
+        return self.last(self.hidden)
+
+
+def recurrent(input_shape: tuple[int, ...], n_actions: int) -> nn.Module:
+    """A network that remembers what it was asked before."""
+    return Recurrent(input_shape, n_actions)

@@ -20,6 +20,8 @@ SABOTAGED: tuple[Case, ...] = (
     of("ends", "done flags: the goal is told as a time limit", "episode_ends"),
     of("reward", "rewards are a million times too large", "reward_scale"),
     of("frames", "n_frames is known to the network alone", "processes", "env.n_frames"),
+    of("rows", "the network mixes the rows of a batch", "processes", "mixes the rows"),
+    of("state", "the network keeps its hidden state", "processes", "remembers what it was asked"),
     of("actions", "actions are shuffled", "action_effect"),
     of("constant", "every observation is the same", "observations"),
     of("epsilon", "epsilon never falls", "exploration", "exploration.epsilon_end"),

@@ -219,6 +219,7 @@ def _judge_build(
     from tuitrain.config.problems import ConfigError
     from tuitrain.doctor.facts import Built
     from tuitrain.doctor.needs import wants_of
+    from tuitrain.measurements import NetworkMeasured
     from tuitrain.workers import stores
     from tuitrain.workers.blueprint import Blueprint
 
@@ -231,6 +232,8 @@ def _judge_build(
     except ConfigError as wrong:
         return replace(subject, problems=tuple(map(str, wrong.problems))), 1
     policies = blueprint.spec.policies
+    found = map(NetworkMeasured.model_validate, blueprint.networks.values())
+    faults = [fault for one in found for fault in one.faults]
     built = Built(
         policies={
             name: f"{p.observation_dtype} {tuple(p.observation_shape)}, {p.n_actions} actions"
@@ -242,6 +245,7 @@ def _judge_build(
         saved_bytes=blueprint.replay_bytes if blueprint.saves_state else 0,
         process_bytes=report["process_bytes"],
         global_random=tuple(report["global_random"]),
+        network_faults=tuple(sorted(faults, key=lambda fault: fault.state == "warn")),
     )
     agents = max(len(policy.agents) for policy in policies.values())
     return replace(subject, built=built, wants=wants_of(config, len(policies))), agents

@@ -26,6 +26,7 @@ HEADLINES: dict[str, str] = {
     "reward_signal": "There is hardly any reward to learn from.",
     "reward_scale": "Rewards are of a size that this network and loss cannot learn.",
     "evaluation_env": "Evaluations play another game than training.",
+    "network": "The network is not sound.",
     "epsilon": "Actors explore with another epsilon than planned.",
     "exploration": "By its plan the run acts at random to its end.",
     "lr": "The learning rate is not one that learns.",
@@ -56,6 +57,8 @@ def headline(check: CheckView) -> str:
     """One sentence; of a check that has none here, that it is raised."""
     if check.id == "processes" and check.state == "fail":
         return _failed(check) or HEADLINES[check.id]
+    if check.id == "network":
+        return f"The network {check.value}."
     return HEADLINES.get(check.id, f"{check.name}: {check.value} (limit {check.limit}).")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tuitrain.measurements import NetworkFault
 from tuitrain.supervisor.crew.cgroup import Cgroup
 
 
@@ -131,6 +132,7 @@ class Built:
         saved_bytes: of the replay, as far as checkpoints hold it.
         process_bytes: memory of that process that nothing else shares.
         global_random: the global random states the environment draws from.
+        network_faults: what is wrong with the policies' networks, the worst first.
     """
 
     error: str = ""
@@ -140,6 +142,7 @@ class Built:
     saved_bytes: int = 0
     process_bytes: int = 0
     global_random: tuple[str, ...] = ()
+    network_faults: tuple[NetworkFault, ...] = ()
 
 
 @dataclass(frozen=True)

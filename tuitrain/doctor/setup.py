@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tuitrain.doctor.facts import Built, Package, Torch, Wants
 from tuitrain.doctor.finding import Finding, size
+from tuitrain.protocol import CheckState
 
 _INDEX = "https://download.pytorch.org/whl/"
 
@@ -86,9 +87,12 @@ def environment(built: Built | None, env_id: str) -> Finding:
 
 
 def network(built: Built | None, name: str) -> Finding:
-    """It can be built in a fresh process."""
+    """It can be built in a fresh process, and nothing is wrong with it by construction."""
     if built is None or built.error:
         return Finding("network", "network", "n/a", "not reached" if built else "not tried")
+    for fault in built.network_faults:
+        state: CheckState = "warn" if fault.state == "warn" else "fail"
+        return Finding("network", "network", state, f"{name} {fault.says}", f"{fault.advice}.")
     return Finding("network", "network", "ok", f"{name}, {size(built.weights_bytes)} of weights")
 
 

@@ -169,6 +169,7 @@ class TrainingPlan:
                     blueprint.limiter_rule(name, learner.updates_per_transition).max_lead_updates
                 ),
                 agents=len(blueprint.spec.policies[name].agents),
+                network=blueprint.networks.get(name),
                 base_transitions=blueprint.base.inserts.get(name, 0),
                 base_updates=blueprint.base.updates.get(name, 0),
                 replay_transitions=blueprint.base.since_inserts.get(name, 0),

@@ -15,6 +15,7 @@ from typing import Any
 from tuitrain.config.schema import Config
 from tuitrain.diagnosis.bottleneck import bottleneck
 from tuitrain.diagnosis.checks import all_checks
+from tuitrain.measurements import NetworkMeasured
 from tuitrain.metrics.rewind import Rewind
 from tuitrain.protocol import (
     BestView,
@@ -51,6 +52,7 @@ class PolicyPlan:
         base_transitions, base_updates: counts at the start of this session (a resumed run).
         replay_transitions, replay_updates: of these, what the replay it has taken over had seen.
         target_every_updates: period of hard target copies; None for a soft update every update.
+        network: what was found by asking its network, fields of ``NetworkMeasured``; None: nothing.
     """
 
     name: str
@@ -64,6 +66,7 @@ class PolicyPlan:
     replay_transitions: int = 0
     replay_updates: int = 0
     target_every_updates: int | None = None
+    network: Mapping[str, Any] | None = None
 
     @property
     def before_replay(self) -> tuple[int, int]:
@@ -314,6 +317,7 @@ def _policy(
         learning=evaluated if run.config.eval.enabled else not_evaluated(plan.name),
         overwritten=_integer(counter("overwritten")),
         transitions_here=max(0, transitions - plan.base_transitions),
+        network=None if plan.network is None else NetworkMeasured.model_validate(plan.network),
         **run.measured.of(plan.name, plan.agents, run.config),
     )
 

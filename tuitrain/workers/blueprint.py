@@ -96,6 +96,7 @@ class Blueprint:
         folder_id: device and inode of `run_dir`; None if it is not known.
         software: versions of what the probe had imported (``config.loaded.versions``).
         sources: hashes of the user's code that it had (``config.provenance.source_hashes``).
+        networks: by policy, what is wrong with its network: fields of ``network_probe.Examined``.
         began_with: the config that the session began with, if it was changed since (``changed``).
         changes: by key, what was changed in this session, also if it was changed back.
     """
@@ -111,6 +112,7 @@ class Blueprint:
     folder_id: tuple[int, int] | None = None
     software: dict[str, str] = field(default_factory=dict)
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
     began_with: Config | None = None
     changes: dict[str, Any] = field(default_factory=dict)
 
@@ -143,6 +145,7 @@ class Blueprint:
             folder_id=_id_of(run_dir) if run_dir else None,
             software=report["software"],
             sources=report["sources"],
+            networks=report.get("networks", {}),  # runs that are older have not asked theirs
         )
 
     def changed(self, config: Config) -> Blueprint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tuitrain.measurements import NetworkFault, NetworkMeasured
 from tuitrain.protocol import (
     CheckState,
     LearningView,
@@ -76,6 +77,7 @@ def healthy() -> Snapshot:
         td_abs_mean=0.5,
         grad_zero_share=0.0,
         grad_norm=3.0,
+        network=NetworkMeasured(low=-90.0, high=90.0),
         audited=1200,
         stack_disagreements=0,
         cross_episode_samples=0,
@@ -150,7 +152,28 @@ FLAT = LearningView(
 )
 """For half of the run."""
 
+BLIND, BUFFER = (
+    NetworkFault(kind=kind, state=state, says=f"is {kind}", advice=f"do not be {kind}")
+    for kind, state in (("blind", "fail"), ("buffer", "warn"))
+)
+
 FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
+    ("network", "policies.0.network", NetworkMeasured(faults=[BLIND]), "fail", "not be blind"),
+    ("network", "policies.0.network", NetworkMeasured(faults=[BUFFER]), "warn", "not be buffer"),
+    (
+        "network",
+        "policies.0",
+        {"network": NetworkMeasured(low=-60.0, high=60.0), "td_abs_mean": 6.0},
+        "warn",
+        "gives no value beyond 60",
+    ),
+    (
+        "network",
+        "policies.0",
+        {"network": NetworkMeasured(low=0.0), "reward_min": -1.0, "reward_max": 0.0},
+        "warn",
+        "gives no value below: leave its last layer linear",
+    ),
     ("processes", "processes.1.state", "failed", "fail", "a0"),
     ("heartbeat", "processes.1.beat_age_s", 6.0, "warn", "a0"),
     ("progress", "processes.1.progress_age_s", 31.0, "warn", "a0"),

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.diagnosis.faults import FAULTS, change, healthy, snapshot, waiting
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import BY_ID, CHECKS, all_checks
+from tuitrain.measurements import NetworkMeasured
 from tuitrain.protocol import LearningView, PolicyView, Snapshot, WeightsHeld
 
 LIMITS = ChecksConfig()
@@ -157,6 +158,13 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         ("reward_scale", "policies.0", {"returns_abs_max": 5e-6, "transitions_here": 9_999}),
         ("reward_scale", "policies.0", {"returns_abs_max": 5e-6, "episodes": 49}),
         ("reward_scale", "policies.0", {"returns_abs_max": 0.0, "reward_max": 0.0}),
+        ("network", "policies.0.network", None),
+        ("network", "policies.0.network", NetworkMeasured(asked=False)),
+        # what it can say is enough, and learned
+        ("network", "policies.0", {"network": NetworkMeasured(low=0, high=60), "td_abs_mean": 1.0}),
+        ("network", "policies.0", {"network": NetworkMeasured(high=60.0), "td_abs_mean": 9.0}),
+        ("network", "policies.0", {"network": NetworkMeasured(low=0), "reward_max": 1.0}),
+        ("network", "policies.0", {"network": NetworkMeasured(low=0), "reward_max": 0.0}),
         ("lr", "policies.0", {"lr": 0.0, "lr_planned": 0.0}),
         ("device", "processes.0", {"device": "cuda:0", "device_asked": "cuda"}),
         # a random network's values, before there are rewards

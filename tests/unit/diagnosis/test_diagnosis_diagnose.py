@@ -12,7 +12,7 @@ from tuitrain.config.problems import ConfigError
 from tuitrain.config.resolve import resolve
 from tuitrain.diagnosis.checks import CHECKS
 from tuitrain.diagnosis.diagnose import Diagnosis, Since, diagnose, refused
-from tuitrain.diagnosis.headlines import HEADLINES
+from tuitrain.diagnosis.headlines import HEADLINES, headline
 from tuitrain.diagnosis.told import lines
 from tuitrain.protocol import CheckState, CheckView
 
@@ -104,6 +104,11 @@ def test_what_is_wrong_is_told_with_evidence_moment_consequences_and_what_to_cha
 def test_every_check_has_a_sentence_and_every_sentence_its_check() -> None:
     assert {check.id for check in CHECKS} <= set(HEADLINES)
     assert all(text.endswith(".") for text in HEADLINES.values())
+
+
+def test_of_a_network_it_is_said_what_it_does() -> None:
+    check = row("network", "fail").model_copy(update={"value": "looks at 1 of 4 frames"})
+    assert headline(check) == "The network looks at 1 of 4 frames."
 
 
 NO_FIT = "NetworkError: mat1 and mat2 shapes cannot be multiplied (nets.py:7 in forward)"

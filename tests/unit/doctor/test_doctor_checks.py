@@ -26,6 +26,7 @@ from tuitrain.doctor import needs, places, report, setup, smoke, terminal
 from tuitrain.doctor.examination import Facts, Subject, blockers, groups
 from tuitrain.doctor.facts import Package, Place, Space, Terminal
 from tuitrain.doctor.finding import Finding, Group, worst
+from tuitrain.measurements import NetworkFault
 from tuitrain.supervisor.crew.cgroup import Cgroup
 
 ALL = [terminal.size, terminal.colours, terminal.unicode, terminal.tmux]
@@ -165,6 +166,12 @@ def test_what_was_built() -> None:
     assert setup.environment(BUILT, "CartPole-v1").found == "CartPole-v1: float32 (4,), 2 actions"
     assert setup.network(BUILT, "mlp").found == "mlp, 4.0 MiB of weights"
     assert setup.randomness(BUILT).state == "ok"
+    fault = NetworkFault(kind="blind", state="fail", says="sees nothing", advice="open its eyes")
+    finding = setup.network(replace(BUILT, network_faults=(fault,)), "net.py:make")
+    assert (finding.state, finding.found) == ("fail", "net.py:make sees nothing")
+    assert finding.advice == "open its eyes."
+    slight = replace(BUILT, network_faults=(fault.model_copy(update={"state": "warn"}),))
+    assert setup.network(slight, "net.py:make").state == "warn"
     broken = replace(BUILT, error="the ROM is missing\n    File env.py, line 3")
     finding = setup.environment(broken, "env.py:make")
     assert (finding.state, finding.found) == ("fail", "the ROM is missing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,10 @@ from tuitrain.config.load import ConfigError, config_from
 from tuitrain.config.resolve import resolve
 from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec, Part, PolicySpec
+from tuitrain.learning.bodies import NetworkError
+from tuitrain.protocol import Snapshot
+from tuitrain.supervisor.plan import TrainingPlan
+from tuitrain.supervisor.snapshot import RunView, build_snapshot
 from tuitrain.workers.asides import probe as module
 from tuitrain.workers.asides.probe import planned_for_nobody_absent, probe, run, says_all, seen
 from tuitrain.workers.child import Refused
@@ -156,3 +161,71 @@ def test_schedules_that_end_are_not_told_of() -> None:
     assert told_of_absences({}) == []
     chosen = {"lr_schedule": "linear", "lr_schedule_updates": 100}
     assert told_of_absences({}, learner=chosen) == []
+
+
+NETWORKS = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, shape, n_actions):
+        super().__init__()
+        self.body = nn.Linear(4, n_actions)
+
+class Centred(Net):
+    def forward(self, x):
+        q = self.body(x[:, -1])
+        return q - q.mean(0)
+
+class Newest(Net):
+    def forward(self, x):
+        return self.body(x[:, -1])
+
+class Noisy(Net):
+    def forward(self, x):
+        return nn.functional.dropout(self.body(x.sum(1)))
+"""
+
+
+def _with_network(name: str, tmp_path: Path) -> Any:
+    (tmp_path / "nets.py").write_text(NETWORKS)
+    tables: dict[str, Any] = {
+        "env": {"id": "tests.envs:SequenceAgents", "n_frames": 2},
+        "learner": {"network": f"{tmp_path}/nets.py:{name}"},
+    }
+    return resolve(config_from(tables), cores=2)
+
+
+def test_a_network_that_cannot_learn_rightly_is_refused(tmp_path: Path) -> None:
+    config = _with_network("Centred", tmp_path)
+    args: Any = SimpleNamespace(config=config, run_dir=str(tmp_path / "run"))
+    link: Any = None
+    with pytest.raises(Refused) as told:  # without a traceback
+        run(args, link)
+    assert isinstance(told.value.__cause__, NetworkError)
+    assert "nets.py:Centred: the network of policy a mixes the rows" in str(told.value.__cause__)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("Newest", "frames"), ("Noisy", "random")])
+def test_what_may_be_meant_is_reported_to_snapshot_and_check(
+    name: str, kind: str, tmp_path: Path
+) -> None:
+    config = _with_network(name, tmp_path)
+    report = json.loads(json.dumps(probe(config, None)))
+    (tmp_path / "probe.json").write_text(json.dumps(report))
+    plan = TrainingPlan()
+    blueprint = plan.build(
+        run_id="",
+        run_dir=tmp_path,
+        lock_path=tmp_path,
+        config=config,
+        report={"report": "probe.json"},
+    )
+    view = RunView("", "", config, config, supervisor_pid=0, policies=plan.policies(blueprint))
+    out = build_snapshot(view, [], seq=0, now=0.0, time_s=0.0, elapsed_s=0.0)
+    for policy in out.policies:
+        assert policy.network is not None
+        assert [fault.kind for fault in policy.network.faults] == [kind]
+    (row,) = (check for check in out.checks if check.id == "network")
+    assert row.state == "warn"
+    assert policy.network.faults[0].advice in row.advice
+    assert Snapshot.model_validate_json(out.model_dump_json()) == out

@@ -8,7 +8,15 @@ Each has a stable id, what was measured, the limit, a state and one line of advi
 from __future__ import annotations
 
 from tuitrain.config.checks import ChecksConfig
-from tuitrain.diagnosis.checks import audit, environment, learning, replay, settings, workers
+from tuitrain.diagnosis.checks import (
+    audit,
+    environment,
+    learning,
+    network,
+    replay,
+    settings,
+    workers,
+)
 from tuitrain.diagnosis.checks.row import Check
 from tuitrain.protocol import CheckView, Snapshot
 
@@ -35,6 +43,7 @@ CHECKS: tuple[Check, ...] = (
     environment.reward_signal,
     environment.reward_scale,
     environment.evaluation_env,
+    network.network,
     settings.device,
     settings.lr,
     settings.target_network,

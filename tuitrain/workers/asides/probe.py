@@ -18,6 +18,7 @@ from typing import Any
 
 import gymnasium
 import torch
+from torch import nn
 
 import tuitrain
 from tuitrain.config import loaded
@@ -32,6 +33,7 @@ from tuitrain.envs.spaces import EnvError
 from tuitrain.envs.spec import EnvSpec, PolicySpec
 from tuitrain.learning.bodies import NetworkError
 from tuitrain.learning.flatten import layout_of
+from tuitrain.learning.network_probe import Examined, examine
 from tuitrain.workers.asides.evaluations import tried_evaluations
 from tuitrain.workers.asides.savable import why_unsaved
 from tuitrain.workers.beginning.initial import CannotBegin, check_initial, read_initial
@@ -92,7 +94,8 @@ def probe(config: Config, run_dir: Path | None) -> dict[str, Any]:
         run_dir: of the run; None where there is none yet, and nothing is to be left anywhere.
 
     Raises:
-        whatever the environment or network factory raises; UnsupportedSpace; ConfigError if values
+        whatever the environment or network factory raises; UnsupportedSpace; NetworkError also of a
+            network that cannot learn rightly (``network_probe``); ConfigError if values
             do not go together, now that it is known which policies there are and how many agents
             share one; CannotResume if the run's checkpoint was made with something else,
             CannotBegin if that of `run.init_from` was.
@@ -101,11 +104,12 @@ def probe(config: Config, run_dir: Path | None) -> dict[str, Any]:
     _check_with_agents(config, spec)
     base, checkpoint, skipped = read_base(None if run_dir is None else run_dir / "checkpoints")
     check_environment(checkpoint, spec)
-    weights, networks = {}, {}
+    weights, networks, examined = {}, {}, {}
     for name in spec.policies:
         network = networks[name] = network_for(config, spec, name)
         check_network(checkpoint, name, network)
         weights[name] = layout_of(network).to_dict()
+        examined[name] = asdict(_examined(config, spec, name, network))
     told: list[str] = []
     if config.run.init_from is not None and base.checkpoint is None:
         path = Path(config.run.init_from)
@@ -116,6 +120,7 @@ def probe(config: Config, run_dir: Path | None) -> dict[str, Any]:
     report = {
         "spec": spec.to_dict(),
         "weights": weights,
+        "networks": examined,
         "device": resolve_device(config.learner.device),
         "base": asdict(base),
         "skipped": skipped,
@@ -130,6 +135,28 @@ def probe(config: Config, run_dir: Path | None) -> dict[str, Any]:
         base, report["resumes"] = with_state(base, checkpoint, blueprint)
         report["base"] = asdict(base)
     return report
+
+
+def _examined(config: Config, spec: EnvSpec, policy: str, network: nn.Module) -> Examined:
+    """What is wrong with a policy's network.
+
+    Raises:
+        NetworkError: something with which nothing could be learned rightly.
+    """
+    part = spec.policies[policy]
+    found = examine(
+        network,
+        network_for(config, spec, policy),
+        (spec.n_frames, *part.observation_shape),
+        part.observation_dtype,
+        part.parts if part.is_row else (),
+    )
+    for fault in found.faults:
+        if fault.state == "refused":
+            whose = f" of policy {policy}" if len(spec.policies) > 1 else ""
+            name = config.learner.network
+            raise NetworkError(f"{name}: the network{whose} {fault.says}: {fault.advice}")
+    return found
 
 
 def _wants_environments(config: Config, report: dict[str, Any]) -> bool:

@@ -83,20 +83,20 @@ def noted(
 ) -> Diagnosis:
     """With a note if evaluations play other settings, which is the cause where it does not learn.
 
-    It is none if both were played and nothing was different.
+    It is none if both were played, and nothing was different but the size of rewards.
 
     Args:
         kwargs: `env.kwargs`.
         others: `env.eval_kwargs`.
-        tried: what came of playing both: `words`, and whether it was the `same`; None: not known.
+        tried: what came of playing both: `words`, and whether it is `suspect`; None: not known.
     """
     if not others:
         return found
     here = _listed(others)
     there = _listed({key: kwargs[key] for key in others if key in kwargs})
-    words = str((tried or {}).get("words", ""))
+    words = "" if tried is None else str(tried["words"])
     note = f"Evaluations play with {here}, training {f'with {there}' if there else 'without'}"
-    if (tried or {}).get("same"):
+    if tried is not None and not tried["suspect"]:
         return replace(found, notes=(*found.notes, f"{note} (env.eval_kwargs), but {words}"))
     note += ": what is learned may not hold there (env.eval_kwargs)"
     if words:

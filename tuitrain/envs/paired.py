@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.grouping import PolicyMap
 from tuitrain.envs.make import make_lanes
@@ -34,12 +36,14 @@ class Paired:
         step: the first that tells something else, counted from 1; None: none does.
         what: that is something else, and what it is in either setting.
         paid: nothing but rewards is something else.
+        signs: nor are rewards of another sign anywhere: they are clipped, or of another size.
     """
 
     steps: int
     step: int | None = None
     what: str = ""
     paid: bool = False
+    signs: bool = False
 
 
 def paired(
@@ -72,7 +76,8 @@ def paired(
     for paid in (False, True):
         step, what = _differ(first, others[0], rewards=paid)
         if step is not None:
-            return Paired(len(first), step, what, paid)
+            signs = paid and _signs(first) == _signs(others[0])
+            return Paired(len(first), step, what, paid, signs)
     return Paired(len(first))
 
 
@@ -111,3 +116,9 @@ def _differ(one: list[Told], other: list[Told], *, rewards: bool = True) -> tupl
         if what := different(ours, theirs):
             return number, what
     return None, ""
+
+
+def _signs(steps: list[Told]) -> list[list[float]]:
+    """Those of all rewards."""
+    paid = [array for told in steps for name, array in told if name.endswith(_REWARD)]
+    return [np.sign(array).tolist() for array in paid]

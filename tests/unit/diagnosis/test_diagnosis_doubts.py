@@ -74,8 +74,8 @@ def test_other_settings_are_the_cause_where_it_does_not_learn() -> None:
     assert "learning" not in {check.id for check in (*flat.ok, *flat.not_measured)}
 
 
-TRIED = {"words": "from the same seed they lead elsewhere from step 3 on", "same": False}
-ALIKE = {"words": "nothing differed in 500 steps", "same": True}
+TRIED = {"words": "from the same seed they lead elsewhere from step 3 on", "suspect": True}
+ALIKE = {"words": "nothing differed in 500 steps", "suspect": False}
 
 
 def test_what_came_of_playing_both_is_said_of_other_settings() -> None:

@@ -126,6 +126,16 @@ def test_what_is_different_is_named(
     assert what in found.what
 
 
+@pytest.mark.parametrize(("pay", "signs"), [(0.5, True), (0.0, False), (-1.0, False)])
+def test_rewards_of_another_size_are_told_from_others(pay: float, signs: bool) -> None:
+    found = compared({"pay": pay})
+    assert found is not None
+    assert (found.paid, found.signs) == (True, signs)
+    also = compared({"pay": pay, "limit": 7})
+    assert also is not None
+    assert not also.signs, "more than rewards"
+
+
 @pytest.mark.parametrize("unseeded", [0.5, 0.05])
 def test_of_chance_without_a_seed_nothing_is_said(unseeded: float) -> None:
     env = EnvConfig(id=f"{HERE}:Walk", kwargs={"unseeded": unseeded}, eval_kwargs={"drift": 1.0})

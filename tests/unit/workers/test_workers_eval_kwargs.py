@@ -108,16 +108,20 @@ def fails(fail: bool = False, **kwargs: Any) -> Any:
 @pytest.mark.parametrize(
     ("eval_kwargs", "tried"),
     [
-        ({"step_cost": 0.1}, {"same": True, "words": "nothing differed in "}),
-        ({"step_cost": 7.0}, {"same": False, "words": "rewards differ from step 1 on: default: "}),
-        ({"max_steps": 3}, {"same": False, "words": "lead elsewhere from step 3 on: default: tr"}),
+        ({"step_cost": 0.1}, {"suspect": False, "words": "nothing differed in "}),
+        ({"step_cost": 7.0}, {"suspect": False, "words": "from step 1 on, though never in sign: "}),
+        ({"step_cost": -1.0}, {"suspect": True, "words": "rewards differ from step 1 on: default"}),
+        (
+            {"max_steps": 3},
+            {"suspect": True, "words": "lead elsewhere from step 3 on: default: "},
+        ),
     ],
 )
 def test_both_are_played_before_the_run(eval_kwargs: dict[str, Any], tried: Any) -> None:
     given = run_of(**eval_kwargs)
     found = tried_evaluations(given, probe.inspect(given.env))
     assert found is not None
-    assert found["same"] is tried["same"]
+    assert found["suspect"] is tried["suspect"]
     assert tried["words"] in found["words"]
 
 

@@ -27,9 +27,9 @@ def tried_evaluations(
         limit_s: the trial is ended after so long.
 
     Returns:
-        `words`, half a sentence on what was found, and whether both are the `same`. None if nothing
-        can be said, whatever the reason: the environment does not follow from its seeds, is slow,
-        crashes.
+        `words`, half a sentence on what was found, and whether it is `suspect`: more than nothing,
+        or another size of rewards. None if nothing can be said, whatever the reason: the
+        environment does not follow from its seeds, is slow, crashes.
     """
     env = config.env
 
@@ -37,7 +37,8 @@ def tried_evaluations(
         found = paired(env, env.of_evaluations, config.policies.map, spec)
         if found is None:
             return ""
-        return json.dumps({"words": in_words(found), "same": found.step is None})
+        suspect = found.step is not None and not found.signs
+        return json.dumps({"words": in_words(found), "suspect": suspect})
 
     try:
         answer = json.loads(asked(trial, limit_s))
@@ -53,5 +54,6 @@ def in_words(found: Paired) -> str:
     if found.step is None:
         return f"{alike} nothing differed in {found.steps:,} steps of random play"
     if found.paid:
-        return f"{alike} rewards differ from step {found.step:,} on: {what}"
+        but = ", though never in sign" if found.signs else ""
+        return f"{alike} rewards differ from step {found.step:,} on{but}: {what}"
     return f"{alike} they lead elsewhere from step {found.step:,} on: {what}"

@@ -131,7 +131,7 @@ def test_rewards_of_another_size_are_told_from_others(pay: float, signs: bool) -
     found = compared({"pay": pay})
     assert found is not None
     assert (found.paid, found.signs) == (True, signs)
-    also = compared({"pay": pay, "limit": 7})
+    also = compared({"pay": pay, "drift": 1.0})
     assert also is not None
     assert not also.signs, "more than rewards"
 

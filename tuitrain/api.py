@@ -223,7 +223,7 @@ def load_policy(
     Warns:
         UserWarning: a newer checkpoint is damaged, and an older one is used.
     """
-    from tuitrain.config.resolve import runs_dir
+    from tuitrain.config.places import runs_dir
     from tuitrain.config.runs import find_run
     from tuitrain.workers.asides.trained import load_trained, named
 

@@ -132,7 +132,7 @@ def test_a_file_that_is_replaced_is_the_old_or_the_new_one(tmp_path: Path) -> No
 
 
 def test_a_run_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuitrain.config.runs.collect", lambda *_: {})
+    monkeypatch.setattr("tuitrain.config.provenance.collect", lambda *_: {})
     config = resolve(config_from({"run": {"out_dir": str(tmp_path / "runs")}}))
     told: list[str] = []
 

@@ -13,7 +13,7 @@ from tuitrain.cli.commands import DEFAULT_RUNS
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import RUN_DEFAULT, Found, RunsDirOption, every, find
 from tuitrain.cli.runs import print_summary, row_of
-from tuitrain.config.resolve import runs_dir as default_runs_dir
+from tuitrain.config.places import runs_dir as default_runs_dir
 from tuitrain.config.runs import RunFolder
 
 ANSWER_S = 1.0

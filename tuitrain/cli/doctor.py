@@ -144,7 +144,7 @@ def examine(
 
 
 def _runs_dir(config: Config | None) -> Path:
-    from tuitrain.config.resolve import runs_dir
+    from tuitrain.config.places import runs_dir
 
     return (runs_dir() if config is None else Path(config.run.out_dir)).absolute()
 

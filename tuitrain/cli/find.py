@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tuitrain.cli.errors import Refused
-from tuitrain.config.resolve import RUNS_DIR_VARIABLE
+from tuitrain.config.places import RUNS_DIR_VARIABLE
 from tuitrain.config.runs import RunFolder, RunFolderError, find_run, list_runs
 from tuitrain.supervisor.house.house import Tenant, tenants
 

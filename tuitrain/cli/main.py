@@ -1,7 +1,7 @@
 """The `tuitrain` command: puts the groups together and maps errors to exit codes.
 
-Each group lives in its own file and imports what is heavy (torch, textual) only when it is used, so
-that `--help` and completion answer at once. Nothing imports this package.
+Each group lives in its own file, which is imported when one of its commands is called (`lazy.py`),
+and imports what is heavy (torch, textual) only when it is used. Nothing imports this package.
 """
 
 from __future__ import annotations
@@ -13,23 +13,8 @@ from typing import Annotated
 
 import typer
 
-from tuitrain.cli import (
-    attach,
-    commands,
-    compare,
-    config_cmd,
-    diagnose,
-    doctor,
-    evaluate,
-    launch,
-    new,
-    report,
-    runs,
-    screens,
-    see,
-    serve,
-)
 from tuitrain.cli.errors import explained
+from tuitrain.cli.lazy import LazyGroup
 
 HELP = """
 Train DQN-family agents with parallel actors, and watch it in the terminal.
@@ -70,6 +55,7 @@ usage; 3 a worker or the run failed; 130 interrupted (Ctrl-C); 143 SIGTERM while
 """
 
 app = typer.Typer(
+    cls=LazyGroup,
     help=HELP,
     no_args_is_help=True,
     add_completion=True,
@@ -77,34 +63,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-app.command("new")(new.new)
-app.command("doctor")(doctor.doctor)
-app.command("launch")(launch.launch)
-app.command("resume")(launch.resume)
-app.command("attach")(attach.attach)
-app.command("serve")(serve.serve)
-app.command("ls")(runs.ls)
-app.command("status")(runs.status)
-app.command("diagnose")(diagnose.diagnose)
-app.command("pause")(commands.pause)
-app.command("unpause")(commands.unpause)
-app.command("resync")(commands.resync)
-app.command("checkpoint")(commands.checkpoint)
-app.command("evaluate")(commands.evaluate)
-app.command("set")(commands.set_values)
-app.command("restart")(commands.restart)
-app.command("stacks")(commands.stacks)
-app.command("see")(see.see)
-app.command("stop")(commands.stop)
-app.command("kill")(commands.kill)
-app.command("eval")(evaluate.evaluate)
-app.command("compare")(compare.compare)
-app.command("report")(report.report)
-app.command("logs")(screens.logs)
-app.command("export")(screens.export)
-app.add_typer(config_cmd.app, name="config")
-app.command("clean")(runs.clean)
 
 
 def _print_version(asked: bool) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from tuitrain.config.initial import settled
 from tuitrain.config.load import config_from, overridden_key
+from tuitrain.config.places import runs_dir
 from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.rules import check
 from tuitrain.config.schema import Config
@@ -25,13 +26,6 @@ from tuitrain.loading import names_in
 
 DEFAULT_TARGET_UPDATE_EVERY = 500
 """Updates between target copies when neither `tau` nor an interval is given."""
-
-RUNS_DIR_VARIABLE = "TUITRAIN_RUNS_DIR"
-
-
-def runs_dir() -> Path:
-    """The folder in which runs are made and looked for where nobody names one."""
-    return Path(os.environ.get(RUNS_DIR_VARIABLE) or "runs")
 
 
 def with_runs_dir(config: Config) -> Config:

@@ -16,13 +16,13 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tuitrain import regular
-from tuitrain.config.load import is_given, parse_config, to_toml
-from tuitrain.config.provenance import collect
-from tuitrain.config.schema import Config
 from tuitrain.disk import write_atomically
+
+if TYPE_CHECKING:  # who only looks for a run does not wait for the schema
+    from tuitrain.config.schema import Config
 
 RUN_SCHEMA_VERSION = 1
 SUMMARY_KEYS = frozenset(
@@ -132,6 +132,8 @@ class RunFolder:
             RunFolderError: there is none.
             ConfigError: it does not fit this version's schema.
         """
+        from tuitrain.config.load import parse_config
+
         try:
             text = regular.read_text(self.config_toml)
         except OSError as error:
@@ -142,6 +144,8 @@ class RunFolder:
 
     def store_config(self, config: Config) -> None:
         """Replace config.toml, e.g. when the probe has settled the device."""
+        from tuitrain.config.load import to_toml
+
         write_atomically(self.config_toml, to_toml(config))
 
     def try_config(self, config: Config, given: Sequence[str] = ()) -> None:
@@ -149,6 +153,8 @@ class RunFolder:
 
         Changes in the living run of `given`, keys or tables of such, hold no longer.
         """
+        from tuitrain.config.load import is_given
+
         self._changes_before.unlink(missing_ok=True)
         if data := self.read_json(self.changes_json):
             write_atomically(self._changes_before, regular.read_text(self.changes_json))
@@ -264,6 +270,9 @@ def create_run(config: Config, command: list[str] | None = None) -> RunFolder:
     Raises:
         RunFolderError: the folder cannot be made.
     """
+    from tuitrain.config.load import to_toml
+    from tuitrain.config.provenance import collect
+
     # Everything that can fail for reasons of content comes before anything is created.
     text = to_toml(config)
     made_with = collect(config, command)

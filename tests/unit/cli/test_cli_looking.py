@@ -14,7 +14,7 @@ from tests.fake_plan import fake_config, fake_folder
 from tests.tui.fixtures import several, snapshot
 from tests.unit.cli.calling import call
 from tests.unit.supervisor.running import Started
-from tuitrain.cli import main as cli
+from tuitrain.cli import runs
 from tuitrain.cli.runs import _print_snapshot
 from tuitrain.config.runs import SUMMARY_KEYS, RunFolder
 from tuitrain.supervisor.house.folder_lock import hold_folder
@@ -93,7 +93,7 @@ def test_a_damaged_or_suspended_run_hides_no_other(
     damaged.rename(tmp_path / "runs" / "fake-0007")
     summary = tmp_path / "runs" / "fake-0007" / "summary.json"
     summary.write_text('{"state": "finished"}')
-    monkeypatch.setattr(cli.runs, "STATUS_DEADLINE_S", 0.2)
+    monkeypatch.setattr(runs, "STATUS_DEADLINE_S", 0.2)
     live.process.send_signal(signal.SIGSTOP)
     try:
         result = call("ls", "--json")

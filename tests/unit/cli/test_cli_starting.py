@@ -14,6 +14,7 @@ import tuitrain
 from tests.unit.cli.calling import call
 from tuitrain.cli import main as cli
 from tuitrain.cli import start
+from tuitrain.cli.lazy import COMMANDS
 from tuitrain.config.runs import RunFolder
 from tuitrain.supervisor.house import house as houses
 
@@ -45,6 +46,30 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_command_imports_no_other_and_who_only_looks_no_schema() -> None:
+    program = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from tuitrain.cli.main import app\n"
+        "assert CliRunner().invoke(app, ['attach', 'none']).exit_code == 2\n"
+        "import tuitrain.tui.terminal\n"
+        "others = ('tuitrain.cli.launch', 'tuitrain.cli.doctor')\n"
+        "heavy = ('torch', 'tuitrain.config.schema', *others)\n"
+        "print([m for m in heavy if m in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_there_under_its_name(name: str) -> None:
+    done = call(name, "--help")
+    assert done.exit_code == 0
+    assert f"{name} [OPTIONS]" in done.output
 
 
 def test_every_config_problem_is_shown_and_nothing_is_created(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tuitrain.config import runs
+from tuitrain.config import provenance
 from tuitrain.config.load import ConfigError, config_from
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import (
@@ -29,7 +29,7 @@ from tuitrain.disk import write_atomically
 
 @pytest.fixture(autouse=True)
 def _cheap_provenance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "collect", lambda config, command: {"command": command})
+    monkeypatch.setattr(provenance, "collect", lambda config, command: {"command": command})
 
 
 def config(out_dir: Path, name: str = "test") -> Config:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import place, pytest_runtest_makereport
-from tuitrain.config import runs
+from tuitrain.config import provenance
 from tuitrain.config.provenance import collect
 from tuitrain.config.schema import Config
 from tuitrain.experiments.store import Store
@@ -31,4 +31,4 @@ def provenance_once() -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def quick_provenance(monkeypatch: pytest.MonkeyPatch, provenance_once: dict[str, Any]) -> None:
     """Folders made in this process don't ask git and hash every file again, each of them."""
-    monkeypatch.setattr(runs, "collect", lambda config, command=None: provenance_once)
+    monkeypatch.setattr(provenance, "collect", lambda config, command=None: provenance_once)

@@ -7,7 +7,8 @@ Each has a stable id, what was measured, the limit, a state and one line of advi
 
 from __future__ import annotations
 
-from tuitrain.config.checks import ChecksConfig
+from typing import TYPE_CHECKING
+
 from tuitrain.diagnosis.checks import (
     audit,
     environment,
@@ -19,6 +20,9 @@ from tuitrain.diagnosis.checks import (
 )
 from tuitrain.diagnosis.checks.row import Check
 from tuitrain.protocol import CheckView, Snapshot
+
+if TYPE_CHECKING:
+    from tuitrain.config.checks import ChecksConfig
 
 CHECKS: tuple[Check, ...] = (
     environment.spec,

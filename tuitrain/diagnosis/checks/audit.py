@@ -7,10 +7,13 @@ the actor acted on; who samples such a row computes both anew.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks.row import Row, check, judged, not_measured
 from tuitrain.protocol import PolicyView, Snapshot
+
+if TYPE_CHECKING:
+    from tuitrain.config.checks import ChecksConfig
 
 
 @check(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks.row import (
     Row,
     agents,
@@ -16,6 +16,9 @@ from tuitrain.diagnosis.checks.row import (
     smallest,
 )
 from tuitrain.protocol import PolicyView, Snapshot
+
+if TYPE_CHECKING:
+    from tuitrain.config.checks import ChecksConfig
 
 _REFUSAL = "SpecMismatch: "
 """In the last words of a worker that has built another environment than was probed."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from math import isfinite
+from typing import TYPE_CHECKING
 
-from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks.row import Row, agents, check, judged, largest, not_measured, percent
 from tuitrain.protocol import PolicyView, Snapshot
+
+if TYPE_CHECKING:
+    from tuitrain.config.checks import ChecksConfig
 
 _Q_ALWAYS = 10.0
 """A random network may say so much of anything, whatever the rewards are."""

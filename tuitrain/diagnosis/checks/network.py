@@ -6,10 +6,13 @@ What is certainly wrong is refused before a run begins (``learning.network_probe
 from __future__ import annotations
 
 from math import inf
+from typing import TYPE_CHECKING
 
-from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks.row import Row, check, not_measured
 from tuitrain.protocol import PolicyView, Snapshot
+
+if TYPE_CHECKING:
+    from tuitrain.config.checks import ChecksConfig
 
 _AT_LIMIT = 0.99
 """Of the largest value that a network can give: nearer than that is at it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tuitrain.config.checks import ChecksConfig
+from typing import TYPE_CHECKING
+
 from tuitrain.diagnosis.checks.row import (
     WORKING,
     Row,
@@ -12,6 +13,9 @@ from tuitrain.diagnosis.checks.row import (
     not_measured,
 )
 from tuitrain.protocol import CheckState, PolicyView, Snapshot
+
+if TYPE_CHECKING:
+    from tuitrain.config.checks import ChecksConfig
 
 _SPEED_KNOWN_S = 30.0
 """How long the warm-up will take is not said of a run that is younger."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
+from typing import TYPE_CHECKING
 
-from tuitrain.config.checks import ChecksConfig
 from tuitrain.protocol import CheckState, CheckView, PolicyView, Snapshot
+
+if TYPE_CHECKING:
+    from tuitrain.config.checks import ChecksConfig
 
 WORKING = ("starting", "running", "paused")
 """States of a run that is not over."""
@@ -29,7 +32,7 @@ class Row:
     advice: str = ""
 
 
-Judge = Callable[[Snapshot, ChecksConfig], Row]
+Judge = Callable[[Snapshot, "ChecksConfig"], Row]
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from math import isfinite
+from typing import TYPE_CHECKING
 
-from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks.row import (
     Row,
     check,
@@ -15,6 +15,9 @@ from tuitrain.diagnosis.checks.row import (
     smallest,
 )
 from tuitrain.protocol import PolicyView, Snapshot
+
+if TYPE_CHECKING:
+    from tuitrain.config.checks import ChecksConfig
 
 
 @check(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks.row import WORKING, Row, check, judged, not_measured, percent
 from tuitrain.protocol import CheckState, ProcessView, Snapshot
+
+if TYPE_CHECKING:
+    from tuitrain.config.checks import ChecksConfig
 
 _LIVE = ("running", "waiting", "paused", "finished")
 _IDLE_PHASES = ("start", "wait", "paused")

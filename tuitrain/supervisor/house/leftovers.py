@@ -17,8 +17,6 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from tuitrain import regular
 from tuitrain.replay import segment
 from tuitrain.supervisor.house.marks import is_supervised, kill_marked
@@ -89,6 +87,8 @@ def orphans(*, dry_run: bool = False) -> list[str]:
     ]
     if not names:
         return []
+    import psutil
+
     mapped: set[str] = set()
     for process in psutil.process_iter():
         with contextlib.suppress(OSError):

@@ -15,8 +15,10 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psutil
+if TYPE_CHECKING:  # only who must look for processes waits for it
+    import psutil
 
 RUN_ID_VARIABLE = "TUITRAIN_RUN_ID"
 SUPERVISOR_VARIABLE = "TUITRAIN_SUPERVISOR"
@@ -105,6 +107,8 @@ class _Carrier:
 
 
 def _kill(variable: str, values: Collection[str], *, dry_run: bool = False) -> list[_Carrier]:
+    import psutil
+
     killed: dict[int, _Carrier] = {}
     for _ in range(1 if dry_run else _PASSES):
         new = [one for one in _carriers(variable, values) if one.process.pid not in killed]
@@ -121,6 +125,8 @@ def _kill(variable: str, values: Collection[str], *, dry_run: bool = False) -> l
 
 def _carriers(variable: str, values: Collection[str]) -> Iterator[_Carrier]:
     """Processes of this user, other than this one, with such a variable. About 50 µs each."""
+    import psutil
+
     uid = os.getuid()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -146,6 +152,8 @@ def _birth(pid: int) -> str | None:
     except OSError:
         if Path("/proc/self/stat").exists():
             return None
+    import psutil
+
     try:  # macOS: seconds since 1970, to the microsecond
         return str(int(psutil.Process(pid).create_time() * 1e6))
     except psutil.Error:

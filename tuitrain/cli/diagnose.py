@@ -41,7 +41,8 @@ def diagnose(
 
     A run that lives is asked; of one that has ended, failed or was killed the files are read. Every
     check that is raised is a cause, or follows from one and is listed under it. Of a config it is
-    told what it is refused for, or what its plan alone already keeps from learning.
+    told what it is refused for, or what its plan alone already keeps from learning; a network of
+    your own is built in a process of its own and asked.
 
     \b
     Exit codes: 0 nothing is wrong, 1 something is (a warning too), 2 wrong usage.
@@ -84,13 +85,15 @@ Answer = tuple[list[str], "Diagnosis", dict[str, Any]]
 
 
 def _of_config(path: Path, overrides: list[str]) -> Answer:
+    from tuitrain.cli.building import build
     from tuitrain.config.load import load_config
     from tuitrain.config.problems import ConfigError
     from tuitrain.config.resolve import resolve
     from tuitrain.diagnosis.checks import CHECKS
     from tuitrain.diagnosis.diagnose import diagnose as ranked
-    from tuitrain.diagnosis.diagnose import refused
+    from tuitrain.diagnosis.diagnose import refused, unbuilt
     from tuitrain.diagnosis.doubts import noted
+    from tuitrain.loading import is_reference
     from tuitrain.supervisor.beforehand import planned_trouble
 
     more = {"config": str(path)}
@@ -98,12 +101,18 @@ def _of_config(path: Path, overrides: list[str]) -> Answer:
         config = resolve(load_config(path, overrides), source=str(path))
     except ConfigError as error:
         return [f"{path}: is refused"], refused(error.problems), more
-    found = ranked(planned_trouble(config), CHECKS)
+    networks = None
+    if is_reference(config.learner.network):  # built-in ones are known to be sound
+        said, why = build(config, lambda stage: None)
+        if why:
+            return [f"{path}: is accepted, but no run can begin:"], unbuilt(why), more
+        networks = said["report"]["networks"]
+    found = ranked(planned_trouble(config, networks), CHECKS)
     found = noted(found, config.env.kwargs, config.env.eval_kwargs)
-    said = "but this in its plan keeps it from learning:"
+    told = "but this in its plan keeps it from learning:"
     if not found.wrong:
-        said = "`tuitrain doctor` tries it, with --learn whether it can learn"
-    return [f"{path}: is accepted; {said}"], found, more
+        told = "`tuitrain doctor` tries it, with --learn whether it can learn"
+    return [f"{path}: is accepted; {told}"], found, more
 
 
 def _of_run(run: Found) -> Answer:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SMOKE_S = 5.0
 LEARN_S = 60.0
-BUILD_DEADLINE_S = 120.0
 
 
 def doctor(
@@ -180,31 +179,11 @@ def _build(
     config: Config | None, tell: Callable[[str], None]
 ) -> tuple[Torch, dict[str, Any] | None, str]:
     """Torch, environment and network as a fresh process finds them."""
-    from tuitrain.cli.aside import AsideError, ask
+    from tuitrain.cli.building import build
     from tuitrain.doctor.facts import Torch
     from tuitrain.doctor.gather import gpu_there
-    from tuitrain.supervisor.supervisor import THREAD_VARIABLES
 
-    said: dict[str, Any] = {}
-
-    def answered(line: dict[str, Any]) -> bool:
-        said.update(line)
-        tell("building environment and network")
-        return "report" in line
-
-    question = None if config is None else json.loads(config.model_dump_json())
-    threads = "1" if config is None else str(config.run.threads_per_process)
-    error = ""
-    try:
-        ask(
-            "tuitrain.workers.asides.examine",
-            json.dumps({"config": question}),
-            answered,
-            BUILD_DEADLINE_S,
-            dict.fromkeys(THREAD_VARIABLES, threads),
-        )
-    except AsideError as failure:
-        error = str(failure)
+    said, error = build(config, tell)
     if "torch" not in said:
         return Torch(error=error), None, error
     found = said["torch"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tuitrain.config.problems import Problem
-from tuitrain.diagnosis.headlines import headline
+from tuitrain.diagnosis.headlines import headline, shortened
 from tuitrain.protocol import CheckView
 
 CONFIG = "config"
@@ -147,6 +147,20 @@ _CATALOGUE = {
 def refused(problems: Sequence[Problem]) -> Diagnosis:
     """What is wrong with a config that no run is started with."""
     return Diagnosis(tuple(_problem(problem) for problem in problems))
+
+
+def unbuilt(error: str) -> Diagnosis:
+    """What is wrong with a config whose environment or network cannot be built."""
+    first = " ".join(error.partition("\n")[0].split())
+    check = CheckView(
+        id=CONFIG,
+        name="environment and network",
+        value="cannot be built",
+        limit="can be built",
+        state="fail",
+        advice=first,
+    )
+    return Diagnosis((Wrong(shortened(first), check),))
 
 
 def _problem(problem: Problem) -> Wrong:

@@ -70,5 +70,9 @@ def _failed(check: CheckView) -> str:
     why = re.sub(r"^exit code \d+: (?=\w)", "", " ".join(why.split()))
     if not why or why == "see its log":
         return ""
-    said = f"{name} has failed: {why}"
+    return shortened(f"{name} has failed: {why}")
+
+
+def shortened(said: str) -> str:
+    """What was said, as far as a headline goes."""
     return said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1].rstrip()}…"

@@ -144,6 +144,45 @@ def test_a_plan_that_hardly_learns() -> None:
     assert "only 2.5% of the run's transitions" in " ".join(told.output.split())
 
 
+NETS = """
+from torch import nn
+
+class Newest(nn.Module):
+    def __init__(self, shape, n_actions):
+        super().__init__()
+        self.body = nn.Linear(4, n_actions)
+
+    def forward(self, x):
+        return self.body(x[:, -1])
+
+class Centred(Newest):
+    def forward(self, x):
+        return super().forward(x) - super().forward(x).mean(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("network", "frames", "found", "said"),
+    [
+        ("Newest", 1, [], "is accepted; `tuitrain doctor`"),
+        ("Newest", 2, ["network"], "The network looks at 1 of 2 frames."),
+        ("Centred", 1, ["config"], "the network mixes the rows of a batch"),
+        ("Missing", 1, ["config"], "Missing"),
+    ],
+)
+def test_a_network_of_ones_own_is_asked(
+    network: str, frames: int, found: list[str], said: str
+) -> None:
+    Path("nets.py").write_text(NETS)
+    Path("my.toml").write_text(
+        f'[env]\nn_frames = {frames}\n[learner]\nnetwork = "nets.py:{network}"\n'
+    )
+    told = call("diagnose", "my.toml", "--json")
+    assert told.exit_code == bool(found)
+    assert [wrong["id"] for wrong in json.loads(told.output)["wrong"]] == found
+    assert said in " ".join(call("diagnose", "my.toml").output.split())
+
+
 def test_other_settings_of_evaluations_are_noted(ended: RunFolder) -> None:
     Path("my.toml").write_text("[env]\neval_kwargs = { gravity = 30.0 }\n")
     note = "Evaluations play with gravity = 30.0, training without"

@@ -19,6 +19,7 @@ SUBJECTS = {
     "actor": "actor steps/s over a bare loop of environment and inference",
     "schedules": "wall clock of async and lockstep over sequential",
     "audit": "time of actor and learner with the live audit over without",
+    "diagnosis": "time of actor and learner with all that is measured for checks over without",
     "micro": "single operations over the least they could cost",
     "stacked": "updates/s of policies stacked over one by one",
     "replay": "append and sample in one process over a bare gather and over other libraries",

@@ -95,6 +95,7 @@ class DQN:
 
     Attributes:
         online: the network that learns.
+        flow: looks at gradients for checks; None is nobody.
         gradient: how its gradient is computed: "by hand" for a built-in MLP on the CPU
             (``mlp_gradient``), "by autograd" for every other network.
         updates: optimizer steps so far.
@@ -143,7 +144,7 @@ class DQN:
         else:
             objective = objective_for(self.online, self.target, config, algorithm)
             self._gradient = AutogradGradient(objective, self._adam)
-        self._flow = GradientFlow(list(learning), self._adam.gradients)
+        self.flow: GradientFlow | None = GradientFlow(list(learning), self._adam.gradients)
         self._noisy = algorithm.noisy
         noisy.switch_on(self.target)
         self._recent: deque[UpdateStats] = deque(maxlen=STATS_KEPT)
@@ -197,7 +198,8 @@ class DQN:
     def note(self, stats: UpdateStats) -> None:
         """Let ``stats()`` look at this update, the newest: its gradient still lies there."""
         self._recent.append(stats)
-        self._flow.look()
+        if self.flow is not None:
+            self.flow.look()
 
     def wants_stats(self) -> bool:
         """Whether the update after this one is to be noted."""
@@ -233,7 +235,7 @@ class DQN:
             ).tolist()
         names = ("loss", "q_mean", "q_max_abs", "td_abs_mean", "td_p95", "grad_norm")
         told: dict[str, Any] = dict(zip(names, values, strict=True))
-        return told | {"lr": recent[-1].lr} | self._flow.take()
+        return told | {"lr": recent[-1].lr} | (self.flow.take() if self.flow else {})
 
     def _update_target(self) -> None:
         self.target_updates += 1
@@ -294,7 +296,8 @@ class DQN:
         self.updates = int(state["updates"])
         self.target_updates = int(state["target_updates"])
         self._recent.clear()
-        self._flow.take()
+        if self.flow is not None:
+            self.flow.take()
 
 
 class _Pairs:

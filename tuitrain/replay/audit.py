@@ -131,19 +131,23 @@ class Budget:
         now: when it begins.
         enough_s: work begins when there is time for more than so much, and goes on until that is
             spent: what comes first, after other work, costs many times what comes next.
+        given_s: may be spent beside the share, whenever that is.
     """
 
-    def __init__(self, share: float, now: float, enough_s: float = 0.0) -> None:
+    def __init__(
+        self, share: float, now: float, enough_s: float = 0.0, given_s: float = 0.0
+    ) -> None:
         self._share = share
         self._enough_s = enough_s
         self._began = self._last = now
-        self._credit_s = 0.0
+        self._credit_s = given_s
         self._spent_s = 0.0
         self._open = False
 
     def allows(self, now: float) -> bool:
         """Whether work may begin, or go on."""
-        self._credit_s = min(self._credit_s + self._share * (now - self._last), MOST_CREDIT_S)
+        most = max(self._credit_s, MOST_CREDIT_S)
+        self._credit_s = min(self._credit_s + self._share * (now - self._last), most)
         self._last = now
         self._open = self._credit_s > (0 if self._open else self._enough_s)
         return self._open

@@ -262,6 +262,11 @@ class Blueprint:
         """Environments over all actors: what one vector step of everybody adds to the count."""
         return self.n_actors * self.config.actors.envs_per_actor
 
+    @property
+    def actors_in_process(self) -> int:
+        """One, but in `sequential` all."""
+        return self.n_actors if self.config.run.schedule == "sequential" else 1
+
     def audit_share(self, auditors: int) -> float:
         """Share of the time that each of so many auditors in a process may take.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,3 +111,10 @@ def test_pooled_are_sums_of_neighbours() -> None:
     assert pooled(seen, 25).shape == (2, 25)
     assert pooled(seen, 8).tolist() == [[800.0] * 6] * 2
     assert pooled(seen[:0], 8).shape == (0, 6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.bool_, np.uint16, np.float32])
+def test_pooled_sums_are_the_same_of_every_kind(dtype: Any) -> None:
+    seen = np.random.default_rng(0).integers(0, 2, (3, 5, 7)).astype(dtype) * dtype(100)
+    wanted = [row.astype(np.float64).reshape(-1)[:33].reshape(11, 3).sum(1) for row in seen]
+    assert pooled(seen, 16).tolist() == np.array(wanted).tolist()

@@ -62,7 +62,7 @@ class Watch:
 
     def hire(self) -> Actor:
         self.actor = build_actor(*self.run, 0)
-        self.actor._audit = RowAudit(
+        self.actor.audit = RowAudit(
             self.actor.parts, self.run[0].spec.n_frames, bool(self.actor._ahead), ALWAYS
         )
         return self.actor

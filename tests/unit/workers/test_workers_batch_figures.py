@@ -43,7 +43,7 @@ class Numbers(gymnasium.Env):
         return self._see(), self._reward * float(ends), bool(ends), False, {}
 
 
-def measured(folder: Path, **kwargs: Any) -> dict[str, Any]:
+def measured(folder: Path, unmeasured: bool = False, **kwargs: Any) -> dict[str, Any]:
     """A `learner` record of a short run on ``Numbers``."""
     with one_actor(folder, env={"id": f"{__file__}:Numbers", "kwargs": kwargs}) as run:
         blueprint, stores = run
@@ -55,6 +55,9 @@ def measured(folder: Path, **kwargs: Any) -> dict[str, Any]:
             actor.commit()
         actor.close()
         learner = Learner(blueprint, stores)
+        if unmeasured:
+            (part,) = learner.policies.values()
+            part.figures = part.dqn.flow = None
         for _ in range(20):
             learner.step("default", sure=5)
         (record,) = learner.records(0.0)
@@ -80,6 +83,13 @@ def test_nothing_to_see(tmp_path: Path) -> None:
     record = measured(tmp_path, seen=0.0)
     assert record["observation_spread"] == 0.0
     assert record["observation_abs_max"] == 2.0
+
+
+def test_who_measures_nothing_tells_nothing(tmp_path: Path) -> None:
+    record = measured(tmp_path, unmeasured=True)
+    wanted = {"returns_abs_max", "observation_spread", "grad_zero_share"}
+    assert wanted.isdisjoint(record)
+    assert record["loss"] > 0
 
 
 # ---- the arithmetic ------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def until(run: Run, die_at: int | None = None, *, half: bool = False) -> tuple[i
     replay, stores = watched(run)
     actor = build_actor(*run, 0)
     # something is audited in every chunk, whatever the time: each run makes the same stores
-    actor._audit = RowAudit(actor.parts, run[0].spec.n_frames, False, share=1e9)
+    actor.audit = RowAudit(actor.parts, run[0].spec.n_frames, False, share=1e9)
     written: dict[int, bytes] = {}
     for number in range(CHUNKS):
         chunk(actor, number)

@@ -23,9 +23,19 @@ from tuitrain.schedules.evaluation import build_evaluator
 from tuitrain.schedules.rounds import Reporter
 from tuitrain.workers.acting import row_figures
 from tuitrain.workers.acting.actor import Actor
+from tuitrain.workers.acting.row_figures import RowFigures
 from tuitrain.workers.evaluating.evaluator import EvalResult, records
 
 CERTAIN = 1e-9
+
+
+PLENTY_S = 1e9
+
+
+@pytest.fixture(autouse=True)
+def time_for_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found shall not depend on how busy the machine is."""
+    monkeypatch.setattr(row_figures, "GIVEN_S", PLENTY_S)
 
 
 class Round(gymnasium.Env):
@@ -221,13 +231,65 @@ def test_what_rows_show_is_recorded_though_no_episode_ends(tmp_path: Path) -> No
     assert set(record) <= {*COMMON_FIELDS, *FIELDS["rows"]}
 
 
+@pytest.mark.parametrize("given_s", [0.0, PLENTY_S])
+def test_the_clock_says_of_how_many_rows_actions_are_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given_s: float
+) -> None:
+    """Every look at them takes a second; so much is given, but for a small share of what passes."""
+    monkeypatch.setattr(row_figures, "GIVEN_S", given_s)
+    env, time_s = {"id": f"{__file__}:Round", "kwargs": {"shuffled": True}}, 0.0
+
+    def clock() -> float:
+        nonlocal time_s
+        time_s += 1.0
+        return time_s
+
+    with one_actor(tmp_path, env=env) as (blueprint, stores):
+        actor = build_actor(blueprint, stores, 0)
+        (part,) = actor.parts.values()
+        spec = blueprint.spec.policies["default"]
+        part.figures = RowFigures(part.writer, spec, True, clock=clock)
+        rows = []
+        for _ in range(100):
+            act(actor, 60)
+            rows.append(part.take_figures()["action_effect_rows"])
+        actor.close()
+    followed = np.count_nonzero(np.diff(rows))
+    if given_s:
+        assert followed == 99
+    else:
+        assert 0 < followed < time_s * row_figures.SHARE
+
+
+def test_who_measures_nothing_tells_nothing_and_looks_at_no_rows_of_then(tmp_path: Path) -> None:
+    with one_actor(tmp_path, env={"id": f"{__file__}:Round"}) as (blueprint, stores):
+        actor = build_actor(blueprint, stores, 0)
+        (part,) = actor.parts.values()
+        figures = part.figures
+        assert figures is not None
+        act(actor, 20)
+        assert "reward_min" in part.take_figures()
+        part.figures = None
+        act(actor, 30)
+        assert part.take_figures().keys().isdisjoint(["reward_min", "action_effect_rows"])
+        assert part.take_row_figures() == {}
+        part.figures = figures
+        figures.restore(figures.state() | {"behind": 0})
+        begun = stores.replays["default"].first_seen()[0].max()
+        act(actor, 2)
+        figures.take()
+        lanes = blueprint.config.actors.envs_per_actor
+        assert stores.replays["default"].first_seen()[0].max() <= begun + 2 * CHUNK_STEPS * lanes
+        actor.close()
+
+
 def test_reports_begin_anew(tmp_path: Path) -> None:
     with one_actor(tmp_path, env={"id": f"{__file__}:Round", "kwargs": {"resets": False}}) as run:
         actor = build_actor(*run, 0)
         (part,) = actor.parts.values()
         act(actor, 60)
         part.take_figures()
-        second = part._figures.take()
+        second = part.figures.take()
         actor.close()
     anew = {name: value for name, value in second.items() if not name.startswith("action_effect")}
     assert anew == {"resets_unchanged": 0, "begins_differ": 1}

@@ -31,6 +31,7 @@ from tuitrain.seeding import GlobalRandom, stream
 from tuitrain.workers.acting.ahead_lanes import AheadLanes
 from tuitrain.workers.acting.policy_lanes import PolicyLanes
 from tuitrain.workers.acting.row_audit import RowAudit
+from tuitrain.workers.acting.row_figures import RowFigures
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import close_lanes
 from tuitrain.workers.stores import Stores
@@ -57,6 +58,10 @@ class Actor:
             environments may draw from it as they are built.
         policies: acting networks by policy name; they are loaded by ``pull``.
         incarnation: how many were in its place before it in this session.
+
+    Attributes:
+        audit: of its rows.
+        parts: by policy.
     """
 
     def __init__(
@@ -98,22 +103,25 @@ class Actor:
         self._stepping = None if isinstance(lanes, TurnLanes | CycleLanes) else lanes
         kind = the(PolicyLanes) if self._cycling is None else the(AheadLanes)
         generators = chooser.spawn(len(blueprint.policies))
+        writers = {name: stores.replays[name].writer(index) for name in blueprint.policies}
+        together = blueprint.actors_in_process * len(writers)
         self.parts = {
             name: kind(
                 policies[name],
-                stores.replays[name].writer(index),
+                writers[name],
                 stores.weights[name],
                 index,
-                blueprint.spec.policies[name],
+                spec,
                 blueprint.spec.n_frames,
                 np.random.default_rng(seed),
                 f"environment {blueprint.spec.env_id!r}, policy {name!r}",
-                self._stepping is not None,
+                RowFigures(writers[name], spec, self._stepping is not None, together),
             )
-            for name, seed in zip(blueprint.policies, generators, strict=True)
+            for name, seed in zip(writers, generators, strict=True)
+            for spec in [blueprint.spec.policies[name]]
         }
         self._ahead = {n: part for n, part in self.parts.items() if isinstance(part, AheadLanes)}
-        self._audit = RowAudit(
+        self.audit = RowAudit(
             self.parts, blueprint.spec.n_frames, bool(self._ahead), blueprint.audit_share(1)
         )
         self._started = False
@@ -146,7 +154,7 @@ class Actor:
             self._started = True
         for part, stamp in zip(parts.values(), ticket.stamp_base, strict=True):
             part.begin(rows, stamp)
-        self._audit.begin(rows)
+        self.audit.begin(rows)
         self._ticket = ticket
         self._in_chunk = 0
         self._inserts_before = [part.inserts for part in parts.values()]
@@ -168,8 +176,8 @@ class Actor:
         actions, out = {}, {}
         for name, part in self.parts.items():
             row = part.row(k)
-            if k == self._audit.k:
-                self._audit.watch(name)
+            if k == self.audit.k:
+                self.audit.watch(name)
             actions[name] = action = part.choose(row, epsilon)
             out[name] = part.outcome(row, action)
         phases.enter("env step")
@@ -181,8 +189,8 @@ class Actor:
         def choose(policy: str, place: int) -> NDArray[np.int64]:
             phases.enter("act")
             part = parts[policy]
-            if k == self._audit.k:
-                self._audit.watch(policy, slice(place, None, part.n_agents))
+            if k == self.audit.k:
+                self.audit.watch(policy, slice(place, None, part.n_agents))
             action = part.choose_in_turn(part.row(k), epsilon, place)
             phases.enter("env step")
             return action
@@ -196,8 +204,8 @@ class Actor:
         def choose(policy: str, at: NDArray[np.int64]) -> NDArray[np.int64]:
             phases.enter("act")
             part = parts[policy]
-            if k + 1 == self._audit.k:
-                self._audit.watch(policy, at)
+            if k + 1 == self.audit.k:
+                self.audit.watch(policy, at)
             action = part.choose_ahead(part.row(k), epsilon, at)
             phases.enter("env step")
             return action
@@ -227,7 +235,7 @@ class Actor:
         for part in parts:
             part.settle(part.row(rows))
             part.check_finite(part.row(0), part.row(seen))
-        self._audit.note(rows, phases)
+        self.audit.note(rows, phases)
         for part in parts:
             part.writer.commit(part.row(rows))
         inserts = tuple(

@@ -48,9 +48,9 @@ class PolicyLanes:
         n_frames: int,
         rng: np.random.Generator,
         where: str,
-        begins_together: bool,
+        figures: RowFigures,
     ) -> None:
-        """`where` says whose observations these are, for errors; see also ``RowFigures``."""
+        """`where` says whose observations these are, for errors."""
         lanes = writer.ring.lanes
         self.policy = policy
         self.writer = writer
@@ -72,7 +72,8 @@ class PolicyLanes:
         )
         self._episodes = Episodes(lanes)
         self.stats = self._episodes.stats
-        self._figures = RowFigures(writer, spec, begins_together)
+        self.figures: RowFigures | None = figures
+        """What is measured of the rows for checks; None is nothing."""
         self._explored: NDArray[np.bool_] | None = None
         self._least_stamp = 0
         self._first = writer.head
@@ -120,16 +121,19 @@ class PolicyLanes:
         self._stamp = max(stamp, self._least_stamp)
         self._observations = self.writer.observations(row, rows + 1)
         self._legal = self.writer.legal(row, rows + 1)
-        self._explored = self._figures.begin(row, rows)
+        self._explored = None if self.figures is None else self.figures.begin(row, rows)
 
     def take_figures(self) -> dict[str, float]:
         """What a `train` record says of the episodes since the last one; call if there are some."""
-        return self.stats.take() | self._figures.take()
+        return self.stats.take() | self._take_measured()
 
     def take_row_figures(self) -> dict[str, float]:
         """What a `rows` record says: of the rows alone; empty if there are no new ones."""
-        figures = self._figures.take()
-        return figures if "reward_min" in figures else {}
+        measured = self._take_measured()
+        return measured if "reward_min" in measured else {}
+
+    def _take_measured(self) -> dict[str, float]:
+        return {} if self.figures is None else self.figures.take()
 
     def state(self) -> dict[str, Any]:
         """All but the rows, between two chunks, as plain values and arrays."""
@@ -139,7 +143,7 @@ class PolicyLanes:
             "generator": self._rng.bit_generator.state,
             "updates_held": self.updates_held,
             "episodes": self._episodes.state(),
-            "figures": self._figures.state(),
+            "figures": None if self.figures is None else self.figures.state(),
         }
 
     def take_rows(self, state: Mapping[str, Any], fill: Callable[[Held], None]) -> None:
@@ -156,8 +160,9 @@ class PolicyLanes:
         self._rng.bit_generator.state = state["generator"]
         self.updates_held = state["updates_held"]
         self._episodes.restore(state["episodes"])
-        if "figures" in state:  # a state of an older version has none
-            self._figures.restore(state["figures"])
+        # a state of an older version has none
+        if self.figures is not None and state.get("figures") is not None:
+            self.figures.restore(state["figures"])
 
     def row(self, k: int) -> int:
         """Number, in this policy's shard, of the k-th row since ``begin``."""

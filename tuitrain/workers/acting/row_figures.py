@@ -3,13 +3,15 @@
 Whatever a row holds lies in the shard until it is overwritten, so nothing is done step by step: all
 rows since the last look are taken together with each report, or before the first of them would be
 overwritten. Only one thing is not in the shard, which actions were drawn at random; it is noted of
-some chunks, until it is certain that actions matter. Reads rows that their only writer has settled;
+some chunks, until it is certain that actions matter. So long it is the clock that says of how many:
+what followed upon an action takes time to look at. Reads rows that their only writer has settled;
 changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -18,12 +20,13 @@ from numpy.typing import NDArray
 
 from tuitrain.envs.spec import PolicySpec
 from tuitrain.replay import first_seen
+from tuitrain.replay.audit import Budget
 from tuitrain.replay.entries import pooled, some
 from tuitrain.replay.layout import ABSENT, BOUNDARY
 from tuitrain.replay.seen import tell_first_seen
 from tuitrain.replay.shard import ShardWriter
 from tuitrain.replay.window import Int, cells
-from tuitrain.workers.acting.effects import PROVEN, SEEN, ActionEffect
+from tuitrain.workers.acting.effects import FIRST_ROWS, PROVEN, SEEN, ActionEffect
 
 NOTED_CELLS, NOTED_NUMBERS = 8192, 1 << 20
 """Between two looks nothing more is noted once there are so many rows of single lanes, or so many
@@ -32,6 +35,15 @@ LOOK_ROWS = 8192
 """So many rows are looked at together at most, however long nothing is reported."""
 COMPARED = 64
 """Numbers of two observations that are compared first."""
+
+SHARE = 0.006
+"""At most so much of an actor's time goes into what follows upon actions."""
+GIVEN_S = 1.0
+"""Besides, once, for each policy in each actor: so it is soon clear whether actions matter, or many
+rows say that they do not."""
+TOGETHER_ROWS, TOGETHER_NUMBERS = 1024, 1 << 17
+"""So many rows at most, or so many numbers, are worked on together: they shall stay in the caches,
+and leave there some of what the actor needs."""
 
 
 class RowFigures:
@@ -42,24 +54,38 @@ class RowFigures:
         spec: of the policy.
         begins_together: what is seen first in an episode depends on nobody's action: agents see it
             when their environment is reset.
+        together: so many work in this process, and share the time for what follows upon actions.
+        clock: seconds.
     """
 
-    def __init__(self, writer: ShardWriter, spec: PolicySpec, begins_together: bool) -> None:
+    def __init__(
+        self,
+        writer: ShardWriter,
+        spec: PolicySpec,
+        begins_together: bool,
+        together: int = 1,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._writer = writer
         self._looked: int | None = None
         """The last row that has been looked at; before the first look, the first one there is."""
         self._looks = 0
         self._behind = 0
         """How many rows before the first one that is written here have not been looked at."""
+        self._clock = clock
+        self._budget = Budget(SHARE / together, clock(), given_s=GIVEN_S)
         numbers = prod(spec.observation_shape)
+        self._numbers_at_once = max(1, TOGETHER_NUMBERS // numbers)
         self._effect: ActionEffect | None = None
         if spec.n_actions > 1:
             places = np.indices(spec.observation_shape)  # [axes, *shape]
             self._effect = ActionEffect(spec.n_actions, pooled(places, SEEN).T, numbers)
         self._p: float | None = None
         numbers = max(spec.n_actions, min(4 * SEEN, numbers))  # adding them up takes time too
+        self._rows_at_once = min(TOGETHER_ROWS, max(FIRST_ROWS, TOGETHER_NUMBERS // numbers))
         self._wanted = min(NOTED_CELLS, NOTED_NUMBERS // numbers) if self._effect else 0
         self._noted: list[tuple[int, NDArray[np.bool_]]] = []
+        self._noted_cells = 0
         self._resets_unchanged = 0
         self._reward_min, self._reward_max = float("inf"), float("-inf")
         self._agents, self._come_and_go = len(spec.agents), spec.absences
@@ -76,10 +102,11 @@ class RowFigures:
             self._looked = head - self._behind
         if head + rows + 1 - self._looked > min(self._writer.ring.rows, LOOK_ROWS):
             self._look(head)
-        if sum(noted.size for _, noted in self._noted) >= self._wanted:
+        if self._noted_cells >= self._wanted or not self._budget.allows(self._clock()):
             return None
         noted = np.zeros((rows + 1, self._writer.ring.lanes), np.bool_)
         self._noted.append((head, noted))
+        self._noted_cells += noted.size
         return noted
 
     def take(self) -> dict[str, float]:
@@ -120,7 +147,10 @@ class RowFigures:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``state`` was taken, before the first ``begin``; the rows are here."""
+        """Go on where ``state`` was taken, before the next ``begin``; the rows are here."""
+        self._looked = None
+        self._noted.clear()
+        self._noted_cells = 0
         self._behind, self._looks = state["behind"], state["looks"]
         self._resets_unchanged = state["resets_unchanged"]
         self._reward_min, self._reward_max = state["rewards"]
@@ -160,19 +190,22 @@ class RowFigures:
                 drawn[at : at + many] = noted[:many]
             self._follow_actions(rows, live, drawn & live[:-1])
             self._noted = [part for part in self._noted if part[0] >= head]  # being written
+            self._noted_cells = sum(noted.size for _, noted in self._noted)
         self._looked = head - 1
         self._looks += 1
 
     def _cells(self, rows: Int, where: NDArray[np.bool_]) -> tuple[Int, Int]:
         """Cells of rows where something is so, bool [rows - 1, lanes], and of the rows after."""
         ring, shard = self._writer.ring, self._writer.shard
-        k, lanes = np.nonzero(where)
+        # np.nonzero would take thirty times as long
+        k, lanes = np.divmod(np.flatnonzero(where), ring.lanes)
         return cells(ring, shard, rows[k], lanes), cells(ring, shard, rows[k + 1], lanes)
 
     def _table_of_first(self, rows: Int, begins: NDArray[np.bool_]) -> first_seen.Table:
         """Of first observations; those of an environment's agents are one, their mean."""
         ring, agents = self._writer.ring, self._agents
-        k, envs = np.nonzero(begins.reshape(len(rows), -1, agents).all(2))
+        together = begins.reshape(len(rows), -1, agents).all(2)
+        k, envs = np.divmod(np.flatnonzero(together), together.shape[1])
         lanes = envs[:, None] * agents + np.arange(agents)
         at = cells(ring, self._writer.shard, rows[k][:, None], lanes)
         seen = some(self._writer.columns.flat_observation, first_seen.ENTRIES)[at].mean(
@@ -192,26 +225,43 @@ class RowFigures:
 
     def _follow_actions(self, rows: Int, live: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> None:
         """Take in the actions that were drawn at random, and what came of them in two rows."""
-        columns, ring, shard = self._writer.columns, self._writer.ring, self._writer.shard
         assert self._effect is not None
-        k, lanes = np.nonzero(drawn)
-        now, after = (cells(ring, shard, rows[at], lanes) for at in (k, k + 1))
+        began = self._clock()
+        k, lanes = np.divmod(np.flatnonzero(drawn), drawn.shape[1])
         goes_on = live[k + 1, lanes] & (k + 2 < len(rows))
-        later = np.where(goes_on, cells(ring, shard, rows[k + 1] + 1, lanes), after)
-        seen = columns.flat_observation
+        for first in range(0, len(k), self._rows_at_once):
+            some_rows = slice(first, first + self._rows_at_once)
+            self._follow(self._effect, rows[k[some_rows]], lanes[some_rows], goes_on[some_rows])
+        self._p = self._effect.p_value()
+        if self._p is not None and self._p <= PROVEN:
+            self._wanted = 0
+        self._budget.spend(self._clock() - began)
+
+    def _follow(
+        self, effect: ActionEffect, row: Int, lanes: Int, goes_on: NDArray[np.bool_]
+    ) -> None:
+        """Take in single lanes of rows, [n] each; of those that go on, two rows that follow."""
+        columns, ring, shard = self._writer.columns, self._writer.ring, self._writer.shard
+        now, after = (cells(ring, shard, row + at, lanes) for at in (0, 1))
+        later = np.where(goes_on, cells(ring, shard, row + 2, lanes), after)
         outcome = np.zeros((len(now), 4), np.float32)
         outcome[:, 0] = columns.flat_reward[now]
         outcome[goes_on, 1] = columns.flat_reward[after[goes_on]]
         outcome[:, 2] = columns.flat_terminated[now]
         outcome[goes_on, 3] = columns.flat_terminated[after[goes_on]]
-        self._effect.add(
-            pooled(seen[now], SEEN),
-            pooled(seen[after], SEEN),
-            pooled(seen[later], SEEN),
+        before, then, at_last = self._seen(now, after, later)
+        effect.add(
+            before,
+            then,
+            at_last,
             columns.flat_action[now],
             outcome,
             None if columns.flat_legal is None else columns.flat_legal[now],
         )
-        self._p = self._effect.p_value()
-        if self._p is not None and self._p <= PROVEN:
-            self._wanted = 0
+
+    def _seen(self, *cells_of: Int) -> Sequence[NDArray[np.float32]]:
+        """Numbers of what lies in these cells, [n, k] each; every cell is looked at once."""
+        seen, most = self._writer.columns.flat_observation, self._numbers_at_once
+        each, where = np.unique(np.concatenate(cells_of), return_inverse=True)
+        parts = [pooled(seen[each[at : at + most]], SEEN) for at in range(0, len(each), most)]
+        return np.split(np.concatenate(parts)[where], len(cells_of))

@@ -1,7 +1,7 @@
 """What drawn transitions look like: whether there is a reward to learn from, and anything to see.
 
-Pure arithmetic on the arrays of a draw. Returns are looked at with the draw that one update in 40
-is made from; observations once per record, a bounded part of the newest draw.
+Arithmetic on the arrays of a draw. Returns are looked at with the draw that one update in 40 is
+made from; observations once per record, a bounded part of the newest draw.
 """
 
 from __future__ import annotations
@@ -17,6 +17,32 @@ LOOK_EVERY_UPDATES = 40
 LOOKED_ROWS = 64
 LOOKED_NUMBERS = 1 << 20
 """Observations: so many rows of a draw, and no more numbers than this where they are large."""
+
+
+class BatchFigures:
+    """Of the draws since the last report."""
+
+    def __init__(self) -> None:
+        self._returns = ReturnFigures()
+        self._states: NDArray[Any] | None = None
+
+    def look(
+        self, states: NDArray[Any], returns: NDArray[np.float32], updates: int, drawn: int
+    ) -> None:
+        """Take in a draw.
+
+        Args:
+            states: [B, n_frames, *observation_shape], in memory that only the next draw overwrites.
+            returns, updates, drawn: see ``ReturnFigures.look``.
+        """
+        self._returns.look(returns, updates, drawn)
+        self._states = states
+
+    def take(self) -> dict[str, float]:
+        """Fields of a `learner` record, and start anew; observations are the newest draw's."""
+        if self._states is None:
+            return {}
+        return self._returns.take() | observation_figures(self._states)
 
 
 class ReturnFigures:

@@ -28,7 +28,7 @@ from tuitrain.replay.window import Int
 from tuitrain.seeding import generator, integers, stream
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.build import network_for
-from tuitrain.workers.learners.batch_figures import ReturnFigures, observation_figures
+from tuitrain.workers.learners.batch_figures import BatchFigures
 from tuitrain.workers.learners.pace import Pace
 
 DRAWN_UPDATES = 32
@@ -112,9 +112,8 @@ class PolicyLearner:
         self._drawn: deque[TensorBatch] = deque()
         self._drawn_rows: deque[tuple[Int, Int]] = deque()
         """Cells and rows of each of them, if their TD errors become priorities."""
-        self._returns = ReturnFigures()
-        self._states: NDArray[Any] | None = None
-        """States of the newest draw, in memory that the next one overwrites."""
+        self.figures: BatchFigures | None = BatchFigures()
+        """What is measured of draws for checks; None is nothing."""
         self._inserts = 0
         """Transitions there were when the window was pinned last."""
         self.forgone = 0
@@ -222,8 +221,9 @@ class PolicyLearner:
         course = self._course
         beta = rule.beta(course.at(self.dqn.updates), course.length) if rule else 1.0
         batch = self.reader.sample(window, config.batch_size, self.rng, batches=batches, beta=beta)
-        self._returns.look(batch.returns, self.dqn.updates, batches // config.grad_accumulation)
-        self._states = batch.state
+        if self.figures is not None:
+            drawn = batches // config.grad_accumulation
+            self.figures.look(batch.state, batch.returns, self.dqn.updates, drawn)
         last = replace(batch, cells=batch.cells[-config.batch_size :])
         self._origins.append((self._inserts, self.reader.origin(last)))
         rows: list[tuple[Int, Int]] = []
@@ -268,9 +268,9 @@ class PolicyLearner:
     def measure(self, inserts: int) -> dict[str, Any]:
         """Fields of a `learner` record: of the updates, of what was drawn, and how old it was."""
         self.measured_updates = self.dqn.updates
-        out = self.dqn.stats() | self._returns.take()
-        if self._states is not None:
-            out |= observation_figures(self._states)
+        out = self.dqn.stats()
+        if self.figures is not None:
+            out |= self.figures.take()
         out["target_updates"] = self.dqn.target_updates
         if self.auditor is not None:
             out |= self.auditor.record()

@@ -143,7 +143,7 @@ class Watched(np.ndarray[Any, Any]):
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         target = args[0] if function is np.copyto else kwargs.get("out")
-        plain = [np.asarray(x) if isinstance(x, Watched) else x for x in args]
+        plain = [_plain(x) for x in args]
         named = {k: np.asarray(v) if isinstance(v, Watched) else v for k, v in kwargs.items()}
         if not isinstance(target, Watched) or target.stores is None:
             return function(*plain, **named)
@@ -152,3 +152,10 @@ class Watched(np.ndarray[Any, Any]):
     def fill(self, value: Any) -> None:
         """As ``ndarray.fill``."""
         self[...] = value
+
+
+def _plain(value: Any) -> Any:
+    """An argument of a function, which may be several arrays (``np.concatenate``)."""
+    if isinstance(value, Watched):
+        return np.asarray(value)
+    return [_plain(one) for one in value] if isinstance(value, list) else value

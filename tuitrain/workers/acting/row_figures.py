@@ -198,14 +198,14 @@ class RowFigures:
         """Cells of rows where something is so, bool [rows - 1, lanes], and of the rows after."""
         ring, shard = self._writer.ring, self._writer.shard
         # np.nonzero would take thirty times as long
-        k, lanes = np.divmod(np.flatnonzero(where), ring.lanes)
+        k, lanes = np.divmod(where.ravel().nonzero()[0], ring.lanes)
         return cells(ring, shard, rows[k], lanes), cells(ring, shard, rows[k + 1], lanes)
 
     def _table_of_first(self, rows: Int, begins: NDArray[np.bool_]) -> first_seen.Table:
         """Of first observations; those of an environment's agents are one, their mean."""
         ring, agents = self._writer.ring, self._agents
         together = begins.reshape(len(rows), -1, agents).all(2)
-        k, envs = np.divmod(np.flatnonzero(together), together.shape[1])
+        k, envs = np.divmod(together.ravel().nonzero()[0], together.shape[1])
         lanes = envs[:, None] * agents + np.arange(agents)
         at = cells(ring, self._writer.shard, rows[k][:, None], lanes)
         seen = some(self._writer.columns.flat_observation, first_seen.ENTRIES)[at].mean(
@@ -227,7 +227,7 @@ class RowFigures:
         """Take in the actions that were drawn at random, and what came of them in two rows."""
         assert self._effect is not None
         began = self._clock()
-        k, lanes = np.divmod(np.flatnonzero(drawn), drawn.shape[1])
+        k, lanes = np.divmod(drawn.ravel().nonzero()[0], drawn.shape[1])
         goes_on = live[k + 1, lanes] & (k + 2 < len(rows))
         for first in range(0, len(k), self._rows_at_once):
             some_rows = slice(first, first + self._rows_at_once)

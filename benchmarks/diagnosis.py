@@ -38,8 +38,8 @@ from tuitrain.workers.learners.learner import Learner
 STRETCH_S = 1.0
 """As records are made."""
 ARMS = "measured", "plain"
-USED_UP = 100
-"""Looks at a few chunks each, after which nothing is left of the time that is given once."""
+USED_UP_S = 8.0
+"""With a look every few chunks, after which nothing is left of the time that is given once."""
 CHUNKS_A_DRAW = 3
 """Written before every draw, untimed, as by three actors."""
 
@@ -134,13 +134,14 @@ def _actor(
         return run
 
     part.figures = figures
-    for _ in range(USED_UP):
-        act(5)
-    before = figures.take().get("action_effect_rows", 0)
+    with watches["measured"].running():
+        while now() < USED_UP_S:
+            act(5)
+    before, began = figures.take().get("action_effect_rows", 0), now()
     found = interleave({arm: stretch(arm) for arm in ARMS}, rounds)
     told = figures.take()
     lanes = blueprint.config.actors.envs_per_actor
-    followed = (told["action_effect_rows"] - before) / watches["measured"].now()
+    followed = (told["action_effect_rows"] - before) / (now() - began)
     actor.audit = RowAudit(actor.parts, frames, False, 1.0)  # from now on, of every chunk
     part.figures = None
     return {

@@ -62,7 +62,8 @@ class Measurements(BaseModel):
     episodes: int | None = None
     """That have ended in training."""
     first_return_mean: float | None = None
-    """Mean return of the first few of them, if they are the first of the run: those by chance."""
+    """Mean return of those before the first update, and of at least the first few, if they are the
+    first of the run: those by chance."""
     truncated: int | None = None
     """Of these: by truncation."""
     length_min: int | None = None

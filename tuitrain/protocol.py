@@ -123,8 +123,11 @@ class LearningView(_Line):
     reason: str = ""
     held_evals: int = 0
     """Evaluations in a row, the newest last, after which the verdict was this one."""
-    held_since_steps: int | None = None
-    """Environment steps of the first evaluation that the first of these verdicts is about."""
+    level: float | None = None
+    """Mean of all evaluations of the newest `checks.flat_share` of the run, at least 8 of them;
+    None before there are so many."""
+    level_error: float | None = None
+    """Its standard error."""
 
 
 class ShardView(_Line):

@@ -218,6 +218,6 @@ class ChecksConfig(Table):
         gt=0,
         le=1,
         json_schema_extra=unit("share of run.total_steps"),
-        description="`learning` warns of evaluations that have been FLAT for so long, and are no "
-        "better than the first episodes of training.",
+        description="`learning` warns of evaluations that are FLAT, and over so long no better "
+        "than the first episodes of training.",
     )

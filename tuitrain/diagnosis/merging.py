@@ -65,7 +65,7 @@ class Merged:
         self._gradients: deque[tuple[float, str]] = deque(maxlen=FEW)
         self._effects: dict[str, float] = {}
         self._first = (0, 0.0)
-        """Episodes, and the sum of their returns, until there are enough."""
+        """Episodes, and the sum of their returns: all before the first update, or until enough."""
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take in a record of this policy; numbers that are missing, or none, say nothing."""
@@ -89,7 +89,9 @@ class Merged:
             self.learner_records += 1
             if is_number(share := record.get("grad_zero_share")):
                 self._gradients.append((share, str(record.get("grad_zero_in", ""))))
-        if kind == "train" and self._first[0] < self._first_wanted:
+        # those of weights that nobody has updated are by chance, however many they are
+        few = self._first[0] < self._first_wanted or record.get("updates") == 0
+        if kind == "train" and few:
             mean, episodes = record.get("return_mean"), record.get("episodes")
             if is_number(mean) and is_number(episodes):
                 self._first = (self._first[0] + int(episodes), self._first[1] + mean * episodes)

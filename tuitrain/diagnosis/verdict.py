@@ -41,7 +41,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import median
+from statistics import median, stdev
 from typing import Any
 
 from tuitrain.metrics.rewind import is_number
@@ -117,6 +117,15 @@ def judge(evaluations: Sequence[Evaluation]) -> Judged:
         reason = f"{judged.reason}, and there are fewer than {MIN_WINDOW}"
         return replace(judged, verdict="TOO EARLY", reason=reason)
     return judged
+
+
+def level(evaluations: Sequence[Evaluation]) -> tuple[float, float]:
+    """Mean of some evaluations, and its standard error: the larger of what their intervals and what
+    their differences say."""
+    n, means = len(evaluations), [e.mean for e in evaluations]
+    own = math.sqrt(math.fsum(((e.ci95 or 0.0) / 1.96) ** 2 for e in evaluations)) / n
+    spread = stdev(means) / math.sqrt(n) if n > 1 else 0.0
+    return math.fsum(means) / n, max(own, spread)
 
 
 def worst(verdicts: Mapping[str, Verdict]) -> str:

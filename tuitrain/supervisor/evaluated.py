@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tuitrain.diagnosis.verdict import MIN_WINDOW, Evaluation, Judged, judge, worst
+from tuitrain.diagnosis.verdict import MIN_WINDOW, Evaluation, Judged, judge, level, worst
 from tuitrain.protocol import LearningView, PolicyView, Verdict
 
 
@@ -20,6 +21,8 @@ class Evaluated:
     """Per policy: the verdict after each evaluation."""
     skipped: dict[str, int] = field(default_factory=dict)
     """Per policy: those that were due in this session and not made."""
+    levels: dict[str, tuple[Any, tuple[float, float]]] = field(default_factory=dict)
+    """Per policy: the level that was worked out last, and of what."""
     at: dict[str, float] = field(default_factory=dict)
     """Per policy: when its newest came, in this session."""
 
@@ -57,14 +60,18 @@ class Evaluated:
             self.judged[policy] = judge(self.made[policy])
             del self.said[policy][len(self.made[policy]) :]
 
-    def learning(self, policy: str, now: float) -> LearningView:
-        """The verdict on one policy."""
+    def learning(self, policy: str, now: float, level_steps: float = math.inf) -> LearningView:
+        """The verdict on one policy.
+
+        Args:
+            level_steps: environment steps whose evaluations make its level.
+        """
         made = self.made.get(policy, [])
         judged = self.judged.get(policy) or judge(made)
         at = self.at.get(policy)
         said = self.said.get(policy, [])
         held = next((n for n, v in enumerate(reversed(said)) if v != judged.verdict), len(said))
-        first = max(0, len(made) - held - MIN_WINDOW + 1)
+        mean, error = self._level(policy, level_steps) or (None, None)
         return LearningView(
             policy=policy,
             verdict=judged.verdict,
@@ -78,8 +85,20 @@ class Evaluated:
             slope_ci95=judged.slope_ci95,
             reason=judged.reason,
             held_evals=held,
-            held_since_steps=made[first].steps if held else None,
+            level=mean,
+            level_error=error,
         )
+
+    def _level(self, policy: str, steps: float) -> tuple[float, float] | None:
+        """Mean of the newest evaluations, and its standard error; worked out when one comes."""
+        made = self.made.get(policy, [])
+        if len(made) < MIN_WINDOW or made[-1].steps < steps:
+            return None
+        key = (len(made), made[-1], steps)
+        if policy not in self.levels or self.levels[policy][0] != key:
+            newest = [e for e in made if e.steps > made[-1].steps - steps]
+            self.levels[policy] = (key, level(max(newest, made[-MIN_WINDOW:], key=len)))
+        return self.levels[policy][1]
 
 
 def not_evaluated(policy: str = "") -> LearningView:

@@ -275,7 +275,8 @@ def _policy(
     if version is not None and run.published.get(plan.name, (None,))[0] != int(version):
         run.published[plan.name] = (int(version), now)
     learner = run.newest.get(("learner", plan.name), {})
-    evaluated = run.evaluated.learning(plan.name, now)
+    flat_steps = run.config.checks.flat_share * run.config.run.total_steps
+    evaluated = run.evaluated.learning(plan.name, now, flat_steps)
     every = plan.target_every_updates
     target_updates = _integer(counter("target_updates"))
     return PolicyView(

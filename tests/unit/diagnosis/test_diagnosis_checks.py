@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.diagnosis.faults import FAULTS, change, healthy, snapshot, waiting
+from tests.unit.diagnosis.faults import FAULTS, FLAT, change, healthy, snapshot, waiting
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import BY_ID, CHECKS, all_checks
 from tuitrain.measurements import NetworkMeasured
@@ -174,28 +174,12 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         ("grad_norm", "policies.0", {"grad_norm": 1e4, "td_abs_mean": 100.0}),
         ("phase_time", "processes.0.phase_share", {"copy": 0.1, "wait": 0.9}),
         ("learning", "policies.0.learning", LearningView(verdict="FALLING", held_evals=3)),
-        (
-            "learning",
-            "policies.0.learning",
-            LearningView(verdict="FLAT", held_evals=3, held_since_steps=1000, mean=21.0, ci95=3.0),
-        ),
-        (
-            "learning",
-            "policies.0.learning",
-            LearningView(verdict="FLAT", held_evals=9, held_since_steps=2000, mean=9.0),
-        ),
-        (  # it has been better, though the newest evaluation is not
-            "learning",
-            "policies.0.learning",
-            LearningView(
-                verdict="FLAT", held_evals=9, held_since_steps=0, mean=21.0, ci95=3.0, best=40.0
-            ),
-        ),
-        (  # it has risen before the first evaluation
-            "learning",
-            "policies.0.learning",
-            LearningView(verdict="FLAT", held_evals=9, held_since_steps=0, mean=500.0, ci95=0.0),
-        ),
+        ("learning", "policies.0.learning", FLAT.model_copy(update={"held_evals": 3})),
+        ("learning", "policies.0.learning", FLAT.model_copy(update={"level": None})),  # too short
+        ("learning", "policies.0.learning", FLAT.model_copy(update={"level": 20.7})),
+        ("learning", "policies.0", {"learning": FLAT, "first_return_mean": None}),  # resumed
+        # nobody has been paid: `reward_signal` says so
+        ("learning", "policies.0", {"learning": FLAT, "reward_min": 0.0, "reward_max": 0.0}),
         ("learning", "policies.0.learning", LearningView(verdict="FLAT AT BEST", held_evals=99)),
     ],
 )

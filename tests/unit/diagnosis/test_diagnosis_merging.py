@@ -72,6 +72,13 @@ def test_the_first_episodes_show_what_comes_by_chance() -> None:
     assert merged(*first, train(return_mean=500.0, episodes=5))["first_return_mean"] == by_chance
 
 
+def test_all_episodes_before_the_first_update_are_by_chance() -> None:
+    before = [train(0, return_mean=1.0, episodes=20, updates=0) for _ in range(3)]
+    later = train(0, return_mean=500.0, episodes=20, updates=7)
+    late = train(1, return_mean=5.0, episodes=20, updates=0)  # who has not got newer weights yet
+    assert merged(*before, later, late)["first_return_mean"] == 2.0
+
+
 def test_the_first_episodes_to_end_are_the_shortest_of_many_that_began_together() -> None:
     """▣ Paid for every step, and long: twenty of a hundred would show but half of it."""
     lengths = [range(1, 101), range(1, 101), range(1, 101), range(1, 101)]

@@ -191,10 +191,9 @@ def test_how_long_a_verdict_has_held() -> None:
     assert evaluated().held_evals == 0
     assert evaluated(1.0, 1.0).verdict == "TOO EARLY"
     flat = evaluated(*[1.0] * 11)
-    assert (flat.verdict, flat.held_evals, flat.held_since_steps) == ("FLAT", 4, 0)
+    assert (flat.verdict, flat.held_evals) == ("FLAT", 4)
     risen = evaluated(*(float(n) for n in range(6)), *[5.0] * 12)
     assert (risen.verdict, risen.held_evals < 14) == ("FLAT AT BEST", True)
-    assert risen.held_since_steps == 100 * (18 - risen.held_evals - 7)
 
 
 def test_how_long_a_verdict_has_held_is_less_after_going_back() -> None:

@@ -20,6 +20,9 @@ _OBSERVATIONS = 1e3
 _HELD_EVALUATIONS = 4
 """A verdict that warns has been given by so many evaluations in a row."""
 
+_LEVEL_VERDICTS = ("FLAT", "FLAT AT BEST")
+"""It stays where it is; of many evaluations by chance some seem to be the best."""
+
 _NO_GAIN = 1e-9
 """Returns of all agents that add up to less are those of a game against oneself."""
 
@@ -168,22 +171,25 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     said = [p for p in snapshot.policies if p.learning.verdict not in ("n/a", "TOO EARLY")]
     if not said or len(said) < len(snapshot.policies) or _against_oneself(snapshot):
         return not_measured(limit)
-    bad = [p for p in said if _is_bad(snapshot, p, limits)]
+    bad = [p for p in said if _is_bad(p)]
     if not bad:
         return Row(snapshot.learning.verdict, limit, "ok")
     if len(bad) < len(said):  # who competes falls when another rises, and who does is not known
         named = ", ".join(f"{p.name} {p.learning.verdict}" for p in bad)
         return not_measured(limit, named, "others do well: judge it by yourself")
     worst = next((p for p in bad if p.name == snapshot.learning.policy), bad[0])
+    if worst.learning.verdict in _LEVEL_VERDICTS and _unpaid(worst):
+        value, advice = worst.learning.verdict, "no reward has been met: see reward_signal"
+        return not_measured(limit, value, f"{worst.name}: {advice}")
     advice = (
         "evaluations are under their best, whose weights are kept (`tuitrain eval RUN "
         "--checkpoint best`): lower learner.lr, or let it fall"
     )
-    if worst.learning.verdict == "FLAT":
+    if worst.learning.verdict in _LEVEL_VERDICTS:
         advice = (
-            f"evaluations are no better than the first episodes, which brought "
-            f"{worst.first_return_mean or 0.0:.4g} by chance: look at exploration, rewards, "
-            "n_frames and learner.lr"
+            f"evaluations, {worst.learning.level or 0.0:.4g} on average, are no better than the "
+            f"first episodes, which brought {worst.first_return_mean or 0.0:.4g} by chance: look "
+            "at exploration, rewards, n_frames and learner.lr"
         )
         if worst.length_max == 1:
             advice += "; and every episode ends with its first step: is that meant?"
@@ -193,20 +199,31 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     return Row(worst.learning.verdict, limit, "warn", f"{worst.name}: {advice}")
 
 
-def _is_bad(snapshot: Snapshot, policy: PolicyView, limits: ChecksConfig) -> bool:
+def _is_bad(policy: PolicyView) -> bool:
     """Whether its verdict calls for a change, and has held long enough to be one."""
-    view, first = policy.learning, policy.first_return_mean
+    view = policy.learning
     if view.held_evals < _HELD_EVALUATIONS:
         return False
     if view.verdict in ("FALLING", "BELOW BEST"):
         return True
-    if view.verdict != "FLAT" or view.held_since_steps is None:
+    return view.verdict in _LEVEL_VERDICTS and _no_better(policy)
+
+
+def _no_better(policy: PolicyView) -> bool:
+    """Whether its evaluations of half a run together are no better than what came by chance.
+
+    The best of them says less: the largest of many is above chance for who has learned nothing.
+    """
+    level, first = policy.learning.level, policy.first_return_mean
+    if level is None or first is None:
         return False
-    if first is None or view.mean is None or view.mean - (view.ci95 or 0.0) > first:
-        return False  # it has risen, before the first evaluation
-    if view.best is not None and view.best > first:
-        return False  # one evaluation of a few episodes says less than the best four together
-    return snapshot.steps - view.held_since_steps >= limits.flat_share * snapshot.total_steps
+    return level - (policy.learning.level_error or 0.0) <= first
+
+
+def _unpaid(policy: PolicyView) -> bool:
+    """Whether neither training nor evaluations have met any reward: there is nothing to learn."""
+    paid = (policy.reward_min, policy.reward_max, policy.eval_reward_min, policy.eval_reward_max)
+    return policy.reward_max is not None and not any(paid)
 
 
 def _against_oneself(snapshot: Snapshot) -> bool:

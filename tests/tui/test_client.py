@@ -135,3 +135,54 @@ async def test_answers(socket_path: Path) -> None:
     async with FakeRun(socket_path):
         assert await answers(socket_path)
     assert not await answers(socket_path)
+
+
+async def test_a_client_that_rests_takes_the_newest_snapshot_alone_and_every_event(
+    socket_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuitrain.tui.client.GLANCE_S", 0.05)
+    async with FakeRun(socket_path) as run:
+        while not isinstance(await listener.next(), Snapshot):
+            pass
+        listener.client.rest(True)
+        for i in range(5):
+            run.say(snapshot().model_copy(update={"seq": 100 + i}))
+            run.say(events()[0].model_copy(update={"seq": 200 + i}))
+        told = [await listener.next() for _ in range(6)]
+        assert [line.seq for line in told if isinstance(line, EventLine)] == [*range(200, 205)]
+        assert [line.seq for line in told if isinstance(line, Snapshot)] == [104]
+
+
+async def test_a_client_that_rests_hears_its_answer_and_all_that_waits_once_it_is_awake(
+    socket_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuitrain.tui.client.GLANCE_S", 1e9)
+    monkeypatch.setattr("tuitrain.tui.client._LOOK_S", 0.0)
+    async with FakeRun(socket_path) as run:
+        while not isinstance(await listener.next(), Snapshot):
+            pass
+        listener.client.rest(True)
+        for _ in range(5):
+            await asyncio.sleep(0)  # it looks away
+        asked = asyncio.create_task(listener.client.request("pause"))
+        run.answer(await run.asked("pause"), "paused")
+        async with asyncio.timeout(10):
+            assert (await asked).message == "paused"
+        listener.client.rest(False)
+        run.say(events()[0])
+        assert isinstance(await listener.next(), EventLine)
+
+
+async def test_the_last_snapshot_before_the_end_is_told_to_who_rests(
+    socket_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuitrain.tui.client.GLANCE_S", 1e9)
+    monkeypatch.setattr("tuitrain.tui.client._LOOK_S", 1e9)
+    async with FakeRun(socket_path) as run:
+        while not isinstance(await listener.next(), Snapshot):
+            pass
+        listener.client.rest(True)
+        run.say(snapshot().model_copy(update={"state": "finished"}))
+    line = await listener.next()
+    assert isinstance(line, Snapshot)
+    assert line.state == "finished"

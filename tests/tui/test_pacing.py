@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 
 import pytest
 from textual import events
@@ -69,3 +70,32 @@ async def test_lines_that_stay_are_not_drawn_again(monkeypatch: pytest.MonkeyPat
         await seat.pilot.resize_terminal(110, 40)
         await seat.settle()
         assert ("chart-return", 3) in drawn, "of another size all is drawn"
+
+
+async def test_a_line_that_is_made_again_with_the_same_on_it_is_not_styled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with seated() as seat:
+        await seat.settle()
+        header = seat.app.screen.query_one("#header", Panel)
+        styled: list[str] = []
+        style = Panel._strip
+        monkeypatch.setattr(
+            Panel, "_strip", lambda self, line: styled.append(line.plain) or style(self, line)
+        )
+        header.show(header._current)
+        assert not styled
+        header.show(replace(header._current, ascii_only=True))
+        assert len(styled) == 3
+
+
+async def test_another_theme_is_on_every_line_at_once() -> None:
+    async with seated() as seat:
+        await seat.settle()
+        header = seat.app.screen.query_one("#header", Panel)
+        dark = header.render_line(0)
+        seat.app.theme = "textual-light"
+        await seat.settle()
+        light = header.render_line(0)
+        backgrounds = [[s.style.bgcolor for s in strip if s.style] for strip in (dark, light)]
+        assert not set(backgrounds[0]) & set(backgrounds[1])

@@ -122,6 +122,7 @@ class TuitrainApp(
         self._policy_at = 0
         self._listening: asyncio.Task[None] | None = None
         self._early: list[Stream] = []
+        self._found: dict[str, list[Panel]] = {}
 
     # ---- what is on the screen
 
@@ -296,11 +297,16 @@ class TuitrainApp(
         self.set_class(len(view.policies()) > 1, "-several")
         self.set_class(view.snapshot is not None and view.snapshot.state == "failed", "-failed")
         around = replace(view, filter=self.lines_in_use().filter)
-        for name in ("header", "notice", "keys"):
-            for panel in main.query(f"#{name}").results(Panel):
-                panel.show(around)
-        for panel in main.query(f"#tab-{self.tab} Panel").results(Panel):
+        for panel in self._panels(main, "#header, #notice, #keys"):
+            panel.show(around)
+        for panel in self._panels(main, f"#tab-{self.tab} Panel"):
             panel.show(view)
+
+    def _panels(self, main: Screen[Any], selector: str) -> list[Panel]:
+        """Those panels, looked for once: they stay as long as the screen does."""
+        if not self._found.get(selector):
+            self._found[selector] = list(main.query(selector).results(Panel))
+        return self._found[selector]
 
     # ---- what the user asks for
 

@@ -29,6 +29,10 @@ from tuitrain.protocol import (
 )
 
 MAX_LINE_BYTES = 16 * 2**20
+GLANCE_S = 2.0
+"""Between two looks at what has come, while nobody watches; a screen is stale after 3 s."""
+_LOOK_S = 0.02
+_SNAPSHOT = b'{"kind":"snapshot"'
 RETRY_S = (0.2, 0.5, 1.0, 2.0)
 
 Stream = Snapshot | EventLine | RecordLine | Hello
@@ -61,11 +65,48 @@ class RunClient:
         self._writer: asyncio.StreamWriter | None = None
         self._ids = itertools.count(1)
         self._pending: dict[int, asyncio.Future[Reply]] = {}
+        self._resting = False
+        self._next: asyncio.TimerHandle | None = None
+        self._newest: bytes | None = None
+        """The last snapshot since the last glance, not read yet."""
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection now."""
         return self._writer is not None
+
+    def rest(self, on: bool) -> None:
+        """Take in what comes every ``GLANCE_S`` alone, for a screen that nobody looks at.
+
+        Most of a screen without the focus is to be woken for single lines; they wait in the socket
+        meanwhile. Of the snapshots that have come the newest counts. Answers are not waited for.
+        """
+        self._resting = on
+        self._look()
+
+    def _look(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        self._next = None
+        if self._writer is None:
+            return
+        _incoming(self._writer).resume_reading()
+        if self._resting:
+            self._next = asyncio.get_running_loop().call_later(_LOOK_S, self._look_away)
+        else:
+            self._tell_newest()
+
+    def _look_away(self) -> None:
+        self._tell_newest()
+        if self._writer is not None:
+            if not self._pending:
+                _incoming(self._writer).pause_reading()
+            self._next = asyncio.get_running_loop().call_later(GLANCE_S, self._look)
+
+    def _tell_newest(self) -> None:
+        raw, self._newest = self._newest, None
+        if raw is not None:
+            self._take(raw)
 
     async def run(self) -> None:
         """Connect, subscribe, read, reconnect; until cancelled."""
@@ -82,6 +123,7 @@ class RunClient:
             failures = 0
             self._writer = writer
             self._on_connection(True)
+            self._look()
             try:
                 await self._write("subscribe", next(self._ids), {})
                 await self._read(reader)
@@ -102,6 +144,7 @@ class RunClient:
         number = next(self._ids)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._pending[number] = future
+        self._look()
         try:
             await self._write(command, number, args)
             return await future
@@ -127,20 +170,29 @@ class RunClient:
                 continue
             if not raw.endswith(b"\n"):
                 return
-            try:
-                line = decode_to_client(raw)
-            except ValidationError:
-                self.bad_lines += 1
-                continue
-            if isinstance(line, Reply):
-                future = self._pending.get(line.id)
-                if future is not None and not future.done():
-                    future.set_result(line)
+            if self._resting and raw.startswith(_SNAPSHOT):
+                self._newest = raw
             else:
-                self._on_line(line)
+                self._take(raw)
+
+    def _take(self, raw: bytes) -> None:
+        try:
+            line = decode_to_client(raw)
+        except ValidationError:
+            self.bad_lines += 1
+            return
+        if isinstance(line, Reply):
+            future = self._pending.get(line.id)
+            if future is not None and not future.done():
+                future.set_result(line)
+        else:
+            self._on_line(line)
 
     async def _drop(self, writer: asyncio.StreamWriter) -> None:
         self._writer = None
+        if self._next is not None:
+            self._next.cancel()
+        self._tell_newest()
         writer.close()
         for future in self._pending.values():
             if not future.done():
@@ -151,6 +203,13 @@ class RunClient:
         self._on_connection(False)
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+def _incoming(writer: asyncio.StreamWriter) -> asyncio.ReadTransport:
+    """What the connection is read from; a socket's transport is both ways in one."""
+    transport = writer.transport
+    assert isinstance(transport, asyncio.ReadTransport)
+    return transport
 
 
 async def answers(socket_path: Path, timeout_s: float = 2.0) -> bool:

@@ -52,11 +52,15 @@ class PacedApp(RunApp):
     def on_app_focus(self, _: events.AppFocus) -> None:
         """The terminal is looked at again."""
         self.looked_at = True
+        if self.client is not None:
+            self.client.rest(False)
         self.redraw()
 
     def on_app_blur(self, _: events.AppBlur) -> None:
         """Nobody looks: redraw less often."""
         self.looked_at = False
+        if self.client is not None:
+            self.client.rest(True)
 
     def action_pace(self, by: int) -> None:
         """Redraw at the next longer (1) or shorter (-1) period."""

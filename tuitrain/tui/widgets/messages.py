@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from pathlib import Path
 
 from rich.text import Text
 
 from tuitrain.protocol import Snapshot
-from tuitrain.tui.text import Part, age, clip, fit, part, safe
+from tuitrain.tui.text import Palette, Part, age, clip, fit, part, safe
 from tuitrain.tui.view import View, nothing_matches
 from tuitrain.tui.widgets.header import run_name
 
@@ -26,19 +27,26 @@ def draw_events(view: View, width: int, height: int) -> list[Text]:
         return [nothing_matches(view, len(view.events), "events", width)]
     shown = told[-MAX_SHOWN:]
     wide = max((len(safe(e.source, 12)) for e in shown), default=0)
-    lines = []
-    for event in shown:
-        line = Text(end="")
-        if width >= 40:
-            line.append(time.strftime("%H:%M:%S ", time.localtime(event.time_s)), palette.dim)
-        style = {"warning": palette.warn, "error": palette.fail}.get(event.level, palette.dim)
-        line.append(_LEVEL_GLYPH[event.level], style)
-        line.append(f" {safe(event.source, 12):<{wide}} ", palette.dim)
-        line.append(
-            safe(event.text.replace(f"{view.run_dir}/", "")), "" if event.level == "info" else style
-        )
-        lines.append(clip(line, width))
-    return lines
+    here = f"{view.run_dir}/"
+    return [
+        _event(e.time_s, e.level, e.source, e.text.replace(here, ""), palette, wide, width)
+        for e in shown
+    ]
+
+
+@lru_cache(maxsize=MAX_SHOWN)
+def _event(
+    time_s: float, level: str, source: str, text: str, palette: Palette, wide: int, width: int
+) -> Text:
+    """One event; kept, as it stays what it was while others come."""
+    line = Text(end="")
+    if width >= 40:
+        line.append(time.strftime("%H:%M:%S ", time.localtime(time_s)), palette.dim)
+    style = {"warning": palette.warn, "error": palette.fail}.get(level, palette.dim)
+    line.append(_LEVEL_GLYPH[level], style)
+    line.append(f" {safe(source, 12):<{wide}} ", palette.dim)
+    line.append(safe(text), "" if level == "info" else style)
+    return clip(line, width)
 
 
 def draw_notice(view: View, width: int, height: int) -> list[Text]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -77,8 +78,10 @@ class Panel(Widget, can_focus=False):
         self._current = View()
         self._titles = (title, "")
         self._strips: list[Strip] | None = None
-        self._styled: dict[tuple[int, bool, bool], tuple[Text, Strip]] = {}
-        """What has been made of lines, by what they are and how they look."""
+        self._styled: dict[Hashable, Strip] = {}
+        """What has been made of lines, by what is on them and how they look."""
+        self._around: Style | None = None
+        """``rich_style``, while nothing has changed it."""
         self.sent = 0
         """Pieces of one style that the newest view has changed; of a new panel none are counted."""
         self._drawn_size = Size(0, 0)
@@ -89,7 +92,7 @@ class Panel(Widget, can_focus=False):
         """Draw this view from now on; of what can be seen, lines that stay are not sent again."""
         if self.filters:
             view = replace(view, filter=self.filter, following=self.following)
-        self._current = view
+        self._current, self._around = view, None
         before = self._strips
         if before is None or self._drawn_size != self.content_size or not self.content_size:
             self._strips = None
@@ -101,7 +104,10 @@ class Panel(Widget, can_focus=False):
         ends = [
             (y, new.crop(0, end), end)
             for y, (old, new) in enumerate(lines)
-            if y < height and old != new and (end := changed_end(old, new, width))
+            if y < height
+            and old is not new
+            and old != new
+            and (end := changed_end(old, new, width))
         ]
         self.sent = sum(len(strip) for _, strip, _ in ends)
         if ends:
@@ -146,16 +152,24 @@ class Panel(Widget, can_focus=False):
             self._strips = self._styled_lines()
         strip = self._strips[y] if y < len(self._strips) else Strip.blank(self.content_size.width)
         strip = strip.adjust_cell_length(self.content_size.width)
-        return strip.apply_style(self.rich_style)
+        if self._around is None:  # textual works it out anew, from all that is around
+            self._around = self.rich_style
+        return strip.apply_style(self._around)
+
+    def notify_style_update(self) -> None:
+        """Forget what was made of the styles of before (textual's hook)."""
+        super().notify_style_update()
+        self._around = None
 
     def _styled_lines(self) -> list[Strip]:
-        """What is drawn now; a line that is the very one of before is not styled again."""
+        """What is drawn now; a line with the same on it as one of before is not styled again."""
         before, self._styled = self._styled, {}
         strips = []
         for line in self.lines():
-            key = (id(line), self._current.stale, self._current.ascii_only)
-            self._styled[key] = before.get(key) or (line, self._strip(line))
-            strips.append(self._styled[key][1])
+            key = (line.plain, line.style, tuple(line.spans), self._current.stale,
+                   self._current.ascii_only)  # fmt: skip
+            self._styled[key] = before.get(key) or self._strip(line)
+            strips.append(self._styled[key])
         return strips
 
     def _strip(self, line: Text) -> Strip:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.tui.harness import Seat, seated
 from tests.unit.diagnosis.faults import change, healthy
 from tuitrain.config.checks import ChecksConfig
@@ -64,3 +66,15 @@ async def test_without_checks_the_command_is_named() -> None:
     async with seated(nothing, (80, 24)) as seat:
         await seat.press("w")
         assert "`tuitrain diagnose` reads" in await seat.text()
+
+
+async def test_that_evaluations_play_something_else_is_noted_whatever_is_wrong(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.toml").write_text("[env]\neval_kwargs = { gravity = 3.0 }\n")
+    for now in (healthy(), change("policies.0.target_updates", 40)):
+        now.checks = all_checks(now, ChecksConfig())
+        async with seated(now, (80, 24)) as seat:
+            seat.app.run_dir = tmp_path
+            shown = await diagnosed(seat)
+            assert "Note: Evaluations play with gravity = 3.0" in shown

@@ -18,8 +18,8 @@ _TRY = "Try a longer run, or `tuitrain doctor CONFIG --learn`"
 def lines(diagnosis: Diagnosis, width: int = WIDTH) -> list[str]:
     """The list, causes first, then what is well and what nobody has measured."""
     out: list[str] = []
-    for note in diagnosis.notes:
-        out += [*_wrapped(f"{note}.", "Note: ", width), ""]
+    for note in notes(diagnosis, width):
+        out += [*note, ""]
     for number, wrong in enumerate(diagnosis.wrong, 1):
         out += [*cause(number, wrong, width), ""]
     ok, unknown = len(diagnosis.ok), len(diagnosis.not_measured)
@@ -34,6 +34,11 @@ def lines(diagnosis: Diagnosis, width: int = WIDTH) -> list[str]:
     if unknown:
         out += _wrapped(f"Not measured: {_reasons(diagnosis.not_measured)}.", "", width)
     return out
+
+
+def notes(diagnosis: Diagnosis, width: int = WIDTH) -> list[list[str]]:
+    """What is to be known besides, each in lines."""
+    return [_wrapped(f"{note}.", "Note: ", width) for note in diagnosis.notes]
 
 
 def cause(number: int, wrong: Wrong, width: int = WIDTH) -> Iterator[str]:

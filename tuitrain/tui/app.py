@@ -24,6 +24,7 @@ from textual.screen import Screen
 
 from tuitrain.diagnosis.checks import CHECKS
 from tuitrain.diagnosis.diagnose import Since, diagnose
+from tuitrain.diagnosis.doubts import noted
 from tuitrain.diagnosis.raised import stretches
 from tuitrain.protocol import EventLine, RecordLine, Snapshot
 from tuitrain.tui.actions.charting import ChartingApp
@@ -40,7 +41,7 @@ from tuitrain.tui.dialogs.diagnosis import DiagnosisDialog
 from tuitrain.tui.dialogs.help import HelpDialog
 from tuitrain.tui.layout import ScrolledTab, compose_screen
 from tuitrain.tui.palette import Finder
-from tuitrain.tui.recorded import load_recorded, recorded_snapshot, tell_if_killed
+from tuitrain.tui.recorded import env_settings, load_recorded, recorded_snapshot, tell_if_killed
 from tuitrain.tui.store import ENDED, Store
 from tuitrain.tui.text import DARK, LIGHT, to_ascii
 from tuitrain.tui.view import Link, View, worst_first
@@ -340,7 +341,7 @@ class TuitrainApp(
             return
         changed = stretches(event.model_dump() for event in view.events)
         since = {i: Since(s.since_s) for i, s in changed.items() if s.raised}
-        found = diagnose(view.snapshot.checks, CHECKS, since)
+        found = noted(diagnose(view.snapshot.checks, CHECKS, since), *env_settings(view.run_dir))
         self.push_screen(DiagnosisDialog(view, found))
 
     def action_choose(self, by: int) -> None:

@@ -233,6 +233,14 @@ def _whole(value: float) -> int:
     return int(value) if math.isfinite(value) else 0
 
 
+def env_settings(run_dir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`env.kwargs` and `env.eval_kwargs` of the run; empty where nobody can tell."""
+    env = _toml(run_dir / "config.toml").get("env")
+    found = (env.get(key) if isinstance(env, dict) else None for key in ("kwargs", "eval_kwargs"))
+    kwargs, others = (value if isinstance(value, dict) else {} for value in found)
+    return kwargs, others
+
+
 def _object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(regular.read(path))

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 
 from tuitrain.diagnosis.diagnose import Diagnosis
 from tuitrain.diagnosis.doubts import doubted
-from tuitrain.diagnosis.told import cause, lines
+from tuitrain.diagnosis.told import cause, lines, notes
 from tuitrain.tui.dialogs.base import Dialog
 from tuitrain.tui.text import safe
 from tuitrain.tui.view import View, check_style
@@ -41,6 +41,8 @@ class DiagnosisDialog(Dialog):
         shown = [safe(line) for line in cause(self.at + 1, wrong[self.at], COLUMNS)]
         body = Text("\n".join(shown))
         body.stylize(check_style(wrong[self.at].check.state, palette), 0, len(shown[0]))
+        for note in notes(self.diagnosis, COLUMNS) if self.at == 0 else ():
+            body.append("\n\n" + "\n".join(map(safe, note)))
         place = f"\n\ncause {self.at + 1} of {len(wrong)}, likeliest first · ↑↓ others · esc back"
         return body.append(place, palette.dim)
 

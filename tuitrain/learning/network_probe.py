@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tuitrain.envs.spec import Part, stored_dtype
-from tuitrain.learning.bodies import Convolutional, Mlp
+from tuitrain.learning.bodies import Convolutional, Mlp, Shape
 from tuitrain.learning.network_faults import (
     BEGINS,
     BLIND,
@@ -44,7 +45,7 @@ from tuitrain.seeding import GlobalRandom
 ROWS = 2
 TRIES = 12
 """So many made-up batches are tried before anything is said not to matter."""
-ROUNDING = 1e-5
+ROUNDING = 1e-4
 """Of the largest value: answers that differ by less are equal."""
 OTHER_KERNEL = 1e-2
 """The same of batches of another size, whose sums are made in another order."""
@@ -95,14 +96,30 @@ def examine(
     was_training = network.training
     network.eval()
     twin.eval()
-    kinds = [_batches(tuple(input_shape), obs_dtype, bold) for bold in (True, False)]
+    with GlobalRandom(np.random.SeedSequence(0)), torch.no_grad():
+        found = _examined(network, twin, tuple(input_shape), obs_dtype, parts)
+    network.train(was_training)
+    return found
+
+
+def _examined(
+    network: nn.Module, twin: nn.Module, shape: Shape, obs_dtype: str, parts: Sequence[Part]
+) -> Examined:
+    kinds = [_batches(shape, obs_dtype, bold) for bold in (True, False)]
     pairs = ((next(kind), next(kind)) for kind in kinds)
-    faults = _twins(network, twin)
-    usable = next((pair for pair in pairs if _ask(twin, pair[0]) is not None), None)
+    faults, buffers = _twins(network, twin), _written(twin)
+    usable = first = None
+    for x, other in pairs:
+        first = _ask(twin, x)
+        if first is not None and _ask(twin, other) is not None:
+            usable = x, other
+            break
     low = high = None
     if usable is not None:
         x, other = usable
-        faults += _unsteady(twin, x, other)
+        faults += _unsteady(twin, x, other, first)
+        if _written(twin) != buffers and STATE not in faults:
+            faults.append(BUFFER)
         if not {STATE, CHANGING} & {*faults}:  # else nothing more could be told from what it says
             if BEGINS not in faults and _differ(_ask(network, x), _ask(twin, x)):
                 faults.append(OUTSIDE)
@@ -113,7 +130,6 @@ def examine(
                 faults += _blind(twin, itertools.chain(usable, *more), parts)
         if not faults:
             low, high = _limits(twin, x)
-    network.train(was_training)
     faults.sort(key=lambda fault: _WORST_FIRST.index(fault.state))
     return Examined(tuple(faults), low, high, asked=usable is not None)
 
@@ -150,8 +166,10 @@ def _ask(network: nn.Module, x: Tensor, seed: int = 0) -> Tensor | None:
 
 
 def _call(network: nn.Module, x: Tensor, seed: int = 0) -> Tensor:
-    with GlobalRandom(np.random.SeedSequence(seed)), torch.no_grad():
-        answer: Tensor = network(x)
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    answer: Tensor = network(x)
     return answer
 
 
@@ -174,19 +192,21 @@ def _twins(network: nn.Module, twin: nn.Module) -> list[Fault]:
     return [BEGINS]
 
 
-def _unsteady(twin: nn.Module, x: Tensor, other: Tensor) -> list[Fault]:
-    """What keeps the same input from giving the same values."""
-    buffers = {name: (id(b), b._version) for name, b in twin.named_buffers()}
-    first, _, again = _ask(twin, x), _ask(twin, other), _ask(twin, x)
-    found = []
+def _written(twin: nn.Module) -> dict[str, tuple[int, int]]:
+    """Which tensor each of its buffers is, and how often it was written to."""
+    return {name: (id(buffer), buffer._version) for name, buffer in twin.named_buffers()}
+
+
+def _unsteady(twin: nn.Module, x: Tensor, other: Tensor, first: Tensor | None) -> list[Fault]:
+    """What keeps the same input from giving the same values.
+
+    Args:
+        first: what it has said of `x`, before it was asked for `other`.
+    """
+    again = _ask(twin, x)
     if again is None or _differ(first, again):
-        found.append(STATE if again is None or _remembers(twin, x, other) else CHANGING)
-    elif _differ(again, _ask(twin, x, seed=1)):
-        found.append(RANDOM)
-    written = [n for n, b in twin.named_buffers() if buffers.get(n) != (id(b), b._version)]
-    if written and STATE not in found:
-        found.append(BUFFER)
-    return found
+        return [STATE if again is None or _remembers(twin, x, other) else CHANGING]
+    return [RANDOM] if _differ(again, _ask(twin, x, seed=1)) else []
 
 
 def _remembers(twin: nn.Module, x: Tensor, other: Tensor) -> bool:
@@ -239,14 +259,13 @@ def _fill(twin: nn.Module) -> None:
     A last layer or a gate that begins at zero hides whatever lies before it, and learns later.
     """
     generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in twin.parameters():
-            if not parameter.requires_grad or not parameter.numel():
-                continue
-            if parameter.min() == parameter.max():
-                inputs = parameter[0].numel() if parameter.dim() > 1 else 100
-                noise = torch.randn(parameter.shape, generator=generator)
-                parameter.add_(noise.to(parameter) / inputs**0.5)
+    for parameter in twin.parameters():
+        if not parameter.requires_grad or not parameter.numel():
+            continue
+        if parameter.min() == parameter.max():
+            inputs = parameter[0].numel() if parameter.dim() > 1 else 100
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.add_(noise.to(parameter) / inputs**0.5)
 
 
 def _blind(twin: nn.Module, batches: Iterable[Tensor], parts: Sequence[Part]) -> list[Fault]:
@@ -302,11 +321,10 @@ def _limits(twin: nn.Module, x: Tensor) -> tuple[float | None, float | None]:
     for _ in range(2):
         answers: list[Tensor | None] = []
         for turned in (slice(0, 0), slice(0, None, 2), slice(1, None, 2)):
-            with torch.no_grad():
-                for parameter in twin.parameters():
-                    if parameter.dim():  # weights of either sign: one alone may lead to one limit
-                        parameter[turned].neg_()
-                    parameter.mul_(1.0 if answers else GROWTH)
+            for parameter in twin.parameters():
+                if parameter.dim():  # weights of either sign: one alone may lead to one limit
+                    parameter[turned].neg_()
+                parameter.mul_(1.0 if answers else GROWTH)
             answers.append(_ask(twin, x))
         known = [answer for answer in answers if answer is not None]
         if len(known) < len(answers):

@@ -422,6 +422,17 @@ def test_inputs_are_found_that_a_network_takes(dtype: str) -> None:
     assert examine(built(), built(), SHAPE, dtype) == Examined()
 
 
+def test_who_takes_some_of_them_by_chance_is_asked_for_what_it_always_takes() -> None:
+    class Small(Plain):
+        def forward(self, x: Tensor) -> Tensor:
+            assert x[:, 0, 0].max() < 1, "not all that is drawn"
+            return super().forward(x)
+
+    for size in range(1, 5):
+        found = examined(lambda size=size: Small(FRAMES * size), (FRAMES, size))
+        assert found.faults == ()
+
+
 def test_who_takes_none_of_them_is_not_judged() -> None:
     class Picky(Plain):
         def forward(self, x: Tensor) -> Tensor:

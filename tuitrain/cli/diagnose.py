@@ -109,7 +109,7 @@ def _of_config(path: Path, overrides: list[str]) -> Answer:
         networks = said["report"]["networks"]
     found = ranked(planned_trouble(config, networks), CHECKS)
     found = noted(found, config.env.kwargs, config.env.eval_kwargs)
-    told = "but this in its plan keeps it from learning:"
+    told = "but this in its plan or network is in the way:"
     if not found.wrong:
         told = "`tuitrain doctor` tries it, with --learn whether it can learn"
     return [f"{path}: is accepted; {told}"], found, more

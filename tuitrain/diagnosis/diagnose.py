@@ -152,15 +152,16 @@ def refused(problems: Sequence[Problem]) -> Diagnosis:
 def unbuilt(error: str) -> Diagnosis:
     """What is wrong with a config whose environment or network cannot be built."""
     first = " ".join(error.partition("\n")[0].split())
+    said = shortened(first)
     check = CheckView(
         id=CONFIG,
         name="environment and network",
         value="cannot be built",
         limit="can be built",
         state="fail",
-        advice=first,
+        advice=first if first != said else "",
     )
-    return Diagnosis((Wrong(shortened(first), check),))
+    return Diagnosis((Wrong(said, check),))
 
 
 def _problem(problem: Problem) -> Wrong:

@@ -92,7 +92,7 @@ def network(built: Built | None, name: str) -> Finding:
         return Finding("network", "network", "n/a", "not reached" if built else "not tried")
     for fault in built.network_faults:
         state: CheckState = "warn" if fault.state == "warn" else "fail"
-        return Finding("network", "network", state, f"{name} {fault.says}", f"{fault.advice}.")
+        return Finding("network", "network", state, f"{name} {fault.says}", fault.advice)
     return Finding("network", "network", "ok", f"{name}, {size(built.weights_bytes)} of weights")
 
 

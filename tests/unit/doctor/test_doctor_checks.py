@@ -169,7 +169,7 @@ def test_what_was_built() -> None:
     fault = NetworkFault(kind="blind", state="fail", says="sees nothing", advice="open its eyes")
     finding = setup.network(replace(BUILT, network_faults=(fault,)), "net.py:make")
     assert (finding.state, finding.found) == ("fail", "net.py:make sees nothing")
-    assert finding.advice == "open its eyes."
+    assert finding.advice == "open its eyes"
     slight = replace(BUILT, network_faults=(fault.model_copy(update={"state": "warn"}),))
     assert setup.network(slight, "net.py:make").state == "warn"
     broken = replace(BUILT, error="the ROM is missing\n    File env.py, line 3")

@@ -159,12 +159,16 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         ("reward_scale", "policies.0", {"returns_abs_max": 5e-6, "episodes": 49}),
         ("reward_scale", "policies.0", {"returns_abs_max": 0.0, "reward_max": 0.0}),
         ("network", "policies.0.network", None),
-        ("network", "policies.0.network", NetworkMeasured(asked=False)),
         # what it can say is enough, and learned
         ("network", "policies.0", {"network": NetworkMeasured(low=0, high=60), "td_abs_mean": 1.0}),
         ("network", "policies.0", {"network": NetworkMeasured(high=60.0), "td_abs_mean": 9.0}),
         ("network", "policies.0", {"network": NetworkMeasured(low=0), "reward_max": 1.0}),
-        ("network", "policies.0", {"network": NetworkMeasured(low=0), "reward_max": 0.0}),
+        ("network", "policies.0.td_abs_mean", 50.0),  # of values that are at no limit
+        (
+            "network",
+            "policies.0",
+            {"network": NetworkMeasured(low=0), "reward_min": 0.0, "reward_max": 0.0},
+        ),
         ("lr", "policies.0", {"lr": 0.0, "lr_planned": 0.0}),
         ("device", "processes.0", {"device": "cuda:0", "device_asked": "cuda"}),
         # a random network's values, before there are rewards
@@ -185,6 +189,11 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
 )
 def test_what_is_well_is_not_called_bad(check: str, path: str, value: Any) -> None:
     assert states(change(path, value))[check] in ("ok", "n/a")
+
+
+def test_a_network_that_could_not_be_asked_is_not_called_well() -> None:
+    out = change("policies.0.network", NetworkMeasured(asked=False))
+    assert states(out)["network"] == "n/a"
 
 
 def test_who_works_for_long_or_has_finished_stands_not_still() -> None:

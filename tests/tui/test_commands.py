@@ -58,3 +58,16 @@ async def test_a_command_whose_run_goes_away() -> None:
         await seat.asked("checkpoint")
         await seat.run.stop()
         await seat.shows("✖ checkpoint: the connection to the run was lost before it answered")
+
+
+async def test_of_a_long_answer_whole_clauses_are_shown_and_where_the_rest_is() -> None:
+    said = (
+        "compared 6 workers: equal versions are equal bytes; default v990 in learner, v989 in "
+        "5 workers; who holds an older one takes newer ones in its own time"
+    )
+    async with seated(size=(80, 24)) as seat:
+        await seat.press("s")
+        seat.run.answer(await seat.asked("resync"), said)
+        await seat.shows(
+            "✓ resync: compared 6 workers: equal versions are equal bytes; more: Events\n"
+        )

@@ -354,3 +354,22 @@ def test_shards_are_their_policys_own_and_outlive_their_memory() -> None:
     (shard,) = snapshot.policies[0].shards
     assert (shard.rows, shard.head, shard.sampleable, shard.lock_waits) == (10, 9, 7.0, None)
     assert build(run()).policies[0].shards == []
+
+
+def test_a_rate_is_never_over_a_pause() -> None:
+    view = WorkerView("learner", "learner", state="running")
+    for second in range(5):
+        view.on_heartbeat(second, {"env_steps": 100.0 * second, "updates/p": 10.0 * second}, {})
+    view.state = "paused"
+    for second in range(5, 20):
+        view.on_heartbeat(second, {"env_steps": 400.0, "updates/p": 40.0}, {})
+    assert view.rate("env_steps", 19.0) is None
+    view.state = "running"
+    for second in range(20, 23):
+        made = second - 20
+        rates = [view.rate(name, second) for name in ("env_steps", "updates", "updates/p")]
+        assert rates in ([None] * 3, [100.0, 10.0, 10.0])
+        view.on_heartbeat(
+            second, {"env_steps": 400 + 100.0 * made, "updates/p": 40 + 10.0 * made}, {}
+        )
+    assert view.rate("env_steps", 22.0) == 100.0

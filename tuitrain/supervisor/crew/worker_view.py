@@ -102,24 +102,29 @@ class WorkerView:
         self.counters = self._earlier | {
             name: value + self._earlier.get(name, 0.0) for name, value in counters.items()
         }
-        counters = self.counters
         self.phases_s = dict(phases_s)
+        if self.state == "paused":  # what was not worked on does not make the next rate smaller
+            self.meters.clear()
+            self.usual = RateMeter(USUAL_WINDOW_S)
+        else:
+            self._measure(now)
+        self._phases_seen.append((now, self.phases_s))
+        while len(self._phases_seen) > 2 and self._phases_seen[1][0] <= now - RATE_WINDOW_S:
+            self._phases_seen.popleft()
+        self.phase_share = _shares(self._phases_seen[0][1], self.phases_s)
+
+    def _measure(self, now: float) -> None:
+        counters = self.counters
         for name in ("steps", "episodes", "env_steps"):
             if name in counters:
                 self._meter(name).add(now, counters[name])
-        if self.state == "paused":
-            self.usual = RateMeter(USUAL_WINDOW_S)
-        elif "env_steps" in counters:
+        if "env_steps" in counters:
             self.usual.add(now, counters["env_steps"])
         updates = _updates_made(counters)
         if updates:
             self._meter("updates").add(now, sum(updates.values()))
         for policy, value in updates.items():
             self._meter(f"updates/{policy}").add(now, value)
-        self._phases_seen.append((now, self.phases_s))
-        while len(self._phases_seen) > 2 and self._phases_seen[1][0] <= now - RATE_WINDOW_S:
-            self._phases_seen.popleft()
-        self.phase_share = _shares(self._phases_seen[0][1], self.phases_s)
 
     def begin_again(self, *, asked: bool = False) -> None:
         """A successor starts in this place: totals that every process counts for itself go on."""

@@ -6,6 +6,7 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from tuitrain.protocol import Snapshot
@@ -14,6 +15,7 @@ from tuitrain.tui.view import View, nothing_matches
 from tuitrain.tui.widgets.header import run_name
 
 MAX_SHOWN = 500
+_MORE = "; more: Events"
 _LEVEL_GLYPH = {"info": "·", "warning": "▲", "error": "✖"}
 
 
@@ -66,8 +68,10 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
         }[notice.state]
         text = safe(notice.text.replace(f"{view.run_dir}/", ""))
         tail = f" … pending {age(notice.age_s)}" if notice.state == "pending" else ""
-        said = part(f"{glyph} {text}{tail}", style)
-        return [fit([*_filter(view), said], width)]
+        filtered = _filter(view)
+        room = width - sum(p.text.cell_len + 2 for p in filtered)
+        said = part(_shortened(f"{glyph} {text}{tail}", room), style)
+        return [fit([*filtered, said], width)]
     snapshot = view.snapshot
     parts = _filter(view)
     if parts:
@@ -89,6 +93,16 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
         parts.append(part(f"{view.bad_lines} lines not understood", palette.warn, 1))
     parts.append(part(safe(str(view.run_dir)), palette.dim, 2))
     return [fit(parts, width)]
+
+
+def _shortened(text: str, width: int) -> str:
+    """As many of its clauses as there is room for; what was done is whole among the events."""
+    clauses = text.split("; ")
+    if cell_len(text) <= width:
+        return text
+    while clauses and cell_len("; ".join(clauses) + _MORE) > width:
+        clauses.pop()
+    return "; ".join(clauses) + _MORE if clauses else text
 
 
 def _next(view: View, snapshot: Snapshot) -> list[Part]:

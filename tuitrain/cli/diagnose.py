@@ -75,7 +75,7 @@ def diagnose(
     else:
         told = lines(found)
         if over := more.get("over"):
-            told.append(f"Raised on the way, and well again: {', '.join(over)}.")
+            told.append(f"Raised on the way, and no longer: {', '.join(over)}.")
         typer.echo("\n".join([*head, *([""] * bool(told)), *told]))
     raise typer.Exit(EXIT_NOT_DONE if found.wrong else 0)
 

@@ -17,8 +17,8 @@ class Stretch:
     """How a check stood last.
 
     Attributes:
-        check: as it was measured last; states that were not measured (n/a) change nothing.
-        since_s: unix time at which it was raised; of one that is ok again, until when.
+        check: as it was measured last; n/a if the run went on without measuring it any more.
+        since_s: unix time at which it was raised; of one that is not any more, until when.
     """
 
     check: CheckView
@@ -44,7 +44,7 @@ def stretches(events: Iterable[Mapping[str, Any]]) -> dict[str, Stretch]:
         if data.get("mark") in ("resume", "back") or data.get("on_fail") == "rollback":  # anew
             found.clear()
         check, at = _check(data), event.get("time_s")
-        if check is None or check.state == "n/a" or not isinstance(at, int | float):
+        if check is None or not isinstance(at, int | float):
             continue
         now = Stretch(check, float(at))
         before = found.get(check.id)
@@ -100,7 +100,7 @@ def at_the_end(
             told = check
         elif told is None or told.state == "n/a":
             told = check if told is None or check.state != "n/a" else told
-            if last is not None:
+            if last is not None and last.check.state != "n/a":
                 told = last.check.model_copy(update={"name": check.name})
         found.append(told)
     return found

@@ -2,7 +2,9 @@
 
 A number at its limit is over it in every other snapshot, and nobody wants to be told each time. So
 a state counts once so many snapshots in a row have had it: few to get worse, since that is to be
-told soon, and more to get better. What is not measured (n/a) is no news: it changes nothing.
+told soon, and more to get better. What is not measured (n/a) now and then is no news. What a run at
+work has not measured in as many snapshots in a row stands no more: n/a may be the answer, as where
+an episode has ended at last.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any, Literal
 from tuitrain.protocol import CheckView
 
 Held = Literal["ok", "warn", "fail"]
+Told = Literal["ok", "warn", "fail", "n/a"]
 
 RAISE_LOOKS = 4
 """A check stands worse once so many snapshots in a row were at least as bad (two seconds)."""
@@ -23,8 +26,9 @@ CLEAR_LOOKS = 20
 """It stands better once so many in a row were at least as good."""
 
 _STATES: tuple[Held, ...] = ("ok", "warn", "fail")
-_LEVELS: dict[Held, Literal["info", "warning", "error"]] = {
+_LEVELS: dict[Told, Literal["info", "warning", "error"]] = {
     "ok": "info",
+    "n/a": "info",
     "warn": "warning",
     "fail": "error",
 }
@@ -36,11 +40,11 @@ class Change:
 
     Attributes:
         check: as it was measured last.
-        state, was: how it stands, and stood before.
+        state, was: how it stands, and stood before; n/a: it was raised, and is measured no more.
     """
 
     check: CheckView
-    state: Held
+    state: Told
     was: Held
 
     @property
@@ -51,7 +55,12 @@ class Change:
     @property
     def text(self) -> str:
         """The event's text."""
-        verb = {"ok": "is ok again", "warn": "warns", "fail": "failed"}[self.state]
+        verb = {
+            "ok": "is ok again",
+            "n/a": "is not measured any more",
+            "warn": "warns",
+            "fail": "failed",
+        }[self.state]
         return f"check {self.check.name} {verb}: {measured(self.check)}"
 
     @property
@@ -92,8 +101,20 @@ class _Standing:
 
     severity: int = 0
     looks: deque[int] = field(default_factory=lambda: deque(maxlen=CLEAR_LOOKS))
+    unmeasured: int = 0
+    """Looks in a row, of a run at work."""
+
+    def look_away(self) -> bool:
+        """It was not measured; whether it therefore stands no more, and was raised."""
+        self.unmeasured += 1
+        if self.unmeasured < CLEAR_LOOKS:
+            return False
+        was, self.severity = self.severity, 0
+        self.looks.clear()
+        return was > 0
 
     def look(self, severity: int) -> None:
+        self.unmeasured = 0
         self.looks.append(severity)
         newest = list(self.looks)[-RAISE_LOOKS:]
         if len(newest) == RAISE_LOOKS:
@@ -113,22 +134,27 @@ class Standings:
         self.raised: dict[str, Raised] = {}
         self._of: dict[str, _Standing] = {}
 
-    def look(self, checks: Iterable[CheckView], steps: int, time_s: float) -> list[Change]:
+    def look(
+        self, checks: Iterable[CheckView], steps: int, time_s: float, *, at_work: bool = True
+    ) -> list[Change]:
         """Take in the checks of a snapshot.
 
         Args:
             steps: environment steps of the run by then.
             time_s: unix time.
+            at_work: whether anything can be measured: not in a pause.
 
         Returns:
             Those that stand otherwise now, in the order of `checks`.
         """
         changes = []
         for check in checks:
-            if check.state == "n/a":
-                continue
             standing = self._of.setdefault(check.id, _Standing())
             was = standing.severity
+            if check.state == "n/a":
+                if at_work and standing.look_away():
+                    changes.append(Change(check, "n/a", _STATES[was]))
+                continue
             standing.look(_STATES.index(check.state))
             if standing.severity != was:
                 changes.append(Change(check, _STATES[standing.severity], _STATES[was]))

@@ -49,11 +49,14 @@ class Checking:
         if snapshot.state not in ("running", "paused"):
             return
         run, checks = self._run, snapshot.checks
-        for change in self._standings.look(checks, snapshot.steps, snapshot.time_s):
+        at_work = snapshot.state == "running"
+        for change in self._standings.look(
+            checks, snapshot.steps, snapshot.time_s, at_work=at_work
+        ):
             run.journal.event(change.text, level=change.level, data=change.data)
         failed = self._standings.failed()
         failing = {c.id for c in checks if c.state == "fail"}.union(failed) - {*RESTARTED}
-        self._judge_checkpoints(bool(failing), snapshot.state == "running")
+        self._judge_checkpoints(bool(failing), at_work)
         for check in checks:
             if check.state == "ok" and check.id not in failed:
                 self._acted.pop(check.id, None)

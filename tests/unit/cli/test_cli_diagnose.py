@@ -81,7 +81,7 @@ def test_what_is_over_is_not_wrong(ended: RunFolder) -> None:
     told = call("diagnose")
     assert told.exit_code == 0
     assert "Nothing is wrong: " in told.output
-    assert "Raised on the way, and well again: policy_lag." in told.output
+    assert "Raised on the way, and no longer: policy_lag." in told.output
 
 
 def test_a_killed_run_says_what_it_said_last(ended: RunFolder) -> None:

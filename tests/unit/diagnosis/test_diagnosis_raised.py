@@ -34,9 +34,12 @@ def test_a_check_is_raised_since_it_was_last_not() -> None:
     assert not found["rate"].raised
 
 
-def test_what_is_not_measured_any_more_stays_raised() -> None:
-    found = stretches([changed(1.0, "q", "fail"), changed(2.0, "q", "n/a")])
-    assert (found["q"].raised, found["q"].since_s) == (True, 1.0)
+def test_what_a_run_at_work_measured_no_more_is_not_raised() -> None:
+    events = [changed(1.0, "q", "fail"), changed(2.0, "q", "n/a")]
+    found = stretches(events)
+    assert (found["q"].raised, found["q"].since_s) == (False, 2.0)
+    again = stretches([*events, changed(3.0, "q", "warn")])["q"]
+    assert (again.raised, again.since_s) == (True, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,15 @@ def test_what_was_raised_when_the_workers_ended_stays_so() -> None:
     (check,) = at_the_end(again, [row("rate", "n/a")], told)
     assert (check.state, check.name) == ("warn", "RATE")
     assert states(again=again, summed_up=[row("rate", "ok")], changed=told) == {"rate": "ok"}
+
+
+def test_what_was_let_go_is_as_the_run_and_its_records_say() -> None:
+    """▣ "No episode has ended" was told of a run of which thirty had."""
+    told = stretches([changed(1.0, "q", "warn"), changed(2.0, "q", "n/a", value="30 episodes")])
+    unknown = row("q", "n/a", "30 episodes")
+    assert states(again=[unknown], summed_up=[unknown], changed=told) == {"q": "n/a"}
+    assert states(again=[unknown], changed=told) == {"q": "n/a"}
+    assert states(again=[row("q", "ok")], changed=told) == {"q": "ok"}, "which is told of no more"
 
 
 def test_of_a_run_that_was_killed_events_and_records_are_left() -> None:

@@ -21,12 +21,15 @@ class Looks:
         self.standings = Standings()
         self.number = 0
 
-    def __call__(self, *states: CheckState) -> list[Change]:
+    def __call__(self, *states: CheckState, at_work: bool = True) -> list[Change]:
         changes = []
         for state in states:
             self.number += 1
             changes += self.standings.look(
-                [check(state, str(self.number))], 1000 * self.number, self.number / 2
+                [check(state, str(self.number))],
+                1000 * self.number,
+                self.number / 2,
+                at_work=at_work,
             )
         return changes
 
@@ -68,8 +71,37 @@ def test_what_is_not_measured_is_no_news() -> None:
     look = Looks()
     assert look(*["n/a"] * 50, *["ok"] * 50) == [], "the first measurement is none either"
     look = raised("fail")
-    assert look(*["n/a"] * 100) == []
+    for _ in range(9):
+        assert look(*["n/a"] * (CLEAR_LOOKS - 1), "fail") == []
     assert look.standings.failed() == ["q_bound"]
+
+
+@pytest.mark.parametrize("state", ["warn", "fail"])
+def test_what_a_run_at_work_measures_no_more_is_let_go(state: CheckState) -> None:
+    """▣ No episode had ended; then some have, and what ends them is not known yet."""
+    look = raised(state)
+    assert look(*["n/a"] * (CLEAR_LOOKS - 1)) == []
+    (change,) = look("n/a")
+    assert told([change]) == [(state, "n/a", "info")]
+    assert "is not measured any more" in change.text
+    assert look(*["n/a"] * 50) == []
+    assert look.standings.failed() == []
+    assert told(look(*[state] * RAISE_LOOKS)) == [
+        ("ok", state, {"warn": "warning", "fail": "error"}[state])
+    ]
+
+
+def test_in_a_pause_nothing_is_measured_and_nothing_let_go() -> None:
+    look = raised("fail")
+    assert look(*["n/a"] * 100, at_work=False) == []
+    assert look.standings.failed() == ["q_bound"]
+
+
+def test_looks_from_before_a_gap_do_not_count_with_those_after_it() -> None:
+    look = Looks()
+    assert look("ok", *["warn"] * (RAISE_LOOKS - 1), *["n/a"] * CLEAR_LOOKS) == []
+    assert look("warn") == []
+    assert told(look(*["warn"] * (RAISE_LOOKS - 1))) == [("ok", "warn", "warning")]
 
 
 @pytest.mark.parametrize("state", ["warn", "fail"])

@@ -155,7 +155,9 @@ def test_a_checkpoint_saved_while_a_failure_still_stands_is_not_good(tmp_path: P
     scene = Scene(tmp_path, "log")
     scene.look("fail")
     scene.save(10, "ok", times=RAISE_LOOKS)
-    scene.look("n/a", times=50)
+    scene.look("n/a", times=CLEAR_LOOKS - 1)
+    scene.look("fail", times=1)
+    scene.look("n/a", times=CLEAR_LOOKS - 1)
     scene.run.config.checks = ChecksConfig(on_fail="rollback")
     scene.look("fail", times=1)
     assert "no checkpoint is left that was saved while no check failed" in scene.ends[0].reason

@@ -34,6 +34,8 @@ class Measured:
     """Of all policies of a run, since its session began."""
 
     _merged: dict[str, Merged] = field(default_factory=dict)
+    _earlier: dict[str, float] = field(default_factory=dict)
+    """Per policy: the largest return or reward of earlier sessions, and of before a way back."""
     _lr_planned: dict[str, float | None] = field(default_factory=dict)
     _config: Config | None = None
     _changed_at: float = -math.inf
@@ -65,7 +67,9 @@ class Measured:
             merged.rewind()
 
     def begin(self) -> None:
-        """What has come so far is of earlier sessions."""
+        """What has come so far is of earlier sessions; what was paid then, values may still say."""
+        for policy in self._merged:
+            self._earlier[policy] = self._largest(policy)
         self._merged.clear()
         self._lr_planned.clear()
 
@@ -77,11 +81,8 @@ class Measured:
         """
         merged = self._merged.get(policy) or Merged()
         out = merged.fields()
-        largest = out.get("returns_abs_max")
-        if largest is not None and merged.learner_records >= _RECORDS_FOR_BOUND:
-            # a rare reward may have been learned from in a draw that was not looked at
-            rewards = (abs(out.get(name, 0.0)) for name in ("reward_min", "reward_max"))
-            out["q_bound"] = planned.q_bound(max(largest, *rewards), config)
+        if "returns_abs_max" in out and merged.learner_records >= _RECORDS_FOR_BOUND:
+            out["q_bound"] = planned.q_bound(self._largest(policy), config)
         if _begins_anywhere(config):
             out.pop("reset_difference_p", None)
         return out | {
@@ -93,6 +94,15 @@ class Measured:
             "final_epsilon": planned.final_epsilon(config),
             "target_kept_at_end": planned.target_kept_at_end(config, agents),
         }
+
+    def _largest(self, policy: str) -> float:
+        """The largest |return| or |reward| there has been.
+
+        A rare reward may have been learned from in a draw that was not looked at, or long ago.
+        """
+        out = self._merged[policy].fields()
+        seen = (abs(out.get(name, 0.0)) for name in ("returns_abs_max", "reward_min", "reward_max"))
+        return max(self._earlier.get(policy, 0.0), *seen)
 
 
 def device_asked(role: str, config: Config) -> str | None:

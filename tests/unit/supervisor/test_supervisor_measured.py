@@ -79,6 +79,21 @@ def test_values_are_bounded_once_returns_are_known() -> None:
     assert shown(view).policies[0].q_bound == pytest.approx(700.0)
 
 
+@pytest.mark.parametrize("begin", ["begin", "begin_again"])
+def test_what_was_paid_before_a_resume_or_a_way_back_bounds_values_still(begin: str) -> None:
+    """▣ A prize once in a long episode: values know it, and five records of draws may not."""
+    view = run()
+    view.on_record(learner(returns_abs_max=1.0), 0.0)
+    view.on_record({"kind": "train", "policy": "p", "reward_min": 0.0, "reward_max": 7.0}, 0.0)
+    for _ in range(2):  # twice: what the session between has not met is not forgotten
+        getattr(view, begin)()
+        for _ in range(5):
+            view.on_record(learner(returns_abs_max=0.0, q_max_abs=500.0), 0.0)
+        found = shown(view)
+        assert found.policies[0].q_bound == pytest.approx(700.0)
+        assert {row.id: row.state for row in found.checks}["q_bound"] == "ok"
+
+
 @pytest.mark.parametrize(
     ("id_", "paid", "before", "after"),
     [("reward_signal", 0.0, "n/a", "warn"), ("reward_scale", 1e-5, "ok", "warn")],

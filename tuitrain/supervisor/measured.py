@@ -102,7 +102,7 @@ class Measured:
         """
         out = self._merged[policy].fields()
         seen = (abs(out.get(name, 0.0)) for name in ("returns_abs_max", "reward_min", "reward_max"))
-        return max(self._earlier.get(policy, 0.0), *seen)
+        return float(max(self._earlier.get(policy, 0.0), *seen))
 
 
 def device_asked(role: str, config: Config) -> str | None:

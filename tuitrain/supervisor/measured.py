@@ -38,14 +38,15 @@ class Measured:
     """Per policy: the largest return or reward of earlier sessions, and of before a way back."""
     _lr_planned: dict[str, float | None] = field(default_factory=dict)
     _config: Config | None = None
-    _changed_at: float = -math.inf
+    changed_at: float = -math.inf
+    """When it was changed last: what comes soon after, or before, is not judged by it."""
 
     def follow(self, config: Config, now: float) -> bool:
         """Go by this config; whether it has held long enough for all to have it."""
         before, self._config = self._config, config
         if before is not None and before is not config and differing(before, config):
-            self._changed_at = now
-        return now - self._changed_at >= SETTLED_S
+            self.changed_at = now
+        return now - self.changed_at >= SETTLED_S
 
     def add(self, record: Mapping[str, Any], config: Config, now: float) -> None:
         """Take in a metrics record."""

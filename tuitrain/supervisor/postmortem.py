@@ -56,6 +56,7 @@ def postmortem(folder: RunFolder, summary: Mapping[str, Any] | None) -> Snapshot
         base_steps=base_steps,
         state=_state(told),
     )
+    view.measured.changed_at = _changed_at(folder)
     learner = WorkerView("learner", "learner", state="finished")
     last_s, began_s = 0.0, math.nan
     for record in _records(folder):
@@ -107,6 +108,16 @@ def _planned(folder: RunFolder, config: Config) -> tuple[Sequence[PolicyPlan], s
     except (OSError, ValueError, KeyError, TypeError, ConfigError):  # none, or not a whole one
         return (), None, 0
     return plan.policies(blueprint), plan.spec_hash(blueprint), plan.base_steps(blueprint)
+
+
+def _changed_at(folder: RunFolder) -> float:
+    """Unix time at which the living run was last told other values: records before knew others."""
+    found = -math.inf
+    for event in JsonLines(folder.events_jsonl):
+        data, time_s = event.get("data"), event.get("time_s")
+        if isinstance(data, Mapping) and data.get("mark") == "set" and is_number(time_s):
+            found = max(found, time_s)
+    return found
 
 
 def _state(summary: Mapping[str, Any]) -> RunState:

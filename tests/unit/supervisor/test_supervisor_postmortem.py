@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tuitrain.config.changes import Change, store_changes
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import RunFolder, create_run
@@ -86,6 +87,19 @@ def test_only_the_last_session_is_judged(folder: RunFolder) -> None:
     for wall_s in (2.0, 5.0, 70.0):  # the one before may have been the shorter one
         record(folder, broken, learner(200, wall_s=wall_s, time_s=1_060.0 + wall_s))
         assert row(postmortem(folder, None), "non_finite").state == "ok"
+
+
+def test_records_of_before_a_change_are_not_judged_by_it(folder: RunFolder) -> None:
+    """▣ Killed within moments of `set learner.lr`: the newest record knows the old one."""
+    was = folder.load_config().learner.lr
+    store_changes(folder, {"learner.lr": Change(was, 10 * was)})
+    event = {"time_s": 301.5, "text": "set", "data": {"mark": "set"}}
+    folder.events_jsonl.write_text("".join(json.dumps(e) + "\n" for e in (event, {"data": 1})))
+    record(folder, learner(100), learner(300, lr=was))
+    assert postmortem(folder, None).policies[0].lr_planned is None
+    assert row(postmortem(folder, None), "lr").state == "ok"
+    record(folder, learner(100), learner(320, lr=was))  # who has had long enough
+    assert row(postmortem(folder, None), "lr").state == "fail"
 
 
 def test_a_killed_run_says_nothing_of_what_nobody_counted(folder: RunFolder) -> None:

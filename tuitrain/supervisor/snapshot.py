@@ -126,8 +126,8 @@ class RunView:
     """What checks need besides."""
     bottleneck: str | None = None
     """What was measured last while the run went on."""
-    non_finite: dict[str, int] = field(default_factory=dict)
-    """Per policy: learner records that held a number which is not finite."""
+    non_finite: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    """Per policy: when learner records held a number which is not finite, as a record says it."""
     edited_sources: list[str] | None = None
     """See ``Snapshot``."""
     published: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -139,8 +139,9 @@ class RunView:
         self.newest[kind, policy] = dict(record)
         self.measured.add(record, self.config, now)
         if kind == "learner":
-            self.non_finite.setdefault(policy, 0)
-            self.non_finite[policy] += any(_is_broken(v) for v in record.values())
+            broken = self.non_finite.setdefault(policy, [])
+            if any(_is_broken(v) for v in record.values()):
+                broken.append({k: record.get(k) for k in ("kind", "policy", "steps", "updates")})
         if kind == "eval":
             every = self.config.eval.every_steps
             self.evaluated.add(record, now, every_steps=every, base_steps=self.base_steps)
@@ -153,11 +154,16 @@ class RunView:
     def on_rewind(self, rewind: Rewind) -> None:
         """Training goes on from there: forget what was measured later."""
         self.newest = {key: r for key, r in self.newest.items() if not rewind.voids(r)}
+        for policy, broken in self.non_finite.items():  # weights of before may be sound
+            self.non_finite[policy] = [
+                r for r in broken if not rewind.voids(r) and not rewind.loses(r)
+            ]
         self.evaluated.rewind(rewind.steps)
         self.measured.rewind()
 
     def begin(self) -> None:
         """What has come so far is of earlier sessions."""
+        self.non_finite.clear()
         self.evaluated.begin()
         self.measured.begin()
 
@@ -304,7 +310,7 @@ def _policy(
         target_updates_expected=None
         if target_updates is None
         else (updates if every is None else updates // every),
-        non_finite=run.non_finite.get(plan.name),
+        non_finite=None if plan.name not in run.non_finite else len(run.non_finite[plan.name]),
         loss=_number(learner.get("loss")),
         q_mean=_number(learner.get("q_mean")),
         q_max_abs=_number(learner.get("q_max_abs")),

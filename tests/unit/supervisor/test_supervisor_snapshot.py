@@ -163,6 +163,22 @@ def test_records_that_are_not_finite_are_counted() -> None:
     assert {c.id: c.state for c in snapshot.checks}["non_finite"] == "fail"
 
 
+def test_numbers_of_updates_that_are_lost_do_not_count() -> None:
+    """▣ A learner's successor goes on from sound weights: no checkpoint of it was called good."""
+    view = run()
+    view.on_record({"kind": "learner", "policy": "other", "steps": 9, "updates": 5000}, 0.0)
+    for updates, loss in ((100, math.nan), (200, 1.0), (300, math.nan), (400, math.nan)):
+        about = {"kind": "learner", "policy": "default", "steps": 10 * updates, "updates": updates}
+        view.on_record({**about, "loss": loss}, 0.0)
+    assert build(view).policies[0].non_finite == 3
+    view.on_rewind(Rewind(4000, {"default": 300}))  # the learner alone
+    assert build(view).policies[0].non_finite == 2
+    view.on_rewind(Rewind(2000, {"default": 200}))  # all of them
+    assert build(view).policies[0].non_finite == 1
+    view.begin()
+    assert build(view).policies[0].non_finite is None
+
+
 def test_evaluations_make_the_verdict() -> None:
     view = run()
     for i in range(5):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,10 +11,17 @@ import pytest
 
 from tests.fleet import Fleet
 
-# Tests that a shell has put into the background were born ignoring it, and so would be what they
-# start and interrupt.
+# Tests that a shell has put into the background were born ignoring the one, tests under `nohup` the
+# other, and so would be what they start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Images of containers often say that no bytecode is to be written. Then each of the thousand
+# processes that tests start would compile the package anew: a fifth of a second each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session", autouse=True)

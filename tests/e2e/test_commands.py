@@ -40,7 +40,8 @@ def published_hash(path: Path) -> str:
 
 # in `lockstep` test_learners gives most of them
 @pytest.mark.parametrize(
-    "schedule", ["async", pytest.param("lockstep", marks=pytest.mark.long), "sequential"]
+    "schedule",
+    ["async", *(pytest.param(s, marks=pytest.mark.long) for s in ("lockstep", "sequential"))],
 )
 def test_every_command_does_what_it_says(place: Place, schedule: str) -> None:
     fast = {"id": f"{ENVS}:Chain"}  # where there is most to hold back

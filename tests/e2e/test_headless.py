@@ -60,7 +60,11 @@ def test_a_run_goes_to_its_end_and_leaves_its_record(place: Place, schedule: str
 
 @pytest.mark.parametrize(
     ("number", "code", "state", "schedule"),
-    [(signal.SIGINT, 130, "interrupted", "async"), (signal.SIGTERM, 0, "stopped", "sequential")],
+    [
+        (signal.SIGINT, 130, "interrupted", "sequential"),
+        pytest.param(signal.SIGINT, 130, "interrupted", "async", marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, 0, "stopped", "sequential", marks=pytest.mark.long),
+    ],
 )
 def test_a_signal_stops_cleanly_with_a_checkpoint(
     place: Place, number: signal.Signals, code: int, state: str, schedule: str

@@ -46,10 +46,10 @@ def long(*values: str) -> Any:
 @pytest.mark.parametrize(
     ("who", "schedule"),
     [
-        # the last has in it the first's gap, of the supervisor's clock
+        # the second has in it the first's gap, of the supervisor's clock
         long("the supervisor", "async"),
-        ("all of them", "lockstep"),
         ("some of them", "async"),
+        long("all of them", "lockstep"),
         long("the supervisor", "lockstep"),
         long("all of them", "async"),
         long("some of them", "lockstep"),

@@ -106,7 +106,7 @@ def open_terminal(place: Place, terminals: list[Terminal]) -> Terminal:
 
 def test_training_outlives_its_terminal(place: Place, terminals: list[Terminal]) -> None:
     first = open_terminal(place, terminals)
-    config = place.config(run={"total_steps": FOREVER})
+    config = place.config(run={"total_steps": FOREVER, "schedule": "sequential"})
     first.command("launch", str(config))
     first.shows("RUNNING")
     (run,) = place.runs()
@@ -140,7 +140,7 @@ def test_training_outlives_its_terminal(place: Place, terminals: list[Terminal])
 def test_a_client_that_is_told_to_end_restores_the_terminal(
     place: Place, terminals: list[Terminal]
 ) -> None:
-    run = place.launch_detached()
+    run = place.launch_detached("--schedule", "sequential")
     terminal = open_terminal(place, terminals)
     for number in (signal.SIGTERM, signal.SIGHUP):  # a SIGHUP that leaves the terminal there
         terminal.type("clear", "Enter")
@@ -158,7 +158,7 @@ def test_a_client_that_is_told_to_end_restores_the_terminal(
 def test_a_client_that_is_continued_restores_the_terminal(
     place: Place, terminals: list[Terminal]
 ) -> None:
-    place.launch_detached()
+    place.launch_detached("--schedule", "sequential")
     terminal = open_terminal(place, terminals)
     terminal.command("attach")
     terminal.shows("RUNNING")
@@ -172,7 +172,7 @@ def test_a_client_that_is_continued_restores_the_terminal(
 
 
 def test_two_clients_of_one_run_at_any_size(place: Place, terminals: list[Terminal]) -> None:
-    run = place.launch_detached()
+    run = place.launch_detached("--schedule", "sequential")
     one, two = (open_terminal(place, terminals) for _ in range(2))
     one.command("attach")
     two.command("attach", "--read-only")

@@ -61,7 +61,9 @@ def in_order(run: Run, before: dict[str, Any]) -> None:
 @contextmanager
 def unread(place: Place) -> Iterator[tuple[Run, Terminal]]:
     """A run that was launched in a terminal which takes no more, and its screen there."""
-    config = place.config(run={"total_steps": FOREVER}, env={"id": f"{THINGS}:Slow"})
+    config = place.config(
+        run={"total_steps": FOREVER, "schedule": "sequential"}, env={"id": f"{THINGS}:Slow"}
+    )
     with screen(place, "launch", str(config)) as terminal:
         terminal.wait_for("RUNNING", DEADLINE_S)
         (run,) = place.runs()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,9 @@ from tests.sites import MARK
 def arena(tmp_path: Path) -> Iterator[Arena]:
     arena = Arena("async", tmp_path / "arena")
     yield arena
-    arena.close()
+    arena.kill()
+    arena.clear()
+    shutil.rmtree(arena.runtime, ignore_errors=True)  # what a test has left in it is not waited for
 
 
 def test_whatever_is_left_is_found(arena: Arena) -> None:

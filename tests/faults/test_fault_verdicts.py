@@ -133,7 +133,9 @@ def test_cases_are_drawn_until_so_many_faults_have_struck(
 def arena(tmp_path: Path) -> Iterator[Arena]:
     arena = Arena("async", tmp_path / "arena")
     yield arena
-    arena.close()
+    arena.kill()
+    arena.clear()
+    shutil.rmtree(arena.runtime, ignore_errors=True)  # what a test has left in it is not waited for
 
 
 def attack_on(arena: Arena, name: str) -> Attack:

@@ -37,9 +37,14 @@ CASES = {
     "child": ["child/child/stepping:1/SIGKILL"],
 }
 
+LONG = pytest.mark.long
+"""A run in one process that goes back is in `tests/e2e/test_restarts.py`."""
+
 
 @pytest.mark.timeout(900)  # on a machine that does much else besides
-@pytest.mark.parametrize("lot", CASES)
+@pytest.mark.parametrize(
+    "lot", [pytest.param(lot, marks=LONG) if lot == "sequential" else lot for lot in CASES]
+)
 def test_faults(lot: str, tmp_path: Path) -> None:
     cases = list(enumerate(map(Case.parse, CASES[lot])))
     for _, result in run_lot(cases, 1, tmp_path):

@@ -6,8 +6,7 @@ order, each as long as it is from one record to the next. The quotient is of pro
 neighbours do not count. What only passes within stretches with everything is all the time that its
 clocks know of.
 
-The supervisor evaluates all checks twice a second. What that takes is timed on what a real run has
-told, without what an actor or a learner does.
+What the supervisor spends on checks is measured by `diagnosis_supervisor.py`.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ SUBJECTS = {
     "schedules": "wall clock of async and lockstep over sequential",
     "audit": "time of actor and learner with the live audit over without",
     "diagnosis": "time of actor and learner with all that is measured for checks over without",
+    "diagnosis-supervisor": "a supervisor's processor time for checks, as a share of a core",
     "micro": "single operations over the least they could cost",
     "stacked": "updates/s of policies stacked over one by one",
     "replay": "append and sample in one process over a bare gather and over other libraries",
@@ -61,7 +62,7 @@ def main() -> int:
         pairs = given.seeds if name == "cartpole" else given.pairs
         print(f"\n{name}: {SUBJECTS[name]}; {pairs} pairs, median [95 % interval]")
         start = time.monotonic()
-        figures = importlib.import_module(f"benchmarks.{name}").measure(pairs)
+        figures = _module(name).measure(pairs)
         show(figures)
         print(f"  ({time.monotonic() - start:.0f} s, load now {os.getloadavg()[0]:.1f})")
         found[name] = figures
@@ -69,6 +70,10 @@ def main() -> int:
         with open(given.json, "w") as file:
             json.dump(found, file, indent=1, default=vars)
     return 0
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
 
 
 def _go_to_peers() -> None:

@@ -6,7 +6,8 @@ order, each as long as it is from one record to the next. The quotient is of pro
 neighbours do not count. What only passes within stretches with everything is all the time that its
 clocks know of.
 
-What the supervisor spends on checks is measured by `diagnosis_supervisor.py`.
+What the supervisor spends on checks is measured by `diagnosis_supervisor.py`, and whole runs with
+everything and without by `diagnosis_runs.py`.
 """
 
 from __future__ import annotations

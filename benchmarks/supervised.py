@@ -134,6 +134,11 @@ def keep_phases(args: ChildArgs, link: Link) -> None:
         ready(**fields)
 
     link.ready = ready_and_count
+    enter(args, link)
+
+
+def enter(args: ChildArgs, link: Link) -> None:
+    """In a worker: go on with the schedule's own entry."""
     entry = next(spec.entry for spec in roles(args.config) if spec.name == args.name)
     module, _, function = entry.partition(":")
     getattr(importlib.import_module(module), function)(args, link)

@@ -38,9 +38,31 @@ def test_who_competes_need_not_rise() -> None:
     assert (mixed.state, mixed.value) == ("n/a", "default FALLING"), "nor is it called well"
     assert states(competing(falls, falls, 3.0, 4.0))["learning"] == "warn"
     assert states(competing(falls, falls, 3.0, -3.0))["learning"] == "n/a"
-    against_chance = competing(falls, falls, 3.0, 4.0)
-    against_chance.policies[0].reward_min, against_chance.policies[1].reward_max = -7.0, 7.0
-    assert states(against_chance)["learning"] == "n/a"
+
+
+@pytest.mark.parametrize(
+    ("means", "rewards", "eval_kwargs", "state"),
+    [
+        ((3.0, -3.0), (-7.0, 7.0), None, "n/a"),
+        ((3.0, -3.0), (None, None), None, "n/a"),
+        ((3.0, 4.0), (-7.0, 7.0), "{'opponents': 'chance'}", "n/a"),
+        ((0.0, 0.0), (-1.0, 2.0), None, "n/a"),  # both sides, or all three, by each policy
+        ((3.0, 4.0), (-7.0, 7.0), None, "warn"),  # they act together, and are paid like that
+        ((0.0, 0.0), (0.0, 1.0), None, "warn"),  # they act together, and earn nothing
+        ((3.0, 4.0), (0.0, 7.0), "{'easy': True}", "warn"),
+    ],
+)
+def test_of_games_against_oneself_alone_nothing_is_said(
+    means: tuple[float, float],
+    rewards: tuple[float | None, float | None],
+    eval_kwargs: str | None,
+    state: str,
+) -> None:
+    falls = LearningView(policy="default", verdict="FALLING", held_evals=9)
+    out = competing(falls, falls, *means)
+    out.policies[0].reward_min, out.policies[1].reward_max = rewards
+    out.policies[1].eval_kwargs = eval_kwargs
+    assert states(out)["learning"] == state
 
 
 def beside(state: str, **other: Any) -> Snapshot:

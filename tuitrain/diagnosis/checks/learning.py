@@ -169,8 +169,10 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     most = limits.flat_share
     limit = f"no lasting fall, a gain within {percent(most, most)} of the run"
     said = [p for p in snapshot.policies if p.learning.verdict not in ("n/a", "TOO EARLY")]
-    if not said or len(said) < len(snapshot.policies) or _against_oneself(snapshot):
+    if not said or len(said) < len(snapshot.policies):
         return not_measured(limit)
+    if _against_oneself(snapshot):
+        return not_measured(limit, advice="what one agent gains another one loses")
     bad = [p for p in said if _is_bad(p)]
     if not bad:
         return Row(snapshot.learning.verdict, limit, "ok")
@@ -227,13 +229,20 @@ def _unpaid(policy: PolicyView) -> bool:
 
 
 def _against_oneself(snapshot: Snapshot) -> bool:
-    """Whether what one agent gains another one loses: means add up to 0, or rewards mirror."""
+    """Whether what one agent gains another one loses: means of evaluations add up to 0.
+
+    Agents that act together may be paid −1 to 1 too, or all earn nothing. Where evaluations play
+    something else, as against chance, only the rewards are left to tell by.
+    """
+    policies = snapshot.policies
     if agents(snapshot) == 1:
         return False
-    least = min((p.reward_min for p in snapshot.policies if p.reward_min is not None), default=0.0)
-    most = max((p.reward_max for p in snapshot.policies if p.reward_max is not None), default=0.0)
-    means = [(p.agents, p.eval_return_mean) for p in snapshot.policies]
-    return least == -most < 0 or abs(sum(n * (mean or 0.0) for n, mean in means)) < _NO_GAIN
+    least = min((p.reward_min for p in policies if p.reward_min is not None), default=0.0)
+    most = max((p.reward_max for p in policies if p.reward_max is not None), default=0.0)
+    if any(p.eval_kwargs for p in policies) and least == -most < 0:
+        return True
+    means = [p.agents * (p.eval_return_mean or 0.0) for p in policies]
+    return abs(sum(means)) < _NO_GAIN and (any(means) or least < 0 < most)
 
 
 def _scale(policy: PolicyView) -> str:

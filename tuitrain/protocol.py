@@ -113,6 +113,7 @@ class LearningView(_Line):
     mean: float | None = None
     ci95: float | None = None
     best: float | None = None
+    """Mean of the best single evaluation; the verdict's best are four in a row."""
     n_evals: int = 0
     skipped: int = 0
     """Evaluations of this session that were due while another one still ran: not made."""

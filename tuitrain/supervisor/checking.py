@@ -44,6 +44,11 @@ class Checking:
         self._rollbacks = 0
         self._pausing: asyncio.Task[Any] | None = None
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Of all checkpoints that it has kept in mind."""
+        return frozenset([*self._young, *self._good, *self._tried])
+
     def look(self, snapshot: Snapshot) -> None:
         """Twice a second, while the run is up."""
         if snapshot.state not in ("running", "paused"):
@@ -70,8 +75,9 @@ class Checking:
     def on_checkpoint(self, path: str) -> None:
         """A checkpoint has been written; one of the same name may have been before."""
         name = Path(path).name
-        self._good = [other for other in self._good if other != name]
-        self._tried.discard(name)
+        # what has been pruned is not gone back to: a long run would keep thousands of names
+        self._good = [there.name for there in self._there() if there.name != name]
+        self._tried.intersection_update(self._good)
         self._young[name] = CLEAR_LOOKS
 
     def begin_again(self) -> None:

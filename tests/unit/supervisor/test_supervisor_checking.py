@@ -186,6 +186,19 @@ def test_each_checkpoint_is_gone_back_to_once_and_not_for_ever(tmp_path: Path) -
     assert scene.ends[0].reason.endswith(f"; the last checkpoint of before is {last}")
 
 
+def test_names_of_checkpoints_that_are_gone_are_not_kept(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "rollback", max_rollbacks=9)
+    for number in range(10, 60):
+        scene.save(number)
+        for old in sorted(tmp_path.glob("ckpt-*"))[:-2]:
+            old.unlink()  # pruned
+    scene.look("fail")  # goes back to 59, which is pruned then
+    scene.checking.begin_again()
+    (tmp_path / "ckpt-0000000059.pt").unlink()
+    scene.save(60)
+    assert scene.checking.names == {"ckpt-0000000058.pt", "ckpt-0000000060.pt"}
+
+
 def test_where_nobody_can_go_back_the_run_stops(tmp_path: Path) -> None:
     scene = Scene(tmp_path, "rollback")
     scene.save(10)

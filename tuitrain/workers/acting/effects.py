@@ -34,7 +34,7 @@ SINGLE = 64
 SUMS = 32
 """Random sums of what was there, and of what has changed; their products are looked at."""
 FIRST_ROWS = 256
-"""Rows that tell how large everything is, before any is counted."""
+"""Rows that tell how large everything is; none is counted before there are so many."""
 BOUND = 5.0
 """Numbers are cut so many standard deviations from their mean."""
 

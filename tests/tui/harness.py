@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from textual import _wait
 from textual.pilot import Pilot
 
 from tests.tui.fake_run import FakeRun, history
@@ -19,6 +20,11 @@ from tuitrain.tui.screenshot import screen_text
 from tuitrain.tui.widgets.panel import Panel
 
 DEADLINE_S = 20.0
+
+# After every key the pilot waits, twice, until the process was idle for so long. Textual's 20 ms
+# would be most of the time that these tests take.
+_wait.SLEEP_GRANULARITY = 1 / 200
+_wait.SLEEP_IDLE = _wait.SLEEP_GRANULARITY / 10
 
 
 @dataclass

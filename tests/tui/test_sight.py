@@ -94,7 +94,8 @@ async def test_what_is_no_picture_takes_no_room() -> None:
 
 @pytest.mark.parametrize("then", ["1", "space", "v"])
 async def test_it_rests_while_it_cannot_be_seen(then: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeing, "SIGHT_S", 0.001)
+    # shorter, the process would never be idle, and each look of the pilot's would take its second
+    monkeypatch.setattr(seeing, "SIGHT_S", 0.03)
     async with seated() as seat:
         seat.run.on_request = lambda request: Reply(
             id=request.id, ok=True, message="it", result=packed(RED_OVER_BLUE)
@@ -193,11 +194,13 @@ async def test_without_colour_it_is_drawn_in_characters(
 
 
 async def test_of_a_run_that_has_ended_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeing, "SIGHT_S", 0.01)
+    monkeypatch.setattr(seeing, "SIGHT_S", 0.03)
     async with seated() as seat:
+        seat.run.on_request = lambda request: Reply(
+            id=request.id, ok=True, message="an observation", result=packed(RED_OVER_BLUE)
+        )
         await seat.press("v")
-        await answer(seat)
-        await seat.shows("observation of default")
+        await seat.until(lambda: len(seat.run.commands) > 3, "pictures one after another")
         seat.app.ended = True
         asked = len(seat.run.commands)
         for _ in range(5):

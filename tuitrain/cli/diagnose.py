@@ -176,6 +176,8 @@ def _since(folder: RunFolder, changed: Mapping[str, Stretch]) -> dict[str, Since
     raised = {name: stretch.since_s for name, stretch in changed.items() if stretch.raised}
     steps: dict[str, int] = {}
     for record in JsonLines(folder.metrics_jsonl) if raised else ():
+        if record.get("kind") == "eval":  # its steps are those of its weights, of before
+            continue
         at, made = record.get("time_s"), record.get("steps")
         for name, since_s in raised.items():
             if is_number(at) and is_number(made) and at <= since_s:

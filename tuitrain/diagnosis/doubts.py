@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from tuitrain.diagnosis.checks import BY_ID
 from tuitrain.diagnosis.diagnose import Diagnosis, Wrong
 from tuitrain.diagnosis.headlines import HEADLINES
 from tuitrain.protocol import CheckView, PolicyView, Snapshot
@@ -103,13 +104,13 @@ def noted(
         note += f". {words[0].upper()}{words[1:]}"
     view = CheckView(
         id=_ELSEWHERE,
-        name="evaluation env",
+        name=BY_ID[_ELSEWHERE].name,
         value=here,
         limit=there or "as in training",
         state="warn",
         advice=f"{words + ': ' if words else ''}take env.eval_kwargs out, and see whether what is "
         "learned holds in training",
-        catalogue_id="X.28",
+        catalogue_id=BY_ID[_ELSEWHERE].catalogue_id,
     )
     wrong = tuple(
         Wrong(HEADLINES[_ELSEWHERE], view, one.since, (one.check, *one.leads_to))

@@ -64,6 +64,12 @@ def test_an_ended_run_is_diagnosed_from_its_files(ended: RunFolder) -> None:
         assert words in told.output
 
 
+def test_steps_of_an_evaluation_are_not_those_of_the_moment(ended: RunFolder) -> None:
+    with ended.metrics_jsonl.open("a") as file:
+        file.write('{"kind": "eval", "steps": 400, "time_s": 89.5}\n')
+    assert "environment step 1,200" in call("diagnose").output
+
+
 def test_the_same_for_a_script(ended: RunFolder) -> None:
     told = json.loads(call("diagnose", "done", "--json").output)
     assert (told["run"], told["state"]) == ("done-0001", "finished")

@@ -19,7 +19,7 @@ from tuitrain.config.runs import RunFolder
 
 if TYPE_CHECKING:
     from tuitrain.diagnosis.diagnose import Diagnosis, Since, Wrong
-    from tuitrain.diagnosis.raised import Stretch
+    from tuitrain.diagnosis.ended import Stretch
     from tuitrain.protocol import CheckView, Snapshot
 
 
@@ -55,7 +55,7 @@ def diagnose(
 
     Before a run, `tuitrain doctor my.toml --learn` tries whether it can learn at all.
     """
-    from tuitrain.diagnosis.told import lines
+    from tuitrain.diagnosis.words import lines
 
     if run is not None and run.endswith(".toml"):
         head, found, more = _of_config(Path(run), overrides or [])
@@ -119,7 +119,7 @@ def _of_run(run: Found) -> Answer:
     from tuitrain.diagnosis.checks import CHECKS
     from tuitrain.diagnosis.diagnose import diagnose as ranked
     from tuitrain.diagnosis.doubts import doubted, noted
-    from tuitrain.diagnosis.raised import stretches
+    from tuitrain.diagnosis.ended import stretches
     from tuitrain.metrics.sinks import JsonLines
     from tuitrain.protocol import Snapshot
 
@@ -156,7 +156,7 @@ def _ended(
     folder: RunFolder, changed: Mapping[str, Stretch]
 ) -> tuple[Snapshot, str, list[CheckView]]:
     """Of a run that nobody answers for: its last snapshot, its state, and its checks then."""
-    from tuitrain.diagnosis.raised import at_the_end, checks_of
+    from tuitrain.diagnosis.ended import at_the_end, checks_of
     from tuitrain.supervisor.postmortem import postmortem
 
     summary = folder.read_summary()

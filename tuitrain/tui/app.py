@@ -25,7 +25,7 @@ from textual.screen import Screen
 from tuitrain.diagnosis.checks import CHECKS
 from tuitrain.diagnosis.diagnose import Since, diagnose
 from tuitrain.diagnosis.doubts import noted
-from tuitrain.diagnosis.raised import stretches
+from tuitrain.diagnosis.ended import stretches
 from tuitrain.protocol import EventLine, RecordLine, Snapshot
 from tuitrain.tui.actions.charting import ChartingApp
 from tuitrain.tui.actions.comparing import ComparingApp

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from tuitrain import regular
 from tuitrain.checkpoint.files import checkpoints
-from tuitrain.diagnosis.raised import checks_of
+from tuitrain.diagnosis.ended import checks_of
 from tuitrain.protocol import (
     BestView,
     EventLine,

@@ -13,7 +13,7 @@ from tuitrain.config.resolve import resolve
 from tuitrain.diagnosis.checks import CHECKS
 from tuitrain.diagnosis.diagnose import Diagnosis, Since, diagnose, refused
 from tuitrain.diagnosis.headlines import HEADLINES, headline
-from tuitrain.diagnosis.told import lines
+from tuitrain.diagnosis.words import lines
 from tuitrain.protocol import CheckState, CheckView
 
 

@@ -11,7 +11,7 @@ from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import CHECKS, all_checks
 from tuitrain.diagnosis.diagnose import Diagnosis, diagnose
 from tuitrain.diagnosis.doubts import doubted, noted
-from tuitrain.diagnosis.told import lines
+from tuitrain.diagnosis.words import lines
 from tuitrain.protocol import LearningView
 
 

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 
 from tuitrain.diagnosis.diagnose import Diagnosis
 from tuitrain.diagnosis.doubts import doubted
-from tuitrain.diagnosis.told import cause, lines, notes
+from tuitrain.diagnosis.words import cause, lines, notes
 from tuitrain.tui.dialogs.base import Dialog
 from tuitrain.tui.text import safe
 from tuitrain.tui.view import View, check_style

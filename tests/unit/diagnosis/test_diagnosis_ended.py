@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tuitrain.diagnosis.raised import at_the_end, stretches
+from tuitrain.diagnosis.ended import at_the_end, stretches
 from tuitrain.protocol import CheckState, CheckView
 
 

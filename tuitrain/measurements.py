@@ -72,8 +72,10 @@ class Measurements(BaseModel):
     """Episodes as long as the longest that were terminated, not truncated."""
     at_once: int | None = None
     """Episodes of a single step."""
+    over_soon: int | None = None
+    """Episodes of two or three."""
     cut_at_once: int | None = None
-    """Of these: by truncation."""
+    """Of those of a single step: by truncation."""
     truncated_length_min: int | None = None
     truncated_length_max: int | None = None
     """Of those that were truncated."""
@@ -97,6 +99,8 @@ class Measurements(BaseModel):
     """Of one step in evaluations."""
     eval_kwargs: str | None = None
     """What the config changes of the environment for evaluations; None if nothing."""
+    eval_steps_max: int | None = None
+    """Where the config has evaluation episodes cut."""
     evals_all_cut: int | None = None
     """Newest evaluations on end of which `eval.max_episode_steps` ended every episode."""
     reset_difference_p: float | None = None

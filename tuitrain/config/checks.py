@@ -114,7 +114,7 @@ class ChecksConfig(Table):
         100_000,
         ge=1,
         json_schema_extra=unit("steps of one environment"),
-        description="`episode_ends` warns if no episode has ended after so many, or after 5000 and "
+        description="`episode_ends` warns if no episode has ended after so many, or after 1000 and "
         "half of all that the run makes.",
     )
     action_effect_rows: int = Field(
@@ -145,7 +145,8 @@ class ChecksConfig(Table):
         ge=1,
         json_schema_extra=unit("transitions"),
         description="`reward_signal` warns if none of the drawn returns was anything but 0 after "
-        "so many; after a fifth of them, and 1,000 episodes, if no actor has seen a reward either.",
+        "so many; after a fifth of them and 1,000 episodes, or half of the run, if no actor has "
+        "seen a reward either.",
     )
     n_step_return_max: float = Field(
         1e3,

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from tuitrain.diagnosis.checks import BY_ID
+from tuitrain.diagnosis.checks.row import LEARNS
 from tuitrain.diagnosis.diagnose import Diagnosis, Wrong
 from tuitrain.diagnosis.headlines import HEADLINES
 from tuitrain.protocol import CheckView, PolicyView, Snapshot
@@ -36,8 +37,10 @@ def doubted(found: Diagnosis, snapshot: Snapshot) -> Diagnosis:
         doubt = "it does not learn (yet): evaluations are FLAT"
     elif verdict in ("FALLING", "BELOW BEST"):
         doubt = f"it does not learn (any more): evaluations are {verdict}"
-    elif any(policy.updates for policy in snapshot.policies) and not any(
-        policy.episodes for policy in snapshot.policies
+    elif (
+        verdict not in LEARNS
+        and any(policy.updates for policy in snapshot.policies)
+        and not any(policy.episodes for policy in snapshot.policies)
     ):
         doubt = "it does not learn (yet): no episode has ended in training"
     notes = _ends(snapshot) if verdict in _NOT_LEARNING else ()

@@ -30,7 +30,12 @@ _LARGEST = {
     ),
 }
 _SMALLEST = {"train": ("length_min", "truncated_length_min", "reward_min")}
-_SUMS = {"train": ("episodes", "truncated", "at_once", "cut_at_once", "resets_unchanged")}
+_SUMS = {
+    "train": (
+        *("episodes", "truncated", "at_once", "over_soon", "cut_at_once"),
+        "resets_unchanged",
+    )
+}
 _NEWEST = {
     "learner": ("returns_nonzero_share", "td_abs_mean"),
     "eval": ("reset_difference_p",),

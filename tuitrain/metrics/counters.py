@@ -41,7 +41,10 @@ class EpisodeStats:
     """Of those as long as the longest, how many were terminated."""
     at_once: int = 0
     """Those of a single step."""
+    over_soon: int = 0
+    """Those of two or three."""
     cut_at_once: int = 0
+    """Those of a single step that were truncated."""
 
     def add(self, returns: list[float], lengths: list[int], truncated: list[bool]) -> None:
         """Count episodes that have finished.
@@ -62,6 +65,7 @@ class EpisodeStats:
             ends = zip(lengths, truncated, strict=True)
             self.longest_terminated += sum(n == longest and not cut for n, cut in ends)
         self.at_once += lengths.count(1)
+        self.over_soon += lengths.count(2) + lengths.count(3)
         if any(truncated):
             cut = list(compress(lengths, truncated))
             self.truncated += len(cut)
@@ -82,6 +86,7 @@ class EpisodeStats:
             "truncated": self.truncated,
             "longest_terminated": self.longest_terminated,
             "at_once": self.at_once,
+            "over_soon": self.over_soon,
             "cut_at_once": self.cut_at_once,
         }
         if self.truncated:

@@ -48,7 +48,8 @@ FIELDS: dict[str, dict[str, str]] = {
         "length_max": "length of the longest",
         "longest_terminated": "how many of those as long as the longest were terminated",
         "at_once": "how many of `episodes` ended with their first step",
-        "cut_at_once": "how many of these were truncated",
+        "over_soon": "how many ended with their second or third step",
+        "cut_at_once": "how many of those that ended with their first step were truncated",
         "truncated_length_min": "length of the shortest that was truncated; absent if none was",
         "truncated_length_max": "length of the longest that was truncated; absent if none was",
         "resets_unchanged": "episodes that began with the very observation that the one before "

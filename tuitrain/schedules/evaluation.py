@@ -86,7 +86,17 @@ def run_evaluation(
     """Evaluate the weights held, keep them if they are the best, and record the results."""
     start = time.perf_counter()
     phase = link.counters.phases.enter("evaluate")
-    results = evaluator.evaluate(number, link.advance)
+    values, rows = link.counters.values, 0
+
+    def advance() -> None:
+        nonlocal rows
+        rows += 1
+        # how far the one at hand is: without ends nothing else would be said of it for hours
+        values["eval_rows"], values["eval_over"] = rows, evaluator.over
+        link.advance()
+
+    results = evaluator.evaluate(number, advance)
+    values["eval_rows"] = 0
     link.counters.phases.enter(phase)
     duration_s = time.perf_counter() - start
     told = best.consider(results, evaluator.policies, evaluator.held, steps)

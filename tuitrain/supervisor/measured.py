@@ -88,6 +88,7 @@ class Measured:
             out.pop("reset_difference_p", None)
         return out | {
             "eval_kwargs": str(config.env.eval_kwargs) if config.env.eval_kwargs else None,
+            "eval_steps_max": config.eval.max_episode_steps,
             "lr_start": config.learner.lr,
             "lr_planned": self._lr_planned.get(policy),
             "learned_share": planned.learned_share(config, agents),

@@ -155,6 +155,10 @@ BLIND, BUFFER = (
     for kind, state in (("blind", "fail"), ("buffer", "warn"))
 )
 
+EARLY = {"learning": LearningView(policy="default", verdict="TOO EARLY")}
+ENDLESS = EARLY | {"episodes": None}
+UNPAID = {"returns_abs_max": 0.0, "reward_min": 0.0, "reward_max": 0.0}
+
 FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ("network", "policies.0.network", NetworkMeasured(faults=[BLIND]), "fail", "not be blind"),
     ("network", "policies.0.network", NetworkMeasured(faults=[BUFFER]), "warn", "not be buffer"),
@@ -233,23 +237,53 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     (
         "episode_ends",
         "policies.0",
-        {"episodes": None, "steps_each": 100_001.0},
+        ENDLESS | {"steps_each": 100_001.0, "eval_steps_max": 500},
         "warn",
         "no episode has ended in 100,001 steps",
     ),
     (
         "episode_ends",
         "policies.0",
-        {"episodes": None, "steps_each": 12_501.0, "steps_each_planned": 25_000.0},
+        ENDLESS | {"steps_each": 1_251.0, "steps_each_planned": 2_500.0, "eval_steps_max": 10_000},
         "warn",
-        "no episode has ended in 12,501 steps",
+        "no episode has ended in 1,251 steps",
     ),
     (
         "episode_ends",
         "policies.0",
-        {"episodes": None, "steps_each": 1_250.0, "evals_all_cut": 3},
+        ENDLESS | {"steps_each": 1_250.0, "evals_all_cut": 3},
         "warn",
         "no episode ends by itself: none in 1,250 steps",
+    ),
+    (
+        "episode_ends",
+        "policies.0",
+        ENDLESS
+        | {"steps_each": 1_250.0, "evals_all_cut": 3, "eval_steps_max": 300}
+        | {"learning": LearningView(policy="default", verdict="FLAT", held_evals=1)},
+        "warn",
+        "It is no fault of a task without an end",
+    ),
+    (
+        "episode_ends",
+        "policies.0",
+        {"truncated": 390, "truncated_length_min": 9, "longest_terminated": 10},
+        "warn",
+        "the others were all terminated after exactly 500, as a time limit does: are terminated",
+    ),
+    (
+        "episode_ends",
+        "policies.0",
+        {"length_max": 1, "reward_min": 1.0, "reward_max": 1.0},
+        "warn",
+        "all 400 episodes ended with their first step, and all were paid 1: does step() say",
+    ),
+    (
+        "episode_ends",
+        "policies.0",
+        {"at_once": 40, "over_soon": 2},
+        "warn",
+        "40 of 400 episodes ended with their first step, and only 2 with the second or third",
     ),
     (
         "episode_ends",
@@ -258,7 +292,13 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "warn",
         "41 of 400 episodes were truncated with their first step",
     ),
-    ("action_effect", "policies.0.action_effect_p", 0.2, "warn", "carry out the action"),
+    (
+        "action_effect",
+        "policies.0",
+        EARLY | {"action_effect_p": 0.2, "eval_return_mean": 30.0, "eval_return_ci95": 5.1},
+        "warn",
+        "carry out the action that it is given, do its observations show what has come of it",
+    ),
     ("reward_signal", "policies.0.returns_abs_max", 0.0, "warn", "no reward in 101,000"),
     (
         "reward_signal",
@@ -272,6 +312,15 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         },
         "warn",
         "no reward in 10,000 transitions, 1,000 episodes: does step() return a reward at all?",
+    ),
+    (
+        "reward_signal",
+        "policies.0",
+        UNPAID
+        | {"episodes": 50, "transitions_here": 2_000}
+        | {"steps_each": 500.0, "steps_each_planned": 1_000.0},
+        "warn",
+        "no reward in 2,000 transitions, 50 episodes",
     ),
     ("reward_scale", "policies.0.returns_abs_max", 2e3, "warn", "divide the environment's"),
     ("reward_scale", "policies.0.returns_abs_max", 1e5, "fail", "up to 1e+05"),

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.unit.diagnosis.faults import FAULTS, FLAT, change, healthy, snapshot, waiting
+from tests.unit.diagnosis.faults import (
+    EARLY,
+    ENDLESS,
+    FAULTS,
+    FLAT,
+    change,
+    healthy,
+    snapshot,
+    waiting,
+)
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import BY_ID, CHECKS, all_checks
 from tuitrain.measurements import NetworkMeasured
@@ -24,6 +33,14 @@ UNPAID = {
     "transitions_here": 10_000,
 }
 """No actor has seen a reward in whole episodes: known long before draws alone would say it."""
+
+
+HALF_UNPAID = UNPAID | {
+    "episodes": 50,
+    "transitions_here": 2_000,
+    "steps_each": 500.0,
+    "steps_each_planned": 1_000.0,
+}
 
 
 def states(of: Snapshot) -> dict[str, str]:
@@ -95,6 +112,8 @@ def test_the_fault_is_caught_and_advice_given(
         ("stack_agreement", "policies.0.audited", None),
         ("overwritten", "policies.0.overwritten", None),
         ("observations", "policies.0.observation_spread", None),
+        # a task of one step in one state
+        ("observations", "policies.0", {"observation_spread": 0.0, "length_max": 1}),
         ("resets", "policies.0.resets_unchanged", None),
         ("resets", "policies.0.episodes", 49),
         ("resets", "policies.0", {"resets_unchanged": 400, "begins_differ": 0}),
@@ -103,21 +122,43 @@ def test_the_fault_is_caught_and_advice_given(
         (
             "episode_ends",
             "policies.0",
-            {"episodes": None, "steps_each": 12_500.0, "steps_each_planned": 25_000.0},
+            ENDLESS | {"steps_each": 12_500.0, "steps_each_planned": 25_000.0},
         ),
         (
             "episode_ends",
             "policies.0",
-            {"episodes": None, "steps_each": 5_000.0, "steps_each_planned": 5_000.0},
+            ENDLESS | {"steps_each": 1_000.0, "steps_each_planned": 1_000.0},
         ),
+        # who has evaluations cut knows that there are no ends; so does who sees it learn
+        (
+            "episode_ends",
+            "policies.0",
+            ENDLESS
+            | {"steps_each": 2_500.0, "steps_each_planned": 2_500.0}
+            | {"evals_all_cut": 6, "eval_steps_max": 300},
+        ),
+        ("episode_ends", "policies.0", {"episodes": 0, "steps_each": 2e5, "evals_all_cut": 6}),
         ("episode_ends", "policies.0.episodes", 49),
         ("episode_ends", "policies.0", {"length_max": 1}),  # a bandit
+        ("episode_ends", "policies.0", {"length_max": 1, "reward_min": 0.0, "reward_max": 1.0}),
         ("action_effect", "policies.0.action_effect_p", None),
         ("action_effect", "policies.0", {"action_effect_p": 0.2, "action_effect_rows": 1999}),
+        # what matters later shows in what greedy play brings
+        ("action_effect", "policies.0.action_effect_p", 0.2),
+        (
+            "action_effect",
+            "policies.0",
+            EARLY | {"action_effect_p": 0.2, "eval_return_mean": 30.0, "eval_return_ci95": 4.9},
+        ),
         ("reward_signal", "policies.0.returns_abs_max", None),
         ("reward_signal", "policies.0", {"returns_abs_max": 0.0, "transitions_here": 49_999}),
         ("reward_signal", "policies.0", UNPAID | {"episodes": 999}),
         ("reward_signal", "policies.0", UNPAID | {"transitions_here": 9_999}),
+        # half of the run without any reward, but few steps, or paid in evaluations
+        ("reward_signal", "policies.0", HALF_UNPAID | {"steps_each": 499.0}),
+        ("reward_signal", "policies.0", HALF_UNPAID | {"episodes": 49}),
+        ("reward_signal", "policies.0", HALF_UNPAID | {"transitions_here": 1_999}),
+        ("reward_signal", "policies.0", HALF_UNPAID | {"eval_reward_max": 1.0}),
         ("reward_scale", "policies.0.returns_abs_max", None),
         ("evaluation_env", "policies.0.reset_difference_p", None),
         ("lr", "policies.0", {"lr": None, "lr_start": None}),
@@ -142,7 +183,15 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         ("episode_ends", "policies.0", {"truncated": 400, "truncated_length_min": 480}),
         ("episode_ends", "policies.0", {"length_max": 2}),
         ("episode_ends", "policies.0", {"truncated": 0, "truncated_length_min": None}),
-        ("episode_ends", "policies.0", {"at_once": 400, "cut_at_once": 40}),
+        ("episode_ends", "policies.0", {"at_once": 200, "cut_at_once": 40, "over_soon": 11}),
+        ("episode_ends", "policies.0", {"at_once": 39, "over_soon": 0}),
+        ("episode_ends", "policies.0", {"at_once": 200, "over_soon": 0, "length_max": 3}),
+        # some are cut anywhere, others end anywhere
+        (
+            "episode_ends",
+            "policies.0",
+            {"truncated": 390, "truncated_length_min": 9, "longest_terminated": 9},
+        ),
         # who plays on for long; training that has hardly begun; an evaluation that ended
         ("episode_ends", "policies.0.evals_all_cut", 9),
         ("episode_ends", "policies.0", {"episodes": 0, "steps_each": 1e3, "evals_all_cut": 3}),
@@ -251,6 +300,19 @@ def test_of_several_agents_not_everything_can_be_said(check: str) -> None:
     out.policies[0].agents = 1
     out.policies.append(PolicyView(name="z", updates=1))
     assert states(out)[check] == "n/a"
+
+
+@pytest.mark.parametrize(
+    ("rows", "over", "episodes", "state"),
+    [(5_001, 0, None, "warn"), (5_000, 0, None, "n/a"), (9e4, 1, None, "n/a"), (9e4, 0, 400, "ok")],
+)
+def test_an_evaluation_that_goes_on_and_on_is_told(
+    rows: float, over: int, episodes: int | None, state: str
+) -> None:
+    """Who trains in the same process gets no further, so nothing else would be measured."""
+    out = change("policies.0", ENDLESS | {"episodes": episodes, "steps_each": 640.0})
+    out.processes[0].counters = {"eval_rows": rows, "eval_over": over}
+    assert states(out)["episode_ends"] == state
 
 
 @pytest.mark.parametrize("nothing", [float("nan"), float("inf"), float("-inf")])

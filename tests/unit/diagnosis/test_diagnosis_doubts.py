@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.diagnosis.faults import FLAT, change
+from tests.unit.diagnosis.faults import ENDLESS, FLAT, change
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import CHECKS, all_checks
 from tuitrain.diagnosis.diagnose import Diagnosis, diagnose
@@ -15,8 +15,8 @@ from tuitrain.diagnosis.words import lines
 from tuitrain.protocol import LearningView
 
 
-def diagnosed(path: str, value: Any) -> Diagnosis:
-    snapshot = change(path, value)
+def diagnosed(path: str, value: Any, **of_run: Any) -> Diagnosis:
+    snapshot = change(path, value).model_copy(update=of_run)
     return doubted(diagnose(all_checks(snapshot, ChecksConfig()), CHECKS), snapshot)
 
 
@@ -42,11 +42,14 @@ def test_what_does_not_learn_is_not_called_well(verdict: Any, doubt: str) -> Non
 
 
 def test_a_run_whose_episodes_do_not_end_is_not_called_well() -> None:
-    found = diagnosed("policies.0", {"episodes": None, "steps_each": 9.0})
+    early = {"learning": LearningView(verdict="TOO EARLY")}
+    found = diagnosed("policies.0", ENDLESS | {"steps_each": 9.0}, **early)
     assert found.wrong == ()
     assert "Nothing was found, but it does not learn (yet): no episode has ended" in said(found)
-    early = diagnosed("policies.0", {"episodes": None, "steps_each": 9.0, "updates": 0})
-    assert "Nothing is wrong" in said(early)
+    begun = diagnosed("policies.0", ENDLESS | {"steps_each": 9.0, "updates": 0}, **early)
+    assert "Nothing is wrong" in said(begun)
+    learns = diagnosed("policies.0", {"episodes": None, "steps_each": 2e3, "eval_steps_max": 300})
+    assert "Nothing is wrong" in said(learns), "a task without an end"
 
 
 def test_what_is_wrong_needs_no_doubt() -> None:

@@ -88,6 +88,7 @@ def test_any_number_of_rows_at_once_is_the_same(rows_at_once: list[int], chance:
             "truncated": len(cut),
             "longest_terminated": lengths.count(max(lengths)) - cut.count(max(lengths)),
             "at_once": lengths.count(1),
+            "over_soon": lengths.count(2) + lengths.count(3),
             "cut_at_once": cut.count(1),
             **of_cut,
         }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tuitrain.diagnosis.checks import (
     audit,
+    ends,
     environment,
     learning,
     network,
@@ -42,7 +43,7 @@ CHECKS: tuple[Check, ...] = (
     replay.weights_hash,
     environment.observations,
     environment.resets,
-    environment.episode_ends,
+    ends.episode_ends,
     environment.action_effect,
     environment.reward_signal,
     environment.reward_scale,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tuitrain.diagnosis.checks.row import (
     Row,
     agents,
+    better_than_chance,
     check,
     judged,
     largest,
@@ -28,14 +29,8 @@ _UNPAID_SHARE = 0.2
 """Of the transitions without a reward that are enough, if there were so many whole episodes."""
 _REWARDS_APART = 0.1
 """Of the largest: rewards of evaluations that are nearer to those of training may be the same."""
-_LONGEST_STEPS = 5_000
-"""Of an environment in a short run: episodes may well be so long."""
-_EVALS_CUT, _SOME_STEPS = 3, 1_000
-"""Evaluations of which no episode has ended, and steps of an environment in training without."""
-_CUT_AT_ONCE = 0.1
-"""Of all episodes, by truncation, where others last longer."""
-_LENGTHS_DIFFER = 2
-"""Time limits count steps or pictures, and idle first steps: lengths may differ a little."""
+_UNPAID_SESSION, _UNPAID_LEAST = 0.5, 2_000
+"""Of all that a run makes, and transitions: in so much without any reward nothing was learned."""
 
 
 @check(
@@ -77,6 +72,8 @@ def observations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     if found is None:
         return not_measured(limit)
     policy, spread = found
+    if not spread and policy.length_max == 1:
+        return not_measured(limit, "always the same", "right where a task is one step in one state")
     what = "all zero" if policy.observation_abs_max == 0 else "always the same"
     return judged(
         f"{percent(spread, 0.0)} vary" if spread else what,
@@ -124,62 +121,6 @@ def resets(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 
 
 @check(
-    "episode_ends",
-    "episode ends",
-    "10.2",
-    why="Episodes end, and what ends them is said as it is: a wrong flag makes a value of what is "
-    "none, or none of what is one.",
-    explains=("reward_signal", "q_bound", "learning"),
-)
-def episode_ends(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """There are ends, and not all of them truncations at any length, nor many at once.
-
-    There are tasks of one step too (contextual bandits): whether this is one is not known.
-
-    Of several agents nothing is said: they come and leave as the game has it.
-    """
-    limit = "plausible"
-    if agents(snapshot) != 1:
-        return not_measured(limit)
-    (policy,) = snapshot.policies
-    episodes, each = policy.episodes or 0, policy.steps_each or 0
-    half = max(_LONGEST_STEPS, (policy.steps_each_planned or math.inf) / 2)
-    if not episodes and each > min(limits.endless_steps, half):
-        advice = (
-            f"no episode has ended in {each:,.0f} steps of an environment: does it say terminated?"
-        )
-        return Row("none", limit, "warn", advice)
-    if not episodes and each > _SOME_STEPS and (policy.evals_all_cut or 0) >= _EVALS_CUT:
-        advice = (
-            f"no episode ends by itself: none in {each:,.0f} steps of an environment, and all of "
-            f"the last {policy.evals_all_cut} evaluations were cut by eval.max_episode_steps: does "
-            "it say terminated?"
-        )
-        return Row("none", limit, "warn", advice)
-    if episodes < limits.min_episodes or policy.length_max is None or policy.truncated is None:
-        return not_measured(limit, f"{episodes:,} episodes" if episodes else "n/a")
-    shortest, longest = policy.truncated_length_min, policy.truncated_length_max
-    if policy.length_max <= 1:
-        return not_measured(limit, "all after 1 step", "is this meant to be a task of one step?")
-    if policy.truncated == episodes and shortest is not None and longest is not None:
-        advice = (
-            f"all {episodes:,} episodes were truncated, after {shortest:,} to {longest:,} steps, "
-            "which no time limit does: return terminated = True for ends that belong to the task "
-            "(it is no fault if what cuts them is not of the task, as leaving an area may be)"
-        )
-        odd = longest > _LENGTHS_DIFFER * shortest
-        return judged("all truncated", limit, "warn" if odd else None, advice)
-    if (at_once := policy.cut_at_once or 0) > _CUT_AT_ONCE * episodes:
-        advice = (
-            f"{at_once:,} of {episodes:,} episodes were truncated with their first "
-            "step, which no time limit does: does reset() begin to count anew? (It is no fault if "
-            "what cuts them is not of the task, as leaving an area may be.)"
-        )
-        return Row(f"{at_once / episodes:.0%} cut at once", limit, "warn", advice)
-    return Row(f"{policy.truncated / episodes:.0%} truncated", limit, "ok")
-
-
-@check(
     "action_effect",
     "action effect",
     "X.27",
@@ -188,7 +129,7 @@ def episode_ends(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     explains=("learning",),
 )
 def action_effect(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """Chance does not explain what actions seem to do.
+    """Chance does not explain what actions seem to do, or how much better greedy play is.
 
     Of several agents nothing is said: what one does may matter only with what others do.
     """
@@ -204,11 +145,14 @@ def action_effect(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     wanted = max(limits.action_effect_rows, policy.action_effect_rows_wanted or 0)
     if p is None or rows < wanted:
         return not_measured(limit, f"{rows:,} of {wanted:,} random rows")
+    if better_than_chance(policy):
+        advice = "greedy play brings more than random play: there is an effect that shows later"
+        return not_measured(limit, f"p = {p:.2g}", advice)
     advice = (
         f"after {rows:,} random actions nothing seen or paid in the next two rows depended on "
-        "them: does the environment carry out the action that it is given, and does an action mean "
-        "the same in every episode? (An effect that comes later, or of one action in many, does "
-        "not show here, and is no fault.)"
+        "them: does the environment carry out the action that it is given, do its observations "
+        "show what has come of it, and does an action mean the same in every episode? (An effect "
+        "that comes later, or of one action in many, does not show here, and is no fault.)"
     )
     return Row(f"p = {p:.2g}", limit, "warn", advice)
 
@@ -235,7 +179,7 @@ def reward_signal(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     enough: float = limits.reward_signal_transitions
     if policy.reward_min == policy.reward_max == 0 and episodes >= _UNPAID_EPISODES:
         enough *= _UNPAID_SHARE  # whole episodes of all actors say more than single draws
-    if seen < enough:
+    if seen < enough and not _unpaid_for_long(policy, limits):
         return not_measured(limit, "none yet")
     advice = (
         f"{policy.name}: no reward in {seen:,} transitions, {episodes:,} episodes: does step() "
@@ -243,6 +187,17 @@ def reward_signal(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         "(exploration.epsilon_decay_steps), or give a reward on the way"
     )
     return Row("none", limit, "warn", advice)
+
+
+def _unpaid_for_long(policy: PolicyView, limits: ChecksConfig) -> bool:
+    """Whether half of the run is over, and neither actors nor evaluations have met a reward."""
+    paid = policy.eval_reward_min or policy.eval_reward_max
+    if paid or not policy.reward_min == policy.reward_max == 0:
+        return False
+    if (policy.episodes or 0) < limits.min_episodes:
+        return False
+    half = _UNPAID_SESSION * (policy.steps_each_planned or math.inf)
+    return (policy.steps_each or 0) >= half and (policy.transitions_here or 0) >= _UNPAID_LEAST
 
 
 @check(

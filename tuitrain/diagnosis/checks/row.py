@@ -110,6 +110,22 @@ def agents(snapshot: Snapshot) -> int:
     return sum(policy.agents for policy in snapshot.policies)
 
 
+LEARNS = ("IMPROVING", "FLAT AT BEST")
+"""Verdicts on a policy that has got better."""
+
+
+def better_than_chance(policy: PolicyView) -> bool:
+    """Whether evaluations prove that something was learned: so what is done matters.
+
+    The newest is clearly above the first episodes, which were played at random; or all together
+    say that it got better.
+    """
+    if policy.learning.verdict in LEARNS:
+        return True
+    mean, ci95, first = policy.eval_return_mean, policy.eval_return_ci95, policy.first_return_mean
+    return None not in (mean, ci95, first) and (mean or 0.0) - 2 * (ci95 or 0.0) > (first or 0.0)
+
+
 def judged(value: str, limit: str, bad: CheckState | None, advice: str) -> Row:
     """A row that is `bad`, with its advice, or else well."""
     return Row(value, limit, bad or "ok", advice if bad else "")

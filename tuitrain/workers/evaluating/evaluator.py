@@ -80,6 +80,8 @@ class Evaluator:
         """What episodes of training had begun with when weights were pulled last."""
         self._begun_with = dict.fromkeys(spec.policies, first_seen.NOTHING)
         """The same of all evaluations."""
+        self.over = 0
+        """Episodes of the evaluation at hand that have ended by themselves."""
         self._session = session
         self.n_envs = min(config.eval.episodes, MAX_ENVS)
         number = seeding.incarnation(session, incarnation)
@@ -113,6 +115,7 @@ class Evaluator:
             number: of this evaluation; it seeds environments and random actions.
             tick: called when episodes have begun, and after every vector step.
         """
+        self.over = 0
         wanted = episodes or self.config.eval.episodes
         left = np.full(self.n_envs, wanted // self.n_envs)
         left[: wanted % self.n_envs] += 1
@@ -204,6 +207,7 @@ class Evaluator:
                 for play in plays.values():
                     play.finish(int(env), int(length[env]), cut=bool(cut[env]))
             left[finished] -= 1
+            self.over += int(np.count_nonzero(finished & ~cut))
             out |= cut
             self._see_first(game, (left > 0) & ~out)
             length[ended] = 0

@@ -131,8 +131,8 @@ def fingerprint(place: Place, schedule: str, *victims: str) -> Any:
         victims: who is killed before there is a checkpoint, and who is killed after one.
     """
     config = place.config(
-        run={"total_steps": 6_000, "fingerprint": True, "schedule": schedule, "seed": 5},
-        env=SLOW,
+        run={"total_steps": 4_000, "fingerprint": True, "schedule": schedule, "seed": 5},
+        env=SLOW if victims else {"id": SLOW["id"], "kwargs": {"step_s": 0.0}},
         actors={"count": 2},
         supervisor=RESTARTS,
     )

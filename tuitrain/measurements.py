@@ -103,6 +103,11 @@ class Measurements(BaseModel):
     """Where the config has evaluation episodes cut."""
     evals_all_cut: int | None = None
     """Newest evaluations on end of which `eval.max_episode_steps` ended every episode."""
+    evals_cut_alike: int | None = None
+    """Evaluations so far, if `eval.max_episode_steps` ended every episode and all had one return;
+    else 0."""
+    evals_planned: int | None = None
+    """That are due while the run goes on; None if the config wants none."""
     reset_difference_p: float | None = None
     """Probability by chance alone of how differently episodes begin in the newest evaluation."""
     lr_start: float | None = None
@@ -114,6 +119,11 @@ class Measurements(BaseModel):
     weight_move: float | None = None
     """About the most that the run's planned updates can move a weight: a step of Adam is no longer
     than its learning rate."""
+    lr_spent_share: float | None = None
+    """Share of the run's planned updates that come after its learning rate has ended near 0."""
+    most_epsilon: float | None = None
+    """Of the most exploring actor at any step; None with noisy nets, and where weights of another
+    run are begun with."""
     final_epsilon: float | None = None
     """Of the least exploring actor when the run has made all its steps; None with noisy nets."""
     target_kept_at_end: float | None = None

@@ -307,6 +307,37 @@ INJECTIONS: tuple[Case, ...] = (
     ),
     # ---- settings
     Case(
+        "ends-early",
+        "the learning rate has fallen to 0 after a hundred updates",
+        "lr",
+        "9.1",
+        {"learner": {"lr_schedule": "linear", "lr_schedule_updates": 100}},
+    ),
+    Case(
+        "never-random",
+        "epsilon is 0 from the first step",
+        "exploration",
+        "9.3",
+        {"exploration": {"epsilon_start": 0.0, "epsilon_end": 0.0}},
+    ),
+    Case(
+        "never-evaluated",
+        "the first evaluation is due after the run",
+        "evaluations",
+        "X.33",
+        {"eval": {"every_steps": 1_000_000}},
+    ),
+    Case(
+        "cut-short",
+        "evaluations are cut before anybody can get anywhere",
+        "evaluations",
+        "X.33",
+        {
+            "env": {"id": "CartPole-v1"},  # in which nobody falls so soon
+            "eval": {"every_steps": 2_000, "max_episode_steps": 5},
+        },
+    ),
+    Case(
         "always-random",
         "the plan leaves epsilon at 1 to its end",
         "exploration",

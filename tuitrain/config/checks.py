@@ -177,6 +177,14 @@ class ChecksConfig(Table):
         description="`exploration` warns if every actor's epsilon is still so high at the planned "
         "end.",
     )
+    epsilon_min: float = Field(
+        0.005,
+        ge=0,
+        le=1,
+        json_schema_extra=unit("probability"),
+        description="`exploration` warns if no actor's epsilon is ever as high, unless networks "
+        "explore by noise or `run.init_from` gives weights to begin with.",
+    )
     lr_max: float = Field(0.05, gt=0, description="`lr` warns of a higher learning rate.")
     weight_move_min: float = Field(
         0.01,
@@ -184,6 +192,14 @@ class ChecksConfig(Table):
         json_schema_extra=unit("change of a weight"),
         description="`lr` warns if learner.lr times the run's planned updates is less: about as "
         "far as Adam can move a weight.",
+    )
+    lr_spent_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        json_schema_extra=unit("share of the planned updates"),
+        description="`lr` warns if more come after a schedule has ended at less than a hundredth "
+        "of learner.lr.",
     )
     lr_error: float = Field(
         0.01,

@@ -30,6 +30,7 @@ HEADLINES: dict[str, str] = {
     "epsilon": "Actors explore with another epsilon than planned.",
     "exploration": "By its plan the run acts at random to its end.",
     "lr": "The learning rate is not one that learns.",
+    "evaluations": "Evaluations cannot say whether it learns.",
     "target_network": "By its plan the target network keeps its first weights to the end.",
     "target_updates": "The target network is not updated as often as the config says.",
     "warm_up": "Learning does not start when it should.",
@@ -57,6 +58,8 @@ def headline(check: CheckView) -> str:
     """One sentence; of a check that has none here, that it is raised."""
     if check.id == "processes" and check.state == "fail":
         return _failed(check) or HEADLINES[check.id]
+    if check.id == "exploration" and check.value.startswith("at most"):
+        return "By its plan the run never explores."
     if check.id == "network":
         return f"The network {check.value}."
     return HEADLINES.get(check.id, f"{check.name}: {check.value} (limit {check.limit}).")

@@ -69,6 +69,9 @@ class Merged:
         self._counted: dict[str, float] = {}
         self._gradients: deque[tuple[float, str]] = deque(maxlen=FEW)
         self._effects: dict[str, float] = {}
+        self._cut_alike = True
+        self._cut_returns: set[float] = set()
+        """Of all evaluations, the least and the largest of each."""
         self._first = (0, 0.0)
         """Episodes, and the sum of their returns: all before the first update, or until enough."""
 
@@ -107,6 +110,7 @@ class Merged:
             if is_number(cut) and is_number(episodes):
                 before = self._values.get("evals_all_cut", 0)
                 self._values["evals_all_cut"] = before + 1 if cut >= episodes > 0 else 0
+                self._compare_cut(record, cut >= episodes > 0)
             for name, (field, merge) in _EVAL.items():
                 if is_number(value := record.get(name)):
                     self._values[field] = merge(self._values.get(field, value), value)
@@ -128,6 +132,17 @@ class Merged:
         if self._effects:
             out["action_effect_p"] = min(self._effects.values())
         return {k: int(v) if k in _WHOLE else v for k, v in out.items()}
+
+    def _compare_cut(self, record: Mapping[str, Any], all_cut: bool) -> None:
+        """Whether this evaluation was cut like all before it, and brought what they did."""
+        least, most = record.get("return_min"), record.get("return_max")
+        if not is_number(least) or not is_number(most):
+            return
+        self._cut_alike &= all_cut
+        self._cut_returns |= {least, most}
+        so_far = self._values.get("evals_cut_alike", 0)
+        alike = self._cut_alike and len(self._cut_returns) == 1
+        self._values["evals_cut_alike"] = so_far + 1 if alike else 0
 
     def _count_longest(self, record: Mapping[str, Any]) -> None:
         """Before the longest of this record is merged: those shorter than it are none of them."""

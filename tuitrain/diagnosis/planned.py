@@ -13,6 +13,9 @@ from tuitrain.learning.target_rule import target_period
 MIN_PLANNED_UPDATES = 500
 """A run that makes fewer is a try: how its schedules would end is not judged."""
 
+_LR_SPENT = 0.01
+"""Of its first value: a learning rate that ends at or below this share learns next to nothing."""
+
 _LR_MEASURED_UPDATES = 32
 """A record's learning rate is that of one of so many updates before it."""
 
@@ -56,12 +59,46 @@ def weight_move(config: Config, agents: int) -> float | None:
     return None if updates < MIN_PLANNED_UPDATES else config.learner.lr * updates
 
 
+def lr_spent_share(config: Config, agents: int) -> float | None:
+    """Share of the planned updates that come after the learning rate has ended at next to nothing.
+
+    Args:
+        agents: of one environment that share the policy.
+
+    Returns:
+        0 to 1; None for tries.
+    """
+    learner, updates = config.learner, planned_updates(config, agents)
+    if updates < MIN_PLANNED_UPDATES:
+        return None
+    if learner.lr_schedule == "constant" or learner.lr_end > _LR_SPENT * learner.lr:
+        return 0.0
+    return max(0, updates - (learner.lr_schedule_updates or updates)) / updates
+
+
+def most_epsilon(config: Config) -> float | None:
+    """The largest epsilon that any actor has at any step.
+
+    None where networks explore, where weights of another run are begun with, and for tries.
+    """
+    if config.algorithm.noisy or config.run.init_from or _is_try(config):
+        return None
+    return max(epsilon_at(at, config.exploration) for at in (0, config.run.total_steps))
+
+
+def evals_planned(config: Config) -> int | None:
+    """Evaluations that are due while the run goes on; None if none are wanted, and for tries."""
+    if not config.eval.enabled or _is_try(config):
+        return None
+    return config.run.total_steps // config.eval.every_steps
+
+
 def final_epsilon(config: Config) -> float | None:
     """Epsilon of the least exploring actor after all steps.
 
     None where networks explore, and for tries.
     """
-    if config.algorithm.noisy or planned_updates(config) < MIN_PLANNED_UPDATES:
+    if config.algorithm.noisy or _is_try(config):
         return None
     epsilon, n = epsilon_at(config.run.total_steps, config.exploration), _actors(config)
     alpha = config.exploration.ladder_alpha
@@ -116,6 +153,10 @@ def q_bound(returns_abs_max: float, config: Config) -> float | None:
         added += how.munchausen_temperature * math.log(_ACTIONS)
     bound = (returns_abs_max + added) / (1 - discount)
     return max(bound, abs(how.v_min), abs(how.v_max)) if how.name == "c51" else bound
+
+
+def _is_try(config: Config) -> bool:
+    return planned_updates(config) < MIN_PLANNED_UPDATES
 
 
 def _actors(config: Config) -> int:

@@ -89,10 +89,13 @@ class Measured:
         return out | {
             "eval_kwargs": str(config.env.eval_kwargs) if config.env.eval_kwargs else None,
             "eval_steps_max": config.eval.max_episode_steps,
+            "evals_planned": planned.evals_planned(config),
             "lr_start": config.learner.lr,
             "lr_planned": self._lr_planned.get(policy),
             "learned_share": planned.learned_share(config, agents),
             "weight_move": planned.weight_move(config, agents),
+            "lr_spent_share": planned.lr_spent_share(config, agents),
+            "most_epsilon": planned.most_epsilon(config),
             "final_epsilon": planned.final_epsilon(config),
             "target_kept_at_end": planned.target_kept_at_end(config, agents),
         }

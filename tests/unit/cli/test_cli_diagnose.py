@@ -131,6 +131,7 @@ def test_a_config_that_is_refused() -> None:
         ("exploration.epsilon_decay_steps=1e12", "exploration"),
         ("learner.lr=0.5", "lr"),
         ("learner.lr=1e-9", "lr"),
+        ("eval.every_steps=1e12", "evaluations"),
     ],
 )
 def test_a_config_whose_plan_cannot_learn(change: str, check: str) -> None:

@@ -165,6 +165,7 @@ def test_the_fault_is_caught_and_advice_given(
         ("target_network", "policies.0.target_kept_at_end", None),
         ("epsilon", "processes.1.epsilon_off", None),
         ("exploration", "policies.0.final_epsilon", None),
+        ("evaluations", "policies.0.evals_planned", None),
         ("grad_flow", "policies.0.grad_zero_share", None),
         ("grad_norm", "policies.0.td_abs_mean", None),
         ("q_bound", "policies.0.q_bound", None),
@@ -219,6 +220,17 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
             {"network": NetworkMeasured(low=0), "reward_min": 0.0, "reward_max": 0.0},
         ),
         ("lr", "policies.0", {"lr": 0.0, "lr_planned": 0.0}),
+        ("lr", "policies.0.lr_spent_share", 0.5),  # half a run at rest
+        ("exploration", "policies.0.most_epsilon", 0.01),
+        ("evaluations", "policies.0.evals_planned", 1),
+        ("evaluations", "policies.0", {"evals_cut_alike": 2, "eval_steps_max": 300}),
+        # training's episodes are cut there, too, or have no end
+        ("evaluations", "policies.0", {"evals_cut_alike": 9, "eval_steps_max": 500}),
+        (
+            "evaluations",
+            "policies.0",
+            {"evals_cut_alike": 9, "eval_steps_max": 300, "length_max": None},
+        ),
         ("device", "processes.0", {"device": "cuda:0", "device_asked": "cuda"}),
         # a random network's values, before there are rewards
         ("q_bound", "policies.0", {"q_bound": 0.0, "q_max_abs": 90.0}),

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.unit.diagnosis.faults import change
+from tuitrain.config.checks import ChecksConfig
 from tuitrain.config.load import config_from
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.resolve import resolve
-from tuitrain.diagnosis.checks import CHECKS
+from tuitrain.diagnosis.checks import BY_ID, CHECKS
 from tuitrain.diagnosis.diagnose import Diagnosis, Since, diagnose, refused
 from tuitrain.diagnosis.headlines import HEADLINES, headline
 from tuitrain.diagnosis.words import lines
@@ -109,6 +111,15 @@ def test_every_check_has_a_sentence_and_every_sentence_its_check() -> None:
 def test_of_a_network_it_is_said_what_it_does() -> None:
     check = row("network", "fail").model_copy(update={"value": "looks at 1 of 4 frames"})
     assert headline(check) == "The network looks at 1 of 4 frames."
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [("most_epsilon", "never explores"), ("final_epsilon", "acts at random to its end")],
+)
+def test_the_headline_of_exploration_says_which_end_of_it_is_wrong(changed: str, said: str) -> None:
+    of = change(f"policies.0.{changed}", 0.0 if changed == "most_epsilon" else 1.0)
+    assert said in headline(BY_ID["exploration"].run(of, ChecksConfig()))
 
 
 NO_FIT = "NetworkError: mat1 and mat2 shapes cannot be multiplied (nets.py:7 in forward)"

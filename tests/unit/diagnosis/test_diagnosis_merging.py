@@ -173,3 +173,23 @@ def test_going_back_forgets_what_other_weights_have_shown() -> None:
 def test_what_rows_show_counts_before_an_episode_has_ended() -> None:
     rows = train(0, reward_min=-1.0, reward_max=2.0, action_effect_p=1e-9) | {"kind": "rows"}
     assert merged(rows) == {"reward_min": -1.0, "reward_max": 2.0, "action_effect_p": 1e-9}
+
+
+def test_evaluations_that_are_all_cut_alike() -> None:
+    def told(*returns: float, cut: int = 8, least: float | None = None) -> list[dict[str, Any]]:
+        return [
+            {"kind": "eval", "cut": cut, "episodes": 8, "return_max": one}
+            | {"return_min": one if least is None else least}
+            for one in returns
+        ]
+
+    def alike(*records: dict[str, Any]) -> int:
+        found: int = merged(*records)["evals_cut_alike"]
+        return found
+
+    assert alike(*told(10.0, 10.0, 10.0)) == 3
+    assert alike(*told(10.0, 10.0, 12.0)) == 0
+    assert alike(*told(10.0, 10.0, least=9.0)) == 0
+    assert alike(*told(10.0, 10.0, cut=7)) == 0
+    assert alike(*told(10.0, cut=7), *told(10.0, 10.0)) == 0, "it was not always so"
+    assert alike(*told(9.0), *told(10.0, 10.0)) == 0, "it learned until then"

@@ -77,6 +77,47 @@ def test_epsilon_at_the_end_is_that_of_the_actor_that_explores_least() -> None:
     assert planned.final_epsilon(a_try) is None
 
 
+def test_a_schedule_that_ends_before_the_run() -> None:
+    run, starts = {"total_steps": 21_000}, {"learning_starts": 1_000}  # 2,000 updates
+
+    def spent(agents: int = 1, steps: int = 21_000, **learner: Any) -> float | None:
+        plan = config(run=run | {"total_steps": steps}, replay=starts, learner=learner)
+        return planned.lr_spent_share(plan, agents)
+
+    early = LINEAR | {"lr_schedule_updates": 100}
+    assert spent(**early) == pytest.approx(0.95)
+    assert spent(agents=2, **early) == pytest.approx(1 - 100 / 4_100)
+    assert spent(**early | {"lr_end": 1e-5}) == pytest.approx(0.95)
+    assert spent(**early | {"lr_end": 1.1e-5}) == 0.0, "it goes on"
+    assert spent(**early | {"lr_schedule": "constant"}) == 0.0
+    assert spent(**LINEAR | {"lr_schedule_updates": 3_000}) == 0.0
+    assert spent(**LINEAR | {"lr_schedule_updates": None}) == 0.0
+    assert spent(steps=5_000, **early) is None, "a try"
+
+
+def test_who_explores_most_and_when() -> None:
+    nobody = {"epsilon_start": 0.0, "epsilon_end": 0.0}
+    assert planned.most_epsilon(config(exploration=nobody)) == 0.0
+    assert planned.most_epsilon(config(exploration=nobody | {"epsilon_start": 0.1})) == 0.1
+    assert planned.most_epsilon(config(exploration=nobody | {"epsilon_end": 0.2})) == 0.2
+    late = nobody | {"epsilon_end": 1.0, "epsilon_decay_steps": 10**9}
+    assert planned.most_epsilon(config(exploration=late)) == pytest.approx(0.0, abs=1e-3)
+    assert planned.most_epsilon(config(algorithm={"noisy": True}, exploration=nobody)) is None
+    assert planned.most_epsilon(config(run={"init_from": "r/best"}, exploration=nobody)) is None
+    assert planned.most_epsilon(config(run={"total_steps": 5_000}, exploration=nobody)) is None
+
+
+def test_evaluations_that_are_due() -> None:
+    def due(steps: int = 20_000, **tables: Any) -> int | None:
+        return planned.evals_planned(config(run={"total_steps": steps}, eval=tables))
+
+    assert due(every_steps=6_000) == 3
+    assert due(every_steps=20_000) == 1, "at its end"
+    assert due(every_steps=20_001) == 0
+    assert due(every_steps=20_001, enabled=False) is None
+    assert due(steps=5_000, every_steps=20_001) is None, "a try"
+
+
 def test_epsilon_may_be_that_of_any_step_about_now() -> None:
     falls = config(exploration={"epsilon_end": 0.0, "epsilon_decay_steps": 1000})
     assert planned.epsilon_off(0.5, 0, 500, 0, falls) == 0.0

@@ -54,6 +54,7 @@ CHECKS: tuple[Check, ...] = (
     settings.target_network,
     settings.epsilon,
     settings.exploration,
+    settings.evaluations,
     learning.target_updates,
     learning.grad_flow,
     learning.q_bound,

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from tuitrain.config.checks import ChecksConfig
 
 
+_EVALS_CUT = 3
+"""On end: one may be by chance."""
+
+
 @check(
     "device",
     "device",
@@ -49,12 +53,12 @@ def device(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     "lr",
     "learning rate",
     "4.4, 9.1",
-    why="The learning rate is the planned one, none that no network survives, and none that moves "
-    "no weight.",
+    why="The learning rate is the planned one, none that no network survives, none that moves no "
+    "weight, and none that has ended long before the run.",
     explains=("q_bound", "grad_norm", "grad_flow", "non_finite", "learning"),
 )
 def lr(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """What is used is what is planned, and neither too high, or has been, nor too low."""
+    """What is used is what is planned, neither too high, or has been, nor too low for too long."""
     found = largest(snapshot, _highest_lr)
     if found is None:
         return not_measured(f"≤ {limits.lr_max:g}")
@@ -67,6 +71,15 @@ def lr(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         if abs(used - planned) > limits.lr_error * planned:
             advice = f"{policy.name}: the optimizer does not follow learner.lr_schedule"
             return Row(f"{used:.3g}", f"{planned:.3g} as planned", "fail", advice)
+    spent = largest(snapshot, lambda p: p.lr_spent_share)
+    if spent is not None and spent[1] > limits.lr_spent_share:
+        policy, share = spent
+        advice = (
+            f"{policy.name}: by its plan learner.lr_schedule has ended, and nothing is learned any "
+            f"more, for {percent(share, limits.lr_spent_share)} of the run's updates: raise "
+            "learner.lr_schedule_updates, or leave it out"
+        )
+        return Row(f"{now:.3g}", "falls for most of the run", "warn", advice)
     least = smallest(snapshot, lambda p: p.weight_move)
     if least is not None and least[1] < limits.weight_move_min:
         policy, move = least
@@ -136,12 +149,22 @@ def epsilon(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     "exploration",
     "exploration",
     "9.3",
-    why="Exploration ends: who acts at random until the last step never sees what its own policy "
-    "leads to.",
+    why="Exploration begins, and ends: who never does anything by chance finds nothing, and who "
+    "does until the last step never sees what its own policy leads to.",
     explains=("learning",),
 )
 def exploration(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """By the plan, some actor follows its policy at the end."""
+    """By the plan, some actor explores, and some actor follows its policy at the end."""
+    least = smallest(snapshot, lambda p: p.most_epsilon)
+    if least is not None and least[1] < limits.epsilon_min:
+        return Row(
+            f"at most {least[1]:.3g}",
+            f"≥ {limits.epsilon_min:g} at some step",
+            "warn",
+            "nobody explores: epsilon is never more than "
+            f"{least[1]:.3g}, and actions are those of random weights: raise "
+            "exploration.epsilon_start, or use algorithm.noisy",
+        )
     limit = f"< {limits.final_epsilon_max:g} at the end"
     found = largest(snapshot, lambda p: p.final_epsilon)
     if found is None:
@@ -154,6 +177,41 @@ def exploration(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         f"epsilon is still {final:.2f} at the last step: lower exploration.epsilon_end, or "
         "epsilon_decay_steps",
     )
+
+
+@check(
+    "evaluations",
+    "evaluations",
+    "X.33",
+    why="Evaluations are made, and go on for long enough to tell one policy from another: nothing "
+    "else says whether it learns.",
+    explains=("learning",),
+)
+def evaluations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """Some are planned, and the config's limit does not end all of them with one return.
+
+    Where training's episodes are no longer than the limit it is not what cuts them short.
+    """
+    planned = smallest(snapshot, lambda p: p.evals_planned)
+    if planned is None:
+        return not_measured("≥ 1 planned")
+    if planned[1] < 1:
+        advice = (
+            "eval.every_steps is more than run.total_steps: nothing is evaluated on the way, so "
+            "nothing can say whether it learns; lower it to a twentieth of the run or less"
+        )
+        return Row("none planned", "≥ 1 planned", "warn", advice)
+    for policy in snapshot.policies:
+        cut, most, longest = policy.evals_cut_alike, policy.eval_steps_max, policy.length_max
+        if most is None or longest is None or longest <= most or (cut or 0) < _EVALS_CUT:
+            continue
+        advice = (
+            f"{policy.name}: all {cut} evaluations so far were cut by eval.max_episode_steps = "
+            f"{most:,} and brought the same return, while an episode of training took up to "
+            f"{longest:,} steps: raise it"
+        )
+        return Row(f"all cut after {most:,} steps", "some go on", "warn", advice)
+    return Row(f"{planned[1]:,.0f} planned", "≥ 1 planned", "ok")
 
 
 def _highest_lr(policy: PolicyView) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 from tests.diagnosis.cases import CONFIGS, ROOT, Case, Tables
 
 LEARNED = ROOT / "tests" / "envs" / "learned.py"
+ODD = ROOT / "tests" / "envs" / "odd.py"
 GAMES = ROOT / "tests" / "envs" / "aec.py"
 SHORT = 40_000
 """Steps of runs of the small task."""
@@ -61,6 +62,9 @@ _CASES: tuple[Case | None, ...] = (
     variant("chain", env={"id": f"{LEARNED}:Chain"}),
     variant("agents", env={"id": f"{LEARNED}:TwoPolicies"}),
     variant("turns", env={"id": f"{LEARNED}:Relay"}),
+    variant("two-frames", env={"id": f"{ODD}:Orbit", "n_frames": 2}, learner={"gamma": 0.8}),
+    variant("bandit", env={"id": f"{ODD}:Levers"}),
+    variant("endless", env={"id": f"{ODD}:Queues"}, eval={"max_episode_steps": 300}),
     Case(
         "resumed",
         tables={"run": _short(SHORT)},

@@ -229,3 +229,22 @@ def test_an_effect_that_shows_one_row_later_is_found(shown_by: str) -> None:
         later[:, 0] += action
     effect.add(before, after, later, action, outcome)
     assert p_of(effect) < CERTAIN
+
+
+def guesses(rows: int, *, shown: bool, shuffled: bool = False, seed: int = 0) -> float:
+    """Something goes round a ring, which way it must be told; only two frames say it."""
+    rng = np.random.default_rng(seed)
+    effect, pictures = effect_on(2, 9), np.eye(9)
+    way, place, action, done = rng.integers(0, [[2], [9], [2], [2]], (4, rows))
+    right = way == (done if shuffled else action)
+    outcome = np.zeros((rows, 4))
+    outcome[:, 0] = right
+    frames = [pictures[(place + k * (2 * way - 1)) % 9] for k in (-1, 0, 1, 2)]
+    effect.add(*frames[1:], action, outcome, previous=frames[0] if shown else None)
+    return p_of(effect)
+
+
+def test_an_effect_that_only_two_frames_tell_is_found() -> None:
+    assert guesses(2_000, shown=True) < CERTAIN
+    assert guesses(2_000, shown=False) > 0.01, "nor could any policy find it"
+    assert min(guesses(2_000, shown=True, shuffled=True, seed=n) for n in range(8)) > 0.01

@@ -151,6 +151,14 @@ def test_shuffled_actions(tmp_path: Path, kwargs: dict[str, Any]) -> None:
     assert told["action_effect_rows"] > 5_000
 
 
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_an_effect_that_only_stacked_frames_tell(tmp_path: Path, shuffled: bool) -> None:
+    env = {"id": "tests.envs.odd:Orbit", "kwargs": {"shuffled": shuffled}, "n_frames": 2}
+    network = {"network": "mlp", "network_kwargs": {"hidden": [4]}}
+    told = figures(tmp_path, 400, env=env, learner=network)["default"]
+    assert told["action_effect_p"] > 0.01 if shuffled else told["action_effect_p"] < CERTAIN
+
+
 def test_a_reset_that_does_not_reset(tmp_path: Path) -> None:
     told = of_round(tmp_path, resets=False)
     assert told["resets_unchanged"] >= 0.99 * told["episodes"] > 100

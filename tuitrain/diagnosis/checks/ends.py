@@ -112,27 +112,27 @@ def _cuts(policy: PolicyView, episodes: int) -> Row | None:
     if shortest is None or longest is None:
         return None
     odd = longest > _LENGTHS_DIFFER * shortest
-    meant = " (it is no fault if what cuts them is not of the task, as leaving an area may be)"
+    meant = "it is no fault if what cuts them is not of the task, as leaving an area may be"
     if not terminated:
         advice = (
             f"all {episodes:,} episodes were truncated, after {shortest:,} to {longest:,} steps, "
-            f"which no time limit does: return terminated = True for ends that belong to the task"
-            f"{meant}"
+            "which no time limit does: return terminated = True for ends that belong to the task "
+            f"({meant})"
         )
         return Row("all truncated", _LIMIT, "warn" if odd else "ok", advice if odd else "")
     if odd and truncated >= _FEW and terminated == policy.longest_terminated:
         advice = (
             f"{truncated:,} of {episodes:,} episodes were truncated, after {shortest:,} to "
             f"{longest:,} steps, and the others were all terminated after exactly "
-            f"{policy.length_max:,}, as a time limit does: are terminated and truncated swapped?"
-            f"{meant}"
+            f"{policy.length_max:,}, as a time limit does: are terminated and truncated swapped? "
+            f"({meant.capitalize()}.)"
         )
         return Row("swapped", _LIMIT, "warn", advice)
     if (at_once := policy.cut_at_once or 0) > _CUT_AT_ONCE * episodes:
         advice = (
             f"{at_once:,} of {episodes:,} episodes were truncated with their first "
-            "step, which no time limit does: does reset() begin to count anew? (It is no fault if "
-            "what cuts them is not of the task, as leaving an area may be.)"
+            "step, which no time limit does: does reset() begin to count anew? "
+            f"({meant.capitalize()}.)"
         )
         return Row(f"{at_once / episodes:.0%} cut at once", _LIMIT, "warn", advice)
     return None

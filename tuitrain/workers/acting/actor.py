@@ -115,7 +115,13 @@ class Actor:
                 blueprint.spec.n_frames,
                 np.random.default_rng(seed),
                 f"environment {blueprint.spec.env_id!r}, policy {name!r}",
-                RowFigures(writers[name], spec, self._stepping is not None, together),
+                RowFigures(
+                    writers[name],
+                    spec,
+                    self._stepping is not None,
+                    together,
+                    n_frames=blueprint.spec.n_frames,
+                ),
             )
             for name, seed in zip(writers, generators, strict=True)
             for spec in [blueprint.spec.policies[name]]

@@ -13,6 +13,8 @@ be anywhere, no number changes more often by going left than by going right, but
 player does; and where the right answer depends on what is asked, no answer is paid more often than
 another. In a picture, or a row in which one place is marked, going left is seen at once in how far
 what is there has moved along each axis, and going nowhere in that nothing has changed at all.
+Where several frames are stacked, what was there is told by two of them: which way a ball flies is
+in neither alone, and in no sum of both, but in their products.
 
 Pure: arrays in, a number out. The few random numbers are always the same.
 """
@@ -80,6 +82,7 @@ class ActionEffect:
         action: NDArray[np.integer[Any]],
         outcome: NDArray[Any],
         legal: NDArray[np.bool_] | None = None,
+        previous: NDArray[Any] | None = None,
     ) -> None:
         """Take in n rows.
 
@@ -89,6 +92,8 @@ class ActionEffect:
             action: [n].
             outcome: [n, k], what else came of it: the rewards of this row and of the next first.
             legal: bool [n, n_actions], among which the action was drawn; None is all.
+            previous: [n, size], what was seen in the row before `before`, or that again where an
+                episode began; None, always or never, if nobody is shown it.
         """
         if not len(action):
             return
@@ -99,16 +104,20 @@ class ActionEffect:
         else:
             chance = legal / legal.sum(1, keepdims=True)
         drawn = np.asarray(action)[:, None] == np.arange(self.n_actions)
-        self._waiting.append((seen, changes, outcome.astype(np.float32), chance, drawn - chance))
+        past = (seen if previous is None else previous.astype(np.float32))[:, None]
+        past = past[:, : previous is not None]
+        self._waiting.append(
+            (seen, past, changes, outcome.astype(np.float32), chance, drawn - chance)
+        )
         if sum(len(waiting[0]) for waiting in self._waiting) < FIRST_ROWS and not self.rows:
             return
-        seen, changes, outcome, chance, surprise = map(
+        seen, past, changes, outcome, chance, surprise = map(
             np.concatenate, zip(*self._waiting, strict=True)
         )
         self._waiting.clear()
         if self._described is None:
-            self._described = _Described(self._places, seen, changes, outcome)
-        x = self._described(seen, changes, outcome).astype(np.float64)
+            self._described = _Described(self._places, seen, past, changes, outcome)
+        x = self._described(seen, past, changes, outcome).astype(np.float64)
         if not self.rows:
             self._sum, self._variance = np.zeros((2, self.n_actions, x.shape[1]))
         self._sum += surprise.T @ x
@@ -148,24 +157,30 @@ class _Scale:
 class _Described:
     """What followed upon rows, as numbers within ``BOUND``."""
 
-    def __init__(self, places: Floats, seen: Floats, changes: Floats, outcome: Floats) -> None:
+    def __init__(
+        self, places: Floats, seen: Floats, past: Floats, changes: Floats, outcome: Floats
+    ) -> None:
         rng = np.random.default_rng(0)
         shape = 2, seen.shape[1], SUMS
         self._of_seen, self._of_changed = rng.choice(np.array([-1.0, 1.0], np.float32), shape)
+        self._of_past = rng.choice(np.array([-1.0, 1.0], np.float32), shape[1:])
         self._places = places
         self._seen, self._changes, self._outcome = map(_Scale, (seen, changes, outcome))
         self._scale: _Scale | None = None
-        self._scale = _Scale(self(seen, changes, outcome))
+        self._scale = _Scale(self(seen, past, changes, outcome))
 
-    def __call__(self, seen: Floats, changes: Floats, outcome: Floats) -> Floats:
+    def __call__(self, seen: Floats, past: Floats, changes: Floats, outcome: Floats) -> Floats:
+        """Past is [n, frames before the one seen, size]."""
         moved = self._changes(changes)
         came = self._outcome(outcome)
         was = self._seen(seen) @ self._of_seen
         x = [came, came * came]
+        both = [was * (self._seen(frame) @ self._of_past) for frame in past.swapaxes(0, 1)]
         for row in (0, 1):
             single, moves = some(moved[:, row], SINGLE), moved[:, row] @ self._of_changed
             changed, paid = changes[:, row], came[:, row : row + 1]
             x += [single, single * single, was * moves, was * paid, moves * paid]
+            x += [product * other for product in both for other in (moves, paid)]
             many = np.count_nonzero(changed, 1)[:, None].astype(np.float32)
             x += [changed @ self._places, many, np.minimum(many, 1.0)]
         described = np.concatenate(x, 1)

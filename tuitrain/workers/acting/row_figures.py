@@ -54,6 +54,7 @@ class RowFigures:
         spec: of the policy.
         begins_together: what is seen first in an episode depends on nobody's action: agents see it
             when their environment is reset.
+        n_frames: that are stacked.
         together: so many work in this process, and share the time for what follows upon actions.
         clock: seconds.
     """
@@ -65,8 +66,10 @@ class RowFigures:
         begins_together: bool,
         together: int = 1,
         clock: Callable[[], float] = time.perf_counter,
+        n_frames: int = 1,
     ) -> None:
         self._writer = writer
+        self._n_frames = n_frames
         self._looked: int | None = None
         """The last row that has been looked at; before the first look, the first one there is."""
         self._looks = 0
@@ -188,7 +191,7 @@ class RowFigures:
                 at = first - self._looked
                 many = max(0, min(len(noted) - 1, len(drawn) - at))
                 drawn[at : at + many] = noted[:many]
-            self._follow_actions(rows, live, drawn & live[:-1])
+            self._follow_actions(rows, age, live, drawn & live[:-1])
             self._noted = [part for part in self._noted if part[0] >= head]  # being written
             self._noted_cells = sum(noted.size for _, noted in self._noted)
         self._looked = head - 1
@@ -223,24 +226,37 @@ class RowFigures:
             same = (seen[last] == seen[first]).reshape(len(last), -1).all(1)
             self._resets_unchanged += int(np.count_nonzero(same))
 
-    def _follow_actions(self, rows: Int, live: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> None:
+    def _follow_actions(
+        self, rows: Int, age: Int, live: NDArray[np.bool_], drawn: NDArray[np.bool_]
+    ) -> None:
         """Take in the actions that were drawn at random, and what came of them in two rows."""
         assert self._effect is not None
         began = self._clock()
         k, lanes = np.divmod(drawn.ravel().nonzero()[0], drawn.shape[1])
         goes_on = live[k + 1, lanes] & (k + 2 < len(rows))
+        # the one before the first may be overwritten
+        went_on = (age[k, lanes] > 0) & (k > 0)
         for first in range(0, len(k), self._rows_at_once):
             some_rows = slice(first, first + self._rows_at_once)
-            self._follow(self._effect, rows[k[some_rows]], lanes[some_rows], goes_on[some_rows])
+            of_them = (lanes[some_rows], went_on[some_rows], goes_on[some_rows])
+            self._follow(self._effect, rows[k[some_rows]], *of_them)
         self._p = self._effect.p_value()
         if self._p is not None and self._p <= PROVEN:
             self._wanted = 0
         self._budget.spend(self._clock() - began)
 
     def _follow(
-        self, effect: ActionEffect, row: Int, lanes: Int, goes_on: NDArray[np.bool_]
+        self,
+        effect: ActionEffect,
+        row: Int,
+        lanes: Int,
+        went_on: NDArray[np.bool_],
+        goes_on: NDArray[np.bool_],
     ) -> None:
-        """Take in single lanes of rows, [n] each; of those that go on, two rows that follow."""
+        """Take in single lanes of rows, [n] each; of those that go on, two rows that follow.
+
+        And of those that went on, where frames are stacked, the row before.
+        """
         columns, ring, shard = self._writer.columns, self._writer.ring, self._writer.shard
         now, after = (cells(ring, shard, row + at, lanes) for at in (0, 1))
         later = np.where(goes_on, cells(ring, shard, row + 2, lanes), after)
@@ -249,7 +265,10 @@ class RowFigures:
         outcome[goes_on, 1] = columns.flat_reward[after[goes_on]]
         outcome[:, 2] = columns.flat_terminated[now]
         outcome[goes_on, 3] = columns.flat_terminated[after[goes_on]]
-        before, then, at_last = self._seen(now, after, later)
+        cells_of = [now, after, later]
+        if self._n_frames > 1:
+            cells_of.append(np.where(went_on, cells(ring, shard, row - 1, lanes), now))
+        before, then, at_last, *previous = self._seen(*cells_of)
         effect.add(
             before,
             then,
@@ -257,6 +276,7 @@ class RowFigures:
             columns.flat_action[now],
             outcome,
             None if columns.flat_legal is None else columns.flat_legal[now],
+            previous[0] if previous else None,
         )
 
     def _seen(self, *cells_of: Int) -> Sequence[NDArray[np.float32]]:

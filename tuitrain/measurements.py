@@ -44,6 +44,9 @@ class Measurements(BaseModel):
     """Largest share of an observation's features that differed within a drawn batch."""
     observation_abs_max: float | None = None
     """Largest |value| in a drawn observation."""
+    observation_size: float | None = None
+    """Largest of a drawn observation's numbers that are as large in half of all; 0 of bytes. None
+    for networks of the user's own, which may divide by themselves."""
     td_abs_mean: float | None = None
     """Newest mean |TD error|."""
     grad_zero_share: float | None = None

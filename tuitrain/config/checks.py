@@ -96,6 +96,13 @@ class ChecksConfig(Table):
         description="`policy_lag` warns of transitions acted with weights that are older, beyond "
         "what a full replay explains.",
     )
+    observation_max: float = Field(
+        1e3,
+        gt=0,
+        json_schema_extra=unit("number of an observation"),
+        description="`observations` warns of numbers that are larger in half of what is drawn, and "
+        "are put into one of tuitrain's own networks as they are.",
+    )
     min_episodes: int = Field(
         50,
         ge=1,

@@ -60,6 +60,8 @@ def headline(check: CheckView) -> str:
         return _failed(check) or HEADLINES[check.id]
     if check.id == "exploration" and check.value.startswith("at most"):
         return "By its plan the run never explores."
+    if check.id == "observations" and check.state == "warn":
+        return "Observations are of a size that networks do not learn from."
     if check.id == "network":
         return f"The network {check.value}."
     return HEADLINES.get(check.id, f"{check.name}: {check.value} (limit {check.limit}).")

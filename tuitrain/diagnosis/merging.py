@@ -23,7 +23,9 @@ FIRST_OF_EACH = 4
 """So many of each environment: the very first that end, of many that began together, are short."""
 
 _LARGEST = {
-    "learner": ("returns_abs_max", "observation_spread", "observation_abs_max"),
+    "learner": (
+        *("returns_abs_max", "observation_spread", "observation_abs_max", "observation_size"),
+    ),
     "train": (
         *("length_max", "truncated_length_max", "reward_max", "begins_differ"),
         *("action_effect_rows", "action_effect_rows_wanted"),

@@ -86,6 +86,8 @@ FIELDS: dict[str, dict[str, str]] = {
         "observation_spread": "share of the numbers in a state that are not the same in all states "
         "of the newest draw (64 of them; fewer where they are very large)",
         "observation_abs_max": "largest absolute number in these states",
+        "observation_size": "largest of the absolute numbers that are as large in half of these "
+        "states; 0 where they are bytes, which networks divide",
         "grad_zero_share": "share of the trainable tensors whose gradient was exactly 0 everywhere "
         "in all updates looked at since the last record, 8 at most",
         "grad_zero_in": "names of the first of these; absent if there are none",

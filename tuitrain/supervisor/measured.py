@@ -84,6 +84,8 @@ class Measured:
         out = merged.fields()
         if "returns_abs_max" in out and merged.learner_records >= _RECORDS_FOR_BOUND:
             out["q_bound"] = planned.q_bound(self._largest(policy), config)
+        if ":" in config.learner.network:
+            out.pop("observation_size", None)
         if _begins_anywhere(config):
             out.pop("reset_difference_p", None)
         return out | {

@@ -236,6 +236,13 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "fail",
         "all zero",
     ),
+    (
+        "observations",
+        "policies.0.observation_size",
+        1.7e9,
+        "warn",
+        "usually about 1.7e+09, and go into the network as they are: divide them to about 1",
+    ),
     ("resets", "policies.0.resets_unchanged", 400, "warn", "does the environment's reset()"),
     ("episode_ends", "policies.0.truncated", 400, "warn", "which no time limit does"),
     (

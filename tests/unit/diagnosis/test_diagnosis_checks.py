@@ -180,6 +180,7 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
 @pytest.mark.parametrize(
     ("check", "path", "value"),
     [
+        ("observations", "policies.0.observation_size", 1e3),
         # all in a time limit, of pictures perhaps
         ("episode_ends", "policies.0", {"truncated": 400, "truncated_length_min": 480}),
         ("episode_ends", "policies.0", {"length_max": 2}),

@@ -108,7 +108,11 @@ def test_returns_since_the_last_report() -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_images(dtype: Any) -> None:
     states = np.full((500, 2, 4, 4), 200, dtype)
-    assert observation_figures(states) == {"observation_spread": 0.0, "observation_abs_max": 200.0}
+    assert observation_figures(states) == {
+        "observation_spread": 0.0,
+        "observation_abs_max": 200.0,
+        "observation_size": 0.0 if dtype == np.uint8 else 200.0,
+    }
     states[::2, 0, 1, 1] = 7
     states[:, 1, 3, 3] = np.arange(500) % 256
     figures = observation_figures(states)
@@ -116,6 +120,17 @@ def test_images(dtype: Any) -> None:
     assert figures["observation_spread"] == 1 / 32
     assert figures["observation_abs_max"] > 200
     assert observation_figures(np.zeros((3, 1, 2), dtype))["observation_abs_max"] == 0.0
+
+
+def test_numbers_that_are_usually_huge() -> None:
+    states = np.random.default_rng(0).normal(size=(128, 2, 4)).astype(np.float32)
+    usual = observation_figures(states)["observation_size"]
+    assert 0 < usual < 10
+    states[:4, 0, 3] = -1e9
+    assert observation_figures(states)["observation_size"] < 10, "now and then"
+    states[:, 1, 2] -= 1e5
+    size = observation_figures(states)["observation_size"]
+    assert size == pytest.approx(1e5, rel=1e-3), "one number of eight is enough"
 
 
 def test_large_and_few_states() -> None:

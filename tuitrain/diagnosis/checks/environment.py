@@ -61,12 +61,15 @@ def spec(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     "observations",
     "observations",
     "X.1",
-    why="Observations differ within a batch: from one that is always the same, or all zero, "
-    "nothing can be told about what to do.",
-    explains=("resets", "action_effect", "grad_flow", "learning"),
+    why="Observations differ within a batch, and are of a size that networks are made for: from "
+    "one that is always the same, or all zero, nothing can be told about what to do.",
+    explains=(
+        *("resets", "action_effect", "grad_flow", "grad_norm", "q_bound", "non_finite"),
+        "learning",
+    ),
 )
 def observations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """Something of an observation is not always the same."""
+    """Something of an observation is not always the same, and no number is usually huge."""
     limit = "> 0% of features vary"
     found = smallest(snapshot, lambda p: p.observation_spread)
     if found is None:
@@ -74,6 +77,17 @@ def observations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     policy, spread = found
     if not spread and policy.length_max == 1:
         return not_measured(limit, "always the same", "right where a task is one step in one state")
+    large = largest(snapshot, lambda p: p.observation_size)
+    if spread and large is not None and large[1] > limits.observation_max:
+        policy, size = large
+        return Row(
+            f"as large as {size:.3g}",
+            f"≤ {limits.observation_max:g}",
+            "warn",
+            f"{policy.name}: some numbers of an observation are usually about {size:.3g}, and go "
+            "into the network as they are: divide them to about 1, or take out what is none of the "
+            "task's (a clock, a count)",
+        )
     what = "all zero" if policy.observation_abs_max == 0 else "always the same"
     return judged(
         f"{percent(spread, 0.0)} vary" if spread else what,

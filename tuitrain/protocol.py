@@ -124,6 +124,8 @@ class LearningView(_Line):
     reason: str = ""
     held_evals: int = 0
     """Evaluations in a row, the newest last, after which the verdict was this one."""
+    under_best_evals: int = 0
+    """The same, after which it was clearly under its best."""
     level: float | None = None
     """Mean of all evaluations of the newest `checks.flat_share` of the run, at least 8 of them;
     None before there are so many."""

@@ -24,8 +24,9 @@ It has risen if the lowest evaluation lies under the best by more than twice its
 policy that has learned nothing is never called good for staying where it is.
 
 The first verdict stands at once, another one when two evaluations in a row give it: one unlucky
-evaluation changes nothing. Where an evaluation has no interval, twice the median step from one
-evaluation to the next stands for it.
+evaluation changes nothing. Where evaluations are held against the best, an interval is at least
+what their differences say: every time other weights play, which differ by more than their episodes
+tell. By normal noise the mean step from one evaluation to the next is 1.13 standard deviations.
 
 Training return and loss take no part: the first hides behind exploration, the second says nothing.
 
@@ -41,7 +42,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import median, stdev
+from statistics import fmean, stdev
 from typing import Any
 
 from tuitrain.metrics.rewind import is_number
@@ -99,12 +100,18 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict with its evidence. The slope and its interval are in return per 1M steps."""
+    """A verdict with its evidence. The slope and its interval are in return per 1M steps.
+
+    Attributes:
+        under_best: the last 4, or more than half of the window, are clearly under the best. A slope
+            alone may be below 0 by chance: of a hundred windows some are.
+    """
 
     verdict: Verdict
     reason: str
     slope_per_1m_steps: float | None = None
     slope_ci95: float | None = None
+    under_best: bool = False
 
 
 def judge(evaluations: Sequence[Evaluation]) -> Judged:
@@ -169,15 +176,15 @@ def _judge(evaluations: Sequence[Evaluation], rows: Sequence[float]) -> Judged:
     slope, half = fitted[0] * 1e6, fitted[1] * 1e6
     text = f"return {_short(slope, '+')} ± {_short(half)} per 1M steps"
     text += f" over the last {len(window)} evaluations"
-    if slope < -half:
-        return Judged("FALLING", text, slope, half)
     best = max(rows[: n - MIN_EVALUATIONS + 1])
     risen, under = _against(best, rows.index(best), evaluations, len(window))
-    last = under[-MIN_EVALUATIONS:]
-    if all(last) or sum(under) > len(under) / 2:
+    under_best = all(under[-MIN_EVALUATIONS:]) or sum(under) > len(under) / 2
+    if slope < -half:
+        return Judged("FALLING", text, slope, half, under_best)
+    if under_best:
         now = rows[n - MIN_EVALUATIONS]
         mean = f"mean of the last {MIN_EVALUATIONS} {now:.4g}, of the best {MIN_EVALUATIONS}"
-        return Judged("BELOW BEST", f"{mean} in a row {best:.4g}; {text}", slope, half)
+        return Judged("BELOW BEST", f"{mean} in a row {best:.4g}; {text}", slope, half, True)
     if slope > half:
         return Judged("IMPROVING", text, slope, half)
     means = [e.mean for e in window]
@@ -198,10 +205,10 @@ def _against(
     """Whether the policy has risen to `best`, which begins at index `at`; and for each evaluation
     of the window from there on whether it is clearly under that."""
     steps = [abs(b.mean - a.mean) for a, b in pairwise(evaluations)]
-    unknown = 2 * median(steps)
+    usual = 1.96 / 1.13 * fmean(steps)
 
     def half(e: Evaluation) -> float:
-        return unknown if e.ci95 is None else e.ci95
+        return max(usual, e.ci95 or 0.0)
 
     of_best = evaluations[at : at + MIN_EVALUATIONS]
     bottom = best - math.sqrt(math.fsum(half(e) ** 2 for e in of_best)) / len(of_best)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from tuitrain.diagnosis.verdict import MIN_WINDOW, Evaluation, Judged, judge, level, worst
-from tuitrain.protocol import LearningView, PolicyView, Verdict
+from tuitrain.protocol import LearningView, PolicyView
 
 
 @dataclass
@@ -17,8 +18,8 @@ class Evaluated:
 
     made: dict[str, list[Evaluation]] = field(default_factory=dict)
     judged: dict[str, Judged] = field(default_factory=dict)
-    said: dict[str, list[Verdict]] = field(default_factory=dict)
-    """Per policy: the verdict after each evaluation."""
+    said: dict[str, list[Judged]] = field(default_factory=dict)
+    """Per policy: what was judged after each evaluation."""
     skipped: dict[str, int] = field(default_factory=dict)
     """Per policy: those that were due in this session and not made."""
     levels: dict[str, tuple[Any, tuple[float, float]]] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class Evaluated:
         self.skipped[policy] = self.skipped.get(policy, 0) + max(0, due - 1)
         made.append(evaluation)
         self.judged[policy] = judge(made)
-        self.said.setdefault(policy, []).append(self.judged[policy].verdict)
+        self.said.setdefault(policy, []).append(self.judged[policy])
         self.at[policy] = now
 
     def begin(self) -> None:
@@ -70,7 +71,6 @@ class Evaluated:
         judged = self.judged.get(policy) or judge(made)
         at = self.at.get(policy)
         said = self.said.get(policy, [])
-        held = next((n for n, v in enumerate(reversed(said)) if v != judged.verdict), len(said))
         mean, error = self._level(policy, level_steps) or (None, None)
         return LearningView(
             policy=policy,
@@ -84,7 +84,8 @@ class Evaluated:
             slope_per_1m_steps=judged.slope_per_1m_steps,
             slope_ci95=judged.slope_ci95,
             reason=judged.reason,
-            held_evals=held,
+            held_evals=_in_a_row(j.verdict == judged.verdict for j in reversed(said)),
+            under_best_evals=_in_a_row(j.under_best for j in reversed(said)),
             level=mean,
             level_error=error,
         )
@@ -99,6 +100,11 @@ class Evaluated:
             newest = [e for e in made if e.steps > made[-1].steps - steps]
             self.levels[policy] = (key, level(max(newest, made[-MIN_WINDOW:], key=len)))
         return self.levels[policy][1]
+
+
+def _in_a_row(true: Iterable[bool]) -> int:
+    """How many there are before the first that is not true."""
+    return sum(1 for _ in takewhile(bool, true))
 
 
 def not_evaluated(policy: str = "") -> LearningView:

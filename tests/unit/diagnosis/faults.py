@@ -395,7 +395,7 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     (
         "learning",
         "policies.0.learning",
-        LearningView(policy="default", verdict="FALLING", held_evals=4),
+        LearningView(policy="default", verdict="FALLING", under_best_evals=4),
         "warn",
         "under their best",
     ),

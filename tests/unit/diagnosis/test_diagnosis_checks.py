@@ -239,7 +239,11 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         ("grad_norm", "policies.0", {"grad_norm": 1e4, "observation_abs_max": 255.0}),
         ("grad_norm", "policies.0", {"grad_norm": 1e4, "td_abs_mean": 100.0}),
         ("phase_time", "processes.0.phase_share", {"copy": 0.1, "wait": 0.9}),
-        ("learning", "policies.0.learning", LearningView(verdict="FALLING", held_evals=3)),
+        (
+            "learning",
+            "policies.0.learning",
+            LearningView(verdict="FALLING", held_evals=9, under_best_evals=3),
+        ),
         ("learning", "policies.0.learning", FLAT.model_copy(update={"held_evals": 3})),
         ("learning", "policies.0.learning", FLAT.model_copy(update={"level": None})),  # too short
         ("learning", "policies.0.learning", FLAT.model_copy(update={"level": 20.7})),

@@ -29,7 +29,7 @@ def competing(first: LearningView, second: LearningView, *means: float) -> Snaps
 
 
 def test_who_competes_need_not_rise() -> None:
-    falls = LearningView(policy="default", verdict="FALLING", held_evals=9)
+    falls = LearningView(policy="default", verdict="FALLING", under_best_evals=9)
     rises = LearningView(policy="z", verdict="IMPROVING", held_evals=9)
     assert states(competing(rises, rises, 3.0, 4.0))["learning"] == "ok"
     (mixed,) = (
@@ -58,7 +58,7 @@ def test_of_games_against_oneself_alone_nothing_is_said(
     eval_kwargs: str | None,
     state: str,
 ) -> None:
-    falls = LearningView(policy="default", verdict="FALLING", held_evals=9)
+    falls = LearningView(policy="default", verdict="FALLING", under_best_evals=9)
     out = competing(falls, falls, *means)
     out.policies[0].reward_min, out.policies[1].reward_max = rewards
     out.policies[1].eval_kwargs = eval_kwargs

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
+from statistics import fmean, stdev
 
 import pytest
 
@@ -102,6 +104,39 @@ def test_a_collapse_is_told_until_the_best_is_reached_again() -> None:
     assert said[over - 1] == "BELOW BEST"
     assert "FLAT" not in changes(said[:over])
     assert said[-1] == "FLAT AT BEST"
+
+
+def played(rng: random.Random, mean: float) -> Evaluation:
+    """Ten episodes with a standard deviation of 10."""
+    returns = [rng.gauss(mean, 10) for _ in range(10)]
+    return Evaluation(0, fmean(returns), 2.262 * stdev(returns) / math.sqrt(10), 10)
+
+
+def longest_under_best(means: list[float], seed: int) -> int:
+    """Evaluations in a row after which a run is clearly under its best."""
+    rng = random.Random(seed)
+    made: list[Evaluation] = []
+    longest = now = 0
+    for number, mean in enumerate(means, start=1):
+        made.append(replace(played(rng, mean), steps=1_000 * number))
+        now = now + 1 if judge(made).under_best else 0
+        longest = max(longest, now)
+    return longest
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_who_plays_as_well_as_ever_is_not_under_the_best_by_chance(seed: int) -> None:
+    """▣ Weights differ from one evaluation to the next by more than their episodes tell."""
+    rng = random.Random(100 + seed)
+    swings = [20.0] * 5 + [rng.gauss(100, 6) for _ in range(115)]
+    assert longest_under_best(swings, seed) < 4
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_fall_is_under_the_best(seed: int) -> None:
+    assert longest_under_best([20.0] * 5 + [100.0] * 20 + [50.0] * 12, seed) >= 4
+    slowly = [100.0 - 0.5 * i for i in range(80)]
+    assert longest_under_best([20.0] * 5 + slowly, seed) >= 4
 
 
 def test_a_recovery_is_below_the_best_until_it_is_there() -> None:

@@ -211,6 +211,15 @@ def test_how_long_a_verdict_has_held() -> None:
     assert (risen.verdict, risen.held_evals < 14) == ("FLAT AT BEST", True)
 
 
+def test_how_long_it_has_been_under_its_best() -> None:
+    rise = [float(n) for n in range(6)]
+    assert evaluated(*rise, *[5.0] * 12).under_best_evals == 0
+    fallen = evaluated(*rise, *[5.0] * 12, *[1.0] * 9)
+    assert (fallen.verdict, fallen.under_best_evals) == ("BELOW BEST", 6), (
+        "from the fourth low one on"
+    )
+
+
 def test_how_long_a_verdict_has_held_is_less_after_going_back() -> None:
     made = Evaluated()
     for number in range(12):

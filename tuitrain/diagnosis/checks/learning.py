@@ -18,7 +18,7 @@ _OBSERVATIONS = 1e3
 """Larger observations make large values of any weights."""
 
 _HELD_EVALUATIONS = 4
-"""A verdict that warns has been given by so many evaluations in a row."""
+"""What it warns of has been so after that many evaluations in a row."""
 
 _LEVEL_VERDICTS = ("FLAT", "FLAT AT BEST")
 """It stays where it is; of many evaluations by chance some seem to be the best."""
@@ -204,11 +204,11 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 def _is_bad(policy: PolicyView) -> bool:
     """Whether its verdict calls for a change, and has held long enough to be one."""
     view = policy.learning
-    if view.held_evals < _HELD_EVALUATIONS:
-        return False
     if view.verdict in ("FALLING", "BELOW BEST"):
-        return True
-    return view.verdict in _LEVEL_VERDICTS and _no_better(policy)
+        return view.under_best_evals >= _HELD_EVALUATIONS
+    if view.verdict not in _LEVEL_VERDICTS or view.held_evals < _HELD_EVALUATIONS:
+        return False
+    return _no_better(policy)
 
 
 def _no_better(policy: PolicyView) -> bool:

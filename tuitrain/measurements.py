@@ -31,6 +31,8 @@ class NetworkMeasured(BaseModel):
     """What its values never leave, whatever its weights are; None where that is not known."""
     asked: bool = True
     """Whether it took what was made up to ask it."""
+    no_numbers: bool = False
+    """Whether it said NaN or infinity of some of that."""
 
 
 class Measurements(BaseModel):

@@ -218,6 +218,13 @@ INJECTIONS: tuple[Case, ...] = (
         {"learner": {"network": "networks.py:blind", "network_kwargs": {}}},
     ),
     Case(
+        "padded",
+        "the network is made for four frames, and env.n_frames is 1",
+        "network",
+        "X.32",
+        {"learner": {"network": "networks.py:padded", "network_kwargs": {}}},
+    ),
+    Case(
         "squashed",
         "the network ends in a tanh, and values are larger than 1",
         "network",

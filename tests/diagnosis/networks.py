@@ -93,6 +93,26 @@ def blind(input_shape: tuple[int, ...], n_actions: int) -> nn.Module:
     return Blind(input_shape, n_actions)
 
 
+class Padded(nn.Module):
+    """Fills up with zeros to four frames."""
+
+    def __init__(self, shape: tuple[int, ...], n_actions: int) -> None:
+        super().__init__()
+        inputs = 4 * torch.Size(shape[1:]).numel()
+        self.body = nn.Sequential(nn.Linear(inputs, 32), nn.ReLU(), nn.Linear(32, n_actions))
+        self.inputs = inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, n_frames, *shape] to [B, n_actions]."""
+        shown = x.float().flatten(1)
+        return self.body(nn.functional.pad(shown, (self.inputs - shown.shape[1], 0)))
+
+
+def padded(input_shape: tuple[int, ...], n_actions: int) -> nn.Module:
+    """A network that sees zeros where the past should be."""
+    return Padded(input_shape, n_actions)
+
+
 class Squashed(Newest):
     """Ends in a tanh."""
 

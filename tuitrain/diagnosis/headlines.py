@@ -6,6 +6,9 @@ import re
 
 from tuitrain.protocol import CheckView
 
+OF_THE_NETWORK = "the network's own"
+"""Ends the value of `non_finite` where what is no number comes of the network, not of learning."""
+
 HEADLINES: dict[str, str] = {
     "processes": "A worker has failed.",
     "heartbeat": "A worker has fallen silent.",
@@ -62,6 +65,8 @@ def headline(check: CheckView) -> str:
         return "By its plan the run never explores."
     if check.id == "observations" and check.state == "warn":
         return "Observations are of a size that networks do not learn from."
+    if check.id == "non_finite" and check.value.endswith(OF_THE_NETWORK):
+        return "The network gives no numbers (NaN) for some observations."
     if check.id == "network":
         return f"The network {check.value}."
     return HEADLINES.get(check.id, f"{check.name}: {check.value} (limit {check.limit}).")

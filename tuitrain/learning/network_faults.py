@@ -87,6 +87,13 @@ BLIND = Fault(
     "does not look at the observation",
     "whatever it is given, it gives the same values: what does forward do with its input?",
 )
+NO_GRADIENT = Fault(
+    "no_gradient",
+    "refused",
+    "passes no gradient to its weights",
+    "no weight takes part in what it says, so none can be trained: does forward run under "
+    "torch.no_grad, or end in .detach() or .data?",
+)
 SAME_ACTIONS = Fault(
     "actions",
     "fail",
@@ -106,6 +113,72 @@ def batch_size(rows: int, why: str) -> Fault:
     )
 
 
+def unregistered(names: Sequence[str]) -> Fault:
+    """It computes with these weights, which torch does not know to be its own."""
+    return Fault(
+        "unregistered",
+        "refused",
+        "has weights that nobody trains",
+        f"it computes with {_named(names)}, which {'is' if len(names) == 1 else 'are'} not among "
+        "its parameters: neither trained, nor sent to actors, nor saved. Modules in a list, tuple "
+        "or dict belong in nn.ModuleList or nn.ModuleDict, tensors in nn.Parameter (what is meant "
+        "to stay as it is: requires_grad_(False))",
+    )
+
+
+def made_anew(shapes: Sequence[str]) -> Fault:
+    """Its ``forward`` makes weights of these shapes at each call."""
+    return Fault(
+        "anew",
+        "refused",
+        "makes weights anew at each call",
+        f"forward builds a layer (weights {_named(shapes)}), so they are random each time and "
+        "never trained: build all layers in __init__ and only call them in forward",
+    )
+
+
+def dead(low: float | None, high: float | None) -> Fault:
+    """It would look at the observation, with other weights; where its values end, if they do."""
+    same = "whatever it is shown, it gives the same values and gets no gradient: "
+    if low is None and high is None:
+        return Fault(
+            "dead",
+            "fail",
+            "is dead with its first weights",
+            f"{same}are all units of a layer off (a ReLU after biases far below 0), or is an "
+            "activation saturated? Look at how its weights are initialised",
+        )
+    ends = " and ".join(
+        f"no value {where} {value:.3g}"
+        for where, value in (("below", low), ("above", high))
+        if value is not None
+    )
+    return Fault(
+        "dead",
+        "fail",
+        f"gives {ends}, and is there from the start",
+        f"{same}it ends in a ReLU, sigmoid, tanh or clamp. Leave its last layer linear: values "
+        "are sums of rewards, of any size and sign",
+    )
+
+
+def made_frames(made: int, shown: int, *, zeros: bool) -> Fault:
+    """A layer of it takes so many frames, of which only these are shown."""
+    how = "zeros" if zeros else "the same again"
+    return Fault(
+        "made_frames",
+        "warn",
+        f"is made for {made} frames and is shown {shown}",
+        f"it fills up with {how}, so it sees no more of the past than env.n_frames = {shown} shows "
+        f"it: set env.n_frames = {made}",
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
 def one_frame(frame: int, frames: int) -> Fault:
     """Of so many frames it looks at this one alone."""
     which = {0: "oldest", frames - 1: "newest"}.get(frame, f"{frame + 1}th")
@@ -120,11 +193,10 @@ def one_frame(frame: int, frames: int) -> Fault:
 
 def parts_unseen(unseen: Sequence[str]) -> Fault:
     """It does not look at these parts of an observation."""
-    more = f" and {len(unseen) - SHOWN} more" if len(unseen) > SHOWN else ""
     return Fault(
         "parts",
         "warn",
         "does not look at all of the observation",
-        f"whatever is in {', '.join(unseen[:SHOWN])}{more}, it gives the same values (no fault, if "
+        f"whatever is in {_named(unseen)}, it gives the same values (no fault, if "
         "it is meant); how observations are laid out is said at the start",
     )

@@ -37,9 +37,12 @@ from tuitrain.learning.network_faults import (
     STATE,
     Fault,
     batch_size,
+    dead,
     one_frame,
     parts_unseen,
 )
+from tuitrain.learning.network_frames import padded
+from tuitrain.learning.network_weights import unowned
 from tuitrain.seeding import GlobalRandom
 
 ROWS = 2
@@ -64,12 +67,15 @@ class Examined:
         low, high: limits that no value leaves, whatever the weights are; None where there is none
             or nobody knows.
         asked: whether it could be asked: it may take none of the inputs that were made up.
+        no_numbers: whether it has said NaN or infinity of some of them. They may be none that
+            there are; where a run has such values, this tells whose they are.
     """
 
     faults: tuple[Fault, ...] = ()
     low: float | None = None
     high: float | None = None
     asked: bool = True
+    no_numbers: bool = False
 
 
 _WORST_FIRST = ("refused", "fail", "warn")
@@ -120,18 +126,27 @@ def _examined(
         faults += _unsteady(twin, x, other, first)
         if _written(twin) != buffers and STATE not in faults:
             faults.append(BUFFER)
+    no_numbers = _no_numbers(twin, next(kinds[0]))
+    if usable is not None:
         if not {STATE, CHANGING} & {*faults}:  # else nothing more could be told from what it says
             if BEGINS not in faults and _differ(_ask(network, x), _ask(twin, x)):
                 faults.append(OUTSIDE)
             _fill(twin)
-            faults += _mixing(twin, x, other, valued=RANDOM not in faults)
+            if not (strange := unowned(twin, x)):
+                faults += _mixing(twin, x, other, valued=RANDOM not in faults)
+            elif RANDOM in faults:
+                faults.remove(RANDOM)  # they are what is random
+            faults += strange
             if all(fault.state != "refused" for fault in faults):
                 more = itertools.islice(zip(*kinds, strict=True), TRIES)
                 faults += _blind(twin, itertools.chain(usable, *more), parts)
-        if not faults:
+                faults += padded(twin, x)
+        if faults == [BLIND]:
+            faults = _off(twin, x)
+        elif not faults:
             low, high = _limits(twin, x)
     faults.sort(key=lambda fault: _WORST_FIRST.index(fault.state))
-    return Examined(tuple(faults), low, high, asked=usable is not None)
+    return Examined(tuple(faults), low, high, usable is not None, no_numbers)
 
 
 # ---- asking -------------------------------------------------------------------------------------
@@ -311,6 +326,30 @@ def _blind(twin: nn.Module, batches: Iterable[Tensor], parts: Sequence[Part]) ->
     if unseen:
         found.append(parts_unseen(unseen))
     return found
+
+
+def _off(twin: nn.Module, x: Tensor) -> list[Fault]:
+    """Why it does not look at the observation: it never does, or not with these weights."""
+    generator = torch.Generator().manual_seed(0)
+    for tried in range(TRIES):
+        for parameter in twin.parameters():
+            inputs = parameter[0].numel() if parameter.dim() > 1 else 1
+            drawn = torch.randn(parameter.shape, generator=generator)
+            parameter.copy_(drawn * 2 ** (1 + tried / 2) / max(inputs, 1) ** 0.5)
+        answer = _ask(twin, x)
+        if answer is not None and bool((answer[0] != answer[-1]).any()):
+            return [dead(*_limits(twin, x))]
+    return [BLIND]
+
+
+def _no_numbers(twin: nn.Module, x: Tensor) -> bool:
+    """Whether it says NaN or infinity of numbers of either sign, a few times as large as 1."""
+    if not x.dtype.is_floating_point:
+        return False
+    try:
+        return not bool(torch.isfinite(_call(twin, 3 * x)).all())
+    except Exception:  # of a user's network, for inputs that may be none
+        return False
 
 
 def _limits(twin: nn.Module, x: Tensor) -> tuple[float | None, float | None]:

@@ -180,6 +180,13 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "warn",
         "gives no value below: leave its last layer linear",
     ),
+    (
+        "non_finite",
+        "policies.0",
+        {"network": NetworkMeasured(no_numbers=True), "non_finite": 1},
+        "fail",
+        "a log, a root or a quotient",
+    ),
     ("processes", "processes.1.state", "failed", "fail", "a0"),
     ("heartbeat", "processes.1.beat_age_s", 6.0, "warn", "a0"),
     ("progress", "processes.1.progress_age_s", 31.0, "warn", "a0"),

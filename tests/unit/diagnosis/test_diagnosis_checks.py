@@ -20,6 +20,7 @@ from tests.unit.diagnosis.faults import (
 )
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import BY_ID, CHECKS, all_checks
+from tuitrain.diagnosis.headlines import headline
 from tuitrain.measurements import NetworkMeasured
 from tuitrain.protocol import LearningView, PolicyView, Snapshot, WeightsHeld
 
@@ -214,6 +215,8 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         ("network", "policies.0", {"network": NetworkMeasured(low=0, high=60), "td_abs_mean": 1.0}),
         ("network", "policies.0", {"network": NetworkMeasured(high=60.0), "td_abs_mean": 9.0}),
         ("network", "policies.0", {"network": NetworkMeasured(low=0), "reward_max": 1.0}),
+        # what it was asked with need not be what there is
+        ("network", "policies.0.network", NetworkMeasured(no_numbers=True)),
         ("network", "policies.0.td_abs_mean", 50.0),  # of values that are at no limit
         (
             "network",
@@ -255,6 +258,15 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
 )
 def test_what_is_well_is_not_called_bad(check: str, path: str, value: Any) -> None:
     assert states(change(path, value))[check] in ("ok", "n/a")
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_numbers_that_are_none_are_said_to_be_the_network_s_where_it_gives_them(own: bool) -> None:
+    measured = {"network": NetworkMeasured(no_numbers=own), "non_finite": 1}
+    checks = all_checks(change("policies.0", measured), LIMITS)
+    (found,) = (one for one in checks if one.id == "non_finite")
+    said = "The network gives no numbers (NaN)" if own else "Loss, action values or gradients are"
+    assert headline(found).startswith(said)
 
 
 def test_a_network_that_could_not_be_asked_is_not_called_well() -> None:

@@ -6,6 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from tuitrain.diagnosis.checks.row import Row, agents, check, judged, largest, not_measured, percent
+from tuitrain.diagnosis.headlines import OF_THE_NETWORK
 from tuitrain.protocol import PolicyView, Snapshot
 
 if TYPE_CHECKING:
@@ -59,11 +60,19 @@ def target_updates(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 )
 def non_finite(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     """Loss, Q and gradients are numbers."""
-    rows = [(p.name, p.non_finite) for p in snapshot.policies if p.non_finite is not None]
+    rows = [(p, p.non_finite) for p in snapshot.policies if p.non_finite is not None]
     if not rows:
         return not_measured("0")
     total = sum(count for _, count in rows)
-    bad = ", ".join(name for name, count in rows if count)
+    broken = [policy for policy, count in rows if count]
+    bad = ", ".join(policy.name for policy in broken)
+    if broken and all(p.network is not None and p.network.no_numbers for p in broken):
+        told = (
+            f"{bad}: it gave NaN or infinity to made-up observations, too, before any update: does "
+            "forward take a log, a root or a quotient of what may be negative or 0? Keep what goes "
+            "in above 0 (clamp, + eps)"
+        )
+        return Row(f"{total}, {OF_THE_NETWORK}", "0", "fail", told)
     advice = f"{bad}: lower lr, clip gradients, or scale rewards"
     return judged(str(total), "0", "fail" if total else None, advice)
 
@@ -88,7 +97,8 @@ def grad_flow(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         limit,
         "warn" if share else None,
         f"{policy.name}: no gradient reaches {policy.grad_zero_in or 'some tensors'}: are they "
-        "used in forward(), or are all units before them dead (lower learner.lr)?",
+        "used in forward(), with no detach(), no_grad or .data after them, or are all units there "
+        "dead (lower learner.lr)?",
     )
 
 

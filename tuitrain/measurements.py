@@ -86,6 +86,9 @@ class Measurements(BaseModel):
     """Of those that were truncated."""
     resets_unchanged: int | None = None
     """Episodes that began with the very observation that the one before ended with."""
+    resets_kept_share: float | None = None
+    """Share of an actor's episodes that began with what the one before had made of some number,
+    beyond what chance makes."""
     transitions_here: int | None = None
     """Transitions of this session, among which the rewards were: a replay may be older."""
     begins_differ: int | None = None

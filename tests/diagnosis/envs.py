@@ -104,6 +104,17 @@ class NeverReset(Field):
         return self.seen(), {}
 
 
+class SeldomReset(Field):
+    """One reset in four leaves the point where it was, with a new goal."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        at = self.at
+        super().reset(seed=seed)
+        if seed is None and self.np_random.random() < 0.25:
+            self.at = at
+        return self.seen(), {}
+
+
 class EndsAreCuts(Field):
     """Done flags, wrong: the goal is told as a time limit, so that its value is bootstrapped."""
 

@@ -271,6 +271,13 @@ INJECTIONS: tuple[Case, ...] = (
         env("NeverReset"),
     ),
     Case(
+        "seldom-reset",
+        "one reset in four leaves a part of the state",
+        "resets",
+        "10.1",
+        env("SeldomReset"),
+    ),
+    Case(
         "ends-are-cuts",
         "ends are told as time limits",
         "episode_ends",

@@ -117,6 +117,14 @@ class ChecksConfig(Table):
         description="`resets` warns if more episodes begin with the observation that the one "
         "before ended with, unless all begin alike.",
     )
+    resets_kept_share: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        json_schema_extra=unit("share of episodes"),
+        description="`resets` warns if some number of an observation is left as it was by more "
+        "resets, beyond what chance makes.",
+    )
     endless_steps: int = Field(
         100_000,
         ge=1,

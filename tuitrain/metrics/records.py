@@ -54,6 +54,9 @@ FIELDS: dict[str, dict[str, str]] = {
         "truncated_length_max": "length of the longest that was truncated; absent if none was",
         "resets_unchanged": "episodes that began with the very observation that the one before "
         "ended with",
+        "resets_kept_share": "share of this process's episodes that began with what the one before "
+        "had made of some number of the observation, beyond four times what chance makes; absent "
+        "where agents act one after another",
         "begins_differ": "1 if not all episodes of this actor have begun with the same observation "
         "(32 of its numbers), else 0; absent where agents act one after another",
         "reward_min": "smallest reward of one step since the last record",

@@ -251,6 +251,13 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "usually about 1.7e+09, and go into the network as they are: divide them to about 1",
     ),
     ("resets", "policies.0.resets_unchanged", 400, "warn", "does the environment's reset()"),
+    (
+        "resets",
+        "policies.0.resets_kept_share",
+        0.2,
+        "warn",
+        "20% of episodes begin with what the one before had made of some number",
+    ),
     ("episode_ends", "policies.0.truncated", 400, "warn", "which no time limit does"),
     (
         "episode_ends",

@@ -201,6 +201,7 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         ("episode_ends", "policies.0", {"episodes": 0, "steps_each": 2e3, "evals_all_cut": 2}),
         # a policy that stays where it began is not an environment that does not reset
         ("resets", "policies.0.resets_unchanged", 390),
+        ("resets", "policies.0.resets_kept_share", 0.05),
         # few rows are enough where the effect is plain
         ("action_effect", "policies.0.action_effect_rows", 100),
         ("reward_signal", "policies.0", {"returns_abs_max": 0.0, "reward_max": 1.0}),

@@ -137,6 +137,7 @@ def test_an_honest_environment(tmp_path: Path, kwargs: dict[str, Any]) -> None:
     told = of_round(tmp_path, **kwargs)
     assert told["action_effect_p"] < CERTAIN
     assert told["resets_unchanged"] < 0.25 * told["episodes"], "by chance one in eight"
+    assert told["resets_kept_share"] == 0.0
     assert (told["reward_min"], told["reward_max"]) == (-1.0, 5.0), "boundary rows are not 0"
     assert 0 < told["truncated"] < told["episodes"]
     assert told["truncated_length_min"] == told["truncated_length_max"] == 12
@@ -163,6 +164,11 @@ def test_a_reset_that_does_not_reset(tmp_path: Path) -> None:
     told = of_round(tmp_path, resets=False)
     assert told["resets_unchanged"] >= 0.99 * told["episodes"] > 100
     assert told["begins_differ"] == 1
+
+
+def test_a_reset_that_leaves_the_player_anywhere(tmp_path: Path) -> None:
+    told = of_round(tmp_path, resets=False, places=60)
+    assert told["resets_kept_share"] > 0.5
 
 
 def test_episodes_that_begin_and_end_with_a_blank_screen(tmp_path: Path) -> None:
@@ -300,6 +306,7 @@ def test_reports_begin_anew(tmp_path: Path) -> None:
         second = part.figures.take()
         actor.close()
     anew = {name: value for name, value in second.items() if not name.startswith("action_effect")}
+    assert anew.pop("resets_kept_share") >= 0
     assert anew == {"resets_unchanged": 0, "begins_differ": 1}
 
 

@@ -124,6 +124,17 @@ def resets(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     found = largest(snapshot, unchanged)
     if found is None:
         return not_measured(limit)
+    kept = largest(snapshot, lambda p: p.resets_kept_share if unchanged(p) is not None else None)
+    if found[1] <= most and kept is not None and kept[1] > limits.resets_kept_share:
+        policy, share = kept
+        return Row(
+            f"{percent(share, limits.resets_kept_share)} keep a part",
+            f"≤ {percent(limits.resets_kept_share, limits.resets_kept_share)}",
+            "warn",
+            f"{policy.name}: {share:.0%} of episodes begin with what the one before had made of "
+            "some number of the observation, which chance does not explain: does reset() reset all "
+            "of the state, every time? (It is no fault if that is meant to go on, as a clock may.)",
+        )
     policy, share = found
     return judged(
         f"{percent(share, most)} unchanged",

@@ -27,6 +27,7 @@ from tuitrain.replay.seen import tell_first_seen
 from tuitrain.replay.shard import ShardWriter
 from tuitrain.replay.window import Int, cells
 from tuitrain.workers.acting.effects import FIRST_ROWS, PROVEN, SEEN, ActionEffect
+from tuitrain.workers.acting.kept import Kept
 
 NOTED_CELLS, NOTED_NUMBERS = 8192, 1 << 20
 """Between two looks nothing more is noted once there are so many rows of single lanes, or so many
@@ -35,6 +36,8 @@ LOOK_ROWS = 8192
 """So many rows are looked at together at most, however long nothing is reported."""
 COMPARED = 64
 """Numbers of two observations that are compared first."""
+RESETS_LOOKED = 256
+"""Of a look, in which numbers are compared one by one."""
 
 SHARE = 0.006
 """At most so much of an actor's time goes into what follows upon actions."""
@@ -90,6 +93,7 @@ class RowFigures:
         self._noted: list[tuple[int, NDArray[np.bool_]]] = []
         self._noted_cells = 0
         self._resets_unchanged = 0
+        self._kept = Kept() if begins_together else None
         self._reward_min, self._reward_max = float("inf"), float("-inf")
         self._agents, self._come_and_go = len(spec.agents), spec.absences
         self._first_seen = first_seen.NOTHING if begins_together else None
@@ -125,6 +129,8 @@ class RowFigures:
         told: dict[str, float] = {"resets_unchanged": self._resets_unchanged}
         if self._first_seen is not None:
             told["begins_differ"] = int(first_seen.differ(self._first_seen))
+        if self._kept is not None and self._kept.resets:
+            told["resets_kept_share"] = self._kept.share()
         if self._reward_min <= self._reward_max:
             told |= {"reward_min": self._reward_min, "reward_max": self._reward_max}
         if self._effect is not None:
@@ -179,7 +185,10 @@ class RowFigures:
         begins = (age == 0) & live
         begins[0] &= self._looks == 0
         after_end = flags[:-1] & BOUNDARY != 0
-        self._compare_resets(*self._cells(rows, begins[1:] & after_end))
+        anew = begins[1:] & after_end
+        self._compare_resets(*self._cells(rows, anew))
+        if self._kept is not None:
+            self._look_for_kept(self._kept, rows, age, anew)
         if self._first_seen is not None:
             if self._come_and_go:  # who was absent before may see what others have done
                 begins[1:] &= after_end
@@ -225,6 +234,22 @@ class RowFigures:
         if len(last):
             same = (seen[last] == seen[first]).reshape(len(last), -1).all(1)
             self._resets_unchanged += int(np.count_nonzero(same))
+
+    def _look_for_kept(self, kept: Kept, rows: Int, age: Int, anew: NDArray[np.bool_]) -> None:
+        """Compare episodes that begin after rows, bool [rows - 1, lanes], with those before.
+
+        Of one that is longer than there are rows it is not known any more how it has begun.
+        """
+        ring, shard = self._writer.ring, self._writer.shard
+        k, lanes = np.divmod(anew.ravel().nonzero()[0][:RESETS_LOOKED], ring.lanes)
+        steps = age[k, lanes].astype(np.int64)
+        known = rows[k] - steps >= self._writer.tail
+        k, lanes, steps = k[known], lanes[known], steps[known]
+        seen = some(self._writer.columns.flat_observation, COMPARED)
+        begun, ended, first = (
+            seen[cells(ring, shard, row, lanes)] for row in (rows[k] - steps, rows[k], rows[k + 1])
+        )
+        kept.add(begun, ended, first)
 
     def _follow_actions(
         self, rows: Int, age: Int, live: NDArray[np.bool_], drawn: NDArray[np.bool_]

@@ -215,9 +215,7 @@ def test_how_long_it_has_been_under_its_best() -> None:
     rise = [float(n) for n in range(6)]
     assert evaluated(*rise, *[5.0] * 12).under_best_evals == 0
     fallen = evaluated(*rise, *[5.0] * 12, *[1.0] * 9)
-    assert (fallen.verdict, fallen.under_best_evals) == ("BELOW BEST", 6), (
-        "from the fourth low one"
-    )
+    assert (fallen.verdict, fallen.under_best_evals) == ("BELOW BEST", 6), "from the fourth low one"
 
 
 def test_how_long_a_verdict_has_held_is_less_after_going_back() -> None:

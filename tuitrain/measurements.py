@@ -42,6 +42,11 @@ class Measurements(BaseModel):
     """Largest |n-step return| that was drawn."""
     returns_nonzero_share: float | None = None
     """Newest share of drawn transitions whose n-step return was not 0."""
+    returns_clipped_share: float | None = None
+    """Smallest share of the last few records of what returns are worth that the support of `c51`
+    cuts off its targets; None before there are so many, and of other algorithms."""
+    value_range: str | None = None
+    """That support, in words."""
     observation_spread: float | None = None
     """Largest share of an observation's features that differed within a drawn batch."""
     observation_abs_max: float | None = None

@@ -321,6 +321,13 @@ INJECTIONS: tuple[Case, ...] = (
     ),
     # ---- settings
     Case(
+        "narrow",
+        "returns are ten times as large as c51 can say",
+        "value_range",
+        "X.34",
+        env("Rich") | {"algorithm": {"name": "c51", "v_min": -1.0, "v_max": 1.0}},
+    ),
+    Case(
         "ends-early",
         "the learning rate has fallen to 0 after a hundred updates",
         "lr",

@@ -192,6 +192,13 @@ class ChecksConfig(Table):
         description="`exploration` warns if every actor's epsilon is still so high at the planned "
         "end.",
     )
+    clipped_share: float = Field(
+        0.5,
+        gt=0,
+        json_schema_extra=unit("share of what n-step returns are worth"),
+        description="`value_range` warns if `algorithm.v_min` and `v_max` cut more off the targets "
+        "of `c51`: at 0.5 values would be twice as large without them.",
+    )
     epsilon_min: float = Field(
         0.005,
         ge=0,

@@ -71,6 +71,7 @@ class Merged:
         """Of counts that have been begun anew: those of the processes before."""
         self._counted: dict[str, float] = {}
         self._gradients: deque[tuple[float, str]] = deque(maxlen=FEW)
+        self._clipped: deque[float] = deque(maxlen=FEW)
         self._effects: dict[str, float] = {}
         self._cut_alike = True
         self._cut_returns: set[float] = set()
@@ -98,6 +99,8 @@ class Merged:
                 self._count(name, value)
         if kind == "learner":
             self.learner_records += 1
+            if is_number(clipped := record.get("returns_clipped_share")):
+                self._clipped.append(clipped)
             if is_number(share := record.get("grad_zero_share")):
                 self._gradients.append((share, str(record.get("grad_zero_in", ""))))
         # those of weights that nobody has updated are by chance, however many they are
@@ -121,6 +124,7 @@ class Merged:
     def rewind(self) -> None:
         """Training goes on from weights of before: their gradients and errors are others."""
         self._gradients.clear()
+        self._clipped.clear()
         self._values.pop("td_abs_mean", None)
 
     def fields(self) -> dict[str, Any]:
@@ -130,6 +134,8 @@ class Merged:
             out.pop("observation_spread", None)
         if len(self._gradients) == FEW:
             out["grad_zero_share"], out["grad_zero_in"] = min(self._gradients)
+        if len(self._clipped) == FEW:
+            out["returns_clipped_share"] = min(self._clipped)
         if self._first[0] >= self._first_wanted:
             out["first_return_mean"] = self._first[1] / self._first[0]
         if self._effects:

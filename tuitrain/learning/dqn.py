@@ -25,7 +25,7 @@ from tuitrain.learning.gradient import AutogradGradient, Gradient
 from tuitrain.learning.gradient_flow import GradientFlow
 from tuitrain.learning.lr import Course, lr_at
 from tuitrain.learning.mlp_gradient import MlpGradient, fits
-from tuitrain.learning.objectives import objective_for
+from tuitrain.learning.objectives import Clipping, objective_for
 from tuitrain.learning.saved import (
     RestoreError,
     check_modules_fit,
@@ -139,11 +139,13 @@ class DQN:
         plain = algorithm.name == "dqn" and not algorithm.munchausen
         self.gradient = "by hand" if plain and fits(self.online) else "by autograd"
         self._gradient: Gradient
+        self._clipping: Clipping | None = None
         if self.gradient == "by hand":
             self._gradient = MlpGradient(self.online, self.target, config, self._adam)
         else:
             objective = objective_for(self.online, self.target, config, algorithm)
             self._gradient = AutogradGradient(objective, self._adam)
+            self._clipping = getattr(objective, "clipping", None)
         self.flow: GradientFlow | None = GradientFlow(list(learning), self._adam.gradients)
         self._noisy = algorithm.noisy
         noisy.switch_on(self.target)
@@ -213,8 +215,9 @@ class DQN:
         """Means over the sampled updates since the last call; empty before the first update.
 
         Keys: loss, q_mean, q_max_abs (maximum), td_abs_mean, td_p95 (of |TD error|), grad_norm
-        (before clipping), lr (of the newest update), and those of ``GradientFlow.take``. Means and
-        maximum of q are over all actions, those that are not legal included. Waits for the device.
+        (before clipping), lr (of the newest update), and those of ``GradientFlow.take`` and
+        ``Clipping.take``. Means and maximum of q are over all actions, those that are not legal
+        included. Waits for the device.
         """
         if not self._recent:
             return {}
@@ -235,7 +238,10 @@ class DQN:
             ).tolist()
         names = ("loss", "q_mean", "q_max_abs", "td_abs_mean", "td_p95", "grad_norm")
         told: dict[str, Any] = dict(zip(names, values, strict=True))
-        return told | {"lr": recent[-1].lr} | (self.flow.take() if self.flow else {})
+        told |= {"lr": recent[-1].lr}
+        for figures in (self.flow, self._clipping):
+            told |= figures.take() if figures else {}
+        return told
 
     def _update_target(self) -> None:
         self.target_updates += 1

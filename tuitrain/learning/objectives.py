@@ -8,6 +8,7 @@ chosen, or a policy is made of values, only the legal ones of that state count.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple, Protocol
 
 import torch
@@ -112,6 +113,52 @@ class TdObjective:
         return losses.double_dqn_next_value(losses.only_legal(chosen_by, batch.next_legal), next_q)
 
 
+LOOK_EVERY_BATCHES = 16
+"""So rarely it costs nothing to see what the support cuts off."""
+
+_LOOKS_KEPT = 64
+
+_ROUNDING = 1e-4
+"""Of the support's length: a target that is off by less is not clipped."""
+
+
+class Clipping:
+    """How much of what is paid the support of C51 cuts off the targets, since the last report."""
+
+    def __init__(self) -> None:
+        self._batches = 0
+        self._seen: deque[Tensor] = deque(maxlen=_LOOKS_KEPT)
+
+    def look(
+        self, batch: TensorBatch, next_probs: Tensor, expected: Tensor, support: Tensor
+    ) -> None:
+        """Take in a batch, if it is due to be looked at.
+
+        Args:
+            next_probs: [B, Z], as in ``distributional.c51_project``.
+            expected: [B], the expectation of what that gave.
+            support: [Z].
+        """
+        self._batches += 1
+        if self._batches % LOOK_EVERY_BATCHES:
+            return
+        wanted = batch.returns + batch.discount * (next_probs @ support)
+        over = (wanted - expected).abs() - _ROUNDING * (support[-1] - support[0])
+        self._seen.append(torch.stack([over.clamp(min=0.0).sum(), batch.returns.abs().sum()]))
+
+    def take(self) -> dict[str, float]:
+        """`returns_clipped_share` of a `learner` record, and start anew; waits for the device.
+
+        Empty if nothing was paid. What repeats itself forever is worth its reward / (1 - discount):
+        a support that ends at a tenth of that cuts off nine tenths.
+        """
+        if not self._seen:
+            return {}
+        lost, paid = torch.stack(list(self._seen)).sum(0).tolist()
+        self._seen.clear()
+        return {"returns_clipped_share": lost / paid} if paid else {}
+
+
 class CategoricalObjective:
     """C51: cross entropy between the projected target's distribution and the prediction."""
 
@@ -122,6 +169,7 @@ class CategoricalObjective:
         assert isinstance(target, CategoricalNetwork)
         self._chooser = _Chooser(online, config.double and not how.munchausen)
         self._online, self._target = online, target
+        self.clipping = Clipping()
 
     def __call__(self, batch: TensorBatch) -> Judged:
         """See ``Objective``."""
@@ -134,12 +182,14 @@ class CategoricalObjective:
             best = losses.only_legal(chosen_by, batch.next_legal).argmax(1)
             probs = functional.softmax(_of(next_logits, best), 1)
             goal = distributional.c51_project(probs, batch.returns, batch.discount, support)
+            expected = goal @ support
+            self.clipping.look(batch, probs, expected, support)
         logits = online.logits(batch.state)
         loss = distributional.categorical_loss(_of(logits, batch.action), goal)
         with torch.no_grad():
             q = online.expect(logits)
             q_taken = losses.take_actions(q, batch.action)
-        return Judged(loss, q, q_taken, goal @ support, error=loss.detach())
+        return Judged(loss, q, q_taken, expected, error=loss.detach())
 
 
 class QuantileObjective:

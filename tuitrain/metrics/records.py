@@ -86,6 +86,9 @@ FIELDS: dict[str, dict[str, str]] = {
         "returns_abs_max": "largest absolute n-step return of the transitions drawn since the last "
         "record, of the draws looked at: those that one update in 40 is made from",
         "returns_nonzero_share": "share of them whose n-step return is not 0",
+        "returns_clipped_share": "`c51`: how much of what n-step returns are worth "
+        "`algorithm.v_min` and `v_max` cut off the targets: mean distance of the expected target "
+        "with and without them, over the mean absolute return; of every 16th batch",
         "observation_spread": "share of the numbers in a state that are not the same in all states "
         "of the newest draw (64 of them; fewer where they are very large)",
         "observation_abs_max": "largest absolute number in these states",

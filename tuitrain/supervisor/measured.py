@@ -86,12 +86,14 @@ class Measured:
             out["q_bound"] = planned.q_bound(self._largest(policy), config)
         if ":" in config.learner.network:
             out.pop("observation_size", None)
+        how = config.algorithm
         if _begins_anywhere(config):
             out.pop("reset_difference_p", None)
         return out | {
             "eval_kwargs": str(config.env.eval_kwargs) if config.env.eval_kwargs else None,
             "eval_steps_max": config.eval.max_episode_steps,
             "evals_planned": planned.evals_planned(config),
+            "value_range": f"{how.v_min:g} to {how.v_max:g}" if how.name == "c51" else None,
             "lr_start": config.learner.lr,
             "lr_planned": self._lr_planned.get(policy),
             "learned_share": planned.learned_share(config, agents),

@@ -100,6 +100,7 @@ def healthy() -> Snapshot:
         lr_planned=5e-4,
         learned_share=0.99,
         weight_move=10.0,
+        returns_clipped_share=0.0,
         lr_spent_share=0.0,
         most_epsilon=1.0,
         final_epsilon=0.05,
@@ -374,6 +375,13 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ("exploration", "policies.0.final_epsilon", 1.0, "warn", "exploration.epsilon_end"),
     ("exploration", "policies.0.final_epsilon", 0.5, "warn", "still 0.50 at the last step"),
     ("exploration", "policies.0.most_epsilon", 0.0, "warn", "nobody explores"),
+    (
+        "value_range",
+        "policies.0",
+        {"returns_clipped_share": 0.9, "value_range": "-1 to 1"},
+        "warn",
+        "v_min and v_max, -1 to 1, cut 90% of what n-step returns are worth off the targets",
+    ),
     ("evaluations", "policies.0.evals_planned", 0, "warn", "more than run.total_steps"),
     (
         "evaluations",

@@ -167,6 +167,7 @@ def test_the_fault_is_caught_and_advice_given(
         ("epsilon", "processes.1.epsilon_off", None),
         ("exploration", "policies.0.final_epsilon", None),
         ("evaluations", "policies.0.evals_planned", None),
+        ("value_range", "policies.0.returns_clipped_share", None),
         ("grad_flow", "policies.0.grad_zero_share", None),
         ("grad_norm", "policies.0.td_abs_mean", None),
         ("q_bound", "policies.0.q_bound", None),
@@ -228,6 +229,7 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         ("lr", "policies.0.lr_spent_share", 0.5),  # half a run at rest
         ("exploration", "policies.0.most_epsilon", 0.01),
         ("evaluations", "policies.0.evals_planned", 1),
+        ("value_range", "policies.0.returns_clipped_share", 0.1),  # returns exceed it by a tenth
         ("evaluations", "policies.0", {"evals_cut_alike": 2, "eval_steps_max": 300}),
         # training's episodes are cut there, too, or have no end
         ("evaluations", "policies.0", {"evals_cut_alike": 9, "eval_steps_max": 500}),

@@ -193,3 +193,15 @@ def test_evaluations_that_are_all_cut_alike() -> None:
     assert alike(*told(10.0, 10.0, cut=7)) == 0
     assert alike(*told(10.0, cut=7), *told(10.0, 10.0)) == 0, "it was not always so"
     assert alike(*told(9.0), *told(10.0, 10.0)) == 0, "it learned until then"
+
+
+def test_what_a_range_cuts_off_counts_once_a_few_records_have_said_so() -> None:
+    told = [learner(returns_clipped_share=share) for share in (0.2, 0.9, 0.7, 0.8)]
+    assert merged(*told[:2]) == {}
+    assert merged(*told[:3]) == {"returns_clipped_share": 0.2}
+    assert merged(*told) == {"returns_clipped_share": 0.7}
+    back = Merged()
+    for record in told:
+        back.add(record)
+    back.rewind()
+    assert back.fields() == {}

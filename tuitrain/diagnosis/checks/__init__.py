@@ -55,6 +55,7 @@ CHECKS: tuple[Check, ...] = (
     settings.epsilon,
     settings.exploration,
     settings.evaluations,
+    settings.value_range,
     learning.target_updates,
     learning.grad_flow,
     learning.q_bound,

@@ -180,6 +180,31 @@ def exploration(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 
 
 @check(
+    "value_range",
+    "value range",
+    "X.34",
+    why="What c51 can say of returns reaches as far as they do: from states that are all worth "
+    "the end of its range no action can be told from another.",
+    explains=("learning",),
+)
+def value_range(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """The ends of the support do not cut most of what is paid off the targets."""
+    limit = f"≤ {percent(limits.clipped_share, limits.clipped_share)} cut off"
+    found = largest(snapshot, lambda p: p.returns_clipped_share)
+    if found is None:
+        return not_measured(limit)
+    policy, share = found
+    return judged(
+        f"{percent(share, limits.clipped_share)} cut off",
+        limit,
+        "warn" if share > limits.clipped_share else None,
+        f"{policy.name}: algorithm.v_min and v_max, {policy.value_range or 'as they are'}, cut "
+        f"{percent(share, limits.clipped_share)} of what n-step returns are worth off the targets: "
+        "widen them to what an episode can bring, or divide the rewards",
+    )
+
+
+@check(
     "evaluations",
     "evaluations",
     "X.33",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -11,7 +12,10 @@ from gymnasium import spaces
 
 from tuitrain.config.schema import Config
 from tuitrain.envs.make import inspect, make_lanes
+from tuitrain.learning.weights import Published
 from tuitrain.loading import load_object
+from tuitrain.metrics.counters import Counters
+from tuitrain.schedules.evaluation import run_evaluation
 from tuitrain.workers.build import policies_for
 from tuitrain.workers.evaluating.evaluator import Evaluator
 
@@ -115,6 +119,33 @@ def test_episodes_that_never_end_are_all_cut_and_begin_with_new_seeds() -> None:
     evaluator.evaluate(1, lambda: None)
     assert begun() == seeds, "the same evaluation again is the same"
     evaluator.close()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_how_far_an_evaluation_is_can_be_seen_while_it_goes_on(ends: bool) -> None:
+    """Who trains in the same process does nothing else: where nothing ends, that must be told."""
+    evaluator = evaluator_of(
+        {
+            "env": {"id": SHORT_AND_LONG, "kwargs": {"ends": ends}},
+            "eval": {"episodes": 4, "max_episode_steps": 30},
+        }
+    )
+    seen: list[tuple[float, float]] = []
+    counters = Counters()
+    values = counters.values
+    evaluator.held["default"] = Published(1, 0, 0, 0.0)
+    link: Any = SimpleNamespace(
+        counters=counters,
+        record=lambda _: None,
+        advance=lambda: seen.append((values["eval_rows"], values["eval_over"])),
+    )
+    best: Any = SimpleNamespace(consider=lambda *_: None)
+    run_evaluation(evaluator, best, link, 1, 0)
+    evaluator.close()
+    assert [rows for rows, _ in seen] == list(range(1, len(seen) + 1))
+    assert [over for _, over in (seen[0], seen[-1])] == ([0, 4] if ends else [0, 0])
+    assert len(seen) >= (2 if ends else 30)
+    assert values["eval_rows"] == 0, "over"
 
 
 def test_what_is_played_after_a_cut_does_not_count() -> None:

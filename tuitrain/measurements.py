@@ -38,6 +38,8 @@ class NetworkMeasured(BaseModel):
 class Measurements(BaseModel):
     """Of one policy; what is counted, is so since this session of the run began."""
 
+    learner_records: int | None = None
+    """Of the learner, of this session: some checks wait for a few."""
     returns_abs_max: float | None = None
     """Largest |n-step return| that was drawn."""
     returns_nonzero_share: float | None = None
@@ -74,6 +76,13 @@ class Measurements(BaseModel):
     first_return_mean: float | None = None
     """Mean return of those before the first update, and of at least the first few, if they are the
     first of the run: those by chance."""
+    first_return_ci95: float | None = None
+    """At most so wide is half its 95 % interval."""
+    recent_return_mean: float | None = None
+    """Mean return of the episodes of training since the fourth newest evaluation, or so many as
+    there were; None of fewer than 20."""
+    recent_return_ci95: float | None = None
+    """At most so wide is half its 95 % interval."""
     truncated: int | None = None
     """Of these: by truncation."""
     length_min: int | None = None

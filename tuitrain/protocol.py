@@ -131,6 +131,13 @@ class LearningView(_Line):
     None before there are so many."""
     level_error: float | None = None
     """Its standard error."""
+    newest: float | None = None
+    """Mean of the newest 4 evaluations; None before there are so many of weights that have had some
+    updates."""
+    newest_ci95: float | None = None
+    """Half-width of its 95 % interval."""
+    alike: int = 0
+    """Evaluations in a row, the newest last, whose episodes have all returned exactly the same."""
 
 
 class ShardView(_Line):

@@ -45,7 +45,8 @@ def diagnose(
     your own is built in a process of its own and asked.
 
     \b
-    Exit codes: 0 nothing is wrong, 1 something is (a warning too), 2 wrong usage.
+    Exit codes: 0 nothing was found, 1 something is wrong (a warning too), 2 wrong usage. Whether it
+    learns is another question: with --json, `doubt` is empty only where it is known to.
 
     \b
     Examples:
@@ -69,6 +70,7 @@ def diagnose(
             "ok": [check.id for check in found.ok],
             "not_measured": [check.id for check in found.not_measured],
             "doubt": found.doubt,
+            "then": found.then,
             "notes": found.notes,
         }
         typer.echo(json.dumps(more | data))
@@ -134,7 +136,7 @@ def _of_run(run: Found) -> Answer:
     found = doubted(ranked(checks, CHECKS, _since(folder, changed)), snapshot)
     env = folder.load_config().env
     tried = (folder.read_json(folder.probe_json) or {}).get("evaluations")
-    found = noted(found, env.kwargs, env.eval_kwargs, tried)
+    found = noted(found, env.kwargs, env.eval_kwargs, tried, snapshot)
     if state in UNFINISHED:
         found = replace(found, wrong=(*found.wrong, _unfinished(folder, state)))
     learning = snapshot.learning

@@ -72,6 +72,7 @@ class Diagnosis:
 
     Attributes:
         doubt: why it may not be well although nothing is wrong.
+        then: what to do or to ask about the doubt, sentences.
         notes: what is no fault, and worth knowing before the rest is read.
     """
 
@@ -79,6 +80,7 @@ class Diagnosis:
     ok: tuple[CheckView, ...] = ()
     not_measured: tuple[CheckView, ...] = field(default=())
     doubt: str = ""
+    then: str = ""
     notes: tuple[str, ...] = ()
 
 

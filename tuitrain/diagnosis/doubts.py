@@ -11,7 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 from tuitrain.diagnosis.checks import BY_ID
-from tuitrain.diagnosis.checks.row import LEARNS
+from tuitrain.diagnosis.checks.row import LEARNS, TOO_FEW, WORKING
+from tuitrain.diagnosis.contrast import (
+    LOOK,
+    above_chance,
+    above_training,
+    all_alike,
+    below_training,
+    worse_than_chance,
+)
 from tuitrain.diagnosis.diagnose import Diagnosis, Wrong
 from tuitrain.diagnosis.headlines import HEADLINES
 from tuitrain.protocol import CheckView, PolicyView, Snapshot
@@ -30,24 +38,88 @@ _AT_ONCE = 0.3
 def doubted(found: Diagnosis, snapshot: Snapshot) -> Diagnosis:
     """With why a run in which nothing is raised may not be well all the same.
 
-    And with notes on how episodes end, where it does not learn.
+    And with notes on how episodes end, where it does not learn, and on how evaluations compare,
+    where something else is raised.
     """
-    verdict, doubt = snapshot.learning.verdict, ""
-    if verdict == "FLAT":
-        doubt = "it does not learn (yet): evaluations are FLAT"
-    elif verdict in ("FALLING", "BELOW BEST"):
-        doubt = f"it does not learn (any more): evaluations are {verdict}"
-    elif (
-        verdict not in LEARNS
-        and any(policy.updates for policy in snapshot.policies)
-        and not any(policy.episodes for policy in snapshot.policies)
-    ):
-        doubt = "it does not learn (yet): no episode has ended in training"
-    notes = _ends(snapshot) if verdict in _NOT_LEARNING else ()
-    return replace(found, doubt=doubt, notes=(*found.notes, *notes))
+    verdict = snapshot.learning.verdict
+    doubt, then = _doubt(snapshot)
+    notes = tuple(_ends(snapshot)) if verdict in _NOT_LEARNING else ()
+    if found.wrong:
+        notes += tuple(said for said in (_worse(snapshot), _below(snapshot)) if said)
+    elif short := _unmeasured(found, snapshot):
+        notes += (short,)
+    return replace(found, doubt=doubt, then=then, notes=(*found.notes, *notes))
 
 
 _NOT_LEARNING = "FLAT", "FALLING", "BELOW BEST"
+
+_LONGER = "Try a longer run, or `tuitrain doctor CONFIG --learn`."
+
+
+def _doubt(snapshot: Snapshot) -> tuple[str, str]:
+    """Why it may not be well, and what to do then; the surest first."""
+    verdict, policies = snapshot.learning.verdict, snapshot.policies
+    ended = any(policy.episodes for policy in policies)
+    if any(policy.updates for policy in policies) and not ended and verdict not in LEARNS:
+        return "it does not learn (yet): no episode has ended in training", (
+            "Returns are known at ends alone. Does step() ever say terminated or truncated? If the "
+            "task has no end, a time limit gives it some (gymnasium's TimeLimit, for one)."
+        )
+    if worse := _worse(snapshot):
+        return worse, f"{LOOK[0].upper()}{LOOK[1:]}."
+    if below := _below(snapshot):
+        return below, _APART
+    if verdict in ("FLAT", "TOO EARLY") and policies:
+        told = [all_alike(policy) for policy in policies]
+        if all(said for said, _ in told):
+            return told[0]
+    if verdict == "FLAT":
+        return "it does not learn (yet): evaluations are FLAT", _LONGER
+    if verdict in ("FALLING", "BELOW BEST"):
+        return f"it does not learn (any more): evaluations are {verdict}", _LONGER
+    if verdict == "TOO EARLY":
+        then = _MORE if snapshot.state not in WORKING else ""
+        above = [above_chance(policy) for policy in policies]
+        if above and all(above):
+            return (
+                f"whether it goes on learning is not known: {above[0]}, but it is {verdict}",
+                then,
+            )
+        return f"whether it learns is not known: it is {verdict} to say", then
+    if verdict == "n/a":
+        return f"whether it learns is not known: {snapshot.learning.reason or 'nobody says'}", ""
+    return "", ""
+
+
+_MORE = (
+    "Try a longer run, evaluate more often (eval.every_steps), or `tuitrain doctor CONFIG --learn`."
+)
+_APART = (
+    "Do evaluations play another game (other settings, another normalisation, other beginnings), "
+    "or does greedy play go round in circles where chance leads out?"
+)
+
+
+def _worse(snapshot: Snapshot) -> str:
+    """How evaluations are worse than random play, of every policy: of rivals one has to be."""
+    told = [worse_than_chance(policy) for policy in snapshot.policies]
+    return told[0] if told and all(told) else ""
+
+
+def _below(snapshot: Snapshot) -> str:
+    """How evaluations are below training, if they get no better: who rises is behind now and
+    then."""
+    told = [below_training(policy) for policy in snapshot.policies]
+    return told[0] if told and all(told) and snapshot.learning.verdict != "IMPROVING" else ""
+
+
+def _unmeasured(found: Diagnosis, snapshot: Snapshot) -> str:
+    """Which checks a run that is over was too short for."""
+    short = [check.name for check in found.not_measured if check.value.endswith(TOO_FEW)]
+    if not short or snapshot.state in WORKING:
+        return ""
+    many = f"{len(short)} check{'s' * (len(short) > 1)}"
+    return f"The run was too short to measure {many}: {', '.join(short)}"
 
 
 def _ends(snapshot: Snapshot) -> Iterator[str]:
@@ -84,6 +156,7 @@ def noted(
     kwargs: Mapping[str, Any],
     others: Mapping[str, Any],
     tried: Mapping[str, Any] | None = None,
+    snapshot: Snapshot | None = None,
 ) -> Diagnosis:
     """With a note if evaluations play other settings, which is the cause where it does not learn.
 
@@ -93,6 +166,7 @@ def noted(
         kwargs: `env.kwargs`.
         others: `env.eval_kwargs`.
         tried: what came of playing both: `words`, and whether it is `suspect`; None: not known.
+        snapshot: what evaluations and training have returned; None of a config.
     """
     if not others:
         return found
@@ -105,32 +179,46 @@ def noted(
     note += ": what is learned may not hold there (env.eval_kwargs)"
     if words:
         note += f". {words[0].upper()}{words[1:]}"
+    found = replace(found, notes=(*found.notes, note))
+    raised = {one.check.id for one in found.wrong}
+    why = "" if snapshot is None else _suspect(snapshot)
+    if _ELSEWHERE in raised or not (_LEARNING in raised or why):
+        return found
+    said = [part for part in (why, words) if part]
     view = CheckView(
         id=_ELSEWHERE,
         name=BY_ID[_ELSEWHERE].name,
         value=here,
         limit=there or "as in training",
         state="warn",
-        advice=f"{words + ': ' if words else ''}take env.eval_kwargs out, and see whether what is "
-        "learned holds in training",
+        advice=f"{'; '.join(said) + ': ' if said else ''}take env.eval_kwargs out, and see whether "
+        "what is learned holds in training",
         catalogue_id=BY_ID[_ELSEWHERE].catalogue_id,
     )
+    cause = Wrong(HEADLINES[_ELSEWHERE], view)
     wrong = tuple(
-        Wrong(HEADLINES[_ELSEWHERE], view, one.since, (one.check, *one.leads_to))
+        replace(cause, since=one.since, leads_to=(one.check, *one.leads_to))
         if one.check.id == _LEARNING
         else one
         for one in found.wrong
     )
-    found = replace(found, wrong=wrong, notes=(*found.notes, note))
-    if found.doubt and words:
-        found = replace(found, doubt=f"{found.doubt}, and they play another game than training")
-    if not any(one.check is view for one in wrong):
-        return found
     return replace(
         found,
+        # behind what was measured: of that it is known that it is so
+        wrong=wrong if _LEARNING in raised else (*found.wrong, cause),
         ok=tuple(check for check in found.ok if check.id != _ELSEWHERE),
         not_measured=tuple(check for check in found.not_measured if check.id != _ELSEWHERE),
     )
+
+
+def _suspect(snapshot: Snapshot) -> str:
+    """By what evaluations with other settings are suspected, though `learning` is not raised."""
+    if told := _below(snapshot) or _worse(snapshot):
+        return told
+    verdict = snapshot.learning.verdict
+    if verdict not in _NOT_LEARNING or any(map(above_training, snapshot.policies)):
+        return ""
+    return f"evaluations are {verdict}"
 
 
 def _listed(settings: Mapping[str, Any]) -> str:

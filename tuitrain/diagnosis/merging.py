@@ -11,11 +11,16 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from tuitrain.diagnosis.returns import Returns, together
+from tuitrain.diagnosis.verdict import MIN_EVALUATIONS
 from tuitrain.measurements import Measurements
 from tuitrain.metrics.rewind import is_number
 
 FEW = 3
 """Records that a check which could be wrong about one of them waits for."""
+
+FEW_FOR_BOUND = 5
+"""Learner records until the largest return drawn is taken for about the largest there is."""
 
 FIRST_EPISODES = 20
 """So many show what comes by chance, or more where there are many environments."""
@@ -76,8 +81,10 @@ class Merged:
         self._cut_alike = True
         self._cut_returns: set[float] = set()
         """Of all evaluations, the least and the largest of each."""
-        self._first = (0, 0.0)
-        """Episodes, and the sum of their returns: all before the first update, or until enough."""
+        self._first = Returns()
+        """All before the first update, or until enough."""
+        self._recent = deque([Returns()], maxlen=MIN_EVALUATIONS)
+        """Between the newest evaluations, and since the last."""
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take in a record of this policy; numbers that are missing, or none, say nothing."""
@@ -104,14 +111,15 @@ class Merged:
             if is_number(share := record.get("grad_zero_share")):
                 self._gradients.append((share, str(record.get("grad_zero_in", ""))))
         # those of weights that nobody has updated are by chance, however many they are
-        few = self._first[0] < self._first_wanted or record.get("updates") == 0
+        few = self._first.episodes < self._first_wanted or record.get("updates") == 0
         if kind == "train" and few:
-            mean, episodes = record.get("return_mean"), record.get("episodes")
-            if is_number(mean) and is_number(episodes):
-                self._first = (self._first[0] + int(episodes), self._first[1] + mean * episodes)
+            self._first.add(record)
+        if kind == "train":
+            self._recent[-1].add(record)
         if kind == "train" and is_number(p := record.get("action_effect_p")):
             self._effects[str(record.get("actor"))] = p
         if kind == "eval":
+            self._recent.append(Returns())
             cut, episodes = record.get("cut"), record.get("episodes")
             if is_number(cut) and is_number(episodes):
                 before = self._values.get("evals_all_cut", 0)
@@ -126,6 +134,8 @@ class Merged:
         self._gradients.clear()
         self._clipped.clear()
         self._values.pop("td_abs_mean", None)
+        self._recent.clear()
+        self._recent.append(Returns())
 
     def fields(self) -> dict[str, Any]:
         """By name as in ``Measurements``; what is not known is left out."""
@@ -136,8 +146,11 @@ class Merged:
             out["grad_zero_share"], out["grad_zero_in"] = min(self._gradients)
         if len(self._clipped) == FEW:
             out["returns_clipped_share"] = min(self._clipped)
-        if self._first[0] >= self._first_wanted:
-            out["first_return_mean"] = self._first[1] / self._first[0]
+        if self._first.episodes >= self._first_wanted:
+            out["first_return_mean"], out["first_return_ci95"] = self._first.mean, self._first.ci95
+        recent = together(self._recent)
+        if recent.episodes >= FIRST_EPISODES:
+            out["recent_return_mean"], out["recent_return_ci95"] = recent.mean, recent.ci95
         if self._effects:
             out["action_effect_p"] = min(self._effects.values())
         return {k: int(v) if k in _WHOLE else v for k, v in out.items()}

@@ -57,6 +57,8 @@ LOST_SHARE = 0.1
 """Of what was gained: less than this is not worth a word."""
 STILL_AT_BEST = 0.25
 """Of the window may be clearly under the best while the rest is at it."""
+TRAINED_UPDATES = 500
+"""With fewer a greedy policy may well sit in some corner, where one by chance would not stay."""
 MOST_UNSETTLED = 8
 """Evaluations in a row that may each say something else before the newest counts alone."""
 
@@ -78,12 +80,14 @@ class Evaluation:
 
     Attributes:
         ci95: half-width of the 95 % interval of `mean`; None if unknown.
+        updates: of the weights that played.
     """
 
     steps: int
     mean: float
     ci95: float | None = None
     episodes: int = 0
+    updates: int = 0
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Evaluation | None:
@@ -91,11 +95,11 @@ class Evaluation:
         mean, ci95 = record.get("return_mean"), record.get("return_ci95")
         if not is_number(mean):
             return None
-        steps, episodes = (
+        steps, episodes, updates = (
             int(value) if is_number(value := record.get(name)) else 0
-            for name in ("steps", "episodes")
+            for name in ("steps", "episodes", "updates")
         )
-        return cls(steps, float(mean), ci95 if is_number(ci95) else None, episodes)
+        return cls(steps, float(mean), ci95 if is_number(ci95) else None, episodes, updates)
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,27 @@ def level(evaluations: Sequence[Evaluation]) -> tuple[float, float]:
     own = math.sqrt(math.fsum(((e.ci95 or 0.0) / 1.96) ** 2 for e in evaluations)) / n
     spread = stdev(means) / math.sqrt(n) if n > 1 else 0.0
     return math.fsum(means) / n, max(own, spread)
+
+
+def newest(evaluations: Sequence[Evaluation]) -> tuple[float, float] | None:
+    """Mean of the last few evaluations, and the half-width of its 95 % interval; None where fewer
+    were made of weights that have had `TRAINED_UPDATES`."""
+    last = evaluations[-MIN_EVALUATIONS:]
+    if len(last) < MIN_EVALUATIONS or last[0].updates < TRAINED_UPDATES:
+        return None
+    mean, error = level(last)
+    return mean, _T_975[MIN_EVALUATIONS - 3] * error
+
+
+def alike(evaluations: Sequence[Evaluation]) -> int:
+    """So many of the last in a row, at most a window of them, have brought exactly the same, in
+    each of their episodes."""
+    count = 0
+    for one in reversed(evaluations[-MAX_WINDOW:]):
+        if one.ci95 != 0 or one.mean != evaluations[-1].mean:
+            break
+        count += 1
+    return count
 
 
 def worst(verdicts: Mapping[str, Verdict]) -> str:

@@ -12,7 +12,6 @@ from tuitrain.protocol import CheckView
 WIDTH = 96
 _LABEL_WIDTH = 9
 _INDENT = 5
-_TRY = "Try a longer run, or `tuitrain doctor CONFIG --learn`"
 
 
 def lines(diagnosis: Diagnosis, width: int = WIDTH) -> list[str]:
@@ -27,8 +26,9 @@ def lines(diagnosis: Diagnosis, width: int = WIDTH) -> list[str]:
         return out
     well = f"{ok} check{'s' * (ok != 1)} ok, {unknown} not measured"
     if not diagnosis.wrong:
-        doubt = diagnosis.doubt
-        first = f"Nothing was found, but {doubt}. {_TRY}." if doubt else "Nothing is wrong:"
+        first = "Nothing is wrong:"
+        if diagnosis.doubt:
+            first = " ".join(f"Nothing was found, but {diagnosis.doubt}. {diagnosis.then}".split())
         well = f"{first} {well}"
     out += _wrapped(f"{well}.", "", width)
     if unknown:

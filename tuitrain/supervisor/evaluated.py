@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
-from tuitrain.diagnosis.verdict import MIN_WINDOW, Evaluation, Judged, judge, level, worst
+from tuitrain.diagnosis.verdict import (
+    MIN_WINDOW,
+    Evaluation,
+    Judged,
+    alike,
+    judge,
+    level,
+    newest,
+    worst,
+)
 from tuitrain.protocol import LearningView, PolicyView
 
 
@@ -72,6 +81,7 @@ class Evaluated:
         at = self.at.get(policy)
         said = self.said.get(policy, [])
         mean, error = self._level(policy, level_steps) or (None, None)
+        last, last_ci95 = newest(made) or (None, None)
         return LearningView(
             policy=policy,
             verdict=judged.verdict,
@@ -88,6 +98,9 @@ class Evaluated:
             under_best_evals=_in_a_row(j.under_best for j in reversed(said)),
             level=mean,
             level_error=error,
+            newest=last,
+            newest_ci95=last_ci95,
+            alike=alike(made),
         )
 
     def _level(self, policy: str, steps: float) -> tuple[float, float] | None:

@@ -13,15 +13,12 @@ from typing import Any
 from tuitrain.config.live import differing
 from tuitrain.config.schema import Config
 from tuitrain.diagnosis import planned
-from tuitrain.diagnosis.merging import Merged
+from tuitrain.diagnosis.merging import FEW_FOR_BOUND, Merged
 from tuitrain.metrics.rewind import is_number
 from tuitrain.protocol import ProcessView
 
 SETTLED_S = 10.0
 """After a change of the config, so long until what is measured must be as it says now."""
-
-_RECORDS_FOR_BOUND = 5
-"""Learner records until the largest return drawn is taken for about the largest there is."""
 
 _BEAT_S = 1.0
 """A heartbeat says what was so up to this long ago."""
@@ -82,7 +79,7 @@ class Measured:
         """
         merged = self._merged.get(policy) or Merged()
         out = merged.fields()
-        if "returns_abs_max" in out and merged.learner_records >= _RECORDS_FOR_BOUND:
+        if "returns_abs_max" in out and merged.learner_records >= FEW_FOR_BOUND:
             out["q_bound"] = planned.q_bound(self._largest(policy), config)
         if ":" in config.learner.network:
             out.pop("observation_size", None)
@@ -90,6 +87,7 @@ class Measured:
         if _begins_anywhere(config):
             out.pop("reset_difference_p", None)
         return out | {
+            "learner_records": merged.learner_records,
             "eval_kwargs": str(config.env.eval_kwargs) if config.env.eval_kwargs else None,
             "eval_steps_max": config.eval.max_episode_steps,
             "evals_planned": planned.evals_planned(config),

@@ -207,7 +207,7 @@ def build_snapshot(
         policy.steps_each_planned = run.config.run.total_steps / environments(run.config)
         policy.steps_each = (steps - run.base_steps) / environments(run.config)
         if run.base_steps:  # what came first in this session is not by chance any more
-            policy.first_return_mean = None
+            policy.first_return_mean = policy.first_return_ci95 = None
         policy.shards = [ShardView.model_validate(s) for s in (shards or {}).get(policy.name, ())]
     steps_per_s = source.rate("env_steps", now) if source else None
     total = run.config.run.total_steps

@@ -341,7 +341,8 @@ class TuitrainApp(
             return
         changed = stretches(event.model_dump() for event in view.events)
         since = {i: Since(s.since_s) for i, s in changed.items() if s.raised}
-        found = noted(diagnose(view.snapshot.checks, CHECKS, since), *env_settings(view.run_dir))
+        found = diagnose(view.snapshot.checks, CHECKS, since)
+        found = noted(found, *env_settings(view.run_dir), snapshot=view.snapshot)
         self.push_screen(DiagnosisDialog(view, found))
 
     def action_choose(self, by: int) -> None:

@@ -15,7 +15,9 @@ from tuitrain.diagnosis.checks.row import (
     not_measured,
     percent,
     smallest,
+    too_few,
 )
+from tuitrain.diagnosis.merging import FEW
 from tuitrain.protocol import PolicyView, Snapshot
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def observations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     limit = "> 0% of features vary"
     found = smallest(snapshot, lambda p: p.observation_spread)
     if found is None:
-        return not_measured(limit)
+        return not_measured(limit, too_few(snapshot, FEW))
     policy, spread = found
     if not spread and policy.length_max == 1:
         return not_measured(limit, "always the same", "right where a task is one step in one state")

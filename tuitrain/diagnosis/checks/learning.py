@@ -5,8 +5,19 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from tuitrain.diagnosis.checks.row import Row, agents, check, judged, largest, not_measured, percent
+from tuitrain.diagnosis.checks.row import (
+    Row,
+    agents,
+    check,
+    judged,
+    largest,
+    not_measured,
+    percent,
+    too_few,
+)
+from tuitrain.diagnosis.contrast import LOOK, worse_than_chance
 from tuitrain.diagnosis.headlines import OF_THE_NETWORK
+from tuitrain.diagnosis.merging import FEW, FEW_FOR_BOUND
 from tuitrain.protocol import PolicyView, Snapshot
 
 if TYPE_CHECKING:
@@ -90,7 +101,7 @@ def grad_flow(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     limit = "0% without"
     found = largest(snapshot, lambda p: p.grad_zero_share)
     if found is None:
-        return not_measured(limit)
+        return not_measured(limit, too_few(snapshot, FEW))
     policy, share = found
     return judged(
         f"{percent(share, 0.0)} without",
@@ -152,7 +163,7 @@ def q_bound(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 
     found = largest(snapshot, times)
     if found is None:
-        return not_measured("-")
+        return not_measured("-", too_few(snapshot, FEW_FOR_BOUND))
     policy, over = found
     most = limits.q_bound_factor
     bound = max(policy.q_bound or 0.0, _Q_ALWAYS)
@@ -205,6 +216,8 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         )
         if worst.length_max == 1:
             advice += "; and every episode ends with its first step: is that meant?"
+        if worse := worse_than_chance(worst):
+            advice = f"{worse}: {LOOK}"
         advice += _scale(worst)
     if worst.eval_kwargs:
         advice += f"; evaluations play with env.eval_kwargs = {worst.eval_kwargs}: the same task?"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 WORKING = ("starting", "running", "paused")
 """States of a run that is not over."""
 
+TOO_FEW = "learner records"
+"""Ends what a check has measured that waits for more of them."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -79,6 +82,13 @@ def check(
 def not_measured(limit: str, value: str = "n/a", advice: str = "") -> Row:
     """Nothing is known, so nothing is said to be well."""
     return Row(value, limit, "n/a", advice)
+
+
+def too_few(snapshot: Snapshot, wanted: int) -> str:
+    """What has been measured where so many learner records are waited for."""
+    counts = [p.learner_records for p in snapshot.policies if p.learner_records is not None]
+    least = min(counts, default=wanted)
+    return f"{least} of {wanted} {TOO_FEW}" if 0 < least < wanted else "n/a"
 
 
 def largest(

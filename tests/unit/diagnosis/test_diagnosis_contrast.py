@@ -1,0 +1,138 @@
+"""Where no check is raised, it is told how evaluations compare: with chance, with training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.diagnosis.faults import change, healthy
+from tuitrain.config.checks import ChecksConfig
+from tuitrain.diagnosis.checks import CHECKS, all_checks
+from tuitrain.diagnosis.diagnose import Diagnosis, diagnose
+from tuitrain.diagnosis.doubts import doubted, noted
+from tuitrain.diagnosis.words import lines
+from tuitrain.protocol import LearningView, Snapshot
+
+NOTHING = Diagnosis(ok=(CHECKS[0].run(healthy(), ChecksConfig()),))
+"""Diagnosed of a run: no cause."""
+
+GREEDY: dict[str, Any] = {"newest": 9.4, "newest_ci95": 0.4, "n_evals": 6, "held_evals": 6}
+CHANCE: dict[str, Any] = {"first_return_mean": 23.2, "first_return_ci95": 5.0}
+TRAINED: dict[str, Any] = {"recent_return_mean": 150.0, "recent_return_ci95": 30.0}
+ALIKE = {"words": "nothing differed in 500 steps", "suspect": False}
+
+
+def view(verdict: Any, **fields: Any) -> LearningView:
+    return LearningView(verdict=verdict, **{**GREEDY, **fields})
+
+
+def replayed(learning: LearningView, policy: dict[str, Any], state: Any = "finished") -> Snapshot:
+    """A run whose only policy has this verdict, and has measured this."""
+    snapshot = change("policies.0", {**policy, "learning": learning})
+    return snapshot.model_copy(update={"learning": learning, "state": state})
+
+
+def said(found: Diagnosis) -> str:
+    return " ".join(" ".join(lines(found)).split())
+
+
+def doubt(learning: LearningView, policy: dict[str, Any]) -> str:
+    return said(doubted(NOTHING, replayed(learning, policy)))
+
+
+@pytest.mark.parametrize("verdict", ["TOO EARLY", "FLAT", "IMPROVING", "FLAT AT BEST"])
+def test_what_is_worse_than_random_play_is_said_to_be(verdict: str) -> None:
+    text = (
+        "Nothing was found, but evaluations are worse than random play: 9.4 ± 0.4 in the last 4, "
+        "the first episodes, by chance, 23.2 ± 5. Look at what the network is given"
+    )
+    assert text in doubt(view(verdict), CHANCE)
+    assert "random play" not in doubt(view(verdict), CHANCE | {"first_return_ci95": 13.5})
+    assert "random play" not in doubt(view(verdict), CHANCE | {"first_return_ci95": None})
+    assert "random play" not in doubt(view(verdict, newest=None), CHANCE)
+
+
+def test_of_rivals_one_is_worse_than_chance() -> None:
+    both = replayed(view("TOO EARLY"), CHANCE)
+    other = both.policies[0].model_copy(update={"learning": LearningView()})
+    both = both.model_copy(update={"policies": [*both.policies, other]})
+    assert "random play" not in said(doubted(NOTHING, both))
+
+
+@pytest.mark.parametrize("verdict", ["TOO EARLY", "FLAT", "FALLING", "FLAT AT BEST"])
+def test_evaluations_far_below_training_are_told(verdict: str) -> None:
+    text = (
+        "evaluations return less than training did meanwhile, though that explores: 9.4 ± 0.4 in "
+        "the last 4, training 150 ± 30. Do evaluations play another game"
+    )
+    assert text in doubt(view(verdict), TRAINED)
+    assert "meanwhile" not in doubt(view(verdict), TRAINED | {"recent_return_ci95": 141.0})
+    rising = doubt(view("IMPROVING"), TRAINED)
+    assert "Nothing is wrong" in rising, "who rises is behind now and then"
+
+
+def test_where_something_is_raised_the_contrast_is_a_note() -> None:
+    snapshot = replayed(view("TOO EARLY"), CHANCE | TRAINED | {"target_kept_at_end": 0.999})
+    found = doubted(diagnose(all_checks(snapshot, ChecksConfig()), CHECKS), snapshot)
+    assert [one.check.id for one in found.wrong] == ["target_network"]
+    worse, below = found.notes
+    assert "worse than random play" in worse
+    assert "less than training did" in below
+
+
+@pytest.mark.parametrize("verdict", ["TOO EARLY", "FLAT AT BEST"])
+def test_other_settings_are_the_cause_where_training_does_better(verdict: str) -> None:
+    for policy, words in ((TRAINED, "less than training"), (CHANCE, "worse than random")):
+        snapshot = replayed(view(verdict), policy)
+        found = noted(doubted(NOTHING, snapshot), {}, {"flip": True}, None, snapshot)
+        (wrong,) = found.wrong
+        assert wrong.check.id == "evaluation_env"
+        assert words in wrong.check.advice
+        assert "Nothing" not in said(found)
+        same = noted(doubted(NOTHING, snapshot), {}, {"draw": True}, ALIKE, snapshot)
+        assert same.wrong == (), "both were played, and nothing was different"
+    calm = replayed(view(verdict), {})
+    assert noted(doubted(NOTHING, calm), {}, {"flip": True}, None, calm).wrong == ()
+
+
+def test_other_settings_in_which_play_is_better_are_no_cause() -> None:
+    for newest, causes in ((90.0, 0), (20.0, 1)):
+        recent = {"recent_return_mean": 20.0, "recent_return_ci95": 9.0}
+        snapshot = replayed(view("FLAT", newest=newest), recent)
+        found = noted(doubted(NOTHING, snapshot), {}, {"flip": True}, None, snapshot)
+        assert len(found.wrong) == causes
+
+
+def test_other_settings_stand_behind_what_was_measured() -> None:
+    snapshot = replayed(view("TOO EARLY"), TRAINED | {"target_kept_at_end": 0.999})
+    found = diagnose(all_checks(snapshot, ChecksConfig()), CHECKS)
+    found = noted(found, {}, {"flip": True}, None, snapshot)
+    assert [one.check.id for one in found.wrong] == ["target_network", "evaluation_env"]
+
+
+def test_evaluations_that_are_all_alike_raise_a_question() -> None:
+    same: dict[str, Any] = {"newest": None, "alike": 6, "mean": 100.0}
+    text = "but each of the last 6 evaluations returned exactly 100. Is that the most that can"
+    assert text in doubt(view("TOO EARLY", **same), CHANCE)
+    assert "exactly 100. Is that the least" in doubt(view("FLAT", **same), {})
+    assert "ends with its first step" in doubt(view("FLAT", **same), {"length_max": 1})
+    assert "exactly" not in doubt(view("TOO EARLY", **same | {"alike": 3}), CHANCE)
+    assert "exactly" not in doubt(view("TOO EARLY", **same | {"n_evals": 7}), CHANCE)
+    assert "Nothing is wrong" in doubt(view("FLAT AT BEST", **same), CHANCE)
+
+
+def test_what_is_better_than_chance_is_not_called_unknown_altogether() -> None:
+    text = "whether it goes on learning is not known: evaluations are better than random play (200"
+    assert text in doubt(view("TOO EARLY", newest=200.0), CHANCE)
+    assert text not in doubt(view("TOO EARLY", newest=200.0), CHANCE | {"first_return_ci95": 180.0})
+
+
+def test_a_run_that_was_too_short_says_for_which_checks() -> None:
+    few = {"learner_records": 2, "observation_spread": None, "grad_zero_share": None}
+    for state, told in (("finished", True), ("running", False)):
+        snapshot = replayed(LearningView(verdict="IMPROVING"), few | {"q_bound": None}, state)
+        found = doubted(diagnose(all_checks(snapshot, ChecksConfig()), CHECKS), snapshot)
+        text = "too short to measure 3 checks: observations, gradient flow, max |Q|"
+        assert any(text in note for note in found.notes) == told
+        assert "gradient flow (2 of 3 learner records)" in said(found)

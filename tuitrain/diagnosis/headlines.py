@@ -54,6 +54,9 @@ HEADLINES: dict[str, str] = {
 """By a check's id."""
 
 
+_OF_THE_ENVIRONMENT = re.compile(r" in (step|reset)\)$")
+"""Where something was raised, if the line of the user's own is in one of these."""
+
 _LONGEST = 160
 """Characters of a headline that quotes an error."""
 
@@ -62,6 +65,8 @@ def headline(check: CheckView) -> str:
     """One sentence; of a check that has none here, that it is raised."""
     if check.id == "processes" and check.state == "fail":
         return _failed(check) or HEADLINES[check.id]
+    if check.id == "processes":
+        return _again(check) or HEADLINES[check.id]
     if check.id == "exploration" and check.value.startswith("at most"):
         return "By its plan the run never explores."
     if check.id == "observations" and check.state == "warn":
@@ -73,6 +78,12 @@ def headline(check: CheckView) -> str:
     return HEADLINES.get(check.id, f"{check.name}: {check.value} (limit {check.limit}).")
 
 
+def _again(check: CheckView) -> str:
+    """Who is started again, and of what it died; empty if nobody has said."""
+    name, told, why = check.advice.partition(" is started again: ")
+    return shortened(f"{name} had to be started again: {' '.join(why.split())}.") if told else ""
+
+
 def _failed(check: CheckView) -> str:
     """Who has failed, and of what, without how its process ended; empty if nobody has said."""
     name, _, why = check.advice.partition(": ")
@@ -81,6 +92,10 @@ def _failed(check: CheckView) -> str:
     why = re.sub(r"^exit code \d+: (?=\w)", "", " ".join(why.split()))
     if not why or why == "see its log":
         return ""
+    if re.fullmatch(r"exit code \d+", why):
+        why += ", without an error: does something in it call exit()?"
+    if _OF_THE_ENVIRONMENT.search(why):
+        return shortened(f"The environment raised, in {name}: {why}")
     return shortened(f"{name} has failed: {why}")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tuitrain.diagnosis.contrast import LOOK
+from tuitrain.diagnosis.verdict import TRAINED_UPDATES
 from tuitrain.doctor.finding import Finding
 from tuitrain.protocol import CheckState, CheckView
 
@@ -61,6 +63,10 @@ class Score:
 
     def __str__(self) -> str:
         return f"{self.mean:.4g} ± {self.ci95:.2g}"
+
+    def worse(self, other: Score) -> bool:
+        """Whether the intervals do not meet, and this one is lower."""
+        return other.beats(self)
 
     def beats(self, other: Score) -> bool:
         """Whether the intervals do not meet, and this one is higher."""
@@ -241,7 +247,7 @@ def shown_checks(practices: Sequence[Practice]) -> Iterator[Finding]:
 
 
 def against_random(practice: Practice, rehearsed: Mapping[str, Rehearsed]) -> Finding:
-    """Greedy play after the run against random play: beaten, or too early to say."""
+    """Greedy play after the run against random play: beaten, worse, or too early to say."""
     id_, name = f"beats_random_{practice.schedule}", "beats random"
     pairs = {
         policy: (score, one.random)
@@ -258,7 +264,12 @@ def against_random(practice: Practice, rehearsed: Mapping[str, Rehearsed]) -> Fi
     told = f"{practice.schedule}: {'; '.join(said)}"
     if all(score.beats(random) for score, random in pairs.values()):
         return Finding(id_, name, "ok", told)
-    return Finding(id_, name, "n/a", f"{told}: TOO EARLY")
+    if not all(score.worse(random) for score, random in pairs.values()):  # of rivals one is
+        return Finding(id_, name, "n/a", f"{told}: TOO EARLY")
+    if practice.updates < TRAINED_UPDATES:  # a greedy policy of chance sits in some corner
+        return Finding(id_, name, "n/a", f"{told}: worse so far, but TOO EARLY")
+    advice = f"{LOOK[0].upper()}{LOOK[1:]}. A hard task may take longer: --learn-s."
+    return Finding(id_, name, "warn", f"{told}: WORSE THAN RANDOM", advice)
 
 
 def verdict(found: Sequence[Finding], learned: Learned) -> Finding:
@@ -281,7 +292,8 @@ def verdict(found: Sequence[Finding], learned: Learned) -> Finding:
         return Finding("verdict", name, "fail", f"it does not learn like this: {first}")
     if all_beaten:
         return Finding("verdict", name, "ok", "it learns: greedy play clearly beats random play")
-    doubts = [finding.name for finding in found if finding.state == "warn"]
+    doubts = list(dict.fromkeys(finding.name for finding in found if finding.state == "warn"))
+    worse = [f for f in found if f.id.startswith("beats_random_") and f.state == "warn"]
     told = "TOO EARLY: nothing failed, but greedy play does not clearly beat random play yet"
     if beaten:
         told = f"TOO EARLY: it learns in {beaten[0].id.removeprefix('beats_random_')} alone so far"
@@ -289,6 +301,10 @@ def verdict(found: Sequence[Finding], learned: Learned) -> Finding:
     if rewards is not None and not beaten:
         told = f"nothing to learn from: {rewards.found}"
         return Finding("verdict", name, "warn", told)
+    if worse and not beaten:
+        told = (
+            "WORSE THAN RANDOM: nothing failed, but greedy play is clearly worse than random play"
+        )
     if doubts:
         return Finding("verdict", name, "warn", f"{told}; look at {', '.join(doubts)}")
     return Finding("verdict", name, "n/a", f"{told}; --learn-s gives it longer")

@@ -136,3 +136,47 @@ def test_a_run_that_was_too_short_says_for_which_checks() -> None:
         text = "too short to measure 3 checks: observations, gradient flow, max |Q|"
         assert any(text in note for note in found.notes) == told
         assert "gradient flow (2 of 3 learner records)" in said(found)
+
+
+@pytest.mark.parametrize(
+    ("advice", "headline"),
+    [
+        (
+            'a0 is started again: hung in "env step" for 12 s: my.py:7 in step',
+            'a0 had to be started again: hung in "env step" for 12 s: my.py:7 in step.',
+        ),
+        (
+            "a1 is started again: exit code 1: OSError: gone (my.py:9 in step)",
+            "a1 had to be started again: exit code 1: OSError: gone (my.py:9 in step).",
+        ),
+        ("", "A worker has failed."),
+    ],
+)
+def test_the_headline_of_who_is_started_again_says_of_what(advice: str, headline: str) -> None:
+    check = CHECKS[1].run(healthy(), ChecksConfig())
+    assert check.id == "processes"
+    raised = check.model_copy(update={"state": "warn", "advice": advice})
+    assert diagnose([raised], CHECKS).wrong[0].headline == headline
+
+
+@pytest.mark.parametrize(
+    ("advice", "headline"),
+    [
+        (
+            "eval: exit code 1: OSError: gone (my.py:9 in step); its traceback and log: `x`",
+            "The environment raised, in eval: OSError: gone (my.py:9 in step)",
+        ),
+        (
+            "eval: exit code 1: OSError: gone (my.py:9 in forward); its traceback and log: `x`",
+            "eval has failed: OSError: gone (my.py:9 in forward)",
+        ),
+        (
+            "eval: exit code 3; its traceback and log: `x`",
+            "eval has failed: exit code 3, without an error: does something in it call exit()?",
+        ),
+    ],
+)
+def test_the_headline_of_a_failure_says_whose_it_is(advice: str, headline: str) -> None:
+    check = CHECKS[1].run(healthy(), ChecksConfig())
+    raised = check.model_copy(update={"state": "fail", "advice": advice})
+    assert diagnose([raised], CHECKS).wrong[0].headline == headline

@@ -108,6 +108,37 @@ def test_too_early() -> None:
     assert found["verdict"].found.startswith("TOO EARLY")
 
 
+def test_worse_than_random() -> None:
+    corner = {"p": Score(9.3, 0.4)}
+    practices = (replace(SEQUENTIAL, evaluated=corner), replace(ASYNC, evaluated=corner))
+    found = rows(replace(LEARNED, practices=practices))
+    told = found["beats_random_async"]
+    assert (told.state, told.found[-17:]) == ("warn", "WORSE THAN RANDOM")
+    assert "last layer" in told.advice
+    assert found["verdict"].state == "warn"
+    assert found["verdict"].found.startswith("WORSE THAN RANDOM")
+    assert found["verdict"].found.endswith("look at beats random")
+    near = {"p": Score(15.0, 1.5)}
+    found = rows(replace(LEARNED, practices=(replace(ASYNC, evaluated=near),)))
+    assert found["beats_random_async"].state == "n/a", "intervals meet"
+    alone = (SEQUENTIAL, replace(ASYNC, evaluated=corner))
+    found = rows(replace(LEARNED, practices=alone))
+    assert "it learns in sequential alone so far; look at beats random" in found["verdict"].found
+
+
+def test_a_greedy_policy_of_few_updates_may_be_worse_than_random() -> None:
+    early = replace(ASYNC, updates=499, evaluated={"p": Score(9.3, 0.4)})
+    found = rows(replace(LEARNED, practices=(early,)))
+    assert found["beats_random_async"].state == "n/a"
+    assert found["verdict"].found.startswith("TOO EARLY")
+
+
+def test_of_rivals_one_is_worse_than_random() -> None:
+    both = {"p": REHEARSED, "q": REHEARSED}
+    rivals = replace(ASYNC, evaluated={"p": Score(9.3, 0.4), "q": Score(25.0, 4.0)})
+    assert rows(Learned(both, (rivals,)))["beats_random_async"].state == "n/a"
+
+
 def test_too_early_with_a_doubt() -> None:
     early = replace(rehearsed(rewarded_share=0.0), practices=(replace(ASYNC, evaluated={}),))
     found = rows(early)

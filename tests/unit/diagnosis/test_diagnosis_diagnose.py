@@ -134,7 +134,10 @@ NO_FIT = "NetworkError: mat1 and mat2 shapes cannot be multiplied (nets.py:7 in 
         ),
         (f"a0: a0 (actor) failed, exit code 1: {NO_FIT}", f"a0 has failed: {NO_FIT}"),
         ("a0: a0 (actor) failed, killed by SIGKILL", "a0 has failed: killed by SIGKILL"),
-        ("a0: a0 (actor) failed, exit code 3", "a0 has failed: exit code 3"),
+        (
+            "a0: a0 (actor) failed, exit code 3",
+            "a0 has failed: exit code 3, without an error: does something in it call exit()?",
+        ),
         ("a0: see its log", "A worker has failed."),
         ("", "A worker has failed."),
     ],

@@ -47,6 +47,8 @@ class Measurements(BaseModel):
     returns_clipped_share: float | None = None
     """Smallest share of the last few records of what returns are worth that the support of `c51`
     cuts off its targets; None before there are so many, and of other algorithms."""
+    gamma: float | None = None
+    """The discount per step."""
     value_range: str | None = None
     """That support, in words."""
     observation_spread: float | None = None

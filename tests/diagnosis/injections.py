@@ -321,6 +321,13 @@ INJECTIONS: tuple[Case, ...] = (
     ),
     # ---- settings
     Case(
+        "next-alone",
+        "gamma is 0 where every step is paid the same",
+        "discount",
+        "X.35",
+        {"env": {"id": "CartPole-v1"}, "learner": {"gamma": 0.0}},
+    ),
+    Case(
         "narrow",
         "returns are ten times as large as c51 can say",
         "value_range",

@@ -20,7 +20,7 @@ PAGES = sorted((ROOT / "docs" / "catalogue").glob("*.md"))
 
 GROUPS = {
     "0": 4, "1": 3, "2": 3, "3": 3, "4": 4, "5": 3, "6": 3, "7": 3, "8": 3, "9": 4,
-    "10": 3, "11": 2, "12": 3, "X": 34,
+    "10": 3, "11": 2, "12": 3, "X": 35,
 }  # fmt: skip
 """How many failures each group has. Up to X.12 they are the list that this project began with."""
 NEVER_GIVEN = "X.16"

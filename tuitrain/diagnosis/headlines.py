@@ -34,6 +34,7 @@ HEADLINES: dict[str, str] = {
     "exploration": "By its plan the run acts at random to its end.",
     "lr": "The learning rate is not one that learns.",
     "evaluations": "Evaluations cannot say whether it learns.",
+    "discount": "The discount does not fit the task.",
     "value_range": "Returns are beyond what c51 can say.",
     "target_network": "By its plan the target network keeps its first weights to the end.",
     "target_updates": "The target network is not updated as often as the config says.",

@@ -92,6 +92,7 @@ class Measured:
             "eval_steps_max": config.eval.max_episode_steps,
             "evals_planned": planned.evals_planned(config),
             "value_range": f"{how.v_min:g} to {how.v_max:g}" if how.name == "c51" else None,
+            "gamma": config.learner.gamma,
             "lr_start": config.learner.lr,
             "lr_planned": self._lr_planned.get(policy),
             "learned_share": planned.learned_share(config, agents),

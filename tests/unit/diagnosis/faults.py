@@ -100,6 +100,7 @@ def healthy() -> Snapshot:
         lr_planned=5e-4,
         learned_share=0.99,
         weight_move=10.0,
+        gamma=0.99,
         returns_clipped_share=0.0,
         lr_spent_share=0.0,
         most_epsilon=1.0,
@@ -163,6 +164,11 @@ BLIND, BUFFER = (
 EARLY = {"learning": LearningView(policy="default", verdict="TOO EARLY")}
 ENDLESS = EARLY | {"episodes": None}
 UNPAID = {"returns_abs_max": 0.0, "reward_min": 0.0, "reward_max": 0.0}
+
+UNENDED = {"gamma": 1.0, "truncated": 400, "truncated_length_min": 500, "reward_max": 1.0} | {
+    "steps_each_planned": 24_000.0
+}
+"""Of half a run, all in a time limit."""
 
 FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ("network", "policies.0.network", NetworkMeasured(faults=[BLIND]), "fail", "not be blind"),
@@ -375,6 +381,21 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ("exploration", "policies.0.final_epsilon", 1.0, "warn", "exploration.epsilon_end"),
     ("exploration", "policies.0.final_epsilon", 0.5, "warn", "still 0.50 at the last step"),
     ("exploration", "policies.0.most_epsilon", 0.0, "warn", "nobody explores"),
+    (
+        "discount",
+        "policies.0",
+        {"gamma": 0.0, "reward_min": 1.0, "reward_max": 1.0},
+        "warn",
+        "that is always the same: try 0.99",
+    ),
+    (
+        "discount",
+        "policies.0",
+        {"gamma": 0.0, "learning": LearningView(verdict="BELOW BEST", held_evals=1)},
+        "warn",
+        "and it does not learn: try 0.99, unless",
+    ),
+    ("discount", "policies.0", UNENDED, "warn", "no episode has ever been terminated"),
     (
         "value_range",
         "policies.0",

@@ -13,6 +13,7 @@ from tests.unit.diagnosis.faults import (
     ENDLESS,
     FAULTS,
     FLAT,
+    UNENDED,
     change,
     healthy,
     snapshot,
@@ -26,6 +27,7 @@ from tuitrain.protocol import LearningView, PolicyView, Snapshot, WeightsHeld
 
 LIMITS = ChecksConfig()
 
+PAID_ALIKE = {"reward_min": 1.0, "reward_max": 1.0}
 UNPAID = {
     "returns_abs_max": 0.0,
     "reward_min": 0.0,
@@ -168,6 +170,13 @@ def test_the_fault_is_caught_and_advice_given(
         ("exploration", "policies.0.final_epsilon", None),
         ("evaluations", "policies.0.evals_planned", None),
         ("value_range", "policies.0.returns_clipped_share", None),
+        ("discount", "policies.0.gamma", None),
+        ("discount", "policies.0", {"gamma": 0.0, "reward_min": 0.0, "reward_max": 1.0}),
+        ("discount", "policies.0", {"gamma": 0.0, "length_max": 1} | PAID_ALIKE),
+        ("discount", "policies.0", {"gamma": 0.0, "episodes": 49} | PAID_ALIKE),
+        ("discount", "policies.0", UNENDED | {"truncated": 399}),
+        ("discount", "policies.0", UNENDED | {"reward_max": 0.0}),  # where the goal is unknown yet
+        ("discount", "policies.0", UNENDED | {"steps_each_planned": 24_002.0}),
         ("grad_flow", "policies.0.grad_zero_share", None),
         ("grad_norm", "policies.0.td_abs_mean", None),
         ("q_bound", "policies.0.q_bound", None),
@@ -229,6 +238,7 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         ("lr", "policies.0.lr_spent_share", 0.5),  # half a run at rest
         ("exploration", "policies.0.most_epsilon", 0.01),
         ("evaluations", "policies.0.evals_planned", 1),
+        ("discount", "policies.0", UNENDED | {"gamma": 0.99}),
         ("value_range", "policies.0.returns_clipped_share", 0.1),  # returns exceed it by a tenth
         ("evaluations", "policies.0", {"evals_cut_alike": 2, "eval_steps_max": 300}),
         # training's episodes are cut there, too, or have no end

@@ -54,6 +54,7 @@ CHECKS: tuple[Check, ...] = (
     settings.target_network,
     settings.epsilon,
     settings.exploration,
+    settings.discount,
     settings.evaluations,
     settings.value_range,
     learning.target_updates,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tuitrain.diagnosis.checks.row import (
     Row,
+    agents,
     check,
     judged,
     largest,
@@ -19,6 +20,9 @@ from tuitrain.protocol import PolicyView, Snapshot
 if TYPE_CHECKING:
     from tuitrain.config.checks import ChecksConfig
 
+
+_SOME_STEPS = 1_000
+"""Of an environment: in fewer an episode may not be over."""
 
 _EVALS_CUT = 3
 """On end: one may be by chance."""
@@ -201,6 +205,55 @@ def value_range(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         f"{policy.name}: algorithm.v_min and v_max, {policy.value_range or 'as they are'}, cut "
         f"{percent(share, limits.clipped_share)} of what n-step returns are worth off the targets: "
         "widen them to what an episode can bring, or divide the rewards",
+    )
+
+
+@check(
+    "discount",
+    "discount",
+    "X.35",
+    why="The discount fits the task: at 0 nothing counts but the next reward, and at 1 what never "
+    "ends is worth more with every update.",
+    explains=("non_finite", "learning"),
+)
+def discount(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """What comes later counts, unless it learns without; and what counts forever ends."""
+    known = [p for p in snapshot.policies if p.gamma is not None]
+    for policy in known:
+        if policy.gamma == 0 and (fault := _next_alone(policy, limits)):
+            return Row("0", "> 0", "warn", f"{policy.name}: learner.gamma = 0: {fault}")
+        if policy.gamma == 1 and agents(snapshot) == 1 and _endless(policy):
+            advice = (
+                f"{policy.name}: learner.gamma = 1, and no episode has ever been terminated: what "
+                "is paid forever adds up without end: lower learner.gamma, or say terminated"
+            )
+            return Row("1", "< 1 without ends", "warn", advice)
+    if not known or any(p.gamma in (0, 1) for p in known):
+        return not_measured("fits the task")
+    return Row(", ".join(sorted({f"{p.gamma:g}" for p in known})), "fits the task", "ok")
+
+
+def _next_alone(policy: PolicyView, limits: ChecksConfig) -> str:
+    """Why the next reward alone is too little; empty where it may be all that counts."""
+    if (policy.episodes or 0) < limits.min_episodes or (policy.length_max or 0) <= 1:
+        return ""
+    if policy.reward_min is not None and policy.reward_min == policy.reward_max:
+        return "nothing but the next reward counts, and that is always the same: try 0.99"
+    if policy.learning.verdict in ("FLAT", "FALLING", "BELOW BEST"):
+        return (
+            "nothing but the next reward counts, and it does not learn: try 0.99, unless what "
+            "an action is worth shows in its own reward"
+        )
+    return ""
+
+
+def _endless(policy: PolicyView) -> bool:
+    """Whether in half of the run something was paid, and nothing terminated."""
+    each, planned = policy.steps_each or 0, policy.steps_each_planned
+    if planned is None or each < max(planned / 2, _SOME_STEPS) or not policy.updates:
+        return False
+    return (policy.truncated or 0) == (policy.episodes or 0) and bool(
+        policy.reward_min or policy.reward_max
     )
 
 

@@ -44,6 +44,8 @@ def doubted(found: Diagnosis, snapshot: Snapshot) -> Diagnosis:
     verdict = snapshot.learning.verdict
     doubt, then = _doubt(snapshot)
     notes = tuple(_ends(snapshot)) if verdict in _NOT_LEARNING else ()
+    if any(p.gamma == 0 and (p.length_max or 0) > 1 for p in snapshot.policies):
+        notes += ("learner.gamma = 0: nothing counts but the next reward of an episode",)
     if found.wrong:
         notes += tuple(said for said in (_worse(snapshot), _below(snapshot)) if said)
     elif short := _unmeasured(found, snapshot):

@@ -31,8 +31,8 @@ def said(found: Diagnosis) -> str:
         ("FALLING", "does not learn (any more): evaluations are FALLING. Try"),
         ("BELOW BEST", "does not learn (any more): evaluations are BELOW BEST. Try"),
         ("FLAT AT BEST", ""),
-        ("TOO EARLY", "whether it learns is not known: it is TOO EARLY to say. 3"),
-        ("n/a", "whether it learns is not known: nobody says. 3"),
+        ("TOO EARLY", "whether it learns is not known: it is TOO EARLY to say. "),
+        ("n/a", "whether it learns is not known: nobody says. "),
     ],
 )
 def test_what_does_not_learn_is_not_called_well(verdict: Any, doubt: str) -> None:
@@ -136,3 +136,11 @@ def test_ends_that_are_kept_across_a_reset_are_noted_where_it_does_not_learn() -
 def test_other_settings_do_not_hide_a_cause_that_was_measured() -> None:
     found = diagnosed("policies.0", {"learning": FLAT, "target_kept_at_end": 0.999})
     assert [w.check.id for w in noted(found, {}, {"gravity": 30.0}).wrong] == ["target_network"]
+
+
+def test_a_discount_of_0_is_noted_where_episodes_have_several_steps() -> None:
+    found = diagnosed("policies.0", {"gamma": 0.0})
+    assert found.wrong == ()
+    assert "Note: learner.gamma = 0: nothing counts but the next reward" in said(found)
+    for other in ({"gamma": 0.0, "length_max": 1}, {"gamma": 0.5}):
+        assert "learner.gamma" not in said(diagnosed("policies.0", other))

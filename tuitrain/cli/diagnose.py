@@ -104,7 +104,9 @@ def _of_config(path: Path, overrides: list[str]) -> Answer:
     except ConfigError as error:
         return [f"{path}: is refused"], refused(error.problems), more
     networks = None
-    if is_reference(config.learner.network):  # built-in ones are known to be sound
+    others = config.env.eval_kwargs if config.eval.enabled else {}
+    # built-in networks are known to be sound, and other settings may not fit them
+    if is_reference(config.learner.network) or others:
         said, why = build(config, lambda stage: None)
         if why:
             return [f"{path}: is accepted, but no run can begin:"], unbuilt(why), more

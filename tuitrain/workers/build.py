@@ -46,13 +46,11 @@ def check_spec(lanes: AnyLanes, config: Config, spec: EnvSpec, *, for_evaluation
     if lanes.spec.spec_hash() == spec.spec_hash():
         return
     lanes.close()
-    changed = config.env.eval_kwargs if for_evaluation else {}
-    hint = f" (env.eval_kwargs = {changed} must not change that)" if changed else ""
-    raise SpecMismatch(
-        "this process built an environment that differs from the probed one: "
-        + "; ".join(lanes.spec.differences(spec))
-        + hint
-    )
+    built, hint = "this process built an environment that differs from the probed one", ""
+    if for_evaluation and (changed := config.env.eval_kwargs):
+        built = "evaluations would play another environment than training"
+        hint = f" (env.eval_kwargs = {changed} must not change that)"
+    raise SpecMismatch(f"{built}: {'; '.join(lanes.spec.differences(spec))}{hint}")
 
 
 def close_lanes(lanes: AnyLanes) -> None:

@@ -191,8 +191,8 @@ def test_a_network_of_ones_own_is_asked(
 
 
 def test_other_settings_of_evaluations_are_noted(ended: RunFolder) -> None:
-    Path("my.toml").write_text("[env]\neval_kwargs = { gravity = 30.0 }\n")
-    note = "Evaluations play with gravity = 30.0, training without"
+    Path("my.toml").write_text("[env]\neval_kwargs = { sutton_barto_reward = true }\n")
+    note = "Evaluations play with sutton_barto_reward = True, training without"
     told = call("diagnose", "my.toml")
     assert told.exit_code == 0, told.output
     assert f"Note: {note}" in told.output
@@ -201,6 +201,17 @@ def test_other_settings_of_evaluations_are_noted(ended: RunFolder) -> None:
     )
     (said,) = json.loads(call("diagnose", "done", "--json").output)["notes"]
     assert said.startswith("Evaluations play with a = 1")
+
+
+def test_settings_of_evaluations_that_fit_no_network_are_told_first() -> None:
+    Path("my.toml").write_text(
+        '[env]\nid = "tests.envs:Chain"\nkwargs = {length = 6}\neval_kwargs = {length = 7}\n'
+    )
+    told = call("diagnose", "my.toml", "--json")
+    assert told.exit_code == 1
+    (wrong,) = json.loads(told.output)["wrong"]
+    assert "observation_shape: (7,) here, (6,) there" in wrong["headline"]
+    assert "env.eval_kwargs" in wrong["headline"] + wrong["advice"]
 
 
 def test_wrong_usage() -> None:

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,6 +23,7 @@ from tuitrain.workers.asides.evaluations import in_words, tried_evaluations
 from tuitrain.workers.asides.forked import MAX_ANSWER_BYTES
 from tuitrain.workers.blueprint import REPORT_NAME, Blueprint
 from tuitrain.workers.build import SpecMismatch, policies_for
+from tuitrain.workers.child import Refused
 
 
 def run_of(**eval_kwargs: Any) -> Config:
@@ -88,6 +89,19 @@ def test_the_run_tells_of_a_difference(eval_kwargs: dict[str, Any], tmp_path: Pa
     assert [str(eval_kwargs) in text for text in told] == [True] * bool(eval_kwargs)
     tried = json.loads((tmp_path / REPORT_NAME).read_text()).get("evaluations")
     assert [tried["words"] in text for text in told if tried] == [True] * bool(eval_kwargs)
+
+
+def test_settings_that_the_network_does_not_fit_are_refused_before_anything_is_made(
+    tmp_path: Path,
+) -> None:
+    given, link = run_of(length=7), SimpleNamespace()
+    args: Any = SimpleNamespace(config=given, run_dir=str(tmp_path))
+    with pytest.raises(Refused) as told:
+        probe.run(args, cast(Any, link))
+    for words in ("evaluations would play another", "(7,) here, (6,) there", "'length': 7"):
+        assert words in str(told.value.__cause__)
+    never = given.model_copy(update={"eval": given.eval.model_copy(update={"enabled": False})})
+    assert probe.probe(never, None)["spec"]
 
 
 TROUBLE = "tests.unit.workers.test_workers_eval_kwargs"

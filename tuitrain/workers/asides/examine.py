@@ -126,5 +126,6 @@ if __name__ == "__main__":
     from tuitrain.learning.bodies import NetworkError
     from tuitrain.loading import LoadError
     from tuitrain.workers.beginning.initial import CannotBegin
+    from tuitrain.workers.build import SpecMismatch
 
-    serve(examine, (CannotBegin, EnvError, LoadError, NetworkError))
+    serve(examine, (CannotBegin, EnvError, LoadError, NetworkError, SpecMismatch))

@@ -45,9 +45,12 @@ from tuitrain.workers.beginning.resuming import (
 )
 from tuitrain.workers.beginning.taking_over import with_state
 from tuitrain.workers.blueprint import REPORT_NAME, Blueprint
-from tuitrain.workers.build import network_for
+from tuitrain.workers.build import SpecMismatch, checked_lanes, network_for
 from tuitrain.workers.child import ChildArgs, Refused
 from tuitrain.workers.link import Link
+
+EXPECTED = EnvError, NetworkError, ConfigError, CannotResume, CannotBegin, SpecMismatch
+"""What ``probe`` raises whose message says enough."""
 
 
 def run(args: ChildArgs, link: Link) -> None:
@@ -59,7 +62,7 @@ def run(args: ChildArgs, link: Link) -> None:
     """
     try:
         report = probe(args.config, Path(args.run_dir))
-    except (EnvError, NetworkError, ConfigError, CannotResume, CannotBegin) as error:
+    except EXPECTED as error:
         if says_all(error):
             raise Refused from error
         raise
@@ -98,10 +101,13 @@ def probe(config: Config, run_dir: Path | None) -> dict[str, Any]:
             network that cannot learn rightly (``network_probe``); ConfigError if values
             do not go together, now that it is known which policies there are and how many agents
             share one; CannotResume if the run's checkpoint was made with something else,
-            CannotBegin if that of `run.init_from` was.
+            CannotBegin if that of `run.init_from` was; SpecMismatch if `env.eval_kwargs` lead to
+            an environment that the networks do not fit.
     """
     spec = inspect(config.env, config.policies.map)
     _check_with_agents(config, spec)
+    if config.eval.enabled and config.env.eval_kwargs:  # now, not when all workers are up
+        checked_lanes(config, spec, 1, for_evaluation=True).close()
     base, checkpoint, skipped = read_base(None if run_dir is None else run_dir / "checkpoints")
     check_environment(checkpoint, spec)
     weights, networks, examined = {}, {}, {}

@@ -19,7 +19,6 @@ from tests.tui.harness import recorded
 from tuitrain.cli.attach import compared, show
 from tuitrain.cli.find import find
 from tuitrain.cli.main import app as cli
-from tuitrain.tui.actions import comparing
 from tuitrain.tui.actions.comparing import other_runs
 from tuitrain.tui.dialogs.compare import ROWS, CompareDialog
 from tuitrain.tui.recorded import load_recorded
@@ -149,9 +148,9 @@ async def test_which_run_goes_on_is_told_with_this_one_s_own_curves(
         load_recorded(run_dir, store)
         read.set()
 
-    monkeypatch.setattr(comparing, "load_recorded", load)
     mine, other = run_at(tmp_path / "a-0001", 1.0), run_at(tmp_path / "b-0002", 2.0)
     async with recorded(mine) as seat:
+        monkeypatch.setattr("tuitrain.tui.recorded.load_recorded", load)
         seat.app.loaded.clear()  # as if its files were still being read
         seat.app.compare(other)
         reading = next(task for task in seat.app._tasks if "_read" in repr(task))

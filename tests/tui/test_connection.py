@@ -6,6 +6,7 @@ import asyncio
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,28 @@ async def test_of_a_run_that_does_not_answer_that_is_said(tmp_path: Path) -> Non
             assert "s: is its supervisor suspended" in await seat.text()
             await seat.press("q", "d")
             assert app.return_code == 0
+
+
+async def test_what_has_not_been_read_yet_is_not_called_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr("tuitrain.tui.recorded.load_recorded", lambda *_: go_on.wait())
+    async with FakeRun(tmp_path / "s") as run:
+        app = TuitrainApp(tmp_path, run.socket_path)
+        async with app.run_test(size=(120, 40)) as pilot:
+            seat = Seat(app, pilot, run)
+            try:
+                shown = await seat.shows("LIVE")
+                for panel in ("chart-return", "chart-loss", "chart-q", "events"):
+                    assert "reading the run's history …" in await seat.panel(panel)
+                assert "no data yet" not in shown
+                assert "no events" not in shown
+            finally:
+                go_on.set()
+            await seat.shows("no data yet")
+            assert "no events" in await seat.panel("events")
+            assert "reading" not in await seat.text()
 
 
 async def test_a_supervisor_that_died_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,15 @@ def test_imports_neither_torch_nor_gymnasium() -> None:
     assert done.stdout.strip() == b"[]"
 
 
+def test_the_first_picture_waits_for_nothing_that_it_does_not_need() -> None:
+    code = (
+        "import sys, tuitrain.tui.terminal; "
+        "print({'numpy', 'tuitrain.diagnosis.checks'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
+    assert done.stdout.strip() == b"set()"
+
+
 async def test_an_error_of_a_task_ends_the_screen_and_is_told(tmp_path: Path) -> None:
     async def fail() -> None:
         raise LookupError("of a task")

@@ -22,13 +22,10 @@ from textual.command import CommandPalette, Provider
 from textual.keys import format_key
 from textual.screen import Screen
 
-from tuitrain.diagnosis.checks import CHECKS
-from tuitrain.diagnosis.diagnose import Since, diagnose
-from tuitrain.diagnosis.doubts import noted
-from tuitrain.diagnosis.ended import stretches
 from tuitrain.protocol import EventLine, RecordLine, Snapshot
 from tuitrain.tui.actions.charting import ChartingApp
 from tuitrain.tui.actions.comparing import ComparingApp
+from tuitrain.tui.actions.explaining import ExplainingApp
 from tuitrain.tui.actions.one_worker import OneWorkerApp
 from tuitrain.tui.actions.pacing import REDRAW_S
 from tuitrain.tui.actions.seeing import SeeingApp
@@ -36,15 +33,11 @@ from tuitrain.tui.actions.taking import TakingApp
 from tuitrain.tui.actions.wrong_key import WrongKeyApp
 from tuitrain.tui.actions.zooming import ZoomingApp
 from tuitrain.tui.client import RunClient, Stream
-from tuitrain.tui.dialogs.check import CheckDialog
-from tuitrain.tui.dialogs.diagnosis import DiagnosisDialog
-from tuitrain.tui.dialogs.help import HelpDialog
 from tuitrain.tui.layout import ScrolledTab, compose_screen
 from tuitrain.tui.palette import Finder
-from tuitrain.tui.recorded import env_settings, load_recorded, recorded_snapshot, tell_if_killed
 from tuitrain.tui.store import ENDED, Store
 from tuitrain.tui.text import DARK, LIGHT, to_ascii
-from tuitrain.tui.view import Link, View, worst_first
+from tuitrain.tui.view import Link, View
 from tuitrain.tui.widgets.keys import TABS
 from tuitrain.tui.widgets.panel import Panel
 
@@ -54,7 +47,14 @@ SCROLLED = {1: "#checks", 2: "#tab-2", 3: "#policies", 4: "#process-details", 5:
 
 
 class TuitrainApp(
-    OneWorkerApp, ChartingApp, ComparingApp, ZoomingApp, TakingApp, SeeingApp, WrongKeyApp
+    OneWorkerApp,
+    ChartingApp,
+    ComparingApp,
+    ZoomingApp,
+    ExplainingApp,
+    TakingApp,
+    SeeingApp,
+    WrongKeyApp,
 ):
     """The screen of one run.
 
@@ -73,14 +73,6 @@ class TuitrainApp(
     AUTO_FOCUS = None
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "freeze", "freeze the view", tooltip="training goes on"),
-        Binding("question_mark", "help", "help"),
-        Binding(
-            "exclamation_mark,i",
-            "worst",
-            "explain the worst check",
-            tooltip="what is wrong with its health, and what to do",
-        ),
-        Binding("w", "diagnose", "diagnose", tooltip="what is wrong, causes first"),
         Binding("escape", "step_back", "back: panel, x axis, filter, focus"),
         Binding("left_square_bracket", "choose(-1)", "previous policy or log"),
         Binding("right_square_bracket", "choose(1)", "next policy or log"),
@@ -135,7 +127,7 @@ class TuitrainApp(
         """Start reading, listening and redrawing."""
         self.set_class(self.ascii_only, "-ascii")
         self._layout(self.size.width, self.size.height)
-        self.start(self._load())
+        self.call_after_refresh(self._begin_to_read)  # the first picture comes first
         if self.client is not None:
             self._listening = self.start(self.client.run())
         if self._compare_first is not None:
@@ -144,14 +136,13 @@ class TuitrainApp(
         self.app_resume_signal.subscribe(self, lambda _: self.repaint())
         self.redraw()
 
+    def _begin_to_read(self) -> None:
+        self.start(self._load())
+
     async def _load(self) -> None:
         """Read the run's files: all there is of an ended run, the curves so far of a live one."""
-        read = Store()
-        await asyncio.to_thread(load_recorded, self.run_dir, read)
-        read.snapshot, self.store = self.store.snapshot, read
-        if self.ended and read.snapshot is None:
-            read.add_snapshot(recorded_snapshot(self.run_dir, read))
-            tell_if_killed(self.run_dir, read)
+        read = await asyncio.to_thread(_read, self.run_dir, self.ended and not self.store.snapshot)
+        read.snapshot, self.store = self.store.snapshot or read.snapshot, read
         for line in self._early:
             self._keep(line)
         self._early.clear()
@@ -225,6 +216,7 @@ class TuitrainApp(
                 age_s=age_s,
                 waited_s=now - self._opened_s if snapshot is None else 0.0,
                 supervisor_gone=self._supervisor_gone(),
+                reading=not self.loaded.is_set(),
                 events=tuple(self.store.events),
                 curves=self.store.curves(),
                 times=self.store.times(),
@@ -320,31 +312,6 @@ class TuitrainApp(
         self.frozen = self._frozen is not None
         self.redraw()
 
-    def action_help(self) -> None:
-        """Show all keys."""
-        self.push_screen(HelpDialog(self.view()))
-
-    def action_worst(self) -> None:
-        """Explain the worst check."""
-        view = self.view()
-        checks = worst_first(view.snapshot.checks) if view.snapshot is not None else []
-        if checks:
-            self.push_screen(CheckDialog(view, checks))
-        else:
-            self.announce("no checks reported")
-
-    def action_diagnose(self) -> None:
-        """Tell what is wrong, causes first."""
-        view = self.view()
-        if view.snapshot is None or not view.snapshot.checks:
-            self.announce("no checks reported; `tuitrain diagnose` reads the run's files")
-            return
-        changed = stretches(event.model_dump() for event in view.events)
-        since = {i: Since(s.since_s) for i, s in changed.items() if s.raised}
-        found = diagnose(view.snapshot.checks, CHECKS, since)
-        found = noted(found, *env_settings(view.run_dir), snapshot=view.snapshot)
-        self.push_screen(DiagnosisDialog(view, found))
-
     def action_choose(self, by: int) -> None:
         """Another policy, or on the Logs tab another file."""
         if self.tab == 5:
@@ -400,3 +367,18 @@ class TuitrainApp(
             self.call_later(self.run_action, action)
 
         return run
+
+
+def _read(run_dir: Path, ended: bool) -> Store:
+    """All that a run's files say, with its end as a snapshot if it has ended; for a thread.
+
+    Who reads them needs numpy, which takes as long as a fifth of the first picture.
+    """
+    from tuitrain.tui.recorded import load_recorded, recorded_snapshot, tell_if_killed
+
+    store = Store()
+    load_recorded(run_dir, store)
+    if ended:
+        store.add_snapshot(recorded_snapshot(run_dir, store))
+        tell_if_killed(run_dir, store)
+    return store

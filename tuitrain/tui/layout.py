@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 
-from tuitrain.tui.view import View
+from tuitrain.tui.text import clip
+from tuitrain.tui.view import READING, Draw, View
 from tuitrain.tui.widgets.cause import draw_cause
 from tuitrain.tui.widgets.charts import LEARNING, LOSS_TD, Q_VALUES, REPLAY, RETURN, Chart
 from tuitrain.tui.widgets.checks import draw_checks
-from tuitrain.tui.widgets.curves import chart_title, drawer
 from tuitrain.tui.widgets.header import draw_header
 from tuitrain.tui.widgets.keys import draw_keys
 from tuitrain.tui.widgets.logs import draw_log
@@ -25,21 +26,43 @@ from tuitrain.tui.widgets.policies import draw_policy_table
 from tuitrain.tui.widgets.processes import draw_process_details, draw_processes
 from tuitrain.tui.widgets.replay import draw_policies
 from tuitrain.tui.widgets.shards import draw_shards
-from tuitrain.tui.widgets.sight import draw_sight
 from tuitrain.tui.widgets.told import draw_told
+
+
+def _drawer(chart: Chart) -> Draw:
+    """Draws the chart; numpy waits until there are curves, after the first picture."""
+
+    def draw(view: View, width: int, height: int) -> list[Text]:
+        if view.reading:
+            words = clip(Text(READING.center(width).rstrip(), view.palette.dim, end=""), width)
+            return [*[Text(end="")] * (height // 2), words]
+        from tuitrain.tui.widgets.curves import drawer
+
+        return drawer(chart)(view, width, height)
+
+    return draw
+
+
+def _draw_sight(view: View, width: int, height: int) -> list[Text]:
+    from tuitrain.tui.widgets.sight import draw_sight
+
+    return draw_sight(view, width, height)
 
 
 class ChartPanel(Panel):
     """A chart with its title in the border."""
 
     def __init__(self, chart: Chart, **kwargs: Any) -> None:
-        super().__init__(drawer(chart), chart.title, **kwargs)
+        super().__init__(_drawer(chart), chart.title, **kwargs)
         self.chart = chart
 
     def show(self, view: View) -> None:
         """Draw this view, retitled."""
         super().show(view)
-        self.retitle(chart_title(self.chart, view))
+        if not view.reading:
+            from tuitrain.tui.widgets.curves import chart_title
+
+            self.retitle(chart_title(self.chart, view))
 
 
 class PipelinePanel(Panel):
@@ -103,7 +126,7 @@ def compose_screen() -> ComposeResult:
             with Horizontal(id="replay"):
                 yield Panel(draw_policies, "Replay", id="policies", classes="framed",
                             scrolls=True, sticky=1)  # fmt: skip
-                yield Panel(draw_sight, "What actor 0 sees", id="sight", classes="framed")
+                yield Panel(_draw_sight, "What actor 0 sees", id="sight", classes="framed")
                 with Vertical(id="replay-charts"):
                     for i, chart in enumerate(REPLAY):
                         yield ChartPanel(chart, id=f"replay-{i}", classes="framed")

@@ -7,14 +7,15 @@ known by their words. Pure.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from tuitrain.protocol import EventLine
-from tuitrain.tui.curve import CurveView
+
+if TYPE_CHECKING:
+    from tuitrain.tui.curve import CurveView
 
 MarkKind = Literal["resync", "restart", "resume", "rewind", "set"]
 GLYPH: dict[MarkKind, str] = {
@@ -63,8 +64,8 @@ def place(mark: Mark, times: CurveView, axis: str) -> float | None:
     Returns:
         None before the first record, and where that record has no place on this axis.
     """
-    before = np.flatnonzero(times.low <= mark.time_s)
+    (before,) = (times.low <= mark.time_s).nonzero()
     if not before.size:
         return None
     x = float(times.x(axis)[before[-1]])
-    return x if np.isfinite(x) else None
+    return x if math.isfinite(x) else None

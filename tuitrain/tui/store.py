@@ -11,13 +11,15 @@ import math
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tuitrain.metrics.records import NEVER_MISSING
 from tuitrain.metrics.rewind import Rewind
 from tuitrain.protocol import EventLine, Snapshot
-from tuitrain.tui.curve import Curve, CurveView
 from tuitrain.tui.marks import Mark, mark_of
+
+if TYPE_CHECKING:
+    from tuitrain.tui.curve import Curve, CurveView
 
 MAX_CURVES = 512
 MAX_EVENTS = 2000
@@ -67,6 +69,8 @@ Key = TypeVar("Key", bound=Hashable)
 def _kept(curves: dict[Key, Curve], key: Key) -> Curve | None:
     """The curve of this key, a new one if there is none; None where there are too many."""
     if key not in curves and len(curves) < MAX_CURVES:
+        from tuitrain.tui.curve import Curve  # the first picture has no curves
+
         curves[key] = Curve()
     return curves.get(key)
 

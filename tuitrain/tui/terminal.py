@@ -13,7 +13,7 @@ import sys
 import termios
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.app import App
@@ -22,7 +22,9 @@ from textual.geometry import Size
 
 from tuitrain.tui.app import TuitrainApp
 from tuitrain.tui.client import answers
-from tuitrain.tui.picker import Entry, PickerApp
+
+if TYPE_CHECKING:
+    from tuitrain.tui.picker import Entry
 
 
 class _Driver(LinuxDriver):
@@ -106,6 +108,8 @@ def _ascii_wanted() -> bool:
 
 def pick(entries: Sequence[Entry], *, ascii_only: bool = False) -> int | None:
     """Let the user choose one of several runs; None if they leave."""
+    from tuitrain.tui.picker import PickerApp
+
     app = PickerApp(entries, ascii_only=ascii_only or _ascii_wanted())
     _in_terminal(app)
     return app.return_value

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.text import Text
 
 from tuitrain.protocol import (
@@ -26,10 +24,15 @@ from tuitrain.protocol import (
     Snapshot,
     Verdict,
 )
-from tuitrain.tui.curve import EMPTY, CurveView
 from tuitrain.tui.marks import Mark
 from tuitrain.tui.store import ENDED, CurveKey
 from tuitrain.tui.text import DARK, NA, Palette, clip, safe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tuitrain.tui.curve import CurveView
 
 Link = Literal["connecting", "live", "stale", "recorded"]
 XAxis = Literal["steps", "updates", "wall_s"]
@@ -118,6 +121,8 @@ class View:
     waited_s: float = 0.0
     """Seconds without any snapshot, as long as there is none."""
     supervisor_gone: bool = False
+    reading: bool = False
+    """Whether the run's files are still being read, so that nobody knows its events and curves."""
     events: tuple[EventLine, ...] = ()
     curves: dict[CurveKey, CurveView] = field(default_factory=dict)
     times: dict[str, CurveView] = field(default_factory=dict)
@@ -219,9 +224,13 @@ class View:
 
     def curve(self, kind: str, name: str, policy: str | None = None) -> CurveView:
         """A curve of a policy, of the chosen one by default; empty when there are no points."""
+        from tuitrain.tui.curve import EMPTY  # the first picture has no curves
+
         return self.curves.get((policy or self.policy_name(), kind, name), EMPTY)
 
 
+READING = "reading the run's history …"
+"""Stands for what is not known before its files have been read."""
 NOTHING = "○ none of"
 """How the line begins that stands for all that a filter leaves out."""
 

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 
 from tuitrain.tui.actions.base import RunApp
 from tuitrain.tui.view import ChartChoices, XAxis
-from tuitrain.tui.widgets.curves import MOST_POLICIES, goes_on_to, window, x_range
+from tuitrain.tui.widgets.charts import MOST_POLICIES
 
 X_AXES: tuple[XAxis, ...] = ("steps", "updates", "wall_s")
 MOST_ZOOM = 12
@@ -60,6 +60,8 @@ class ChartingApp(RunApp):
 
     def action_zoom_x(self, by: int) -> None:
         """Show half (1) or twice (-1) as much of the x axis; at last all of another run's too."""
+        from tuitrain.tui.widgets.curves import goes_on_to
+
         widest = 0 if goes_on_to(self.view()) is None else -1
         zoom = max(widest, min(MOST_ZOOM, self.charts.zoom + by))
         at = self.charts.at if zoom > 0 else None
@@ -67,6 +69,8 @@ class ChartingApp(RunApp):
 
     def action_move_x(self, by: int) -> None:
         """Show an earlier (-1) or a later (1) part of the x axis, by half of what is shown."""
+        from tuitrain.tui.widgets.curves import goes_on_to, window, x_range
+
         view = self.view()
         shown, whole = window(view), x_range(view)
         if shown is None or whole is None:
@@ -87,6 +91,8 @@ class ChartingApp(RunApp):
         return changed
 
     def _how_much(self, zoom: int) -> str:
+        from tuitrain.tui.widgets.curves import goes_on_to
+
         if zoom > 0:
             return f"1/{2**zoom} of it, ← → move, esc shows all"
         if zoom < 0:

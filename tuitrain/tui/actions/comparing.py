@@ -10,11 +10,9 @@ from textual.binding import Binding, BindingType
 
 from tuitrain.tui.actions.base import RunApp
 from tuitrain.tui.dialogs.compare import CompareDialog
-from tuitrain.tui.recorded import load_recorded
 from tuitrain.tui.store import Store
 from tuitrain.tui.text import safe
 from tuitrain.tui.view import Compared
-from tuitrain.tui.widgets.curves import goes_on_to
 
 
 def other_runs(run_dir: Path) -> list[Path]:
@@ -58,6 +56,9 @@ class ComparingApp(RunApp):
             self.announce("no comparison")
 
     async def _read(self, run_dir: Path) -> None:
+        from tuitrain.tui.recorded import load_recorded
+        from tuitrain.tui.widgets.curves import goes_on_to
+
         name, store = run_dir.absolute().name, Store()
         await asyncio.to_thread(load_recorded, run_dir, store)
         curves = store.curves()

@@ -16,7 +16,6 @@ from tuitrain.tui.actions.pacing import BLURRED_EVERY, PacedApp
 from tuitrain.tui.client import ConnectionLost
 from tuitrain.tui.view import Sight
 from tuitrain.tui.widgets.panel import Panel
-from tuitrain.tui.widgets.sight import unpack
 
 SIGHT_S = 1.0
 PIECES_PER_S = 300
@@ -72,6 +71,8 @@ class SeeingApp(AskingApp, PacedApp):
             self.sight = await self._ask_for_one(self.policy_name())
 
     async def _ask_for_one(self, policy: str) -> Sight:
+        from tuitrain.tui.widgets.sight import unpack  # numpy waits for a picture
+
         assert self.client is not None
         try:
             reply = await self.client.request("see", policy=policy)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_POLICIES = 12
+"""On one chart: as many as colours and patterns tell apart."""
+
 
 @dataclass(frozen=True)
 class Shown:

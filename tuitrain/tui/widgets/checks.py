@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from tuitrain.diagnosis.checks import BY_ID
 from tuitrain.protocol import CheckView
 from tuitrain.tui.text import NA, Column, clip, safe, table
 from tuitrain.tui.view import CHECK_GLYPH, View, check_style, nothing_matches, worst_first
@@ -53,6 +52,8 @@ def explain(check: CheckView, view: View) -> list[Text]:
         Text.assemble(("measured  ", palette.dim), safe(check.value) or NA),
         Text.assemble(("limit     ", palette.dim), safe(check.limit) or NA),
     ]
+    from tuitrain.diagnosis.checks import BY_ID  # not before the first picture
+
     if check.id in BY_ID:
         wish = Text.assemble(("What should be: ", palette.dim), BY_ID[check.id].why)
         lines += [Text(""), wish]

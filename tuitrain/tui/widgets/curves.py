@@ -13,15 +13,13 @@ from tuitrain.tui.marks import GLYPH, place
 from tuitrain.tui.text import count, safe
 from tuitrain.tui.view import Compared, Draw, View
 from tuitrain.tui.widgets.axes import time_label
-from tuitrain.tui.widgets.charts import Chart, Shown
+from tuitrain.tui.widgets.charts import MOST_POLICIES, Chart, Shown
 from tuitrain.tui.widgets.line_chart import Band, Line, Look, Tick, draw_chart
 from tuitrain.tui.widgets.raster import Pattern
 from tuitrain.tui.widgets.smoothing import ordered, smoothed
 
 _PATTERNS: tuple[Pattern, ...] = ("solid", "dash", "dot", "dashdot", "dashdots")
 """Not as many as there are colours, so that both together tell more curves apart."""
-MOST_POLICIES = 12
-"""On one chart: as many as colours and patterns tell apart."""
 ROOMY = 60
 """Cells of a chart from which on its legend has room for more than the series."""
 LONGER = 0.02

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tuitrain.protocol import Snapshot
 from tuitrain.tui.text import Palette, Part, age, clip, fit, part, safe
-from tuitrain.tui.view import View, nothing_matches
+from tuitrain.tui.view import READING, View, nothing_matches
 from tuitrain.tui.widgets.header import run_name
 
 MAX_SHOWN = 500
@@ -23,7 +23,8 @@ def draw_events(view: View, width: int, height: int) -> list[Text]:
     """One event a line, oldest first, bounded by the store."""
     palette = view.palette
     if not view.events:
-        return [clip(Text("no events", palette.dim, end=""), width)]
+        words = READING if view.reading else "no events"
+        return [clip(Text(words, palette.dim, end=""), width)]
     told = [e for e in view.events if view.matches(e.level, e.source, e.text)]
     if not told:
         return [nothing_matches(view, len(view.events), "events", width)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.tui.harness import Seat, seated
@@ -72,9 +73,14 @@ async def test_that_evaluations_play_something_else_is_noted_whatever_is_wrong(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "config.toml").write_text("[env]\neval_kwargs = { gravity = 3.0 }\n")
+    tried = {"words": "elsewhere", "suspect": True}
+    (tmp_path / "probe.json").write_text(json.dumps({"evaluations": tried}))
     for now in (healthy(), change("policies.0.target_updates", 40)):
         now.checks = all_checks(now, ChecksConfig())
         async with seated(now, (80, 24)) as seat:
             seat.app.run_dir = tmp_path
             shown = await diagnosed(seat)
             assert "Note: Evaluations play with gravity = 3.0" in shown
+            assert "(env.eval_kwargs). Elsewhere." in " ".join(shown.replace("│", " ").split()), (
+                "as `tuitrain diagnose` says it"
+            )

@@ -23,7 +23,7 @@ from tuitrain.envs.spec import EnvSpec
 MAX_STEPS, PLAY_S = 500, 0.3
 """So many steps are compared, or as many as the first of four plays makes in so many seconds."""
 
-_REWARD = ": reward"
+_REWARD = "reward"
 """How the name of what was paid ends."""
 
 

@@ -24,13 +24,22 @@ Told = list[tuple[str, NDArray[Any]]]
 def different(ours: Told, theirs: Told) -> str:
     """The first thing that is not the same in two steps; "" if everything is."""
     for (name, one), (other_name, other) in zip(ours, theirs, strict=False):
-        if name != other_name or one.shape != other.shape:
+        if name != other_name:
             return f"{name} and {other_name}"
+        if one.shape != other.shape:
+            return f"{name} of shape {one.shape} and {other.shape}"
         if one.tobytes() != other.tobytes():
             a, b = np.atleast_1d(one).reshape(-1), np.atleast_1d(other).reshape(-1)
             at = next(n for n in range(len(a)) if a[n].tobytes() != b[n].tobytes())
-            return f"{name} {a[at]} and {b[at]}"
+            return f"{name} {_two(a[at], b[at])}"
     return "" if len(ours) == len(theirs) else f"{len(ours)} and {len(theirs)} moves"
+
+
+def _two(one: Any, other: Any) -> str:
+    """Both numbers, as short as they can be told apart."""
+    if isinstance(one, np.floating) and f"{one:.6g}" != f"{other:.6g}":
+        return f"{one:.6g} and {other:.6g}"
+    return f"{one} and {other}"
 
 
 class Play:
@@ -49,6 +58,8 @@ class Play:
             self.lanes: Any = make()
         self.ended = False
         self._policies = self.lanes.spec.policies
+        # whose it is is told where there are several
+        self._of = {name: f"{name}: " if len(self._policies) > 1 else "" for name in self._policies}
         self._rows: dict[str, Any] = {}
         self._told: Told = []
 
@@ -86,7 +97,7 @@ class Play:
                 everybody = slice(None)
                 lanes.step({name: self._choose(name, everybody) for name in rows}, rows)
         for name, row in rows.items():
-            self._told += [(f"{name}: {what}", array) for what, array in _copied(row)]
+            self._told += [(f"{self._of[name]}{what}", array) for what, array in _copied(row)]
         self.ended = any((row.terminated | row.truncated).any() for row in rows.values())
         return self._told
 
@@ -110,10 +121,10 @@ class Play:
         """Note what these lanes see; random actions among those that are legal."""
         row = self._rows[policy]
         seen = row.observation[lanes]
-        self._told.append((f"{policy}: observation", seen.copy()))
+        self._told.append((f"{self._of[policy]}observation", seen.copy()))
         draws = self._rng.random((len(seen), self._policies[policy].n_actions))
         if row.legal is not None:
-            self._told.append((f"{policy}: legal", row.legal[lanes].copy()))
+            self._told.append((f"{self._of[policy]}legal", row.legal[lanes].copy()))
             draws *= row.legal[lanes]
         actions: NDArray[np.int64] = draws.argmax(1)
         return actions

@@ -233,12 +233,19 @@ def _whole(value: float) -> int:
     return int(value) if math.isfinite(value) else 0
 
 
-def env_settings(run_dir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """`env.kwargs` and `env.eval_kwargs` of the run; empty where nobody can tell."""
+def env_settings(
+    run_dir: Path,
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]:
+    """`env.kwargs` and `env.eval_kwargs` of the run, and what came of playing both before it.
+
+    The first two are empty, the last is None, where nobody can tell.
+    """
     env = _toml(run_dir / "config.toml").get("env")
     found = (env.get(key) if isinstance(env, dict) else None for key in ("kwargs", "eval_kwargs"))
     kwargs, others = (value if isinstance(value, dict) else {} for value in found)
-    return kwargs, others
+    tried = _object(run_dir / "probe.json").get("evaluations")
+    known = isinstance(tried, dict) and {"words", "suspect"} <= tried.keys()
+    return kwargs, others, tried if known else None
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -209,9 +209,9 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "fail",
         "never published",
     ),
-    ("non_finite", "policies.0.non_finite", 1, "fail", "default"),
+    ("non_finite", "policies.0.non_finite", 1, "fail", "lower lr"),
     ("target_updates", "policies.0.target_updates", 40, "fail", "more than one owner"),
-    ("target_updates", "policies.0.target_updates", 19, "fail", "default"),
+    ("target_updates", "policies.0.target_updates", 19, "fail", "-"),
     ("warm_up", "policies.0.warm_up_transitions", 999, "fail", "before learning_starts"),
     (
         "warm_up",

@@ -88,6 +88,7 @@ def test_the_fault_is_caught_and_advice_given(
     rows = {row.id: row for row in all_checks(change(path, value), LIMITS)}
     assert rows[check].state == state
     assert said in rows[check].advice + rows[check].value
+    assert "default: " not in rows[check].advice, "the only policy's name says nothing"
     assert rows[check].catalogue_id
     raised = {row.id for row in rows.values() if row.state in ("warn", "fail")}
     assert raised - set(BY_ID[check].explains) == {check}

@@ -15,6 +15,7 @@ from tests.envs import TwoPolicies
 from tuitrain.config.schema import EnvConfig
 from tuitrain.envs.lanes.vector import GymLanes
 from tuitrain.envs.paired import MAX_STEPS, Paired, paired
+from tuitrain.envs.plays import different
 from tuitrain.loading import load_object
 
 HERE = "tests.unit.envs.test_env_paired"
@@ -109,11 +110,11 @@ def test_the_same_is_told_as_the_same(env_id: str, other: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("name", "other", "step", "what", "paid"),
     [
-        ("Walk", {"drift": 1e-3}, 1, "default: observation", False),
-        ("Walk", {"limit": 7}, 7, "default: truncated False and True", False),
-        ("Walk", {"pay": 2.0}, 1, "default: reward 1.0 and 2.0", True),
+        ("Walk", {"drift": 1e-3}, 1, "observation", False),
+        ("Walk", {"limit": 7}, 7, "truncated False and True", False),
+        ("Walk", {"pay": 2.0}, 1, "reward 1 and 2", True),
         # what is seen says more than what is paid, though that comes first
-        ("Walk", {"pay": 2.0, "limit": 7}, 7, "default: truncated", False),
+        ("Walk", {"pay": 2.0, "limit": 7}, 7, "truncated", False),
         ("Paying", {"more": 0.5}, 1, ": reward", True),
     ],
 )
@@ -124,6 +125,16 @@ def test_what_is_different_is_named(
     assert found is not None
     assert (found.step, found.paid) == (step, paid)
     assert what in found.what
+    assert "default" not in found.what, "the only policy's name reads as if it were a default"
+
+
+def test_numbers_are_told_as_short_as_they_differ_and_shapes_as_they_are() -> None:
+    def told(one: Any, other: Any) -> str:
+        return different([("x", np.array(one))], [("x", np.array(other))])
+
+    assert told(np.float32([-0.02]), np.float32([0.0])) == "x -0.02 and 0"
+    assert told([0.1], [0.1 + 1e-12]) == "x 0.1 and 0.10000000000100001"
+    assert told([[1, 2]], [[1, 2, 3]]) == "x of shape (1, 2) and (1, 3)"
 
 
 @pytest.mark.parametrize(("pay", "signs"), [(0.5, True), (0.0, False), (-1.0, False)])

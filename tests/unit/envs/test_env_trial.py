@@ -49,9 +49,9 @@ def test_what_can_be_saved_has_no_reason(env_id: str) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("Closure", "after restoring it behaved differently (step 1: default: observation"),
-        ("InModule", "after restoring it behaved differently (step 1: default: observation"),
-        ("Sharing", "after restoring it behaved differently (step 1: default: observation"),
+        ("Closure", "after restoring it behaved differently (step 1: observation"),
+        ("InModule", "after restoring it behaved differently (step 1: observation"),
+        ("Sharing", "after restoring it behaved differently (step 1: observation"),
         ("Counting", "attribute env.tools['numbers'] is a itertools.count"),
         ("Locked", "attribute env.gate is a _thread.lock"),
         ("Failing", "trying it failed: ValueError: no third step"),

@@ -124,10 +124,10 @@ def fails(fail: bool = False, **kwargs: Any) -> Any:
     [
         ({"step_cost": 0.1}, {"suspect": False, "words": "nothing differed in "}),
         ({"step_cost": 7.0}, {"suspect": False, "words": "from step 1 on, though never in sign: "}),
-        ({"step_cost": -1.0}, {"suspect": True, "words": "rewards differ from step 1 on: default"}),
+        ({"step_cost": -1.0}, {"suspect": True, "words": "rewards differ from step 1 on: reward"}),
         (
             {"max_steps": 3},
-            {"suspect": True, "words": "lead elsewhere from step 3 on: default: "},
+            {"suspect": True, "words": "lead elsewhere from step 3 on: "},
         ),
     ],
 )

@@ -61,13 +61,16 @@ class Check:
     def run(self, snapshot: Snapshot, limits: ChecksConfig) -> CheckView:
         """The row that a user sees."""
         row = self.judge(snapshot, limits)
+        advice = row.advice
+        if len(snapshot.policies) == 1:  # whose it is is told where there are several
+            advice = advice.removeprefix(f"{snapshot.policies[0].name}: ")
         return CheckView(
             id=self.id,
             name=self.name,
             value=row.value,
             limit=row.limit,
             state=row.state,
-            advice=row.advice,
+            advice=advice,
             catalogue_id=self.catalogue_id,
         )
 

@@ -93,6 +93,7 @@ def _rehearsed(data: dict[str, Any]) -> Rehearsed:
     return Rehearsed(
         random=Score.of(played.get("return_mean"), played.get("return_ci95")),
         rewarded_share=data["rewarded_share"],
+        still_share=data["still_share"],
         transitions=data["transitions"],
         tried=tuple(Tried.of(one) for one in data["tried"]),
     )

@@ -18,6 +18,12 @@ FEW_UPDATES = 200
 SHOWN = ("target_updates", "q_bound", "reward_signal", "grad_flow")
 """Checks of the runs that are shown even where nothing is wrong with them."""
 
+LEAST_LR = 1e-5
+"""Of usual learning rates."""
+
+STILL = 0.99
+"""Of random play: where so many observations are the one before again, `step` hardly tells any."""
+
 NAMED = 4
 """So many tensors are named."""
 
@@ -80,11 +86,13 @@ class Rehearsed:
     Attributes:
         random: random play, greedy evaluations' length and environment; None if it took too long.
         rewarded_share: of `transitions` of random play, those whose n-step return is not 0.
+        still_share: of those that end no episode, those whose next observation is the same.
         tried: with the config's learning rate, and if that learned nothing with a usual one.
     """
 
     random: Score | None = None
     rewarded_share: float | None = None
+    still_share: float | None = None
     transitions: int = 0
     tried: tuple[Tried, ...] = ()
 
@@ -123,6 +131,7 @@ def findings(learned: Learned) -> tuple[Finding, ...]:
         one_batch(learned),
         gradients(learned),
         random_rewards(learned),
+        random_observations(learned),
         *(run(practice) for practice in learned.practices),
         *shown_checks(learned.practices),
         *(against_random(practice, learned.rehearsed) for practice in learned.practices),
@@ -154,14 +163,18 @@ def _one_batch(name: str, whose: str, rehearsed: Rehearsed) -> Finding:
     told = f"{whose}TD error {_fell(own)}"
     if own.learned:
         return Finding("one_batch", name, "ok", told)
+    if own.updates < FEW_UPDATES:  # whatever another rate does in them
+        few = f"{told}: only so many in the time; --learn-s gives more"
+        return Finding("one_batch", name, "n/a", few)
     if last.learned:
         told += f"; with lr {last.lr:g} {_fell(last)}"
-        advice = f"The learning rate does not learn. Set learner.lr between 1e-5 and {last.lr:g}:"
         fix = (f"--set learner.lr={last.lr:g}",)
-        slow = own.updates < FEW_UPDATES
-        return Finding("one_batch", name, "warn" if slow else "fail", told, advice, fix)
-    if max(one.updates for one in tried) < FEW_UPDATES:
-        return Finding("one_batch", name, "n/a", f"{told}: too few updates; --learn-s gives more")
+        if LEAST_LR <= own.lr <= last.lr:
+            advice = "The learning rate is a usual one that learns slowly here. A larger one:"
+            return Finding("one_batch", name, "warn", told, advice, fix)
+        usual = f"between {LEAST_LR:.0e} and {last.lr:g}".replace("e-0", "e-")
+        advice = f"The learning rate does not learn. Set learner.lr {usual}:"
+        return Finding("one_batch", name, "fail", told, advice, fix)
     advice = (
         "Not even the same batch is learned: does the network use its input, do all its layers "
         "get a gradient, is learner.max_grad_norm far too small?"
@@ -218,6 +231,24 @@ def random_rewards(learned: Learned) -> Finding:
         "or explore longer."
     )
     return Finding("rewards", name, "warn", told, advice)
+
+
+def random_observations(learned: Learned) -> Finding:
+    """What is done in random play changes what is seen."""
+    name = "observations"
+    shares = {
+        policy: one.still_share
+        for policy, one in learned.rehearsed.items()
+        if one.still_share is not None
+    }
+    if not shares:
+        return Finding("observations", name, "n/a", "not measured")
+    policy, share = max(shares.items(), key=lambda item: item[1])
+    told = f"{_of(policy, learned)}{share:.1%} of random play's are the one before again"
+    if share < STILL:
+        return Finding("observations", name, "ok", told)
+    advice = "Within an episode they stand still: does step() return a new one?"
+    return Finding("observations", name, "warn", told, advice)
 
 
 def run(practice: Practice) -> Finding:

@@ -13,7 +13,7 @@ NOTHING = replace(TRIED, after=0.99, learned=False)
 TARGETS = CheckView(
     id="target_updates", name="target updates", value="0 off", limit="0", state="ok"
 )
-REHEARSED = Rehearsed(random=Score(20.0, 4.0), rewarded_share=1.0, tried=(TRIED,))
+REHEARSED = Rehearsed(Score(20.0, 4.0), rewarded_share=1.0, still_share=0.0, tried=(TRIED,))
 SEQUENTIAL = Practice(
     "sequential", ran_s=20.0, updates=8000, checks=(TARGETS,), evaluated={"p": Score(120.0, 30.0)}
 )
@@ -45,6 +45,28 @@ def test_a_learning_rate_that_does_not_learn() -> None:
     assert found["one_batch"].commands == ("--set learner.lr=0.001",)
     assert found["gradients"].state == "ok", "the other rate moves them all"
     assert "it does not learn like this: one batch" in found["verdict"].found
+
+
+def test_a_usual_learning_rate_is_not_blamed_by_its_own_range() -> None:
+    """On a busy machine few updates are made; then another rate, too, says nothing of it."""
+    slow = replace(NOTHING, lr=2.5e-4, updates=163)
+    found = rows(rehearsed(tried=(slow, replace(TRIED, updates=163))))["one_batch"]
+    assert (found.state, found.advice) == ("n/a", "")
+    assert "in 163 updates: only so many in the time" in found.found
+    for lr in (1e-5, 2.5e-4):
+        found = rows(rehearsed(tried=(replace(slow, lr=lr, updates=500), TRIED)))["one_batch"]
+        assert found.state == "warn"
+        assert "between" not in found.advice
+    found = rows(rehearsed(tried=(replace(NOTHING, lr=10.0), TRIED)))["one_batch"]
+    assert (found.state, found.advice[-34:]) == ("fail", "learner.lr between 1e-5 and 0.001:")
+
+
+def test_observations_that_stand_still() -> None:
+    found = rows(rehearsed(still_share=0.995))["observations"]
+    assert (found.state, found.found[:5]) == ("warn", "99.5%")
+    assert "step()" in found.advice
+    assert rows(rehearsed(still_share=0.98))["observations"].state == "ok"
+    assert rows(rehearsed(still_share=None))["observations"].state == "n/a"
 
 
 def test_a_network_that_learns_no_batch() -> None:

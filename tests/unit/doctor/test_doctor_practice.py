@@ -31,7 +31,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
     def ask(module: str, question: str, answered: Callable[[Any], bool], *_: Any) -> None:
         seen.append(json.loads(question))
-        rehearsed = {"random": PLAYED, "rewarded_share": 0.5, "transitions": 9, "tried": [TRIED]}
+        rehearsed = {"random": PLAYED, "rewarded_share": 0.5, "still_share": 0.25, "transitions": 9,
+                     "tried": [TRIED]}  # fmt: skip
         assert not answered({"stage": "…"})
         assert answered({"rehearsed": {"p": rehearsed, "q": rehearsed | {"random": None}}})
 
@@ -60,6 +61,7 @@ def test_a_rehearsal_and_a_run_in_each_schedule(asked: Asked) -> None:
     assert [p.schedule for p in found.practices] == ["sequential", "async"]
     assert found.rehearsed["p"].random == Score(20.0, 4.0)
     assert found.rehearsed["q"].random is None
+    assert found.rehearsed["p"].still_share == 0.25
     assert found.rehearsed["p"].tried[0].unmoved == ()
 
 

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.envs import Chain
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import new_run_id
@@ -47,4 +50,27 @@ def test_with_a_learning_rate_of_nothing_a_usual_one_is_tried(tmp_path: Path) ->
 
 def test_without_time_there_is_no_answer_and_no_error(tmp_path: Path) -> None:
     (found,) = rehearsed(tmp_path, seconds=0.0).values()
-    assert found == {"random": None, "transitions": 0, "rewarded_share": None, "tried": []}
+    assert found == {
+        "random": None, "transitions": 0, "rewarded_share": None, "still_share": None, "tried": []
+    }  # fmt: skip
+
+
+class Stale(Chain):
+    """What is seen is what the episode began with."""
+
+    def step(self, action: int) -> Any:
+        _, *rest = super().step(action)
+        return self.reset_seen, *rest
+
+    def reset(self, **how: Any) -> Any:
+        self.reset_seen, info = super().reset(**how)
+        return self.reset_seen, info
+
+
+@pytest.mark.parametrize(("name", "least", "most"), [("Stale", 1.0, 1.0), ("Chain", 0.0, 0.6)])
+def test_observations_that_stand_still_are_counted(
+    name: str, least: float, most: float, tmp_path: Path
+) -> None:
+    env = {"id": f"tests.unit.workers.test_workers_rehearse:{name}", "kwargs": {"length": 6}}
+    (found,) = rehearsed(tmp_path, seconds=8.0, env=env).values()
+    assert least <= found["still_share"] <= most

@@ -22,6 +22,7 @@ from tuitrain.config.schema import Config
 from tuitrain.learning.batch import TensorBatch, split, to_device
 from tuitrain.learning.overfit import Overfit, overfit
 from tuitrain.replay.limiter import Ticket
+from tuitrain.replay.reader import Batch
 from tuitrain.workers import stores
 from tuitrain.workers.acting.actor import Actor
 from tuitrain.workers.asides.aside import Tell, serve
@@ -173,10 +174,10 @@ def _learn_one(
     part, how = learner.policies[name], config.learner
     window = part.window
     if window is None or not window.sampleable:
-        return {"transitions": 0, "rewarded_share": None, "tried": []}
+        return {"transitions": 0, "rewarded_share": None, "still_share": None, "tried": []}
     rows = part.reader.sample(window, how.batch_size, part.rng, batches=how.grad_accumulation)
     batches = split(_copied(to_device(rows, "cpu")), how.batch_size)
-    returns = part.reader.sample(window, min(ROWS, window.sampleable), part.rng, slot=1).returns
+    drawn = part.reader.sample(window, min(ROWS, window.sampleable), part.rng, slot=1)
     tries: list[Overfit] = []
     for lr in (how.lr, SANE_LR):
         tries.append(
@@ -193,10 +194,23 @@ def _learn_one(
         if _learned(tries[-1]):
             break
     return {
-        "transitions": len(returns),
-        "rewarded_share": float((returns != 0).mean()),
+        "transitions": len(drawn.returns),
+        "rewarded_share": float((drawn.returns != 0).mean()),
+        "still_share": _still(drawn),
         "tried": [asdict(result) | {"learned": _learned(result)} for result in tries],
     }
+
+
+def _still(drawn: Batch) -> float | None:
+    """The share of transitions within episodes whose next observation is the same; None: of none.
+
+    An end has no next one: what a task of one step shows after it need not be new.
+    """
+    goes_on = drawn.discount != 0
+    now, after = (array[goes_on, -1] for array in (drawn.state, drawn.next_state))
+    if not len(now):
+        return None
+    return float((now == after).reshape(len(now), -1).all(1).mean())
 
 
 def _learned(tried: Overfit) -> bool:

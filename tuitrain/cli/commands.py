@@ -242,6 +242,9 @@ def living(run: str | None, runs_dir: Path) -> Found:
     if found.tenant is None:
         others = [one.folder.name for one in every(runs_dir) if one.tenant is not None]
         told = f"say which: {' or '.join(others)}" if others else "`tuitrain ls` lists all runs"
+        if run is None and not others:
+            newest = f"{found.folder.name} is the newest made, and is not running"
+            raise Refused(f"nothing runs in {runs_dir.absolute()}: {newest}; {told}")
         raise Refused(f"{found.folder.name} is not running; {told}")
     return found
 

@@ -32,7 +32,7 @@ Whether this machine and that config go together:
     tuitrain doctor my_env.toml
 
 \b
-It opens the terminal UI; leaving that (d) never stops training. Then:
+`launch` opens the terminal UI; leaving that (d) never stops training. Then:
     tuitrain ls                 which runs there are
     tuitrain attach             the terminal UI again
     tuitrain serve              the same in a browser

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tuitrain import regular
+from tuitrain.config.places import RUNS_DIR_VARIABLE
 from tuitrain.disk import write_atomically
 
 if TYPE_CHECKING:  # who only looks for a run does not wait for the schema
@@ -335,7 +336,10 @@ def find_run(text: str, out_dir: Path | str = "runs") -> RunFolder:
         raise RunFolderError(f"{path} is not a run folder: it has no config.toml.")
     runs = list_runs(out_dir)
     if not runs:
-        raise RunFolderError(f"no run {text!r}: there are no runs in {out_dir.absolute()}.")
+        raise RunFolderError(
+            f"no run {text!r}: there are no runs in {out_dir.absolute()}; "
+            f"another folder: --runs-dir, or ${RUNS_DIR_VARIABLE}."
+        )
     if text == "latest":
         return RunFolder(runs[-1].path.absolute())
     matches = [run for run in runs if run.name == text] or [
@@ -351,8 +355,13 @@ def find_run(text: str, out_dir: Path | str = "runs") -> RunFolder:
         if (text and name.startswith(text))  # as others do
         or difflib.get_close_matches(text, [name, stems[name]], cutoff=_NEAR)
     ]
-    told = f"Near it: {', '.join(near[-5:][::-1])}." if near else "`tuitrain ls` lists all."
-    raise RunFolderError(f"no run {text!r} in {out_dir.absolute()}. {told}")
+    told = (
+        f"Near it: {', '.join(near[-5:][::-1])}."
+        if near
+        else "`tuitrain ls` lists all of this folder."
+    )
+    elsewhere = f"Runs of another: --runs-dir, or ${RUNS_DIR_VARIABLE}."
+    raise RunFolderError(f"no run {text!r} in {out_dir.absolute()}. {told} {elsewhere}")
 
 
 def _make_numbered(out_dir: Path, name: str) -> Path:

@@ -26,7 +26,8 @@ def bottleneck(processes: Sequence[ProcessView]) -> str | None:
     for process in processes:
         if process.role == "trainer" and process.phase_share:
             phase, share = max(process.phase_share.items(), key=lambda item: item[1])
-            return f"slowest part: {phase}, {share:.0%} of the time{_starved([process], 'trainer')}"
+            slow = f"slowest part: {phase}, {share:.0%} of the time"
+            return _asked(slow + _starved([process], "trainer"))
     learners = _waiting(processes, "learner")
     actors = _waiting(processes, "actor")
     if learners is None or actors is None:
@@ -35,14 +36,24 @@ def bottleneck(processes: Sequence[ProcessView]) -> str | None:
     name, waits = ("learners", "wait") if many else ("learner", "waits")
     if max(learners, actors) < LITTLE:
         busy = f"nobody waits: {name} busy {1 - learners:.0%}, actors busy {1 - actors:.0%}"
-        return busy + (_starved(processes, "learner") or _starved(processes, "actor"))
+        return _asked(busy + (_starved(processes, "learner") or _starved(processes, "actor")))
     if min(learners, actors) > MUCH:
         return f"they take turns: {name} {waits} {learners:.0%}, actors wait {actors:.0%}"
     if learners < actors:
         starved = _starved(processes, "learner")
-        return f"bottleneck: {name}, busy {1 - learners:.0%}{starved}; actors wait {actors:.0%}"
+        busy = f"{name}, busy {1 - learners:.0%}{starved}"
+        return _asked(f"bottleneck: {busy}; actors wait {actors:.0%}")
     starved = _starved(processes, "actor")
-    return f"bottleneck: actors, busy {1 - actors:.0%}{starved}; {name} {waits} {learners:.0%}"
+    busy = f"actors, busy {1 - actors:.0%}{starved}"
+    return _asked(f"bottleneck: {busy}; {name} {waits} {learners:.0%}")
+
+
+_CORELESS = " but on a core "
+
+
+def _asked(words: str) -> str:
+    """With a question where somebody has no core: last, for it goes first where room is scarce."""
+    return f"{words} (do other processes take the cores?)" if _CORELESS in words else words
 
 
 def _starved(processes: Sequence[ProcessView], role: str) -> str:
@@ -56,7 +67,7 @@ def _starved(processes: Sequence[ProcessView], role: str) -> str:
     busy, on_core = (sum(column) for column in zip(*known, strict=True)) if known else (0.0, 0.0)
     if on_core >= STARVED * busy:
         return ""
-    return f" but on a core {on_core / len(known):.0%} (do other processes take the cores?)"
+    return f"{_CORELESS}{on_core / len(known):.0%}"
 
 
 def _waiting(processes: Sequence[ProcessView], role: str) -> float | None:

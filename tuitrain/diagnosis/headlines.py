@@ -26,7 +26,7 @@ HEADLINES: dict[str, str] = {
     "observations": "Observations tell nothing: they are (nearly) always the same.",
     "episode_ends": "Episodes end in the wrong way: the environment's done flags look wrong.",
     "action_effect": "What is done makes no difference to what happens.",
-    "reward_signal": "There is hardly any reward to learn from.",
+    "reward_signal": "There is no reward to learn from.",
     "reward_scale": "Rewards are of a size that this network and loss cannot learn.",
     "evaluation_env": "Evaluations play another game than training.",
     "network": "The network is not sound.",

@@ -101,6 +101,12 @@ def test_without_a_name_the_only_living_run_is_meant(
     living: list[Tenant] = []
     monkeypatch.setattr(finding, "tenants", lambda: living)
     assert find(None, tmp_path).folder.path == newest.path, "nobody lives"
+    with pytest.raises(
+        Refused, match=r"^nothing runs in .*: c-0001 is the newest made, and is not"
+    ):
+        commands.living(None, tmp_path)
+    with pytest.raises(Refused, match=r"^c-0001 is not running"):
+        commands.living("latest", tmp_path)
     living.append(Tenant("0" * 8, str(old.path), old.name, 1, 0.0, "sock"))
     assert find(None, tmp_path).tenant == living[0]
     assert find("latest", tmp_path).folder.path == newest.path, "who says latest means it"

@@ -108,16 +108,20 @@ def test_storing_the_config_again_does_not_make_a_run_the_latest(tmp_path: Path)
 
 
 def test_what_is_not_found_names_what_is_near(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="there are no runs in"):
+    with pytest.raises(RunFolderError, match=r"there are no runs in .*TUITRAIN_RUNS_DIR"):
         find_run("latest", tmp_path / "nowhere")
     create_run(config(tmp_path, "cartpole"))
     (tmp_path / "half-made-0001").mkdir()  # no config: not a run
     create_run(config(tmp_path, "maze"))
     for slip in ("cartpol-001", "catpole", "cartpole-0007", "cart"):
-        with pytest.raises(RunFolderError, match=r"Near it: cartpole-0001\.$"):
+        with pytest.raises(
+            RunFolderError, match=r"Near it: cartpole-0001\. Runs of another: .*TUITRAIN_RUNS_DIR"
+        ):
             find_run(slip, tmp_path)
     for other in ("nosuch", "tree", ""):
-        with pytest.raises(RunFolderError, match=r"\. `tuitrain ls` lists all\.$"):
+        with pytest.raises(
+            RunFolderError, match=r"\. `tuitrain ls` lists all of this folder\. .*RUNS_DIR"
+        ):
             find_run(other, tmp_path)
     with pytest.raises(RunFolderError, match=r"not a run folder: it has no config\.toml"):
         find_run(str(tmp_path / "half-made-0001"))

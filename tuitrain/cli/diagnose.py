@@ -103,16 +103,16 @@ def _of_config(path: Path, overrides: list[str]) -> Answer:
         config = resolve(load_config(path, overrides), source=str(path))
     except ConfigError as error:
         return [f"{path}: is refused"], refused(error.problems), more
-    networks = None
+    networks = tried = None
     others = config.env.eval_kwargs if config.eval.enabled else {}
     # built-in networks are known to be sound, and other settings may not fit them
     if is_reference(config.learner.network) or others:
         said, why = build(config, lambda stage: None)
         if why:
             return [f"{path}: is accepted, but no run can begin:"], unbuilt(why), more
-        networks = said["report"]["networks"]
+        networks, tried = said["report"]["networks"], said["report"]["evaluations"]
     found = ranked(planned_trouble(config, networks), CHECKS)
-    found = noted(found, config.env.kwargs, config.env.eval_kwargs)
+    found = noted(found, config.env.kwargs, others, tried)
     told = "but this in its plan or network is in the way:"
     if not found.wrong:
         told = "`tuitrain doctor` tries it, with --learn whether it can learn"

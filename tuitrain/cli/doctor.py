@@ -196,6 +196,8 @@ def _judge_build(
 ) -> tuple[Subject, int]:
     """The subject with what was built; and how many agents the policy has that has most."""
     from tuitrain.config.problems import ConfigError
+    from tuitrain.diagnosis.diagnose import Diagnosis
+    from tuitrain.diagnosis.doubts import noted
     from tuitrain.doctor.facts import Built
     from tuitrain.doctor.needs import wants_of
     from tuitrain.measurements import NetworkMeasured
@@ -227,6 +229,9 @@ def _judge_build(
         network_faults=tuple(sorted(faults, key=lambda fault: fault.state == "warn")),
     )
     agents = max(len(policy.agents) for policy in policies.values())
+    others = config.env.eval_kwargs if config.eval.enabled else {}
+    note = noted(Diagnosis(), config.env.kwargs, others, report["evaluations"])
+    built = replace(built, evaluations=" ".join(note.notes))
     return replace(subject, built=built, wants=wants_of(config, len(policies))), agents
 
 

@@ -130,6 +130,7 @@ def _config(subject: Subject) -> tuple[Finding, ...]:
         setup.packages(subject.packages),
         setup.environment(subject.built, subject.env_id),
         setup.network(subject.built, subject.network),
+        setup.evaluations(subject.built),
         setup.randomness(subject.built),
     )
 

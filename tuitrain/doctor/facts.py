@@ -133,6 +133,7 @@ class Built:
         process_bytes: memory of that process that nothing else shares.
         global_random: the global random states the environment draws from.
         network_faults: what is wrong with the policies' networks, the worst first.
+        evaluations: in words, what is different in them by `env.eval_kwargs`.
     """
 
     error: str = ""
@@ -143,6 +144,7 @@ class Built:
     process_bytes: int = 0
     global_random: tuple[str, ...] = ()
     network_faults: tuple[NetworkFault, ...] = ()
+    evaluations: str = ""
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,15 @@ def network(built: Built | None, name: str) -> Finding:
     return Finding("network", "network", "ok", f"{name}, {size(built.weights_bytes)} of weights")
 
 
+def evaluations(built: Built | None) -> Finding:
+    """They play what training does; where not, that may be meant."""
+    if built is None or built.error:
+        return Finding("evaluations", "evaluations", "n/a", "not tried")
+    if built.evaluations:
+        return Finding("evaluations", "evaluations", "n/a", built.evaluations)
+    return Finding("evaluations", "evaluations", "ok", "play with the settings of training")
+
+
 def randomness(built: Built | None) -> Finding:
     """The environment keeps its randomness to itself, so that runs repeat."""
     name = "randomness"

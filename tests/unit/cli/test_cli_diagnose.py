@@ -196,6 +196,7 @@ def test_other_settings_of_evaluations_are_noted(ended: RunFolder) -> None:
     told = call("diagnose", "my.toml")
     assert told.exit_code == 0, told.output
     assert f"Note: {note}" in told.output
+    assert "with the same actions, rewards differ" in " ".join(told.output.split())
     (ended.path / "config.toml").write_text(
         (ended.path / "config.toml").read_text().replace("eval_kwargs = {}", "eval_kwargs = {a=1}")
     )

@@ -363,3 +363,9 @@ def test_the_report_for_scripts() -> None:
     assert shm["commands"]
     ids = [row["id"] for row in data["checks"]]
     assert len(ids) == len(set(ids))
+
+
+def test_other_settings_of_evaluations_are_told_and_no_fault() -> None:
+    assert setup.evaluations(BUILT).state == "ok"
+    told = setup.evaluations(replace(BUILT, evaluations="Evaluations play with a = 1"))
+    assert (told.state, told.found) == ("n/a", "Evaluations play with a = 1")

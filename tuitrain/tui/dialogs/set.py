@@ -47,7 +47,8 @@ class SetDialog(TypingDialog):
             if setting.value != setting.given:
                 text.append(f"  config.toml {_shown(setting.given)}", palette.dim)
             text.append("\n")
-        words = "\nkey=value, several with spaces between · → completes · enter sets · escape: none"
+        words = "\nkey=value, several with spaces between · → completes · enter sets"
+        words += "\nescape changes nothing"
         text.append(words, palette.dim)
         if self._refusal:
             text.append(f"\n\n✖ {safe(self._refusal, 600)}", palette.warn)

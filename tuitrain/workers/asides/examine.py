@@ -45,6 +45,8 @@ def examine(question: dict[str, Any], tell: Tell) -> None:
         update={"learner": config.learner.model_copy(update={"device": "cpu"})}
     )
     tell(stage="importing the workers")
+    from tuitrain.envs.spec import EnvSpec
+    from tuitrain.workers.asides.evaluations import tried_evaluations
     from tuitrain.workers.asides.probe import probe
 
     tell(stage="building environment and network")
@@ -52,7 +54,10 @@ def examine(question: dict[str, Any], tell: Tell) -> None:
     tell(stage="playing the environment")
     drawn = _drawn_from(lambda: _play(config))
     memory = psutil.Process().memory_full_info()
-    report |= {"global_random": drawn, "process_bytes": int(memory.uss)}
+    report |= {"global_random": drawn, "process_bytes": int(memory.uss), "evaluations": None}
+    if config.eval.enabled and config.env.eval_kwargs:
+        tell(stage="playing the settings of evaluations")
+        report["evaluations"] = tried_evaluations(config, EnvSpec.from_dict(report["spec"]))
     tell(report=report)
 
 

@@ -90,7 +90,8 @@ def examine(
 ) -> Examined:
     """Ask a network.
 
-    Global random state is left as it was.
+    Global random state is left as it was. One thread computes: a process that has used several is
+    not to be forked, and the batches are small.
 
     Args:
         network: asked once, in evaluation mode; its parameters stay as they are.
@@ -99,13 +100,16 @@ def examine(
         obs_dtype: as declared.
         parts: what the observation is made of, if it is a row of several.
     """
-    was_training = network.training
+    was_training, threads = network.training, torch.get_num_threads()
     network.eval()
     twin.eval()
-    with GlobalRandom(np.random.SeedSequence(0)), torch.no_grad():
-        found = _examined(network, twin, tuple(input_shape), obs_dtype, parts)
-    network.train(was_training)
-    return found
+    torch.set_num_threads(1)
+    try:
+        with GlobalRandom(np.random.SeedSequence(0)), torch.no_grad():
+            return _examined(network, twin, tuple(input_shape), obs_dtype, parts)
+    finally:
+        torch.set_num_threads(threads)
+        network.train(was_training)
 
 
 def _examined(
@@ -268,16 +272,20 @@ def _mixing(twin: nn.Module, x: Tensor, other: Tensor, valued: bool) -> list[Fau
 # ---- what should matter -------------------------------------------------------------------------
 
 
+def _trained(twin: nn.Module) -> Iterator[nn.Parameter]:
+    """Those that training changes: others, as indices or a fixed scale, stay what they are."""
+    return (p for p in twin.parameters() if p.requires_grad and p.numel())
+
+
 def _fill(twin: nn.Module) -> None:
     """Random numbers for parameters that begin as constants.
 
     A last layer or a gate that begins at zero hides whatever lies before it, and learns later.
     """
     generator = torch.Generator().manual_seed(0)
-    for parameter in twin.parameters():
-        if not parameter.requires_grad or not parameter.numel():
-            continue
-        if parameter.min() == parameter.max():
+    for parameter in _trained(twin):
+        first = parameter.flatten()[0]
+        if bool((parameter == first).all()):
             inputs = parameter[0].numel() if parameter.dim() > 1 else 100
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.add_(noise.to(parameter) / inputs**0.5)
@@ -332,7 +340,7 @@ def _off(twin: nn.Module, x: Tensor) -> list[Fault]:
     """Why it does not look at the observation: it never does, or not with these weights."""
     generator = torch.Generator().manual_seed(0)
     for tried in range(TRIES):
-        for parameter in twin.parameters():
+        for parameter in _trained(twin):
             inputs = parameter[0].numel() if parameter.dim() > 1 else 1
             drawn = torch.randn(parameter.shape, generator=generator)
             parameter.copy_(drawn * 2 ** (1 + tried / 2) / max(inputs, 1) ** 0.5)
@@ -360,7 +368,7 @@ def _limits(twin: nn.Module, x: Tensor) -> tuple[float | None, float | None]:
     for _ in range(2):
         answers: list[Tensor | None] = []
         for turned in (slice(0, 0), slice(0, None, 2), slice(1, None, 2)):
-            for parameter in twin.parameters():
+            for parameter in _trained(twin):
                 if parameter.dim():  # weights of either sign: one alone may lead to one limit
                     parameter[turned].neg_()
                 parameter.mul_(1.0 if answers else GROWTH)

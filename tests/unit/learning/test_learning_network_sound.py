@@ -187,6 +187,28 @@ class AsksItself(Plain):
         return super().forward(x) + slope.sum((1, 2))[:, None]
 
 
+class Picks(Plain):
+    """Holds indices as a parameter that is not trained, so that they go to the device with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order = nn.Parameter(torch.arange(FRAMES * SIZE).flip(0), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(1)[:, self.order])
+
+
+class Frequencies(Plain):
+    """Of complex weights, which have no smallest."""
+
+    def __init__(self) -> None:
+        super().__init__(16)
+        self.weights = nn.Parameter(torch.randn(FRAMES * SIZE // 2 + 1, 9, dtype=torch.cfloat))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(torch.fft.irfft(torch.fft.rfft(x.flatten(1)) @ self.weights))
+
+
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor")
 @pytest.mark.parametrize(
     "make",
@@ -207,6 +229,8 @@ class AsksItself(Plain):
         FrozenFeatures,
         Heads,
         AsksItself,
+        Picks,
+        Frequencies,
     ],
     ids=lambda make: make.__name__,
 )
@@ -229,6 +253,24 @@ def test_inputs_are_found_that_a_network_takes(dtype: str) -> None:
             return Raw(LooksUp(), 1.0)
 
     assert examine(built(), built(), SHAPE, dtype) == Examined()
+
+
+def test_one_thread_asks_because_the_process_is_forked_later() -> None:
+    used = set()
+
+    class Tells(Plain):
+        def forward(self, x: Tensor) -> Tensor:
+            used.add(torch.get_num_threads())
+            return super().forward(x)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        examined(Tells)
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+    assert (used, after) == ({1}, 2)
 
 
 def test_of_who_makes_a_zero_or_one_of_each_value_nothing_is_said() -> None:

@@ -206,6 +206,12 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
             "policies.0",
             {"truncated": 390, "truncated_length_min": 9, "longest_terminated": 9},
         ),
+        # one that took longest may be the first that got there
+        (
+            "episode_ends",
+            "policies.0",
+            {"truncated": 399, "truncated_length_min": 9, "longest_terminated": 1},
+        ),
         # who plays on for long; training that has hardly begun; an evaluation that ended
         ("episode_ends", "policies.0.evals_all_cut", 9),
         ("episode_ends", "policies.0", {"episodes": 0, "steps_each": 1e3, "evals_all_cut": 3}),
@@ -227,6 +233,8 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
         ("network", "policies.0", {"network": NetworkMeasured(low=0, high=60), "td_abs_mean": 1.0}),
         ("network", "policies.0", {"network": NetworkMeasured(high=60.0), "td_abs_mean": 9.0}),
         ("network", "policies.0", {"network": NetworkMeasured(low=0), "reward_max": 1.0}),
+        # values beyond it show that it was no limit
+        ("network", "policies.0", {"network": NetworkMeasured(low=-9, high=9), "td_abs_mean": 9.0}),
         # what it was asked with need not be what there is
         ("network", "policies.0.network", NetworkMeasured(no_numbers=True)),
         ("network", "policies.0.td_abs_mean", 50.0),  # of values that are at no limit

@@ -120,7 +120,8 @@ def _cuts(policy: PolicyView, episodes: int) -> Row | None:
             f"({meant})"
         )
         return Row("all truncated", _LIMIT, "warn" if odd else "ok", advice if odd else "")
-    if odd and truncated >= _FEW and terminated == policy.longest_terminated:
+    # a single one may just have taken longest
+    if odd and truncated >= _FEW and 1 < terminated == policy.longest_terminated:
         advice = (
             f"{truncated:,} of {episodes:,} episodes were truncated, after {shortest:,} to "
             f"{longest:,} steps, and the others were all terminated after exactly "

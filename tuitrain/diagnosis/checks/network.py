@@ -62,7 +62,8 @@ def _held(policy: PolicyView, limit: str) -> Row | None:
     q, error = policy.q_max_abs, policy.td_abs_mean
     if most == inf or q is None or error is None:
         return None
-    if q >= _AT_LIMIT * most and error >= _ERRORS_LEFT * most:
+    # a value beyond it shows that it was none: cosines stay where they are as weights grow
+    if _AT_LIMIT * most <= q <= most / _AT_LIMIT and error >= _ERRORS_LEFT * most:
         told = (
             f"{policy.name}: the network gives no value beyond {most:.3g}, whatever its weights "
             f"are; values are there already, and still {error:.3g} off: "

@@ -16,6 +16,7 @@ from tests.tui.fixtures import snapshot, write_run
 from tests.tui.harness import Seat, recorded, seated
 from tuitrain.protocol import EventLine
 from tuitrain.tui.app import TuitrainApp
+from tuitrain.tui.view import READING
 
 
 async def test_a_run_that_goes_away_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,3 +135,27 @@ async def test_history_sent_again_after_a_reconnection_counts_once() -> None:
         await seat.shows("after")
         assert seat.app.store.curves()[key].value.size == n
         assert len(seat.app.store.events) == events + 1
+
+
+async def test_while_the_files_of_an_ended_run_are_read_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path, reason="all steps taken")
+    go_on = threading.Event()
+    monkeypatch.setattr("tuitrain.tui.recorded.load_recorded", lambda *_: go_on.wait())
+    app = TuitrainApp(tmp_path, None)
+    try:
+        async with app.run_test(size=(120, 40)) as pilot:
+            seat = Seat(app, pilot, FakeRun(tmp_path / "none"))
+            for panel in ("header", "checks"):
+                assert READING in await seat.panel(panel)
+            assert "nothing was recorded" not in await seat.panel("header")
+            for key in ("exclamation_mark", "w"):
+                await seat.press(key)
+                assert READING in await seat.panel("notice")
+            go_on.set()
+            await seat.shows("✓ FINISHED")
+            for panel in ("header", "checks"):
+                assert READING not in await seat.panel(panel)
+    finally:
+        go_on.set()

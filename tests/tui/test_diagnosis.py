@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
-from tests.tui.harness import Seat, seated
+import pytest
+
+from tests.tui.harness import Seat, recorded, seated
 from tests.unit.diagnosis.faults import change, healthy
 from tuitrain.config.checks import ChecksConfig
+from tuitrain.config.load import config_from
+from tuitrain.config.resolve import resolve
+from tuitrain.config.runs import create_run
 from tuitrain.diagnosis.checks import all_checks
+from tuitrain.protocol import CheckView
 from tuitrain.tui.dialogs.check import CheckDialog
 from tuitrain.tui.dialogs.diagnosis import DiagnosisDialog
+from tuitrain.tui.view import JUDGING
 
 
 async def diagnosed(seat: Seat) -> str:
@@ -84,3 +92,65 @@ async def test_that_evaluations_play_something_else_is_noted_whatever_is_wrong(
             assert "(env.eval_kwargs). Elsewhere." in " ".join(shown.replace("│", " ").split()), (
                 "as `tuitrain diagnose` says it"
             )
+
+
+async def test_of_a_killed_run_is_told_how_its_checks_stood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = create_run(resolve(config_from({"run": {"name": "dead"}}), cores=2))
+    data = {"check": "policy_lag", "state": "fail", "value": "900 u", "limit": "500 u"}
+    event = {"seq": 1, "time_s": 90.0, "level": "error", "source": "supervisor", "text": "lags"}
+    folder.events_jsonl.write_text(json.dumps(event | {"data": data}) + "\n")
+    async with recorded(folder.path) as seat:
+        await seat.shows("1 FAIL")
+        assert "cause 1 of 2" in await diagnosed(seat)
+        await seat.press("down")
+        assert "Its supervisor was killed" in await seat.text()
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [(None, "No such file"), (b"\xff", "is damaged"), (b"[run]\nname = 3\n", "run.name")],
+)
+async def test_of_a_killed_run_whose_files_are_damaged_it_is_told_why_there_are_no_checks(
+    tmp_path: Path, config: bytes | None, told: str
+) -> None:
+    if config is not None:
+        (tmp_path / "config.toml").write_bytes(config)
+    event = {"seq": 1, "time_s": 90.0, "level": "info", "source": "supervisor", "text": "runs"}
+    (tmp_path / "events.jsonl").write_text(json.dumps(event) + "\n")
+    async with recorded(tmp_path) as seat:
+        await seat.shows("its checks cannot be made again")
+        (why,) = [e.text for e in seat.app.store.events if "checks cannot" in e.text]
+        assert told in why
+        assert "\n" not in why
+        assert "no checks reported" in await seat.panel("header")
+        await seat.press("exclamation_mark")
+        assert "no checks reported" in await seat.panel("notice")
+        assert "Its supervisor was killed" in await diagnosed(seat)
+
+
+async def test_while_the_checks_of_a_killed_run_are_made_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def slow(run_dir: Path) -> tuple[list[CheckView], str]:
+        assert go_on.wait(60)
+        return [CheckView(id="a", name="a", value="1", limit="2", state="ok")], ""
+
+    monkeypatch.setattr("tuitrain.tui.recorded.checks_of_a_killed", slow)
+    try:
+        async with recorded(tmp_path) as seat:
+            await seat.until(seat.app.loaded.is_set, "its files")
+            for panel in ("header", "checks"):
+                assert JUDGING in await seat.panel(panel)
+            for key in ("exclamation_mark", "w"):
+                await seat.press(key)
+                assert JUDGING in await seat.panel("notice")
+            go_on.set()
+            await seat.shows("1 OK")
+            assert JUDGING not in await seat.panel("checks")
+    finally:
+        go_on.set()

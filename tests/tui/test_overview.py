@@ -115,6 +115,10 @@ async def test_paused() -> None:
         shown = await seat.text()
         assert "◫ PAUSED" in shown
         assert "p unpause" in shown
+    async with seated(paused(), size=(80, 24)) as seat:
+        keys = await seat.panel("keys")
+        assert "p go on" in keys, "the longer word has no room"
+        assert "? help" in keys
 
 
 async def test_long_tables_scroll() -> None:

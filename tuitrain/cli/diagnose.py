@@ -18,7 +18,7 @@ from tuitrain.cli.runs import OUT_OF_REACH, live_snapshot, seen_last
 from tuitrain.config.runs import RunFolder
 
 if TYPE_CHECKING:
-    from tuitrain.diagnosis.diagnose import Diagnosis, Since, Wrong
+    from tuitrain.diagnosis.diagnose import Diagnosis, Since
     from tuitrain.diagnosis.ended import Stretch
     from tuitrain.protocol import CheckView, Snapshot
 
@@ -124,6 +124,7 @@ def _of_run(run: Found) -> Answer:
     from tuitrain.diagnosis.diagnose import diagnose as ranked
     from tuitrain.diagnosis.doubts import doubted, noted
     from tuitrain.diagnosis.ended import stretches
+    from tuitrain.diagnosis.unfinished import UNFINISHED, unfinished
     from tuitrain.metrics.sinks import JsonLines
     from tuitrain.protocol import Snapshot
 
@@ -140,7 +141,7 @@ def _of_run(run: Found) -> Answer:
     tried = (folder.read_json(folder.probe_json) or {}).get("evaluations")
     found = noted(found, env.kwargs, env.eval_kwargs, tried, snapshot)
     if state in UNFINISHED:
-        found = replace(found, wrong=(*found.wrong, _unfinished(folder, state)))
+        found = replace(found, wrong=(*found.wrong, unfinished(folder.name, state)))
     learning = snapshot.learning
     head = [
         f"{folder.name}: {state}, {snapshot.steps:,} of {snapshot.total_steps:,} environment steps",
@@ -187,26 +188,3 @@ def _since(folder: RunFolder, changed: Mapping[str, Stretch]) -> dict[str, Since
             if is_number(at) and is_number(made) and at <= since_s:
                 steps[name] = int(made)
     return {name: Since(since_s, steps.get(name)) for name, since_s in raised.items()}
-
-
-UNFINISHED = {
-    "killed": "Its supervisor was killed (SIGKILL, reboot, or no memory).",
-    "not started": "It was never started: its supervisor has not said anything.",
-}
-"""States of runs that nobody has ended."""
-
-
-def _unfinished(folder: RunFolder, state: str) -> Wrong:
-    from tuitrain.diagnosis.diagnose import Wrong
-    from tuitrain.protocol import CheckView
-
-    check = CheckView(
-        id="supervisor",
-        name="supervisor",
-        value=state,
-        limit="ends with a summary",
-        state="fail",
-        advice=f"`tuitrain status {folder.name}` says from where it can go on",
-        catalogue_id="12.2",
-    )
-    return Wrong(UNFINISHED[state], check)

@@ -110,6 +110,7 @@ class TuitrainApp(
         self._opened_s = time.monotonic()
         self._received_s: float | None = None
         self._lost = False
+        self._judging = False
         self._frozen: View | None = None
         self._frozen_at = 0.0
         self._policy_at = 0
@@ -147,7 +148,18 @@ class TuitrainApp(
             self._keep(line)
         self._early.clear()
         self.loaded.set()
+        found = read.snapshot
+        self._judging = self.ended and found is not None and found.state == "interrupted"
         self.redraw()
+        if self._judging and found is not None:
+            from tuitrain.tui.recorded import checks_of_a_killed, tell_unmade
+
+            checks, why = await asyncio.to_thread(checks_of_a_killed, self.run_dir)
+            read.add_snapshot(found.model_copy(update={"checks": checks}))
+            if why:
+                tell_unmade(read, why)
+            self._judging = False
+            self.redraw()
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the new size."""
@@ -217,6 +229,7 @@ class TuitrainApp(
                 waited_s=now - self._opened_s if snapshot is None else 0.0,
                 supervisor_gone=self._supervisor_gone(),
                 reading=not self.loaded.is_set(),
+                judging=self._judging,
                 events=tuple(self.store.events),
                 curves=self.store.curves(),
                 times=self.store.times(),

@@ -18,9 +18,10 @@ from pydantic import ValidationError
 
 from tuitrain import regular
 from tuitrain.checkpoint.files import checkpoints
-from tuitrain.diagnosis.ended import checks_of
+from tuitrain.diagnosis.ended import at_the_end, checks_of, stretches
 from tuitrain.protocol import (
     BestView,
+    CheckView,
     EventLine,
     LearningView,
     PolicyView,
@@ -62,11 +63,36 @@ def tell_if_killed(run_dir: Path, store: Store) -> None:
     _tell_end(store, text)
 
 
-def _tell_end(store: Store, text: str, bad: bool = True) -> None:
+def checks_of_a_killed(run_dir: Path) -> tuple[list[CheckView], str]:
+    """How its checks stood at its end, made again. For a thread: a long run takes seconds.
+
+    Whatever its files hold, nothing is raised: all else there is stays on the screen.
+
+    Returns:
+        The checks, and why there are none; empty if there are.
+    """
+    try:
+        from tuitrain.config.runs import RunFolder
+        from tuitrain.metrics.sinks import JsonLines
+        from tuitrain.supervisor.postmortem import postmortem
+
+        folder = RunFolder(run_dir)
+        changed = stretches(JsonLines(folder.events_jsonl))
+        return at_the_end(postmortem(folder, None).checks, [], changed), ""
+    except Exception as error:
+        return [], " ".join(str(error).split()) or repr(error)
+
+
+def tell_unmade(store: Store, why: str) -> None:
+    """Say of a killed run that nobody knows how its checks stood."""
+    _tell_end(store, f"its checks cannot be made again: {why}", seq=-1_000_001)
+
+
+def _tell_end(store: Store, text: str, bad: bool = True, seq: int = -1_000_000) -> None:
     last = max((e.time_s for e in store.events), default=0.0)
     store.add_event(
         EventLine(
-            seq=-1_000_000,
+            seq=seq,
             time_s=last,
             level="error" if bad else "info",
             source="summary",

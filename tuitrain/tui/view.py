@@ -123,6 +123,8 @@ class View:
     supervisor_gone: bool = False
     reading: bool = False
     """Whether the run's files are still being read, so that nobody knows its events and curves."""
+    judging: bool = False
+    """Whether the checks of a run that was killed are still being made again from its files."""
     events: tuple[EventLine, ...] = ()
     curves: dict[CurveKey, CurveView] = field(default_factory=dict)
     times: dict[str, CurveView] = field(default_factory=dict)
@@ -222,6 +224,12 @@ class View:
             process.state == "paused" for process in self.snapshot.processes
         )
 
+    def awaited(self) -> str:
+        """What is still made of the files of a run that has ended; empty when all is there."""
+        if self.reading and self.snapshot is None and self.link == "recorded":
+            return READING
+        return JUDGING if self.judging else ""
+
     def curve(self, kind: str, name: str, policy: str | None = None) -> CurveView:
         """A curve of a policy, of the chosen one by default; empty when there are no points."""
         from tuitrain.tui.curve import EMPTY  # the first picture has no curves
@@ -231,6 +239,8 @@ class View:
 
 READING = "reading the run's history …"
 """Stands for what is not known before its files have been read."""
+JUDGING = "making its checks again …"
+"""The same of the checks of a run that was killed."""
 NOTHING = "○ none of"
 """How the line begins that stands for all that a filter leaves out."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -39,7 +40,7 @@ class ExplainingApp(RunApp):
         if checks:
             self.push_screen(CheckDialog(view, checks))
         else:
-            self.announce("no checks reported")
+            self.announce(view.awaited() or "no checks reported")
 
     def action_diagnose(self) -> None:
         """Tell what is wrong, causes first."""
@@ -47,15 +48,23 @@ class ExplainingApp(RunApp):
         from tuitrain.diagnosis.diagnose import Since, diagnose
         from tuitrain.diagnosis.doubts import noted
         from tuitrain.diagnosis.ended import stretches
+        from tuitrain.diagnosis.unfinished import unfinished
         from tuitrain.tui.dialogs.diagnosis import DiagnosisDialog
         from tuitrain.tui.recorded import env_settings
 
         view = self.view()
-        if view.snapshot is None or not view.snapshot.checks:
+        if awaited := view.awaited():
+            self.announce(awaited)
+            return
+        killed = view.snapshot is not None and view.snapshot.state == "interrupted"
+        if view.snapshot is None or not (view.snapshot.checks or killed):
             self.announce("no checks reported; `tuitrain diagnose` reads the run's files")
             return
         changed = stretches(event.model_dump() for event in view.events)
         since = {i: Since(s.since_s) for i, s in changed.items() if s.raised}
         found = diagnose(view.snapshot.checks, CHECKS, since)
         found = noted(found, *env_settings(view.run_dir), snapshot=view.snapshot)
+        if killed:
+            state = "killed" if view.events else "not started"
+            found = replace(found, wrong=(*found.wrong, unfinished(view.run_dir.name, state)))
         self.push_screen(DiagnosisDialog(view, found))

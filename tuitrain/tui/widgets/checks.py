@@ -19,7 +19,8 @@ def draw_checks(view: View, width: int, height: int) -> list[Text]:
     """One check a line: glyph, name, measured value, limit."""
     palette = view.palette
     if view.snapshot is None or not view.snapshot.checks:
-        return [clip(Text("n/a: no checks reported", palette.dim, end=""), width)]
+        words = view.awaited() or "n/a: no checks reported"
+        return [clip(Text(words, palette.dim, end=""), width)]
     every = worst_first(view.snapshot.checks)
     checks = [c for c in every if view.matches(c.name, c.state, c.value, c.limit)]
     if not checks:

@@ -44,7 +44,8 @@ def draw_header(view: View, width: int, height: int) -> list[Text]:
     """Run, health, learning; one line each."""
     snapshot = view.snapshot
     if snapshot is None:
-        words = _connecting(view) if view.link == "connecting" else "nothing was recorded"
+        words = view.awaited() or "nothing was recorded"
+        words = _connecting(view) if view.link == "connecting" else words
         lines = [
             fit([part("tuitrain", view.palette.accent, 1), part(safe(view.run_dir.name)),
                  part(words, view.palette.warn), *_link(view)], width),
@@ -136,7 +137,8 @@ def _health(view: View, snapshot: Snapshot) -> list[Part]:
     checks = worst_first(snapshot.checks)
     parts = [part("HEALTH  ", "bold", 3)]
     if not checks:
-        return [*parts, part(f"○ {NA}", palette.dim), part("no checks reported", palette.dim, 1)]
+        said = view.awaited() or "no checks reported"
+        return [*parts, part(f"○ {NA}", palette.dim), part(said, palette.dim, 1)]
     worst = checks[0]
     words = {"ok": "OK", "warn": "WARN", "fail": "FAIL", "n/a": NA}
     number_of = Counter(check.state for check in checks)

@@ -11,6 +11,8 @@ from tuitrain.tui.view import View
 
 WIDE = 70
 """Cells from which on tabs keep their names, and beside them how to leave and to get help."""
+NARROW = 80
+"""Cells up to which no longer word than "pause" has room beside them."""
 TABS = ("Overview", "Learning", "Buffer", "Processes", "Logs")
 
 
@@ -84,7 +86,9 @@ def draw_keys(view: View, width: int, height: int) -> list[Text]:
     state = view.snapshot.state if view.snapshot is not None else ""
     keys = [("q", "leave", 1), ("?", "help", 1)]
     if view.link != "recorded" and not view.read_only:
-        word = "unpause" if state == "paused" else "pause"
+        word = "pause"
+        if state == "paused":  # the key to go on must not be what 80 cells have no room for
+            word = "unpause" if width > NARROW else "go on"
         keys = [("p", word, 2), ("s", "resync", 4), ("c", "checkpoint", 6), ("e", "eval", 6),
                 ("S", "set", 7), ("space", "freeze", 6), *keys]  # fmt: skip
     if view.read_only and view.link != "recorded":

@@ -338,6 +338,19 @@ def test_evaluations_that_are_paid_otherwise(training: Any, evaluation: Any, sta
 
 
 @pytest.mark.parametrize(
+    ("evaluation", "state"),
+    [((-10.0, -10.0), "ok"), ((10.0, 10.0), "warn"), ((-900.0, 0.0), "ok"), ((0.0, 0.0), "warn")],
+)
+def test_rewards_clipped_in_training_alone_are_no_other_game(evaluation: Any, state: str) -> None:
+    out = healthy()
+    (policy,) = out.policies
+    policy.reward_min = policy.reward_max = -1.0
+    policy.eval_reward_min, policy.eval_reward_max = evaluation
+    policy.eval_kwargs = "{'clip': False}"
+    assert states(out)["evaluation_env"] == state
+
+
+@pytest.mark.parametrize(
     "check",
     ["episode_ends", "action_effect", "overwritten"],
 )

@@ -135,7 +135,7 @@ def resets(snapshot: Snapshot, limits: ChecksConfig) -> Row:
             "warn",
             f"{policy.name}: {share:.0%} of episodes begin with what the one before had made of "
             "some number of the observation, which chance does not explain: does reset() reset all "
-            "of the state, every time? (It is no fault if that is meant to go on, as a clock may.)",
+            "of the state, every time? (It is no fault if that is meant to go on: a clock, lives left, whose side it is.)",
         )
     policy, share = found
     return judged(
@@ -308,6 +308,8 @@ def _other_rewards(policy: PolicyView, limits: ChecksConfig) -> str:
     least, most, eval_least, eval_most = ends
     if least is None or most is None or eval_least is None or eval_most is None:
         return ""
+    if policy.eval_kwargs and _signs(least, most) == _signs(eval_least, eval_most):
+        return ""  # another size alone is how clipped rewards are evaluated: see envs/paired.py
     apart = max(eval_least - most, least - eval_most)
     if not apart > _REWARDS_APART * max(abs(end or 0.0) for end in ends):
         return ""
@@ -315,6 +317,11 @@ def _other_rewards(policy: PolicyView, limits: ChecksConfig) -> str:
         f"steps of evaluations are paid {eval_least:.4g} to {eval_most:.4g}, and none of training "
         f"was: {least:.4g} to {most:.4g}"
     )
+
+
+def _signs(*rewards: float) -> set[float]:
+    """Which signs rewards have: −1, 0, 1."""
+    return {math.copysign(1.0, reward) if reward else 0.0 for reward in rewards}
 
 
 def _tiny(policy: PolicyView, limits: ChecksConfig) -> float | None:

@@ -135,7 +135,8 @@ def resets(snapshot: Snapshot, limits: ChecksConfig) -> Row:
             "warn",
             f"{policy.name}: {share:.0%} of episodes begin with what the one before had made of "
             "some number of the observation, which chance does not explain: does reset() reset all "
-            "of the state, every time? (It is no fault if that is meant to go on: a clock, lives left, whose side it is.)",
+            "of the state, every time? (It is no fault if that is meant to go on: a clock, lives "
+            "left, whose side it is.)",
         )
     policy, share = found
     return judged(

@@ -225,8 +225,8 @@ def discount(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         if policy.gamma == 1 and agents(snapshot) == 1 and _endless(policy):
             advice = (
                 f"{policy.name}: learner.gamma = 1, and no episode has ever been terminated: what "
-                "is paid forever adds up without end: lower learner.gamma, or say terminated (it is no "
-                "fault if an end only has not been reached yet)"
+                "is paid forever adds up without end: lower learner.gamma, or say terminated (it "
+                "is no fault if an end only has not been reached yet)"
             )
             return Row("1", "< 1 without ends", "warn", advice)
     if not known or any(p.gamma in (0, 1) for p in known):

@@ -56,6 +56,7 @@ def test_the_best_weights_play_as_well_as_they_were_said_to(place: Place, schedu
     assert result["updates"] == first["updates"]
 
 
+@pytest.mark.long
 def test_it_outlives_a_resume_and_is_nothing_to_go_on_from(place: Place) -> None:
     """Several learners share the policies; the evaluator has them all."""
     config = place.config(

@@ -110,6 +110,7 @@ def test_a_killed_run_goes_back_to_an_earlier_checkpoint_and_has_one_curve(place
     assert any("a checkpoint was not used" in e["text"] for e in run.events())
 
 
+@pytest.mark.long
 def test_a_resume_that_is_refused_leaves_all_as_it_was(place: Place) -> None:
     """One that does not come up, and one of two at once."""
     run = place.launch_detached("--schedule", "sequential")

@@ -32,7 +32,8 @@ def both(place: Place, schedule: str = "async") -> Run:
     return run
 
 
-@pytest.mark.parametrize("schedule", [pytest.param("async", marks=pytest.mark.long), "lockstep"])
+@pytest.mark.long
+@pytest.mark.parametrize("schedule", ["async", "lockstep"])
 def test_commands_reach_every_learner_and_a_run_resumes_with_another_number(
     place: Place, schedule: str
 ) -> None:

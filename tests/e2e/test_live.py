@@ -35,6 +35,7 @@ def changed(run: Run) -> dict[str, Any]:
     return {s["key"]: s["value"] for s in settings if s["value"] != s["given"]}
 
 
+@pytest.mark.long
 def test_a_change_survives_a_kill_and_the_resume(place: Place) -> None:
     run = place.launch_detached(
         exploration={"epsilon_decay_steps": 100}, supervisor={"max_restarts": 3}

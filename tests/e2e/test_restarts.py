@@ -176,6 +176,7 @@ def test_a_run_in_rounds_goes_back_and_ends_as_if_nothing_had_been(
     eventually(lambda: not place.left(), "the runs' end")
 
 
+@pytest.mark.long
 def test_an_environment_edited_on_the_way_is_not_mixed_in(place: Place) -> None:
     world = place.root / "world.py"
     lines = [

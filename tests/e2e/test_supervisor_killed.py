@@ -11,6 +11,7 @@ from tests.e2e.harness import THINGS, Place
 from tests.sites import eventually, gone
 
 
+@pytest.mark.long
 def test_a_killed_run_is_swept_and_its_neighbour_does_not_notice(place: Place) -> None:
     victim = place.launch_detached(run={"name": "a-victim"})
     neighbour = place.launch_detached(run={"name": "b-neighbour", "schedule": "sequential"})

@@ -155,6 +155,7 @@ def test_a_client_that_is_told_to_end_restores_the_terminal(
     place.tuitrain("stop")
 
 
+@pytest.mark.long
 def test_a_client_that_is_continued_restores_the_terminal(
     place: Place, terminals: list[Terminal]
 ) -> None:
@@ -171,6 +172,7 @@ def test_a_client_that_is_continued_restores_the_terminal(
     place.tuitrain("stop")
 
 
+@pytest.mark.long
 def test_two_clients_of_one_run_at_any_size(place: Place, terminals: list[Terminal]) -> None:
     run = place.launch_detached("--schedule", "sequential")
     one, two = (open_terminal(place, terminals) for _ in range(2))

@@ -73,6 +73,7 @@ def unread(place: Place) -> Iterator[tuple[Run, Terminal]]:
     place.tuitrain("stop")
 
 
+@pytest.mark.long
 def test_a_terminal_that_nobody_reads_holds_up_its_screen_alone(place: Place) -> None:
     with unread(place) as (run, terminal):
         before = run.snapshot()

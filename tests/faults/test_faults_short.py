@@ -14,15 +14,17 @@ CASES = {
         "async/actor/committing:22/SIGKILL",
         "async/learner/publishing:14/SIGSEGV",
         "async/evaluator/evaluating:20/exit 0",
+        "async/learner/checkpointing:rename 1/EIO",
+        "async/supervisor/checkpointing:unlink 1/EIO",
+        "async/actor/holding a write lock:3/SIGSTOP",
+        "async/client/reading:1/SIGKILL",
+    ],
+    "more of workers": [
         "async/actor/waiting for the gate:2/SIGTERM",
         "async/learner/checkpointing:12/exception",
         "async/learner/checkpointing:write 1/ENOSPC",
-        "async/learner/checkpointing:rename 1/EIO",
         "async/evaluator/saving best:rename 1/EIO",
         "async/actor/paused:2/SIGKILL",
-        "async/supervisor/checkpointing:unlink 1/EIO",
-        "async/client/reading:1/SIGKILL",
-        "async/actor/holding a write lock:3/SIGSTOP",
         "async/actor/stopping:1/SIGKILL",
     ],
     "supervisor": [
@@ -38,12 +40,13 @@ CASES = {
 }
 
 LONG = pytest.mark.long
-"""A run in one process that goes back is in `tests/e2e/test_restarts.py`."""
+LONG_LOTS = "more of workers", "lockstep", "sequential"
+"""`make stress` has them. A run that goes back is in `tests/e2e/test_restarts.py`, too."""
 
 
 @pytest.mark.timeout(900)  # on a machine that does much else besides
 @pytest.mark.parametrize(
-    "lot", [pytest.param(lot, marks=LONG) if lot == "sequential" else lot for lot in CASES]
+    "lot", [pytest.param(lot, marks=LONG) if lot in LONG_LOTS else lot for lot in CASES]
 )
 def test_faults(lot: str, tmp_path: Path) -> None:
     cases = list(enumerate(map(Case.parse, CASES[lot])))

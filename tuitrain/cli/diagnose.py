@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tuitrain.diagnosis.diagnose import Diagnosis, Since
     from tuitrain.diagnosis.ended import Stretch
     from tuitrain.protocol import CheckView, Snapshot
+    from tuitrain.supervisor.left import Left
 
 
 @explained
@@ -127,24 +128,28 @@ def _of_run(run: Found) -> Answer:
     from tuitrain.diagnosis.unfinished import UNFINISHED, unfinished
     from tuitrain.metrics.sinks import JsonLines
     from tuitrain.protocol import Snapshot
+    from tuitrain.supervisor.left import read_left
 
     folder = run.folder
+    left = read_left(folder)
     data = None if run.tenant is None else live_snapshot(run)
     changed = stretches(JsonLines(folder.events_jsonl))
     if data is not None:
         snapshot = Snapshot.model_validate(data)
         state, checks = str(snapshot.state), snapshot.checks
     else:
-        snapshot, state, checks = _ended(folder, changed)
+        snapshot, state, checks = _ended(folder, changed, left)
     found = doubted(ranked(checks, CHECKS, _since(folder, changed)), snapshot)
-    env = folder.load_config().env
-    tried = (folder.read_json(folder.probe_json) or {}).get("evaluations")
-    found = noted(found, env.kwargs, env.eval_kwargs, tried, snapshot)
+    if left.config is not None:
+        env = left.config.env
+        found = noted(found, env.kwargs, env.eval_kwargs, left.tried, snapshot)
+    found = replace(found, notes=(*left.notes, *found.notes))
     if state in UNFINISHED:
         found = replace(found, wrong=(*found.wrong, unfinished(folder.name, state)))
     learning = snapshot.learning
+    of = f" of {snapshot.total_steps:,}" if snapshot.total_steps else ""
     head = [
-        f"{folder.name}: {state}, {snapshot.steps:,} of {snapshot.total_steps:,} environment steps",
+        f"{folder.name}: {state}, {snapshot.steps:,}{of} environment steps",
         f"learning {learning.verdict}: {learning.reason}",
     ]
     more = {
@@ -158,15 +163,20 @@ def _of_run(run: Found) -> Answer:
 
 
 def _ended(
-    folder: RunFolder, changed: Mapping[str, Stretch]
+    folder: RunFolder, changed: Mapping[str, Stretch], left: Left
 ) -> tuple[Snapshot, str, list[CheckView]]:
-    """Of a run that nobody answers for: its last snapshot, its state, and its checks then."""
+    """Of a run that nobody answers for: its last snapshot, its state, and its checks then.
+
+    As in `tuitrain ls`, one that was ended but whose summary does not say how is `damaged`.
+    """
     from tuitrain.diagnosis.ended import at_the_end, checks_of
     from tuitrain.supervisor.postmortem import postmortem
 
-    summary = folder.read_summary()
-    snapshot = postmortem(folder, summary)
+    summary = left.summary
+    snapshot = postmortem(folder, summary, left)
     state = str(seen_last(folder)["state"] if summary is None else summary["state"])
+    if state == "killed" and folder.summary_json.name in left.damaged:
+        state = "damaged"
     if state == OUT_OF_REACH:
         raise Refused(f"{folder.name} lives but is out of reach; see `tuitrain status`")
     return snapshot, state, at_the_end(snapshot.checks, checks_of(summary or {}), changed)

@@ -46,11 +46,22 @@ SUMMARY_KEYS = frozenset(
 _NEAR = 0.75
 """From this likeness on (difflib's) a name may be a slip of the finger."""
 _RUN_ID = re.compile(r"[0-9a-f]{8}")
+_MOST_DIGITS = 39
+"""Of a number in JSON: 128 bits, more than anything counts, identifies or seeds."""
 _NUMBERED = re.compile(r"(?P<name>.+)-(?P<number>\d{4,})")
 
 
 class RunFolderError(RuntimeError):
     """A run folder cannot be made, found or read; the message says which and why."""
+
+
+class DamagedFile(RunFolderError):
+    """A file is there but is not what tuitrain has written; ``why`` says it without the path."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        """`why` follows "PATH is damaged: "."""
+        super().__init__(f"{path} is damaged: {why}")
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -140,7 +151,7 @@ class RunFolder:
         except OSError as error:
             raise RunFolderError(f"{self.config_toml}: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise RunFolderError(f"{self.config_toml} is damaged: it is not UTF-8") from error
+            raise DamagedFile(self.config_toml, "it is not UTF-8") from error
         return parse_config(text, str(self.config_toml))
 
     def store_config(self, config: Config) -> None:
@@ -202,27 +213,39 @@ class RunFolder:
         """A JSON file of this folder, or None where it is absent.
 
         Raises:
-            RunFolderError: it is there but is not a JSON object.
+            RunFolderError: it is there but cannot be read.
+            DamagedFile: it is not a JSON object, or has numbers that nothing is counted by.
         """
         try:
-            data = json.loads(regular.read(path))
+            text = regular.read(path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, RecursionError) as error:
-            raise RunFolderError(f"{path} cannot be read: {error}") from error
+        except OSError as error:
+            raise RunFolderError(f"{path} cannot be read: {error.strerror}") from error
+        try:
+            data = json.loads(text, parse_int=_whole)
+        except json.JSONDecodeError as error:
+            why = f"no JSON from line {error.lineno}, column {error.colno} on"
+            raise DamagedFile(path, why if text.strip() else "it is empty") from error
+        except UnicodeDecodeError as error:
+            raise DamagedFile(path, "it is not UTF-8") from error
+        except RecursionError as error:
+            raise DamagedFile(path, "it is nested too deeply") from error
+        except _TooLarge as error:
+            raise DamagedFile(path, str(error)) from error
         if not isinstance(data, dict):
-            raise RunFolderError(f"{path} is not a JSON object")
+            raise DamagedFile(path, "it is not a JSON object")
         return data
 
     def read_summary(self) -> dict[str, Any] | None:
         """How the run ended, or None where it has not.
 
         Raises:
-            RunFolderError: the file is damaged.
+            RunFolderError: the file is damaged, or cannot be read.
         """
         summary = self.read_json(self.summary_json)
         if summary is not None and (missing := sorted(SUMMARY_KEYS - summary.keys())):
-            raise RunFolderError(f"{self.summary_json} is damaged: no {', '.join(missing)} in it")
+            raise DamagedFile(self.summary_json, f"no {', '.join(missing)} in it")
         return summary
 
     def write_runtime(self, *, run_id: str, pid: int, socket_path: str, **more: Any) -> None:
@@ -254,6 +277,21 @@ class RunFolder:
         here = os.path.realpath(self.path)
         run_id = runtime.get("run_id") if runtime.get("run_dir", here) == here else None
         return run_id if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) else None
+
+
+class _TooLarge(ValueError):
+    """A number has too many digits."""
+
+
+def _whole(digits: str) -> int:
+    """A whole number of a JSON file.
+
+    Raises:
+        _TooLarge: arithmetic with it could fail anywhere, for want of such floating-point numbers.
+    """
+    if len(digits) > _MOST_DIGITS:
+        raise _TooLarge(f"a number in it has {len(digits):,} digits")
+    return int(digits)
 
 
 def new_run_id() -> str:

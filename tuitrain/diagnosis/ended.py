@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tuitrain.metrics.rewind import is_moment
 from tuitrain.protocol import CheckView
 
 
@@ -44,7 +45,7 @@ def stretches(events: Iterable[Mapping[str, Any]]) -> dict[str, Stretch]:
         if data.get("mark") in ("resume", "back") or data.get("on_fail") == "rollback":  # anew
             found.clear()
         check, at = _check(data), event.get("time_s")
-        if check is None or not isinstance(at, int | float):
+        if check is None or not is_moment(at):
             continue
         now = Stretch(check, float(at))
         before = found.get(check.id)

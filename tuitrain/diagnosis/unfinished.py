@@ -6,7 +6,8 @@ from tuitrain.diagnosis.diagnose import Wrong
 from tuitrain.protocol import CheckView
 
 UNFINISHED = {
-    "killed": "Its supervisor was killed (SIGKILL, reboot, or no memory).",
+    "killed": "Its supervisor was killed (SIGKILL, reboot, or no memory), or had no room to write "
+    "its summary.",
     "not started": "It was never started: its supervisor has not said anything.",
 }
 """States of runs that nobody has ended."""

@@ -48,6 +48,8 @@ from typing import Any
 from tuitrain.metrics.rewind import is_number
 from tuitrain.protocol import Verdict
 
+_LARGEST = 1e60
+"""Of a return, up or down: squares of larger ones, and of what they differ by, are no numbers."""
 MIN_EVALUATIONS = 4
 """So many for a verdict, and in a row for the best and for falling below it."""
 MIN_WINDOW = 8
@@ -91,15 +93,19 @@ class Evaluation:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Evaluation | None:
-        """Read an `eval` metrics record; None if its mean is missing or not finite."""
+        """Read an `eval` metrics record; None if its mean is missing, not finite, or too large.
+
+        An interval that nothing can be weighted by counts as unknown.
+        """
         mean, ci95 = record.get("return_mean"), record.get("return_ci95")
-        if not is_number(mean):
+        if not is_number(mean) or abs(mean) > _LARGEST:
             return None
         steps, episodes, updates = (
-            int(value) if is_number(value := record.get(name)) else 0
+            int(value) if is_number(value := record.get(name)) and abs(value) < 2**63 else 0
             for name in ("steps", "episodes", "updates")
         )
-        return cls(steps, float(mean), ci95 if is_number(ci95) else None, episodes, updates)
+        known = is_number(ci95) and (ci95 == 0 or 1 / _LARGEST < ci95 < _LARGEST)
+        return cls(steps, float(mean), ci95 if known else None, episodes, updates)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ lost ones is (``Rewind.loses``).
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, TypeVar
@@ -113,4 +113,11 @@ def newest_steps(records: Iterable[Mapping[str, Any]]) -> int:
 
 def is_number(value: object) -> TypeGuard[float]:
     """Whether it counts something: a finite number; whoever edits a file may put NaN there."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max  # also of whole numbers that no float holds
+
+
+def is_moment(value: object) -> TypeGuard[float]:
+    """Whether it can be a unix time, of which a date is told: before the year 4000."""
+    return is_number(value) and 0 <= value < 2**36

@@ -7,22 +7,18 @@ known, so what they alone could tell is n/a. Reads; never writes. Missing files 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
-from tuitrain.config.changes import laid_over
-from tuitrain.config.problems import ConfigError
 from tuitrain.config.runs import RunFolder
-from tuitrain.config.schema import Config
 from tuitrain.metrics.records import NEVER_MISSING
 from tuitrain.metrics.rewind import is_number, surviving
 from tuitrain.metrics.sinks import JsonLines
 from tuitrain.protocol import RunState, Snapshot
 from tuitrain.supervisor.crew.failure import why_of
 from tuitrain.supervisor.crew.worker_view import WorkerView
-from tuitrain.supervisor.plan import TrainingPlan
-from tuitrain.supervisor.snapshot import PolicyPlan, RunView, build_snapshot
+from tuitrain.supervisor.left import Left, read_left
+from tuitrain.supervisor.snapshot import RunView, build_snapshot
 
 COUNTED = frozenset({"warm_up", "replay_ratio", "left_behind", "overwritten"})
 """Checks of counts of transitions: without a summary nobody knows those."""
@@ -31,19 +27,23 @@ CLOCK_SLACK_S = 1.0
 """When a session began is the same by all of its records, but for so much."""
 
 _UNKNOWN = {"state": "n/a", "value": "not in its files", "advice": ""}
+_UNJUDGED = {"state": "n/a", "value": "not known without its config", "advice": ""}
 
 
-def postmortem(folder: RunFolder, summary: Mapping[str, Any] | None) -> Snapshot:
+def postmortem(
+    folder: RunFolder, summary: Mapping[str, Any] | None, left: Left | None = None
+) -> Snapshot:
     """What is known of the run at its last moment.
+
+    Without its config nothing is judged again: every check is n/a, and `total_steps` is what the
+    summary says, or 0.
 
     Args:
         summary: its summary.json; None of a run that was killed with its supervisor.
-
-    Raises:
-        RunFolderError, ConfigError: its config cannot be read.
+        left: its other files; None: to be read.
     """
-    config = laid_over(folder.load_config(), folder)
-    plans, spec_hash, base_steps = _planned(folder, config)
+    left = left or read_left(folder)
+    config = left.assumed
     told: Mapping[str, Any] = summary or {}
     view = RunView(
         run_id=str(told.get("run_id", "")),
@@ -51,9 +51,9 @@ def postmortem(folder: RunFolder, summary: Mapping[str, Any] | None) -> Snapshot
         config=config,
         given=config,
         supervisor_pid=0,
-        spec_hash=spec_hash,
-        policies=plans,
-        base_steps=base_steps,
+        spec_hash=left.planned.spec_hash,
+        policies=left.planned.policies,
+        base_steps=left.planned.base_steps,
         state=_state(told),
     )
     view.measured.changed_at = _changed_at(folder)
@@ -83,31 +83,16 @@ def postmortem(folder: RunFolder, summary: Mapping[str, Any] | None) -> Snapshot
         workers.append(WorkerView(name, role, state="failed", error=f"{why_of(failure)}; {more}"))
     elapsed_s = float(told["wall_s"]) if is_number(told.get("wall_s")) else 0.0
     snapshot = build_snapshot(view, workers, seq=0, now=last_s, time_s=last_s, elapsed_s=elapsed_s)
-    if summary is None:
+    if left.config is None:
+        total = told.get("total_steps")
+        snapshot.total_steps = int(total) if is_number(total) else 0
+        snapshot.checks = [check.model_copy(update=_UNJUDGED) for check in snapshot.checks]
+    elif summary is None:
         snapshot.checks = [
             check if check.id not in COUNTED else check.model_copy(update=_UNKNOWN)
             for check in snapshot.checks
         ]
     return snapshot
-
-
-def _planned(folder: RunFolder, config: Config) -> tuple[Sequence[PolicyPlan], str | None, int]:
-    """The constants of every policy, the spec's hash, and at which step the last session began.
-
-    Nothing where the probe has told nothing.
-    """
-    plan = TrainingPlan()
-    try:
-        blueprint = plan.build(
-            run_id="",
-            run_dir=folder.path,
-            lock_path=Path(),
-            config=config,
-            report={"report": folder.probe_json.name},
-        )
-    except (OSError, ValueError, KeyError, TypeError, ConfigError):  # none, or not a whole one
-        return (), None, 0
-    return plan.policies(blueprint), plan.spec_hash(blueprint), plan.base_steps(blueprint)
 
 
 def _changed_at(folder: RunFolder) -> float:

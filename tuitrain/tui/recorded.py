@@ -74,11 +74,15 @@ def checks_of_a_killed(run_dir: Path) -> tuple[list[CheckView], str]:
     try:
         from tuitrain.config.runs import RunFolder
         from tuitrain.metrics.sinks import JsonLines
+        from tuitrain.supervisor.left import read_left
         from tuitrain.supervisor.postmortem import postmortem
 
         folder = RunFolder(run_dir)
+        left = read_left(folder)
+        if left.config is None:
+            return [], "; ".join(left.notes)
         changed = stretches(JsonLines(folder.events_jsonl))
-        return at_the_end(postmortem(folder, None).checks, [], changed), ""
+        return at_the_end(postmortem(folder, None, left).checks, [], changed), ""
     except Exception as error:
         return [], " ".join(str(error).split()) or repr(error)
 

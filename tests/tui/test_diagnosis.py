@@ -104,9 +104,11 @@ async def test_of_a_killed_run_is_told_how_its_checks_stood(
     folder.events_jsonl.write_text(json.dumps(event | {"data": data}) + "\n")
     async with recorded(folder.path) as seat:
         await seat.shows("1 FAIL")
-        assert "cause 1 of 2" in await diagnosed(seat)
+        shown = await diagnosed(seat)
+        assert "cause 1 of 2" in shown
+        assert "Its supervisor was killed" in shown
         await seat.press("down")
-        assert "Its supervisor was killed" in await seat.text()
+        assert "acted with old weights" in await seat.text()
 
 
 @pytest.mark.parametrize(

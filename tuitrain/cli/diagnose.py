@@ -145,7 +145,9 @@ def _of_run(run: Found) -> Answer:
         found = noted(found, env.kwargs, env.eval_kwargs, left.tried, snapshot)
     found = replace(found, notes=(*left.notes, *found.notes))
     if state in UNFINISHED:
-        found = replace(found, wrong=(*found.wrong, unfinished(folder.name, state)))
+        found = replace(found, wrong=(unfinished(folder.name, state), *found.wrong))
+    well = {check.id for check in found.ok}
+    listed = {check.id for one in found.wrong for check in (one.check, *one.leads_to)}
     learning = snapshot.learning
     of = f" of {snapshot.total_steps:,}" if snapshot.total_steps else ""
     head = [
@@ -157,7 +159,11 @@ def _of_run(run: Found) -> Answer:
         "state": state,
         "steps": snapshot.steps,
         "learning": learning.model_dump(),
-        "over": [name for name, stretch in changed.items() if not stretch.raised],
+        "over": [
+            name
+            for name, stretch in changed.items()
+            if name not in listed and (name in well or not stretch.raised)
+        ],
     }
     return head, found, more
 

@@ -2,7 +2,8 @@
 
 A raised check (warn or fail) is a cause unless another raised one explains it. Causes come in the
 order fail before warn, then as the table of checks lists them: from data over environment and
-settings to symptoms, learning last.
+settings to symptoms, learning last. But learning that is bad since a learner died with much of what
+it had learned has its cause in that: it leads, and follows from nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tuitrain.config.problems import Problem
-from tuitrain.diagnosis.headlines import headline, shortened
+from tuitrain.diagnosis.headlines import headline, lost_updates, shortened
 from tuitrain.protocol import CheckView
 
 CONFIG = "config"
@@ -96,8 +97,13 @@ def diagnose(
     """
     raised = {check.id: check for check in checks if check.state in ("warn", "fail")}
     place = {check.id: number for number, check in enumerate(known)}
-    ranked = sorted(raised, key=lambda i: (raised[i].state != "fail", place.get(i, len(place))))
-    follows = _follows({c.id: [i for i in c.explains if i in raised] for c in known}, ranked)
+    died = {i for i, check in raised.items() if lost_updates(check)}
+    ranked = sorted(
+        raised, key=lambda i: (raised[i].state != "fail", i not in died, place.get(i, len(place)))
+    )
+    follows = _follows(
+        {c.id: [i for i in c.explains if i in raised and i not in died] for c in known}, ranked
+    )
     wrong = [
         Wrong(
             headline(raised[one]),

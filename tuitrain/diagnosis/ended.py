@@ -78,6 +78,11 @@ FAILURE = "processes"
 """The check of who has failed: made again it says so in a line, else with a traceback."""
 
 
+VERDICT = "learning"
+"""The check of evaluations, all of which are in the records: made again it is as it was, and goes
+with the verdict that is told beside it."""
+
+
 def at_the_end(
     again: Sequence[CheckView],
     summed_up: Sequence[CheckView],
@@ -85,8 +90,9 @@ def at_the_end(
 ) -> list[CheckView]:
     """Every check as it was measured last.
 
-    What the run itself has said counts more than what its records say again; what was raised when
-    the workers ended stays so, though nothing could be measured any more.
+    What the run itself has said counts more than what its records say again, but for the verdict on
+    learning; what was raised when the workers ended stays so, though nothing could be measured any
+    more.
 
     Args:
         again: made again from the records; all checks there are.
@@ -97,7 +103,8 @@ def at_the_end(
     found = []
     for check in [*again, *(c for c in summed_up if c.id not in {a.id for a in again})]:
         told, last = own.get(check.id), changed.get(check.id)
-        if check.id == FAILURE and check.state == "fail":
+        better = {FAILURE: check.state == "fail", VERDICT: check.state != "n/a"}
+        if better.get(check.id, False):  # made again
             told = check
         elif told is None or told.state == "n/a":
             told = check if told is None or check.state != "n/a" else told

@@ -9,6 +9,9 @@ from tuitrain.protocol import CheckView
 OF_THE_NETWORK = "the network's own"
 """Ends the value of `non_finite` where what is no number comes of the network, not of learning."""
 
+LOST_UPDATES = "updates were lost when the learner died"
+"""What is said first of evaluations that are bad since a learner's successor has begun again."""
+
 HEADLINES: dict[str, str] = {
     "processes": "A worker has failed.",
     "heartbeat": "A worker has fallen silent.",
@@ -74,9 +77,19 @@ def headline(check: CheckView) -> str:
         return "Observations are of a size that networks do not learn from."
     if check.id == "non_finite" and check.value.endswith(OF_THE_NETWORK):
         return "The network gives no numbers (NaN) for some observations."
+    if lost := lost_updates(check):
+        return f"The learner died, and {lost} updates were lost with it."
     if check.id == "network":
         return f"The network {check.value}."
     return HEADLINES.get(check.id, f"{check.name}: {check.value} (limit {check.limit}).")
+
+
+def lost_updates(check: CheckView) -> str:
+    """How many updates a raised `learning` says to be lost with learners; empty if it is not so."""
+    if check.id != "learning":
+        return ""
+    found = re.match(rf"(?:\S+: )?([\d,]+) {LOST_UPDATES}", check.advice)
+    return "" if found is None else found[1]
 
 
 def _again(check: CheckView) -> str:

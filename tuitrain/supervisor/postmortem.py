@@ -19,6 +19,7 @@ from tuitrain.supervisor.crew.failure import why_of
 from tuitrain.supervisor.crew.worker_view import WorkerView
 from tuitrain.supervisor.left import Left, read_left
 from tuitrain.supervisor.snapshot import RunView, build_snapshot
+from tuitrain.supervisor.totals import totals
 
 COUNTED = frozenset({"warm_up", "replay_ratio", "left_behind", "overwritten"})
 """Checks of counts of transitions: without a summary nobody knows those."""
@@ -56,6 +57,7 @@ def postmortem(
         base_steps=left.planned.base_steps,
         state=_state(told),
     )
+    view.lost_updates = _lost_updates(folder, summary)
     view.measured.changed_at = _changed_at(folder)
     learner = WorkerView("learner", "learner", state="finished")
     last_s, began_s = 0.0, math.nan
@@ -103,6 +105,23 @@ def _changed_at(folder: RunFolder) -> float:
         if isinstance(data, Mapping) and data.get("mark") == "set" and is_number(time_s):
             found = max(found, time_s)
     return found
+
+
+def _lost_updates(folder: RunFolder, summary: Mapping[str, Any] | None) -> dict[str, int]:
+    """By policy, of the last session: updates that have died with learners."""
+    if summary is None:
+        events: list[Mapping[str, Any]] = []
+        for event in JsonLines(folder.events_jsonl):
+            data = event.get("data")
+            if isinstance(data, Mapping) and data.get("mark") == "resume":
+                events.clear()
+            elif isinstance(data, Mapping) and "lost_updates" in data:
+                events.append(event)
+        told: object = totals(events)["lost_updates"]
+    else:
+        told = summary.get("lost_updates")
+    counts = told if isinstance(told, Mapping) else {}
+    return {str(name): int(count) for name, count in counts.items() if is_number(count)}
 
 
 def _state(summary: Mapping[str, Any]) -> RunState:

@@ -13,6 +13,7 @@ from tests.unit.supervisor.running import Started
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import SUMMARY_KEYS, RunFolder, create_run
+from tuitrain.workers.asides.probe import probe
 
 pytestmark = pytest.mark.usefixtures("in_tmp")
 
@@ -95,9 +96,63 @@ def test_a_killed_run_says_what_it_said_last(ended: RunFolder) -> None:
     told = call("diagnose")
     assert told.exit_code == 1
     assert "done-0001: killed" in told.output
-    first, second = (told.output.index(text) for text in ("old weights", "supervisor was killed"))
-    assert first < second
+    first, second = (told.output.index(text) for text in ("supervisor was killed", "old weights"))
+    assert first < second, "the rest is what was so until then"
     assert "`tuitrain status done-0001`" in told.output
+
+
+def evaluated(folder: RunFolder, *means: float) -> None:
+    with folder.metrics_jsonl.open("a") as file:
+        for number, mean in enumerate(means, 1):
+            record = {"kind": "eval", "policy": "default", "steps": 100 * number, "episodes": 10,
+                      "updates": 10 * number, "return_mean": mean, "return_ci95": 1.0,
+                      "time_s": 80.0 + number}  # fmt: skip
+            file.write(json.dumps(record) + "\n")
+
+
+def raised(id_: str, at: float, state: str, **more: Any) -> str:
+    data = {"check": id_, "state": state, "was": "ok", "value": "FALLING", "limit": "-"}
+    return json.dumps({"seq": 1, "time_s": at, "level": "warning", "text": "", "data": data | more})
+
+
+@pytest.fixture
+def probed(ended: RunFolder) -> RunFolder:
+    """The same run, killed before it said anything; of its policies the probe has told."""
+    ended.probe_json.write_text(json.dumps(probe(ended.load_config(), None)))
+    ended.summary_json.unlink()
+    ended.events_jsonl.write_text("")
+    return ended
+
+
+def test_the_verdict_made_now_is_not_contradicted_by_a_recorded_one(probed: RunFolder) -> None:
+    """▣ "learning IMPROVING", and under it a warning that it falls, of before."""
+    probed.events_jsonl.write_text(raised("learning", 84.0, "warn") + "\n")
+    evaluated(probed, *range(10, 200, 10))
+    told = call("diagnose")
+    assert "learning IMPROVING" in told.output
+    assert " 1.  FAIL  Its supervisor was killed" in told.output
+    assert "FALLING" not in told.output
+    assert "Raised on the way, and no longer: learning." in told.output
+
+
+def test_a_learner_that_died_with_its_updates_is_the_cause(probed: RunFolder) -> None:
+    """▣ Begun again from the first weights: "lower learner.lr" was what it was told."""
+    lost = {"data": {"mark": "restart", "lost_updates": {"default": 100_590}}, "time_s": 90.0}
+    probed.events_jsonl.write_text(json.dumps(lost) + "\n")
+    evaluated(probed, *[500.0] * 8, *[9.8] * 8)
+    _, wrong = json.loads(call("diagnose", "--json").output)["wrong"]
+    assert wrong["headline"] == "The learner died, and 100,590 updates were lost with it."
+    assert "run.checkpoint_every_s" in wrong["advice"]
+    assert "learner.lr" not in wrong["advice"]
+
+
+def test_what_is_wrong_now_is_not_told_to_be_over(probed: RunFolder) -> None:
+    events = (raised("learning", 84.0, "warn"), raised("learning", 85.0, "ok"))
+    probed.events_jsonl.write_text("\n".join(events) + "\n")
+    evaluated(probed, *[500.0] * 8, *[9.8] * 8)
+    told = call("diagnose")
+    assert " 2.  WARN  Greedy play does not get better." in told.output
+    assert "no longer" not in told.output
 
 
 def test_a_living_run_is_asked(live: Started) -> None:

@@ -153,6 +153,7 @@ def waiting() -> list[ProcessView]:
     return found
 
 
+FELL = LearningView(policy="default", verdict="FALLING", under_best_evals=4)
 FLAT = LearningView(policy="default", verdict="FLAT", held_evals=9, level=20.5, level_error=0.6)
 """For half of the run."""
 
@@ -438,9 +439,30 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     (
         "learning",
         "policies.0.learning",
-        LearningView(policy="default", verdict="FALLING", under_best_evals=4),
+        FELL,
         "warn",
         "under their best",
+    ),
+    (
+        "learning",
+        "policies.0",
+        {"learning": FELL, "lost_updates": 90_000},
+        "warn",
+        "90,000 updates were lost when the learner died, 90% of all it made, and its",
+    ),
+    (
+        "learning",
+        "policies.0",
+        {"learning": FLAT, "lost_updates": 90_000},
+        "warn",
+        "90,000 updates were lost when the learner died",
+    ),
+    (
+        "learning",
+        "policies.0",
+        {"learning": FELL, "lost_updates": 500},  # of 10,500: made again soon
+        "warn",
+        "lower learner.lr, or let it fall",
     ),
     (
         "learning",

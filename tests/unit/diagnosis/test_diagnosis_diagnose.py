@@ -14,7 +14,7 @@ from tuitrain.config.problems import ConfigError
 from tuitrain.config.resolve import resolve
 from tuitrain.diagnosis.checks import BY_ID, CHECKS
 from tuitrain.diagnosis.diagnose import Diagnosis, Since, diagnose, refused
-from tuitrain.diagnosis.headlines import HEADLINES, headline
+from tuitrain.diagnosis.headlines import HEADLINES, LOST_UPDATES, headline
 from tuitrain.diagnosis.words import lines
 from tuitrain.protocol import CheckState, CheckView
 
@@ -47,6 +47,18 @@ def test_a_cause_comes_first_and_what_follows_from_it_is_listed_under_it() -> No
     raised = [row("learning", "warn"), row("q"), row("rewards")]
     for order in itertools.permutations(raised):
         assert ranking(*order) == [("rewards", ["q"]), ("learning", [])]
+
+
+def test_learning_that_died_with_a_learner_is_a_cause_of_its_own() -> None:
+    fell = row("learning", "warn", advice=f"default: 1,005 {LOST_UPDATES}, 90% of all it made")
+    others = [row("rate", "warn"), row("rewards", "warn")]
+    assert ranking(*others, fell) == [("learning", []), ("rewards", []), ("rate", [])]
+    assert ranking(row("rewards"), fell) == [("rewards", []), ("learning", [])]
+    assert ranking(row("rate"), fell) == [("rate", []), ("learning", [])], "though it explains it"
+    assert headline(row("learning", "warn", advice=fell.advice.partition(": ")[2])) == headline(
+        fell
+    )
+    assert headline(fell) == "The learner died, and 1,005 updates were lost with it."
 
 
 def test_what_follows_from_a_consequence_follows_too() -> None:

@@ -97,6 +97,16 @@ def test_of_a_run_that_was_killed_events_and_records_are_left() -> None:
     assert states(again=again, changed=told) == {"q": "ok", "rate": "fail"}
 
 
+def test_the_verdict_on_learning_is_the_one_that_its_records_give() -> None:
+    told = stretches([changed(1.0, "learning", "warn")])
+    assert states(again=[row("learning", "ok")], changed=told) == {"learning": "ok"}
+    summed_up = [row("learning", "warn")]
+    assert states(again=[row("learning", "ok")], summed_up=summed_up) == {"learning": "ok"}
+    unknown = [row("learning", "n/a")]
+    assert states(again=unknown, changed=told) == {"learning": "warn"}
+    assert states(again=unknown, summed_up=summed_up) == {"learning": "warn"}
+
+
 def test_who_has_failed_is_said_in_one_line() -> None:
     again, summed_up = row("processes", "fail", "a0 failed"), row("processes", "fail", "Traceback")
     (check,) = at_the_end([again], [summed_up], {})

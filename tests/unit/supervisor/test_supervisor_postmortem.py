@@ -160,3 +160,19 @@ def test_a_damaged_record_is_read_as_far_as_it_goes(
     whole = learner(100) | dict.fromkeys(names - {"policy"}, 0.5) | {"kind": kind}
     record(folder, learner(100), *(whole | {name: damaged} for name in sorted(names)), learner(300))
     assert postmortem(folder, SUMMARY).run_id == "0123abcd"
+
+
+def test_updates_that_died_with_learners_are_known_of_the_last_session(folder: RunFolder) -> None:
+    def lost(count: int) -> dict[str, Any]:
+        return {
+            "source": "learner",
+            "data": {"mark": "restart", "lost_updates": {"default": count}},
+        }
+
+    record(folder, learner(300))
+    events = [lost(1000), {"data": {"mark": "resume"}}, lost(20), {"data": "?"}, lost(3)]
+    folder.events_jsonl.write_text("".join(json.dumps(e) + "\n" for e in events))
+    assert postmortem(folder, None).policies[0].lost_updates == 23
+    summary = SUMMARY | {"lost_updates": {"default": 7, "torn": None}}
+    assert postmortem(folder, summary).policies[0].lost_updates == 7
+    assert postmortem(folder, SUMMARY).policies[0].lost_updates == 0

@@ -16,7 +16,7 @@ from tuitrain.diagnosis.checks.row import (
     too_few,
 )
 from tuitrain.diagnosis.contrast import LOOK, worse_than_chance
-from tuitrain.diagnosis.headlines import OF_THE_NETWORK
+from tuitrain.diagnosis.headlines import LOST_UPDATES, OF_THE_NETWORK
 from tuitrain.diagnosis.merging import FEW, FEW_FOR_BOUND
 from tuitrain.protocol import PolicyView, Snapshot
 
@@ -34,6 +34,9 @@ _HELD_EVALUATIONS = 4
 
 _LEVEL_VERDICTS = ("FLAT", "FLAT AT BEST")
 """It stays where it is; of many evaluations by chance some seem to be the best."""
+
+_LOST_SHARE = 0.05
+"""Of all updates made: fewer that died with a learner are soon made again."""
 
 _NO_GAIN = 1e-9
 """Returns of all agents that add up to less are those of a game against oneself."""
@@ -208,6 +211,10 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         "evaluations are under their best, whose weights are kept (`tuitrain eval RUN "
         "--checkpoint best`): lower learner.lr, or let it fall"
     )
+    if lost := _lost(worst):
+        advice = (
+            "the weights of the best evaluation are kept (`tuitrain eval RUN --checkpoint best`)"
+        )
     if worst.learning.verdict in _LEVEL_VERDICTS:
         advice = (
             f"evaluations, {worst.learning.level or 0.0:.4g} on average, are no better than the "
@@ -221,7 +228,20 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         advice += _scale(worst)
     if worst.eval_kwargs:
         advice += f"; evaluations play with env.eval_kwargs = {worst.eval_kwargs}: the same task?"
-    return Row(worst.learning.verdict, limit, "warn", f"{worst.name}: {advice}")
+    return Row(worst.learning.verdict, limit, "warn", f"{worst.name}: {lost}{advice}")
+
+
+def _lost(policy: PolicyView) -> str:
+    """What died with learners, if it was so much that evaluations tell of that; else empty."""
+    lost = policy.lost_updates
+    share = lost / (policy.updates + lost) if lost > 0 else 0.0
+    if share <= _LOST_SHARE:
+        return ""
+    return (
+        f"{lost:,} {LOST_UPDATES}, {percent(share, _LOST_SHARE)} of all it made, and its "
+        "successor began from older weights: write checkpoints more often "
+        "(run.checkpoint_every_s), and see in `tuitrain logs` of what it died; "
+    )
 
 
 def _is_bad(policy: PolicyView) -> bool:

@@ -66,5 +66,5 @@ class ExplainingApp(RunApp):
         found = noted(found, *env_settings(view.run_dir), snapshot=view.snapshot)
         if killed:
             state = "killed" if view.events else "not started"
-            found = replace(found, wrong=(*found.wrong, unfinished(view.run_dir.name, state)))
+            found = replace(found, wrong=(unfinished(view.run_dir.name, state), *found.wrong))
         self.push_screen(DiagnosisDialog(view, found))

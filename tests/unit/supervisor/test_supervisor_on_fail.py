@@ -74,7 +74,7 @@ async def test_a_failure_pauses_and_unpause_goes_on(tmp_path: Path, quick: None)
     async with running(tmp_path, BROKEN, tables=on_fail("pause")) as run:
         await run.up()
         await until(run, lambda: run.supervisor.view.state == "paused")
-        event = await run.event("check non-finite failed: 1 (limit 0): default: lower lr")
+        event = await run.event("check non-finite failed: 1 (limit 0): lower lr")
         assert event.level == "error"
         assert (event.data["state"], event.data["was"]) == ("fail", "ok")
         assert told(run, "check non-finite failed, so the run is paused")
@@ -100,7 +100,7 @@ async def test_a_failure_stops_with_all_that_can_be_saved(tmp_path: Path, quick:
         assert await run.end() == 3
         summary = run.summary
         assert (summary["state"], summary["failed_check"]) == ("failed", "non_finite")
-        assert summary["reason"].startswith("check non-finite failed: 1 (limit 0): default: lower")
+        assert summary["reason"].startswith("check non-finite failed: 1 (limit 0): lower")
         assert summary["cause"] == summary["reason"]
         assert (run.folder.path / "state of a0").exists(), "workers are sound: all is saved"
         assert told(run, "stopping: check non-finite failed")

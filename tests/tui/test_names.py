@@ -13,6 +13,7 @@ from typing import get_args
 
 import pytest
 import typer
+from textual import _wait
 
 from tests.tui.fixtures import snapshot
 from tests.tui.harness import Seat, seated
@@ -76,6 +77,8 @@ async def test_what_is_asked_of_a_run_has_the_name_of_a_command(
 ) -> None:
     """Everything in the palette is done, to see what reaches the run."""
     monkeypatch.setattr(TuitrainApp, "exit", lambda *_: None)
+    # a dialog may open some time after its key, and nothing tells that none will
+    monkeypatch.setattr(_wait, "SLEEP_GRANULARITY", 1 / 20)
     asked: dict[str, str] = {}
     title = ""
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LOOKS = 8
+LOOKS = 3
 """So many updates are looked at between two reports: more would tell no more."""
 
 NAMED = 3

@@ -103,7 +103,8 @@ def _actor(
     ((policy, part),) = actor.parts.items()
     watches = {arm: Stopwatch() for arm in ARMS}
     now = watches["measured"].now
-    figures = RowFigures(part.writer, blueprint.spec.policies[policy], True, clock=now)
+    spec = blueprint.spec.policies[policy]
+    figures = RowFigures(part.writer, spec, True, clock=now, n_frames=frames)
     audits = {
         "measured": RowAudit(actor.parts, frames, False, blueprint.audit_share(1), now),
         "plain": RowAudit(actor.parts, frames, False, 0.0),

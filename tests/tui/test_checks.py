@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.tui.harness import seated
-from tests.unit.diagnosis.faults import FAULTS, change, healthy
+from tests.unit.diagnosis.faults import FAULTS
+from tests.unit.diagnosis.healthy import change, healthy
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import BY_ID, CHECKS, all_checks
 from tuitrain.tui.dialogs.check import CheckDialog

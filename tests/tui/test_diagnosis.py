@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.tui.harness import Seat, recorded, seated
-from tests.unit.diagnosis.faults import change, healthy
+from tests.unit.diagnosis.healthy import change, healthy
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve

@@ -8,17 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.diagnosis.faults import (
-    EARLY,
-    ENDLESS,
-    FAULTS,
-    FLAT,
-    UNENDED,
-    change,
-    healthy,
-    snapshot,
-    waiting,
-)
+from tests.unit.diagnosis.faults import EARLY, ENDLESS, FAULTS, FLAT, UNENDED
+from tests.unit.diagnosis.healthy import change, healthy, snapshot, waiting
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import BY_ID, CHECKS, all_checks
 from tuitrain.diagnosis.headlines import headline

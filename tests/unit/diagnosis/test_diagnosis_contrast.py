@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.diagnosis.faults import change, healthy
+from tests.unit.diagnosis.healthy import change, healthy
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import CHECKS, all_checks
 from tuitrain.diagnosis.diagnose import Diagnosis, diagnose

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.unit.diagnosis.faults import change
+from tests.unit.diagnosis.healthy import change
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.config.load import config_from
 from tuitrain.config.problems import ConfigError

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.diagnosis.faults import ENDLESS, FLAT, change
+from tests.unit.diagnosis.faults import ENDLESS, FLAT
+from tests.unit.diagnosis.healthy import change
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import CHECKS, all_checks
 from tuitrain.diagnosis.diagnose import Diagnosis, diagnose

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.diagnosis.faults import change, healthy
+from tests.unit.diagnosis.healthy import change, healthy
 from tests.unit.diagnosis.test_diagnosis_checks import LIMITS, states
 from tuitrain.diagnosis.checks import all_checks
 from tuitrain.protocol import LearningView, PolicyView, Snapshot

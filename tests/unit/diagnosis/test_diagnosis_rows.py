@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.diagnosis.faults import change
+from tests.unit.diagnosis.healthy import change
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import BY_ID
 from tuitrain.diagnosis.checks.row import percent

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.diagnosis.faults import snapshot
+from tests.unit.diagnosis.healthy import snapshot
 from tests.unit.workers.one_actor import CHUNK_STEPS, one_actor
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import BY_ID

@@ -1,9 +1,9 @@
 """Which parameters no gradient reaches: a layer that is cut off from the loss, or a dead one.
 
 One update proves little (the inputs of a small batch may all leave a layer silent), so a parameter
-counts only if its gradient was zero everywhere in all updates that were looked at. Squares are summed,
-which is an eighth of what the largest number takes on a processor: for Nature's network 0.5 ms in place
-of 4.8. So all numbers below 1e-23 are zeros; no optimizer makes anything of them.
+counts only if its gradient was zero everywhere in all updates that were looked at. Squares are
+summed, which takes a processor an eighth of what the largest number takes: for Nature's network
+0.5 ms in place of 4.8. So all numbers below 1e-23 are zeros; no optimizer makes anything of them.
 """
 
 from __future__ import annotations

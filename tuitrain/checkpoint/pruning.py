@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from tuitrain import regular
@@ -32,10 +32,25 @@ def kept_mark(checkpoint: Path) -> Path:
     return checkpoint.with_name(f"kept-{checkpoint.stem}")
 
 
+def hold(folder: Path, names: Collection[str]) -> None:
+    """Let no ``prune`` remove these checkpoints, and again all others that were held. OSError."""
+    wanted = {held_mark(folder / name) for name in names if (folder / name).exists()}
+    there = set(regular.listed(folder, "held-*"))
+    for mark in wanted - there:
+        mark.touch(mode=0o600)
+    for mark in there - wanted:
+        mark.unlink(missing_ok=True)
+
+
+def held_mark(checkpoint: Path) -> Path:
+    """The empty file that says that a run which is on its way may go back to this checkpoint."""
+    return checkpoint.with_name(f"held-{checkpoint.stem}")
+
+
 def prune(folder: Path, written: Path, keep: int, warn: Warn | None = None) -> None:
     """Remove all checkpoints but `written` and the newest others, and what nobody needs.
 
-    Those that were made by hand (``keep_for_good``) stay and do not count.
+    Those that were made by hand (``keep_for_good``) or are held stay and do not count.
 
     That is parts of no checkpoint that stays, unless they are of a request later than the one that
     has just been answered, and what writers that were killed have left. Where a manifest cannot be
@@ -60,11 +75,11 @@ def prune(folder: Path, written: Path, keep: int, warn: Warn | None = None) -> N
 def _prune(folder: Path, written: Path, keep: int, failed: list[str]) -> None:
     others = [path for path in checkpoints(folder) if path != written]
     again = [path for path in others if path.stem == written.stem]
-    others = [p for p in others if p.stem != written.stem and not kept_mark(p).exists()]
+    others = [p for p in others if p.stem != written.stem and not _is_marked(p)]
     for path in [*again, *others[: max(0, len(others) - (keep - 1))]]:
         _try_to_remove(path, failed)
-    marks = {kept_mark(path) for path in checkpoints(folder)}
-    for mark in regular.listed(folder, "kept-*"):
+    marks = {mark(path) for path in checkpoints(folder) for mark in (kept_mark, held_mark)}
+    for mark in regular.listed(folder, "kept-*", "held-*"):
         if mark not in marks:  # else what comes to be called so would be kept as well
             _try_to_remove(mark, failed)
     wanted, unsound = _wanted(folder)  # of a damaged one the parts are nobody's
@@ -77,6 +92,10 @@ def _prune(folder: Path, written: Path, keep: int, failed: list[str]) -> None:
         later = bool(own) and not name.startswith(CHECKPOINT) and name >= min(own)
         if name not in wanted and not later:
             _try_to_remove(part, failed)
+
+
+def _is_marked(checkpoint: Path) -> bool:
+    return kept_mark(checkpoint).exists() or held_mark(checkpoint).exists()
 
 
 def discard(folder: Path, parts: Sequence[Part | State]) -> None:

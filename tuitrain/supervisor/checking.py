@@ -6,14 +6,18 @@ checkpoint that was saved while none failed, nor soon after.
 
 ▣ One failure acts once: it must have been ok in between, or training have gone back. Each
 checkpoint is gone back to once, and no more often than `checks.max_rollbacks` in a session.
+▣ However frequent checkpoints are, the newest good one stays, and so does the oldest of which that
+is not known yet: else all could be removed before any had proven itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
+from tuitrain.checkpoint.pruning import hold
 from tuitrain.diagnosis.standing import CLEAR_LOOKS, Standings, measured
 from tuitrain.protocol import CheckView, Request, Snapshot
 from tuitrain.supervisor.clients.requests import Requests
@@ -41,6 +45,7 @@ class Checking:
         """Names of those for which so many have, oldest first."""
         self._tried: set[str] = set()
         """Of the good ones those that have been gone back to."""
+        self._held: frozenset[str] = frozenset({""})  # of a session before some may be held
         self._rollbacks = 0
         self._pausing: asyncio.Task[Any] | None = None
 
@@ -62,6 +67,7 @@ class Checking:
         failed = self._standings.failed()
         failing = {c.id for c in checks if c.state == "fail"}.union(failed) - {*RESTARTED}
         self._judge_checkpoints(bool(failing), at_work)
+        self._hold()
         for check in checks:
             if check.state == "ok" and check.id not in failed:
                 self._acted.pop(check.id, None)
@@ -77,8 +83,10 @@ class Checking:
         name = Path(path).name
         # what has been pruned is not gone back to: a long run would keep thousands of names
         self._good = [there.name for there in self._there() if there.name != name]
+        self._young = {young: looks for young, looks in self._young.items() if self._has(young)}
         self._tried.intersection_update(self._good)
         self._young[name] = CLEAR_LOOKS
+        self._hold()
 
     def begin_again(self) -> None:
         """All workers have gone back: what was measured is of what is no more."""
@@ -102,7 +110,21 @@ class Checking:
         self._young = {name: looks - 1 for name, looks in self._young.items()}
         for name in [name for name, looks in self._young.items() if looks == 0]:
             del self._young[name]
-            self._good.append(name)
+            if self._has(name):
+                self._good.append(name)
+
+    def _hold(self) -> None:
+        """Keep what the run may go back to from being pruned."""
+        held: frozenset[str] = frozenset()
+        if self._run.config.checks.on_fail == "rollback":
+            good = [name for name in self._good if name not in self._tried]
+            held = frozenset([*good[-1:], *list(self._young)[:1]])
+        if held != self._held:
+            with contextlib.suppress(
+                OSError
+            ):  # a disk that is full: `_roll_back` says what is left
+                hold(self._run.folder.checkpoints, held)
+                self._held = held
 
     # ---- acting ------------------------------------------------------------------------------
 
@@ -158,5 +180,7 @@ class Checking:
 
     def _there(self) -> list[Path]:
         """Good checkpoints that have not been removed or moved, oldest first."""
-        folder = self._run.folder.checkpoints
-        return [path for name in self._good if (path := folder / name).exists()]
+        return [self._run.folder.checkpoints / name for name in self._good if self._has(name)]
+
+    def _has(self, checkpoint: str) -> bool:
+        return (self._run.folder.checkpoints / checkpoint).exists()

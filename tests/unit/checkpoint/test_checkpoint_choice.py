@@ -12,6 +12,8 @@ from tuitrain.checkpoint.joining import join
 from tuitrain.checkpoint.manifest import parts_of
 from tuitrain.checkpoint.parts import Part, State
 from tuitrain.checkpoint.pruning import (
+    held_mark,
+    hold,
     keep_for_good,
     kept_mark,
     prune,
@@ -151,6 +153,23 @@ def test_what_was_made_by_hand_is_not_pruned_and_does_not_count(tmp_path: Path) 
     assert checkpoints(tmp_path) == [mine, newer, newest]
     assert not older.exists()
     assert all((tmp_path / part.file).exists() for part in parts_of(mine))
+
+
+def test_what_is_held_is_not_pruned_until_it_is_let_go(tmp_path: Path) -> None:
+    held, mine = joined(tmp_path, 100), joined(tmp_path, 200)
+    keep_for_good(mine)
+    hold(tmp_path, [held.name, "ckpt-0000000999.json"])
+    gone, newest = (joined(tmp_path, updates, keep=1) for updates in (300, 400))
+    assert checkpoints(tmp_path) == [held, mine, newest]
+    assert not gone.exists()
+    hold(tmp_path, [newest.name])
+    assert not held_mark(held).exists()
+    after = joined(tmp_path, 500, keep=1)
+    assert checkpoints(tmp_path) == [mine, newest, after]
+    newest.unlink()
+    joined(tmp_path, 600, keep=9)
+    assert not held_mark(newest).exists(), "another may come to be called so"
+    assert kept_mark(mine).exists()
 
 
 def test_a_mark_without_a_checkpoint_is_removed(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
 
 from tests.unit.supervisor.scene import Scene
+from tuitrain.checkpoint.files import checkpoints
+from tuitrain.checkpoint.pruning import prune
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.standing import CLEAR_LOOKS, RAISE_LOOKS
 from tuitrain.supervisor.checking import RESTARTED
@@ -197,6 +200,49 @@ def test_names_of_checkpoints_that_are_gone_are_not_kept(tmp_path: Path) -> None
     (tmp_path / "ckpt-0000000059.pt").unlink()
     scene.save(60)
     assert scene.checking.names == {"ckpt-0000000058.pt", "ckpt-0000000060.pt"}
+
+
+def test_frequent_checkpoints_leave_a_good_one_to_go_back_to(tmp_path: Path) -> None:
+    """▣ Each is pruned before it could prove itself, but for the oldest that may."""
+    scene = Scene(tmp_path, "rollback")
+    for number in range(1, 3 * CLEAR_LOOKS):
+        name = scene.save(number, times=1)
+        prune(tmp_path, tmp_path / name, keep=1)
+        assert len(checkpoints(tmp_path)) <= 3
+    scene.look("fail")
+    ((to, _),) = scene.back
+    assert (tmp_path / to).exists()
+    assert not scene.ends
+
+
+def test_nothing_is_held_where_nobody_goes_back(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "rollback")
+    scene.save(10)
+    (mark,) = tmp_path.glob("held-*")
+    scene.run.config.checks = ChecksConfig(on_fail="stop")
+    scene.look("ok", times=1)
+    assert not mark.exists()
+    mark.touch()  # of a session before, that was killed
+    Scene(tmp_path, "log").look("ok", times=1)
+    assert not mark.exists()
+
+
+def test_a_full_disk_holds_nothing_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    scene = Scene(tmp_path, "rollback")
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "touch", full)
+        path = tmp_path / "ckpt-0000000010.pt"
+        path.write_bytes(b"")
+        scene.checking.on_checkpoint(str(path))
+        scene.look("ok", times=1)
+    assert not list(tmp_path.glob("held-*"))
+    scene.look("ok", times=1)
+    assert len(list(tmp_path.glob("held-*"))) == 1
 
 
 def test_where_nobody_can_go_back_the_run_stops(tmp_path: Path) -> None:

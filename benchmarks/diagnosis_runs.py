@@ -1,41 +1,40 @@
-"""What all diagnosis costs whole runs: everything on, and with nothing measured and no audit.
+"""What all diagnosis costs a whole run: all its workers measure everything, then nothing, in turn.
 
 `configs/cartpole.toml` in `async`, without an evaluator, which would take the cores by fits and
-starts. Runs come in turn, in random order; a pair is two neighbours. Speed is steps per second by
-the run's own `learner` records, from the first to the last, so that start-up and end are left out.
-Beside it stands the processor time that the workers have used since they were ready: by that
-neighbours do not count, nor does who waits for whom. Without is a double that is put in place by
-the documented hook (`unmeasured.py`). The supervisor evaluates its checks in both arms: what that
-takes is measured by `diagnosis_supervisor.py`.
+starts. Turns of some seconds change in all workers at the same moment (`by_turns.py`, put in place
+by the documented hook); a turn with everything is compared with the mean of the two beside it. The
+supervisor evaluates its checks in both: what that takes is measured by `diagnosis_supervisor.py`.
+The run's first seconds are left out: actors may then spend up to a second on what actions do.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any, NamedTuple
 
 from benchmarks import supervised
-from benchmarks.pairs import PAIRS, interleave, ratio
+from benchmarks.by_turns import TURN_S
+from benchmarks.pairs import PAIRS, ratio
 from tuitrain import parts
 from tuitrain.config.runs import RunFolder
 from tuitrain.metrics.sinks import read_jsonl
-from tuitrain.workers.child import ChildArgs
-from tuitrain.workers.link import Link
 
 CASES = {
     "actors wait for the learner": ["run.total_steps=200_000"],
     "actors never wait": ["run.total_steps=2_000_000", "learner.replay_ratio=0.001"],
 }
-"""Overrides of `configs/cartpole.toml`; six to eight seconds of training on four idle cores."""
+"""Overrides of `configs/cartpole.toml`; by some ten seconds of it the speed is found."""
 
 ALWAYS = ["run.schedule=async", "eval.enabled=false"]
-DOUBLE = f"{Path(__file__).with_name('unmeasured.py')}:double"
+DOUBLE = f"{Path(__file__).with_name('by_turns.py')}:double"
+BEGINNING = 3
+"""Turns that are left out."""
 MEASURED = {
     "learner": {"audit_share", "returns_abs_max", "grad_zero_share"},
     "train": {"reward_min"},
@@ -43,47 +42,47 @@ MEASURED = {
 """By kind of record: what only the audit and who measures for checks tell."""
 
 
-class Ran(NamedTuple):
-    """One run: steps per second, and microseconds of processor time a step, by role."""
+class Turn(NamedTuple):
+    """What one process or all of a role did in a turn: per second, and processor time of each."""
 
-    steps_per_s: float
-    actors_us: float
-    learner_us: float
+    per_s: float
+    cpu_us: float
 
 
 def measure(pairs: int = PAIRS) -> dict[str, Any]:
     """Figures by name."""
     figures: dict[str, Any] = {}
     for name, overrides in CASES.items():
-        arms = {"on": partial(_on, overrides), "off": partial(_off, overrides)}
-        found = interleave(arms, pairs)
-        on, off = (list(zip(*found[arm], strict=True)) for arm in ("on", "off"))
+        steps = _steps_per_s(overrides) * TURN_S * (2 * pairs + BEGINNING + 2)
+        with _doubled(), _run([*overrides, f"run.total_steps={steps:.0f}"]) as folder:
+            _confirm(list(read_jsonl(folder.metrics_jsonl)))
+            actors, learner = _turns(folder, "actor"), _turns(folder, "learner")
         figures |= {
-            f"{name}: steps/s, on / off": ratio(on[0], off[0]),
-            f"{name}: processor time of actors, on / off": ratio(on[1], off[1]),
-            f"{name}: processor time of the learner, on / off": ratio(on[2], off[2]),
-            f"{name}, medians": {
-                "steps/s on": f"{median(on[0]):,.0f}",
-                "off": f"{median(off[0]):,.0f}",
-                "µs a step of actors": f"{median(off[1]):.1f}",
-                "of the learner": f"{median(off[2]):.1f}",
+            f"{name}: steps/s, on / off": _ratio(actors, 0),
+            f"{name}: processor time of a step, on / off": _ratio(actors, 1),
+            f"{name}: processor time of an update, on / off": _ratio(learner, 1),
+            f"{name}, medians without": {
+                "steps/s": f"{median(t.per_s for k, t in actors.items() if k % 2):,.0f}",
+                "updates/s": f"{median(t.per_s for k, t in learner.items() if k % 2):,.0f}",
             },
         }
     return figures
 
 
-def _on(overrides: list[str]) -> Ran:
-    return _run(overrides, measured=True)
+def _steps_per_s(overrides: list[str]) -> float:
+    with _run(overrides) as folder:
+        found = [r for r in read_jsonl(folder.metrics_jsonl) if r["kind"] == "learner"]
+    (first, *_, last) = found
+    return float((last["steps"] - first["steps"]) / (last["time_s"] - first["time_s"]))
 
 
-def _off(overrides: list[str]) -> Ran:
-    with _doubled():
-        return _run([*overrides, "checks.audit_share=0"], measured=False)
+def _run(overrides: Sequence[str]) -> Any:
+    return supervised.run([*ALWAYS, *overrides], {})
 
 
 @contextmanager
 def _doubled() -> Iterator[None]:
-    """Workers that are started inside measure nothing."""
+    """Workers that are started inside take turns."""
     before = os.environ.get(parts.VARIABLE)
     os.environ[parts.VARIABLE] = DOUBLE
     try:
@@ -94,55 +93,42 @@ def _doubled() -> Iterator[None]:
             os.environ[parts.VARIABLE] = before
 
 
-def _run(overrides: list[str], *, measured: bool) -> Ran:
-    """Train once.
-
-    Raises:
-        RuntimeError: what the arm is about was not so.
-    """
-    entries = {"*": "benchmarks.diagnosis_runs:timed"}
-    with supervised.run([*ALWAYS, *overrides], entries) as folder:
-        records = list(read_jsonl(folder.metrics_jsonl))
-        _confirm(records, measured)
-        of_learner = [record for record in records if record["kind"] == "learner"]
-        first, last = of_learner[0], of_learner[-1]
-        rate = (last["steps"] - first["steps"]) / (last["time_s"] - first["time_s"])
-        by_role = _processor_s(folder)
-        steps = last["steps"]
-        return Ran(rate, 1e6 * by_role["actor"] / steps, 1e6 * by_role["learner"] / steps)
+def _turns(folder: RunFolder, role: str) -> dict[int, Turn]:
+    """Of all processes of a role together, the turns in which each began and ended one."""
+    each = [_of_process(path) for path in folder.path.glob(f"turns-{role}-*.jsonl")]
+    both = sorted(set.intersection(*(set(found) for found in each)))
+    together = {}
+    for turn in both[BEGINNING:]:
+        rates = [found[turn].per_s for found in each]
+        cpu = [found[turn].per_s * found[turn].cpu_us for found in each]
+        together[turn] = Turn(sum(rates), sum(cpu) / sum(rates))
+    return together
 
 
-def _confirm(records: Sequence[Mapping[str, Any]], measured: bool) -> None:
-    for kind, names in MEASURED.items():
-        told = {name for r in records if r["kind"] == kind for name in names & r.keys()}
-        if told != (names if measured else set()):
-            raise RuntimeError(f"measured={measured}, but its {kind} records have {sorted(told)}")
-
-
-def _processor_s(folder: RunFolder) -> dict[str, float]:
-    found = {"actor": 0.0, "learner": 0.0}
-    for path in folder.path.glob("bench-*.json"):
-        name = path.stem.removeprefix("bench-")
-        if name == "learner" or name[1:].isdigit():
-            found["learner" if name == "learner" else "actor"] += supervised.kept(folder, name)
+def _of_process(path: Path) -> dict[int, Turn]:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    found = {}
+    for now, then in pairwise(lines):
+        made = then["count"] - now["count"]
+        if then["turn"] == now["turn"] + 1 and made:
+            cpu_us = 1e6 * (then["cpu_s"] - now["cpu_s"]) / made
+            found[now["turn"]] = Turn(made / (then["s"] - now["s"]), cpu_us)
     return found
 
 
-def timed(args: ChildArgs, link: Link) -> None:
-    """A worker entry: the schedule's own, leaving its processor seconds since it was ready."""
-    since = 0.0
-    ready: Callable[..., None] = link.ready
-    finish: Callable[..., None] = link.finish
+def _ratio(turns: Mapping[int, Turn], field: int) -> Any:
+    """Of each turn with everything over the mean of those before and after it."""
+    on = [turn for turn in turns if turn % 2 == 0 and {turn - 1, turn + 1} <= turns.keys()]
+    return ratio(
+        [turns[turn][field] for turn in on],
+        [mean((turns[turn - 1][field], turns[turn + 1][field])) for turn in on],
+    )
 
-    def ready_and_note(**fields: Any) -> None:
-        nonlocal since
-        ready(**fields)
-        since = time.process_time()
 
-    def finish_and_keep(**result: Any) -> None:
-        supervised.keep(args, time.process_time() - since)
-        finish(**result)
-
-    link.ready = ready_and_note
-    link.finish = finish_and_keep
-    supervised.enter(args, link)
+def _confirm(records: Sequence[Mapping[str, Any]]) -> None:
+    """Raises RuntimeError: not about half of the records tell what is measured for checks."""
+    for kind, names in MEASURED.items():
+        of_kind = [record for record in records if record["kind"] == kind]
+        share = mean(names <= record.keys() for record in of_kind)
+        if not 0.25 < share < 0.75:
+            raise RuntimeError(f"{share:.0%} of its {kind} records have {', '.join(sorted(names))}")

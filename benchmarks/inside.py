@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from benchmarks.supervised import CARTPOLE
 from tuitrain.config.load import load_config
@@ -56,6 +57,44 @@ class Stopwatch:
         finally:
             self._before_s, self._running = self.now(), False
             self.cpu_s += time.thread_time() - cpu
+
+
+class Account:
+    """A clock around some methods of some objects, as long as it is kept; their calls of each other
+    count once.
+
+    Args:
+        of: an object and the names of its methods. None is nobody.
+    """
+
+    def __init__(self, *of: tuple[object | None, Sequence[str]]) -> None:
+        self._of = [(one, name) for one, names in of if one is not None for name in names]
+        self._deep = False
+        self.s = 0.0
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """It runs inside."""
+        for one, name in self._of:
+            setattr(one, name, self._timed(getattr(one, name)))
+        try:
+            yield
+        finally:
+            for one, name in self._of:
+                delattr(one, name)  # the class's own is seen again
+
+    def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            if self._deep:
+                return method(*args, **kwargs)
+            self._deep, began = True, time.perf_counter()
+            try:
+                return method(*args, **kwargs)
+            finally:
+                self.s += time.perf_counter() - began
+                self._deep = False
+
+        return timed
 
 
 @contextmanager

@@ -21,7 +21,7 @@ SUBJECTS = {
     "audit": "time of actor and learner with the live audit over without",
     "diagnosis": "time of actor and learner with all that is measured for checks over without",
     "diagnosis-supervisor": "a supervisor's processor time for checks, as a share of a core",
-    "diagnosis-runs": "steps/s of whole runs with all that is measured for checks over without",
+    "diagnosis-runs": "steps/s of a run with all that is measured for checks over without, in turn",
     "micro": "single operations over the least they could cost",
     "stacked": "updates/s of policies stacked over one by one",
     "replay": "append and sample in one process over a bare gather and over other libraries",

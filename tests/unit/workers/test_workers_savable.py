@@ -54,11 +54,19 @@ def test_the_answer_comes_from_a_process_that_is_gone() -> None:
         (lambda: "é" * 5_000, "é" * (MAX_ANSWER_BYTES // 2)),
     ],
 )
+@pytest.mark.usefixtures("watching")
 def test_whatever_becomes_of_it_is_a_reason(trial: Any, said: str) -> None:
     assert asked(trial, 60.0) == said
 
 
-@pytest.mark.usefixtures("no_child_is_left")
+@pytest.fixture(params=["pidfd", "without"])
+def watching(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what Linux has, and as where there is none of it."""
+    if request.param == "without":
+        monkeypatch.delattr(os, "pidfd_open")
+
+
+@pytest.mark.usefixtures("no_child_is_left", "watching")
 def test_one_that_hangs_is_ended() -> None:
     assert asked(threading.Event().wait, 0.05) == ("trying it out took longer than 0.05 s")
 

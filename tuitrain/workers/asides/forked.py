@@ -12,12 +12,16 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
 MAX_ANSWER_BYTES = 2_000
 """It must fit a pipe that nobody reads yet, and an event."""
+
+LOOK_S = 0.01
+"""Between two looks at a child, where there is no pidfd."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -54,17 +58,35 @@ def asked(trial: Callable[[], str], limit_s: float) -> str:
 
 def _ended(child: int, limit_s: float) -> int | None:
     """The wait status of a child, which is killed if it goes on for too long (then None)."""
-    watched = os.pidfd_open(child)
+    try:
+        watched = os.pidfd_open(child)
+    except (AttributeError, OSError):  # not Linux, or a sandbox without pidfd
+        return _ended_polled(child, limit_s)
     try:
         poll = select.poll()
         poll.register(watched, select.POLLIN)
-        over = bool(poll.poll(limit_s * 1000))  # a signal does not end it early, see PEP 475
-        if not over:
-            os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        return status if over else None
+        if poll.poll(limit_s * 1000):  # a signal does not end it early, see PEP 475
+            return os.waitpid(child, 0)[1]
+        _kill(child)
+        return None
     finally:
         os.close(watched)
+
+
+def _ended_polled(child: int, limit_s: float) -> int | None:
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        gone, status = os.waitpid(child, os.WNOHANG)
+        if gone:
+            return status
+        time.sleep(LOOK_S)
+    _kill(child)
+    return None
+
+
+def _kill(child: int) -> None:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 
 
 def _answer(trial: Callable[[], str], writing: int, parent: int) -> NoReturn:

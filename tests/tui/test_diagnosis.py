@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,11 @@ from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import create_run
 from tuitrain.diagnosis.checks import all_checks
-from tuitrain.protocol import CheckView
+from tuitrain.protocol import CheckView, Snapshot
 from tuitrain.tui.dialogs.check import CheckDialog
 from tuitrain.tui.dialogs.diagnosis import DiagnosisDialog
 from tuitrain.tui.view import JUDGING
+from tuitrain.workers.asides.probe import probe
 
 
 async def diagnosed(seat: Seat) -> str:
@@ -111,6 +113,32 @@ async def test_of_a_killed_run_is_told_how_its_checks_stood(
         assert "acted with old weights" in await seat.text()
 
 
+async def test_a_killed_run_has_its_verdict_and_no_warm_up_that_nobody_knows_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = resolve(config_from({"run": {"name": "dead", "total_steps": 100_000}}), cores=2)
+    folder = create_run(config)
+    folder.probe_json.write_text(json.dumps(probe(config, None)))
+    records: list[dict[str, Any]] = [
+        {"kind": "eval", "policy": "default", "steps": 5_000 * n, "updates": 500 * n, "version": n,
+         "return_mean": 10.0 + 20 * n, "return_std": 2.0, "return_ci95": 1.0, "episodes": 20,
+         "wall_s": n, "time_s": 80.0 + n}
+        for n in range(1, 13)
+    ]  # fmt: skip
+    last = {"kind": "learner", "steps": 61_000, "updates": 6_100, "loss": 0.1, "time_s": 92.5}
+    records.append({"policy": "default", "wall_s": 12.5} | last)
+    folder.metrics_jsonl.write_text("".join(json.dumps(record) + "\n" for record in records))
+    event = {"seq": 1, "time_s": 90.0, "level": "info", "source": "supervisor", "text": "runs"}
+    folder.events_jsonl.write_text(json.dumps(event) + "\n")
+    async with recorded(folder.path) as seat:
+        await seat.shows("IMPROVING")
+        assert "warm-up" not in await seat.text()
+        folder.probe_json.unlink()
+    async with recorded(folder.path) as seat:
+        await seat.shows("eval 250")
+
+
 @pytest.mark.parametrize(
     ("config", "told"),
     [(None, "No such file"), (b"\xff", "is damaged"), (b"[run]\nname = 3\n", "run.name")],
@@ -138,11 +166,12 @@ async def test_while_the_checks_of_a_killed_run_are_made_that_is_said(
 ) -> None:
     go_on = threading.Event()
 
-    def slow(run_dir: Path) -> tuple[list[CheckView], str]:
+    def slow(run_dir: Path, found: Snapshot) -> tuple[Snapshot, str]:
         assert go_on.wait(60)
-        return [CheckView(id="a", name="a", value="1", limit="2", state="ok")], ""
+        check = CheckView(id="a", name="a", value="1", limit="2", state="ok")
+        return found.model_copy(update={"checks": [check]}), ""
 
-    monkeypatch.setattr("tuitrain.tui.recorded.checks_of_a_killed", slow)
+    monkeypatch.setattr("tuitrain.tui.recorded.judged_again", slow)
     try:
         async with recorded(tmp_path) as seat:
             await seat.until(seat.app.loaded.is_set, "its files")

@@ -152,10 +152,10 @@ class TuitrainApp(
         self._judging = self.ended and found is not None and found.state == "interrupted"
         self.redraw()
         if self._judging and found is not None:
-            from tuitrain.tui.recorded import checks_of_a_killed, tell_unmade
+            from tuitrain.tui.recorded import judged_again, tell_unmade
 
-            checks, why = await asyncio.to_thread(checks_of_a_killed, self.run_dir)
-            read.add_snapshot(found.model_copy(update={"checks": checks}))
+            judged, why = await asyncio.to_thread(judged_again, self.run_dir, found)
+            read.add_snapshot(judged)
             if why:
                 tell_unmade(read, why)
             self._judging = False

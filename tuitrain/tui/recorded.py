@@ -21,7 +21,6 @@ from tuitrain.checkpoint.files import checkpoints
 from tuitrain.diagnosis.ended import at_the_end, checks_of, stretches
 from tuitrain.protocol import (
     BestView,
-    CheckView,
     EventLine,
     LearningView,
     PolicyView,
@@ -63,13 +62,17 @@ def tell_if_killed(run_dir: Path, store: Store) -> None:
     _tell_end(store, text)
 
 
-def checks_of_a_killed(run_dir: Path) -> tuple[list[CheckView], str]:
-    """How its checks stood at its end, made again. For a thread: a long run takes seconds.
+def judged_again(run_dir: Path, found: Snapshot) -> tuple[Snapshot, str]:
+    """With how a killed run's checks stood at its end and what it had learned, made again.
 
-    Whatever its files hold, nothing is raised: all else there is stays on the screen.
+    For a thread: a long run takes seconds. Whatever its files hold, nothing is raised: all else
+    there is stays on the screen.
+
+    Args:
+        found: ``recorded_snapshot``.
 
     Returns:
-        The checks, and why there are none; empty if there are.
+        The snapshot, and why there are no checks in it; empty if there are.
     """
     try:
         from tuitrain.config.runs import RunFolder
@@ -80,11 +83,20 @@ def checks_of_a_killed(run_dir: Path) -> tuple[list[CheckView], str]:
         folder = RunFolder(run_dir)
         left = read_left(folder)
         if left.config is None:
-            return [], "; ".join(left.notes)
-        changed = stretches(JsonLines(folder.events_jsonl))
-        return at_the_end(postmortem(folder, None, left).checks, [], changed), ""
+            return found, "; ".join(left.notes)
+        made = postmortem(folder, None, left)
+        checks = at_the_end(made.checks, [], stretches(JsonLines(folder.events_jsonl)))
     except Exception as error:
-        return [], " ".join(str(error).split()) or repr(error)
+        return found, " ".join(str(error).split()) or repr(error)
+    verdicts = {policy.name: policy.learning for policy in made.policies}
+    policies = [
+        policy.model_copy(update={"learning": verdicts.get(policy.name, policy.learning)})
+        for policy in found.policies
+    ]
+    told: dict[str, Any] = {"checks": checks, "policies": policies}
+    if made.policies:  # else nobody knows whose evaluations these were
+        told["learning"] = made.learning
+    return found.model_copy(update=told), ""
 
 
 def tell_unmade(store: Store, why: str) -> None:

@@ -139,7 +139,8 @@ def _buffer(view: View, policy: PolicyView | None) -> tuple[list[Part], list[Par
     upper.append(part(bar(share, _BAR), palette.ok, 2))
     upper.append(part(f"{count(held)}/{count(policy.capacity)}"))
     lower = [part(f"rows' age p95 {_with_unit(policy.sample_age_p95, 'tr')}", rank=2)]
-    if policy.transitions < policy.learning_starts:
+    unknown = view.ended and not policy.transitions  # the files of a killed run do not say
+    if policy.transitions < policy.learning_starts and not unknown:
         words = f"warm-up {count(policy.transitions)}/{count(policy.learning_starts)}"
         lower.insert(0, part(words, palette.warn, 1))
     return upper, lower

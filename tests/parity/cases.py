@@ -6,7 +6,7 @@ from typing import Any
 
 from tuitrain.config.schema import Config
 
-ROUNDS = 22
+ROUNDS = 18
 CHUNK_STEPS = 5
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {

@@ -31,6 +31,7 @@ IQN: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 def test_five_agents_with_an_iqn_each(fleet: Fleet) -> None:
     compare(fleet, FIVE, (5, 3), **IQN)
 

@@ -227,9 +227,15 @@ class Centred(Newest):
     ("network", "frames", "found", "said"),
     [
         ("Newest", 1, [], "is accepted; `tuitrain doctor`"),
-        ("Newest", 2, ["network"], "The network looks at 1 of 2 frames."),
+        pytest.param(
+            "Newest",
+            2,
+            ["network"],
+            "The network looks at 1 of 2 frames.",
+            marks=pytest.mark.long,
+        ),
         ("Centred", 1, ["config"], "the network mixes the rows of a batch"),
-        ("Missing", 1, ["config"], "Missing"),
+        pytest.param("Missing", 1, ["config"], "Missing", marks=pytest.mark.long),
     ],
 )
 def test_a_network_of_ones_own_is_asked(

@@ -54,7 +54,12 @@ def tuitrain(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def test_without_a_terminal_launch_prints_plain_lines_to_the_end() -> None:
-    done = tuitrain("launch", "cp.toml", "--schedule", "sequential")
+    """And files of the working folder shadow nothing."""
+    Path("queue.py").write_text("raise SystemExit('shadowed')")
+    Path("my_env.py").write_text(
+        "import gymnasium\ndef make(): return gymnasium.make('CartPole-v1')"
+    )
+    done = tuitrain("launch", "cp.toml", "--schedule", "sequential", "--set", "env.id=my_env:make")
     assert done.returncode == 0, done.stderr.decode()
     text = done.stdout.decode()
     assert "finished: training has reached its last step" in text
@@ -69,15 +74,6 @@ def test_without_a_terminal_launch_prints_plain_lines_to_the_end() -> None:
     done = tuitrain("eval", "--checkpoint", "cp.toml")
     assert done.returncode == 2
     assert done.stderr.startswith(b"tuitrain: nothing was evaluated: checkpoint cp.toml")
-
-
-def test_files_of_the_working_folder_shadow_nothing() -> None:
-    Path("queue.py").write_text("raise SystemExit('shadowed')")
-    Path("my_env.py").write_text(
-        "import gymnasium\ndef make(): return gymnasium.make('CartPole-v1')"
-    )
-    done = tuitrain("launch", "cp.toml", "--schedule", "sequential", "--set", "env.id=my_env:make")
-    assert done.returncode == 0, done.stderr.decode()
 
 
 def test_a_run_starts_without_standard_streams() -> None:
@@ -130,7 +126,10 @@ def test_a_detached_run_is_commanded_stopped_and_resumed() -> None:
     assert after["steps"] >= after["base_steps"]
 
 
-def test_a_finished_run_is_resumed_only_to_go_further() -> None:
+@pytest.mark.parametrize(
+    "wrong", ["env.n_frames=3", pytest.param("env.id=NoSuchEnv-v0", marks=pytest.mark.long)]
+)
+def test_a_finished_run_is_resumed_only_to_go_further(wrong: str) -> None:
     done = tuitrain("launch", "cp.toml", "--headless", "--schedule", "sequential")
     assert done.returncode == 0, done.stderr.decode()
     before = json.loads(Path("runs/cp-0001/summary.json").read_text())
@@ -139,11 +138,10 @@ def test_a_finished_run_is_resumed_only_to_go_further() -> None:
     assert b"has done its" in done.stderr
     assert b"--set run.total_steps=" in done.stderr
     stored = Path("runs/cp-0001/config.toml").read_text()
-    for wrong in ("env.n_frames=3", "env.id=NoSuchEnv-v0"):
-        done = tuitrain("resume", "--headless", "--set", wrong, "--set", "run.total_steps=9000")
-        assert done.returncode == 3, done.stderr.decode()
-        assert Path("runs/cp-0001/config.toml").read_text() == stored
-        assert not Path("runs/cp-0001/config.before.toml").exists()
+    done = tuitrain("resume", "--headless", "--set", wrong, "--set", "run.total_steps=9000")
+    assert done.returncode == 3, done.stderr.decode()
+    assert Path("runs/cp-0001/config.toml").read_text() == stored
+    assert not Path("runs/cp-0001/config.before.toml").exists()
     further = before["steps"] + 1000
     done = tuitrain("resume", "--headless", "--set", f"run.total_steps={further}")
     assert done.returncode == 0, done.stderr.decode()

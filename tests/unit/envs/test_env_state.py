@@ -78,7 +78,9 @@ def also(name: str) -> tuple[str, dict[str, Any]]:
     return env_id, kwargs
 
 
-@pytest.mark.parametrize("before", [0, 1, 17, 60])
+@pytest.mark.parametrize(
+    "before", [0, 17, *(pytest.param(steps, marks=pytest.mark.long) for steps in (1, 60))]
+)
 @pytest.mark.parametrize("name", WORLDS)
 def test_what_follows_a_restored_state_is_the_same(name: str, before: int) -> None:
     env_id, kwargs = WORLDS[name]

@@ -67,7 +67,9 @@ def tried(
     )
 
 
-@pytest.mark.parametrize("name", ["dqn", "c51", "qr-dqn", "iqn"])
+@pytest.mark.parametrize(
+    "name", ["dqn", "c51", pytest.param("qr-dqn", marks=pytest.mark.long), "iqn"]
+)
 def test_what_can_learn_learns_it(name: str) -> None:
     found = tried(algorithm=AlgorithmConfig(name=name))  # type: ignore[arg-type]
     assert found.after < 0.5 * found.before

@@ -24,19 +24,26 @@ from tuitrain.supervisor.ending import End
 WORK = {"do": "work"}
 
 
-@pytest.mark.parametrize("who", ["learner", "a0", "eval"])
+ENDS = {
+    "raise": "exit code 1: ValueError",
+    "exit 0": "exit code 0 without having been told to stop",
+    "SIGKILL": "killed by SIGKILL",
+    "SIGSEGV": "killed by SIGSEGV",
+}
+QUICK = {("raise", "learner"), ("raise", "a0"), ("exit 0", "eval"), ("SIGKILL", "eval"),
+         ("SIGSEGV", "a0")}  # fmt: skip
+"""Every end, and everybody's; of the others most are long."""
+
+
 @pytest.mark.parametrize(
-    ("do", "how"),
+    ("do", "who"),
     [
-        ("raise", "exit code 1: ValueError"),
-        ("exit 0", "exit code 0 without having been told to stop"),
-        ("SIGKILL", "killed by SIGKILL"),
-        ("SIGSEGV", "killed by SIGSEGV"),
+        pytest.param(do, who, marks=() if (do, who) in QUICK else pytest.mark.long)
+        for do in ENDS
+        for who in ("learner", "a0", "eval")
     ],
 )
-async def test_a_failing_worker_is_named_with_its_cause(
-    tmp_path: Path, who: str, do: str, how: str
-) -> None:
+async def test_a_failing_worker_is_named_with_its_cause(tmp_path: Path, do: str, who: str) -> None:
     workers: dict[str, Any] = {"learner": WORK, "a0": WORK, "eval": WORK, who: {"do": do}}
     async with running(tmp_path, workers) as run:
         await run.up()
@@ -46,7 +53,7 @@ async def test_a_failing_worker_is_named_with_its_cause(
         assert failure["worker"] == who
         event = next(e for e in run.events if e["level"] == "error")
         assert event["source"] == who
-        assert how in event["text"]
+        assert ENDS[do] in event["text"]
         assert event["data"]["log"][0] == f"{who} will {do}"
         if do == "raise":
             assert "in fault" in failure["traceback"]
@@ -177,10 +184,10 @@ async def test_one_waiting_worker_is_healthy(tmp_path: Path) -> None:
     workers = {"learner": WORK, "a0": {"do": "wait"}}
     async with running(tmp_path, workers) as run:
         await run.up()
-        life(run, "a0").progress_deadline_s = 2.0
+        life(run, "a0").progress_deadline_s = 0.8
         worker = run.supervisor.crew.workers["a0"]
         assert worker.life.progress_at is not None
-        while (worker.life.progress_age(worker.life.beat_at or 0.0) or 0.0) < 3.0:
+        while (worker.life.progress_age(worker.life.beat_at or 0.0) or 0.0) < 1.2:
             assert not run.task.done()
             await asyncio.sleep(0.02)
         assert worker.view.wait == "a miracle"

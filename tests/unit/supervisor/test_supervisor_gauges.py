@@ -42,8 +42,15 @@ def shown(run: Run) -> list[int | None]:
     return [process.rss_bytes for process in run.supervisor.snapshot().processes]
 
 
-@pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize("what", ["a process", "the machine"])
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        # each error of one of the two; the others are long
+        pytest.param(what, error, marks=() if at % 2 == which else pytest.mark.long)
+        for which, what in enumerate(("a process", "the machine"))
+        for at, error in enumerate(ERRORS)
+    ],
+)
 async def test_what_cannot_be_measured_is_not_known_and_training_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, error: int
 ) -> None:

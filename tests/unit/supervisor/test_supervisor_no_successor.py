@@ -34,8 +34,17 @@ class Saves(FakePlan):
         return ("a0", "a1")
 
 
-@pytest.mark.parametrize("schedule", ["async", "lockstep"])
-@pytest.mark.parametrize("dead", ["a0", "eval", "learner"])
+@pytest.mark.parametrize(
+    ("dead", "schedule"),
+    [
+        ("a0", "async"),
+        ("eval", "async"),
+        ("eval", "lockstep"),
+        ("learner", "lockstep"),
+        pytest.param("a0", "lockstep", marks=pytest.mark.long),
+        pytest.param("learner", "async", marks=pytest.mark.long),
+    ],
+)
 async def test_a_run_that_fails_saves_its_replay_where_that_is_whole_or_says_not(
     tmp_path: Path, dead: str, schedule: str
 ) -> None:

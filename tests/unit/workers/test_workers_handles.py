@@ -6,8 +6,6 @@ import copy
 import multiprocessing
 import os
 import pickle
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -17,15 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.unit.workers.adopting import HASH, NBYTES, adopt
 from tests.unit.workers.one_actor import one_actor
 from tuitrain.replay import segment
 from tuitrain.replay.lock import LockFile, LockTimeout, LockUnusable
 from tuitrain.supervisor.plan import TrainingPlan
 from tuitrain.workers.handles import Handle, StoreHandles
 from tuitrain.workers.stores import segment_prefix
-
-HASH = bytes(range(32))
-NBYTES = 800
 
 
 class Made:
@@ -51,35 +47,10 @@ def made(tmp_path: Path) -> Iterator[Made]:
     made.file.close()
 
 
-def other(handles: StoreHandles, name: str, path: str, pipe: Connection, deadline_s: float) -> None:
-    """In the spawned process: read, write, lock, and start something that is given nothing.
-
-    Tells who was in the way of its lock, if somebody was, and what the started one had open.
-    """
-    memory = segment.adopt(handles.segments[0].fd, name, NBYTES, HASH)
-    file = LockFile.adopt(handles.lock.fd, path)
-    words = np.frombuffer(memory.buf, np.int64)
-    words[1] = words[0] + 1
-    listing = "import os; print(*[os.readlink(f'/proc/self/fd/{n}') for n in range(3, 50)" \
-              " if os.path.exists(f'/proc/self/fd/{n}')])"  # fmt: skip
-    told = subprocess.run(
-        [sys.executable, "-c", listing], close_fds=False, capture_output=True, text=True, check=True
-    )
-    try:
-        with file.rwlock(0, "thing", deadline_s).write():
-            pipe.send((None, told.stdout))
-            pipe.recv()
-    except LockTimeout as error:
-        pipe.send((error.holder_pid, told.stdout))
-        return
-    pipe.send("let go")
-    pipe.recv()
-
-
 def start(made: Made, deadline_s: float = 5.0) -> tuple[Any, Connection]:
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
-        target=other, args=(made.handles(), made.name, str(made.path), theirs, deadline_s)
+        target=adopt, args=(made.handles(), made.name, str(made.path), theirs, deadline_s)
     )
     process.start()
     theirs.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from tests.sites import POLL_S
 from tests.tui.fixtures import failed, write_run
-from tests.tui.harness import seated
+from tests.tui.harness import DEADLINE_S, seated
 from tuitrain.cli.main import app as cli
 from tuitrain.tui.export import export
 
@@ -138,7 +140,10 @@ async def test_an_error_of_a_task_ends_the_screen_and_is_told(tmp_path: Path) ->
     async def look() -> None:
         async with seated() as seat:
             seat.app.start(fail())
-            await seat.until(lambda: seat.app._exit, "the end of the screen")
+            # nothing is drawn any more, so `until` would wait for it in vain
+            async with asyncio.timeout(DEADLINE_S):
+                while seat.app.is_running:
+                    await asyncio.sleep(POLL_S)
 
     with pytest.raises(LookupError, match="of a task"):
         await look()

@@ -59,7 +59,7 @@ def config_of(case: Case, folder: Path) -> Path:
     return path
 
 
-def run_case(case: Case, place: Place) -> Seen:
+def run_case(case: Case, place: Place, linger_s: float = LINGER_S) -> Seen:
     """Launch it, watch its checks, stop it when all has been seen, and have it diagnosed."""
     seen, start = Seen(), time.monotonic()
     if case.double:
@@ -73,7 +73,7 @@ def run_case(case: Case, place: Place) -> Seen:
         seen.raised = dict.fromkeys(seen.diagnosed, seen.says)
         return seen
     if done.returncode == 0:
-        _watch(case, run)
+        _watch(case, run, linger_s)
         if not (run.path / "summary.json").exists():
             place.tuitrain("stop", run.name, code=None)
     eventually((run.path / "summary.json").exists, f"the end of {case.name}")
@@ -92,7 +92,7 @@ def run_case(case: Case, place: Place) -> Seen:
     return seen
 
 
-def _watch(case: Case, run: Run) -> None:
+def _watch(case: Case, run: Run, linger_s: float) -> None:
     """Look at a run until it has ended, or its fault has been seen for a while."""
     end, acted = time.monotonic() + case.deadline_s, case.act is None
     last = end
@@ -111,7 +111,7 @@ def _watch(case: Case, run: Run) -> None:
         if case.stop_steps is not None and snapshot["steps"] >= case.stop_steps:
             return
         if case.check in raised:
-            last = min(last, time.monotonic() + LINGER_S)
+            last = min(last, time.monotonic() + linger_s)
         time.sleep(POLL_S)
 
 

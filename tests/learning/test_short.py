@@ -81,7 +81,9 @@ def with_algorithm(name: str, schedule: str) -> Config:
     return Config.model_validate(tables)
 
 
-@pytest.mark.parametrize("algorithm", [long("c51"), "qr-dqn", long("iqn"), "m-iqn", "rainbow"])
+@pytest.mark.parametrize(
+    "algorithm", [long("c51"), long("qr-dqn"), long("iqn"), "m-iqn", "rainbow"]
+)
 def test_every_algorithm_learns_the_optimum(fleet: Fleet, algorithm: str) -> None:
     outcome = fleet.run(with_algorithm(algorithm, "async"))
     assert LEARNED <= final_return(outcome) <= OPTIMUM

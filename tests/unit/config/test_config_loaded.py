@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -79,6 +80,19 @@ def test_what_is_installed_built_in_or_ours_is_not_the_users(tmp_path: Path) -> 
         module = modules[f"m{number}"] = ModuleType(f"m{number}")
         module.__file__ = path
     assert loaded.files(modules) == [file]
+
+
+def test_versions_are_of_the_distributions_that_bring_what_is_imported() -> None:
+    """As the standard library says it, which takes ten times as long."""
+    mine = dict.fromkeys(["numpy.linalg", "torch", "pytest", "nobody_has_this", "tests"])
+    owners = importlib.metadata.packages_distributions()
+    names = {name for module in mine for name in owners.get(module.partition(".")[0], ())}
+    assert {"numpy", "torch", "pytest"} <= names
+    told = loaded.versions(mine)
+    assert told.items() >= {name: importlib.metadata.version(name) for name in names}.items()
+    assert told.keys() - names <= {"python", "tuitrain"}
+    everything = loaded.versions(dict.fromkeys(owners))
+    assert everything.keys() >= {name for own in owners.values() for name in own}
 
 
 def test_only_versions_of_both_sides_are_compared() -> None:

@@ -115,7 +115,7 @@ def test_every_command_does_what_it_says(place: Place, schedule: str) -> None:
     assert place.tuitrain("pause", code=2).stderr.count("is not running") == 1
 
 
-def test_eval_plays_a_living_run_and_an_ended_one_which_resume_goes_on_with(place: Place) -> None:
+def test_eval_plays_a_living_run_and_an_ended_one(place: Place) -> None:
     run = place.launch_detached("--schedule", "sequential")
     run.learned(20)
     path = json.loads(place.tuitrain("checkpoint", "--json").stdout)["result"]["path"]
@@ -127,6 +127,14 @@ def test_eval_plays_a_living_run_and_an_ended_one_which_resume_goes_on_with(plac
     place.tuitrain("stop")
     assert place.tuitrain(*command).stdout == alive
     assert json.loads(alive)[0]["episodes"] == 5
+    assert place.tuitrain("resume", "nothing-like-it", code=2).stderr
+
+
+@pytest.mark.long  # to the last bit, with a kill: test_exact_resume; by number: test_going_back
+def test_resume_goes_on_with_what_an_ended_run_had_learned(place: Place) -> None:
+    run = place.launch_detached("--schedule", "sequential")
+    run.learned(20)
+    place.tuitrain("stop")
 
     # from the newest checkpoint
     before = run.summary()
@@ -157,4 +165,3 @@ def test_eval_plays_a_living_run_and_an_ended_one_which_resume_goes_on_with(plac
     place.tuitrain("stop")
     after = run.summary()
     assert after["base_steps"] > before["steps"]
-    assert place.tuitrain("resume", "nothing-like-it", code=2).stderr

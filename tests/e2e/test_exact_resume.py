@@ -13,7 +13,7 @@ from tests.sites import eventually
 from tuitrain.checkpoint.payload import newest
 from tuitrain.metrics.rewind import surviving
 
-STEPS = 30_000
+STEPS = 15_000
 
 
 def learned(run: Run) -> tuple[Any, ...]:
@@ -73,9 +73,8 @@ def test_killed_and_resumed_is_left_alone(place: Place, schedule: str) -> None:
     assert evaluations(killed) == evaluations(alone)
 
 
-@pytest.mark.parametrize(
-    "schedule", ["sequential", pytest.param("lockstep", marks=pytest.mark.long)]
-)
+@pytest.mark.long  # in small: `tests/unit/workers/test_workers_begun_anew.py`
+@pytest.mark.parametrize("schedule", ["sequential", "lockstep"])
 def test_an_environment_that_does_not_take_its_state_back_begins_anew(
     place: Place, schedule: str
 ) -> None:

@@ -68,11 +68,10 @@ def killed(run: Run) -> None:
 
 
 def test_a_killed_run_goes_back_to_an_earlier_checkpoint_and_has_one_curve(place: Place) -> None:
-    """And then, of itself, to the one before the newest, which is damaged."""
-    run = place.launch_detached("--schedule", "sequential", eval={"every_steps": 500})
-    run.learned(50)
+    run = place.launch_detached("--schedule", "sequential", eval={"every_steps": 200})
+    run.learned(20)
     first = saved(place, run)
-    run.learned(300)
+    run.learned(100)
     second = saved(place, run)
     steps = run.snapshot()["steps"]
     eventually(lambda: max(evaluated(run), default=0) > steps, "an evaluation later than both")
@@ -99,13 +98,21 @@ def test_a_killed_run_goes_back_to_an_earlier_checkpoint_and_has_one_curve(place
     (curve,) = read_curves(run.path / "metrics.jsonl").values()
     assert list(curve.steps) == sorted(curve.steps)
 
+
+@pytest.mark.long  # the choice: `tests/unit/checkpoint`
+def test_a_run_goes_back_of_itself_to_the_checkpoint_before_a_damaged_one(place: Place) -> None:
+    run = place.launch_detached("--schedule", "sequential")
+    run.learned(20)
+    first = saved(place, run)
+    run.learned(100)
+    place.tuitrain("stop")
     *_, before, newest = checkpoints(first.parent)
     newest.write_bytes(b"damaged")
     told = place.tuitrain("resume", "-d").stderr
     assert f"a checkpoint was not used: checkpoint {newest} is damaged" in told
     assert newest not in checkpoints(first.parent)
     assert before in checkpoints(first.parent)
-    assert (first.parent / "set-aside-2" / newest.name).read_bytes() == b"damaged"
+    assert (first.parent / "set-aside-1" / newest.name).read_bytes() == b"damaged"
     place.tuitrain("stop")
     assert any("a checkpoint was not used" in e["text"] for e in run.events())
 

@@ -43,7 +43,7 @@ def long(*values: Any) -> Any:
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
-        ({"env": {"id": "NoSuchThing-v3"}}, ["NoSuchThing-v3"]),
+        long({"env": {"id": "NoSuchThing-v3"}}, ["NoSuchThing-v3"]),
         long({"env": {"id": f"{ENVS}:Chian"}}, ["Chian", "Chain"]),
         long({"env": {"id": f"{THINGS}:Broken"}}, ["the ROM is missing", "things.py"]),
         long({"env": {"id": f"{THINGS}:Continuous"}}, ["Box", "Discrete"]),

@@ -37,6 +37,7 @@ def ended(place: Place) -> Run:
     return run
 
 
+@pytest.mark.long  # each of them alone: `tests/faults/test_faults_short.py`, with its ledgers
 def test_an_async_run_survives_the_death_of_everybody(place: Place) -> None:
     run = place.launch_detached(
         run={"checkpoint_every_s": 0.5, "seed": 3},
@@ -67,31 +68,49 @@ def test_an_async_run_survives_the_death_of_everybody(place: Place) -> None:
     assert "updates lost: " in told(run, "learner is back")
 
 
-@pytest.mark.parametrize("victim", ["a0", pytest.param("learner", marks=pytest.mark.long)])
-def test_an_async_run_comes_to_its_end_after_a_death(place: Place, victim: str) -> None:
-    """What the dead one had reserved or owed does not leave the run short."""
+def long(*victims: str) -> Any:
+    return pytest.param(victims, marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize("victims", [("a0", "learner"), long("a0"), long("learner")], ids="-".join)
+def test_an_async_run_comes_to_its_end_after_a_death(
+    place: Place, victims: tuple[str, ...]
+) -> None:
+    """What the dead had reserved or owed does not leave the run short."""
     total = 4_000
     place.tuitrain(
         "launch",
         place.config(
-            run={"total_steps": total},
+            run={"total_steps": total, "checkpoint_every_s": 0.5},
             env=SLOW,
             actors={"count": 2},
-            eval={"every_steps": 1_000},
+            learner={"publish_every_updates": 5},
             supervisor=RESTARTS,
         ),
         "-d",
     )
     (run,) = place.runs()
-    run.learned(40)
-    kill(run, victim)
+    for number, victim in enumerate(victims, 1):
+        run.learned(40 * number)
+        if victim == "learner":
+            told(run, "checkpoint ")
+        kill(run, victim)
+        told(run, f"{victim} is back")
     ended(place)
     summary = run.summary()
     assert summary["state"] == "finished"
     assert total <= summary["steps"] < total + 2 * 4 * 8  # a chunk of every actor
-    assert summary["restarts"] == {victim: 1}
+    assert summary["restarts"] == dict.fromkeys(victims, 1)
+    assert [death["worker"] for death in summary["deaths"]] == list(victims)
     (policy,) = summary["policies"].values()
     assert policy["ratio_achieved"] == pytest.approx(0.25, rel=0.01)
+    learned = [r for r in run.metrics() if r["kind"] == "learner"]
+    versions = [r["version"] for r in learned]
+    assert versions == sorted(versions)
+    assert all(r.get("lag_updates_p50", 0) >= 0 for r in learned)
+    if "learner" in victims:
+        assert 0 <= summary["lost_updates"]["default"] < policy["updates"]
+        assert "updates lost: " in told(run, "learner is back")
     evaluated = [r for r in run.metrics() if r["kind"] == "eval"]
     assert evaluated[-1]["version"] == policy["version"]
     assert evaluated[-1]["steps"] == summary["steps"]
@@ -103,6 +122,7 @@ def test_of_several_learners_the_dead_one_alone_is_replaced(place: Place) -> Non
         run={"checkpoint_every_s": 0.5},
         env={"id": f"{THINGS}:SlowPolicies"},
         learner={"processes": 2, "publish_every_updates": 5},
+        eval={"enabled": False},
         supervisor=RESTARTS,
     )
     told(run, "checkpoint ")
@@ -131,7 +151,7 @@ def fingerprint(place: Place, schedule: str, *victims: str) -> Any:
         victims: who is killed before there is a checkpoint, and who is killed after one.
     """
     config = place.config(
-        run={"total_steps": 4_000, "fingerprint": True, "schedule": schedule, "seed": 5},
+        run={"total_steps": 2_400, "fingerprint": True, "schedule": schedule, "seed": 5},
         env=SLOW if victims else {"id": SLOW["id"], "kwargs": {"step_s": 0.0}},
         actors={"count": 2},
         supervisor=RESTARTS,

@@ -63,7 +63,9 @@ def test_what_an_environment_prints_and_starts_stays_in_its_worker(place: Place)
 
 def test_what_leaves_group_and_session_and_heeds_no_signal_ends_too(place: Place) -> None:
     run = place.launch_detached(
-        env={"id": f"{THINGS}:Daemonic"}, supervisor={"heartbeat_s": 0.1, "max_restarts": 1}
+        env={"id": f"{THINGS}:Daemonic"},
+        eval={"enabled": False},
+        supervisor={"heartbeat_s": 0.1, "max_restarts": 1},
     )
 
     def daemons(worker: str) -> list[int]:
@@ -89,9 +91,10 @@ def test_what_leaves_group_and_session_and_heeds_no_signal_ends_too(place: Place
 
 @pytest.mark.parametrize("schedule", ["sequential", pytest.param("async", marks=pytest.mark.long)])
 def test_an_environments_children_end_with_the_run(place: Place, schedule: str) -> None:
-    place.tuitrain(
-        "launch", place.config(env={"id": f"{THINGS}:Noisy"}), "--json", "--schedule", schedule
+    config = place.config(
+        run={"total_steps": 300}, env={"id": f"{THINGS}:Noisy"}, eval={"every_steps": 300}
     )
+    place.tuitrain("launch", config, "--json", "--schedule", schedule)
     assert not [p for p in place.processes() if p.name() == "sleep"]
 
 

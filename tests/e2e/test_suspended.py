@@ -15,11 +15,11 @@ from tests.e2e.harness import Place, Run
 from tests.sites import eventually
 
 DEADLINES = {
-    "progress_deadline_s": 3.0,
+    "progress_deadline_s": 2.0,
     "lock_deadline_s": 1.0,
     "heartbeat_s": 0.1,
 }
-LONGER_S = 8.0
+LONGER_S = 5.0
 """Than every deadline above, with their margins."""
 
 Choose = Callable[[int, dict[str, int]], list[int]]

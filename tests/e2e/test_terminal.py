@@ -104,7 +104,9 @@ def open_terminal(place: Place, terminals: list[Terminal]) -> Terminal:
     return terminal
 
 
-def test_training_outlives_its_terminal(place: Place, terminals: list[Terminal]) -> None:
+def test_training_outlives_a_terminal_that_is_left_in_order(
+    place: Place, terminals: list[Terminal]
+) -> None:
     first = open_terminal(place, terminals)
     config = place.config(run={"total_steps": FOREVER, "schedule": "sequential"})
     first.command("launch", str(config))
@@ -132,27 +134,25 @@ def test_training_outlives_its_terminal(place: Place, terminals: list[Terminal])
     assert "goes on" in second.screen()
     assert not gone(pid)
 
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a SIGHUP that leaves the terminal there
+        told_to_end(second, number)
+    assert run.snapshot()["state"] == "running"
+
     place.tuitrain("stop")
     assert gone(pid)
     assert run.summary()["state"] == "stopped"
 
 
-def test_a_client_that_is_told_to_end_restores_the_terminal(
-    place: Place, terminals: list[Terminal]
-) -> None:
-    run = place.launch_detached("--schedule", "sequential")
-    terminal = open_terminal(place, terminals)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # a SIGHUP that leaves the terminal there
-        terminal.type("clear", "Enter")
-        terminal.command("attach")
-        terminal.shows("RUNNING")
-        assert terminal.modes() != "0 0 1"
-        os.kill(terminal.client_pid(), number)
-        terminal.shows("code=0")
-        assert terminal.modes() == "0 0 1"
-        assert "goes on" in terminal.screen()
-    assert run.snapshot()["state"] == "running"
-    place.tuitrain("stop")
+def told_to_end(terminal: Terminal, number: signal.Signals) -> None:
+    """A client that a signal ends restores the terminal."""
+    terminal.type("clear", "Enter")
+    terminal.command("attach")
+    terminal.shows("RUNNING")
+    assert terminal.modes() != "0 0 1"
+    os.kill(terminal.client_pid(), number)
+    terminal.shows("code=0")
+    assert terminal.modes() == "0 0 1"
+    assert "goes on" in terminal.screen()
 
 
 @pytest.mark.long

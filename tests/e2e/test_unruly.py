@@ -24,6 +24,7 @@ def unruly(
     """Tables of a run in which one worker's environment misbehaves."""
     kwargs = {"worker": worker, "what": what, "where": where}
     return {
+        "eval": {"enabled": worker == "eval", "episodes": 4},
         "env": {"id": f"{UNRULY}:Unruly", "kwargs": kwargs},
         "actors": {"count": actors, "envs_per_actor": 4, "chunk_steps": 8},
         "supervisor": {"heartbeat_s": 0.1, "max_restarts": 0, **supervisor},
@@ -51,7 +52,8 @@ def line_of(text: str) -> int:
 @pytest.mark.parametrize(
     ("what", "schedule", "worker", "where"),
     [
-        ("sleep_for_ever", "async", "a0", "time.sleep(3600)"),
+        # a run that goes on after it, below, names it too
+        long("sleep_for_ever", "async", "a0", "time.sleep(3600)"),
         long("sleep_for_ever", "lockstep", "eval", "time.sleep(3600)"),
         ("hold_the_interpreter", "sequential", "trainer", "ctypes.PyDLL(None).sleep(3600)"),
     ],
@@ -63,10 +65,14 @@ def test_an_environment_that_blocks_is_named_with_its_line(
     tables = unruly(what, worker, phase_deadline_s={phase: 1.5})
     run, event = failed(place, schedule, **tables)
     assert event["source"] == worker
+    named_with_its_line(run, event, phase, what, where)
+
+
+def named_with_its_line(run: Run, event: dict[str, Any], phase: str, what: str, where: str) -> None:
     assert f'failed, hung in "{phase}" for ' in event["text"]
     assert event["text"].endswith(f" s: unruly.py:{line_of(where)} in {what}")
     assert f"in {what}" in event["data"]["log"][1]  # the innermost frame comes first
-    log = (run.path / "logs" / f"{worker}.log").read_text()
+    log = (run.path / "logs" / f"{event['source']}.log").read_text()
     assert "stacks of all threads" in log
     assert "in _watch_lifeline" in log  # of another thread
 
@@ -110,7 +116,7 @@ def test_who_holds_a_lock_for_ever_is_the_cause_and_not_those_who_waited(
 @pytest.mark.parametrize(
     ("what", "told"),
     [
-        ("exit_quietly", "exit code 0 without having been told to stop, by its environment?"),
+        long("exit_quietly", "exit code 0 without having been told to stop, by its environment?"),
         long("system_exit", "exit code 1: SystemExit: 0"),
         long("keyboard_interrupt", "exit code 1: KeyboardInterrupt"),
         long("default_alarm", "killed by SIGALRM (a timer that its environment has set)"),
@@ -163,9 +169,12 @@ def test_a_run_goes_on_after_one_hang(place: Place, what: str) -> None:
     summary = run.summary()
     assert summary["state"] == "finished"
     assert summary["restarts"] == {"a0": 1}
-    assert any('a0 (actor) failed, hung in "env step"' in e["text"] for e in run.events())
+    (event,) = (e for e in run.events() if 'a0 (actor) failed, hung in "env step"' in e["text"])
+    if what == "sleep_for_ever":
+        named_with_its_line(run, event, "env step", what, "time.sleep(3600)")
 
 
+@pytest.mark.long  # of a fake: `tests/unit/cli/test_cli_evaluate.py`
 def test_an_environment_that_ends_an_evaluation_by_hand_is_told_of(place: Place) -> None:
     # no worker is called so, but a process that plays by hand is
     tables = unruly("exit_quietly", "MainProcess", "reset")

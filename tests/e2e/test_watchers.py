@@ -106,7 +106,7 @@ def deaf(path: Path) -> socket.socket:
 
 
 def test_screens_stopped_and_killed_and_ten_deaf_clients_disturb_nobody(place: Place) -> None:
-    run = place.launch_detached()
+    run = place.launch_detached(eval={"enabled": False})
     run.learned()
     before = run.snapshot()
     with ExitStack() as stack:

@@ -209,7 +209,7 @@ class Attack:
         arena, case = self.arena, self.case
         since = fired["mono_s"]
         if case.fault == "SIGSTOP":
-            time.sleep(30.0 if self._long_stop else 3 * deadline_s(case, arena.config.supervisor))
+            self._stay_stopped()
             cont(self._victim)
             since = time.monotonic()
         if case.moment == "paused":
@@ -241,6 +241,13 @@ class Attack:
             code = arena.code
             if code is not None and code >= 0 and not self.expected.summary:
                 self.result.outcome = "ends"
+
+    def _stay_stopped(self) -> None:
+        """For much longer than its deadline, unless it is ended because of that."""
+        limits = self.arena.config.supervisor
+        stopped_s = 30.0 if self._long_stop else 3 * deadline_s(self.case, limits)
+        with contextlib.suppress(Stuck):
+            self.arena.eventually(lambda: gone(self._victim), "its end", stopped_s)
 
     def _recovered(self, fired: dict[str, Any], since: float, killed: int) -> float:
         role, struck = self.case.role, float(fired["mono_s"])

@@ -174,12 +174,15 @@ def run_lot(
     long_stops: Sequence[int] = (),
     told: Told = lambda _: None,
     enough: threading.Event | None = None,
+    *,
+    and_disk: bool = True,
 ) -> list[tuple[int, Result]]:
     """The cases of one run, and what its ledgers and files say when all are over.
 
     Args:
         long_stops: numbers of those in which a process is stopped for 30 s.
         enough: set when the cases that are left shall not be begun.
+        and_disk: look also at what is on the disk in the end, and resume from it.
     """
     first, case = lot[0]
     arena = Arena(case.schedule, root / f"{seed}-{first:04d}-{case.schedule}")
@@ -194,7 +197,8 @@ def run_lot(
             out.append((number, result))
             told(result)
         last = out[-1][1]
-        last.problems += from_disk(arena)
+        if and_disk:
+            last.problems += from_disk(arena)
     finally:
         left = arena.close()
     last.problems += [f"left in the end: {text}" for text in left]

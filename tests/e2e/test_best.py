@@ -22,7 +22,7 @@ EPISODES = 4
 def test_the_best_weights_play_as_well_as_they_were_said_to(place: Place, schedule: str) -> None:
     """An evaluation by its number plays the same episodes again, so the score must come again."""
     config = place.config(
-        run={"schedule": schedule, "total_steps": 6_000, "name": schedule},
+        run={"schedule": schedule, "total_steps": 3_000, "name": schedule},
         eval={"every_steps": 1_000, "episodes": EPISODES},
         learner={"lr": 0.01},
     )

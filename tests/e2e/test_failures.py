@@ -30,10 +30,10 @@ def long(*values: str) -> Any:
 @pytest.mark.parametrize(
     ("schedule", "role", "worker", "how"),
     [
-        # every schedule once; fakes fail in all ways in the unit tests, learners in test_restarts
+        # fakes fail in all ways in the unit tests, actors of `async` in test_unruly
         ("lockstep", "actor", "a0", "segfault"),
         long("lockstep", "learner", "learner", "kill"),
-        ("async", "evaluator", "eval", "exit"),
+        long("async", "evaluator", "eval", "exit"),
         ("sequential", "trainer", "trainer", "raise"),
         long("async", "actor", "a0", "raise"),
         long("async", "actor", "a0", "exit"),

@@ -67,7 +67,8 @@ def killed(run: Run) -> None:
     eventually(lambda: gone(pid), "the supervisor's end")
 
 
-def test_a_killed_run_goes_back_to_an_earlier_checkpoint_and_has_one_curve(place: Place) -> None:
+def test_a_killed_run_goes_back_has_one_curve_and_lends_its_weights(place: Place) -> None:
+    """To an earlier checkpoint; and once it has ended, another run begins with what it learned."""
     run = place.launch_detached("--schedule", "sequential", eval={"every_steps": 200})
     run.learned(20)
     first = saved(place, run)
@@ -97,6 +98,7 @@ def test_a_killed_run_goes_back_to_an_earlier_checkpoint_and_has_one_curve(place
     assert steps == sorted(steps)
     (curve,) = read_curves(run.path / "metrics.jsonl").values()
     assert list(curve.steps) == sorted(curve.steps)
+    begins_with_its_weights(place, run)
 
 
 @pytest.mark.long  # the choice: `tests/unit/checkpoint`
@@ -155,10 +157,8 @@ def test_a_resume_that_is_refused_leaves_all_as_it_was(place: Place) -> None:
     place.tuitrain("stop")
 
 
-def test_a_run_begins_with_the_weights_of_another(place: Place) -> None:
-    first = place.launch_detached("--schedule", "sequential")
-    first.learned(50)
-    place.tuitrain("stop")
+def begins_with_its_weights(place: Place, first: Run) -> None:
+    """Another run does, which is launched now; `first` has ended."""
     source = Path(first.summary()["last_checkpoint"])
     # nothing is learned in so long a warm-up, so the weights can be compared
     config = place.config(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.harness import FOREVER, Place, Run
 
-STEPS = 5_000
+STEPS = 3_000
 UNRULY = Path(__file__).with_name("unruly.py")
 
 
@@ -85,6 +85,7 @@ def test_an_environment_that_never_starts_is_named_too(place: Place, where: str)
     assert "probe (probe) failed, not ready within 15 s of its start: unruly.py:" in event["text"]
 
 
+@pytest.mark.long  # of a fake: `tests/unit/supervisor/test_supervisor_hang.py`
 def test_who_has_taken_the_signal_for_stacks_is_killed_without(place: Place) -> None:
     what = "replace_every_handler_and_sleep"
     tables = unruly(what, "trainer", phase_deadline_s={"env step": 1.5})

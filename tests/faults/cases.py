@@ -6,6 +6,7 @@ manieth line (or system call) of the moment, fault. Moments are in ``MOMENTS``.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Case:
             case = cls(schedule, role, moment, int(number), fault, operation)
         except ValueError:
             raise ValueError(f"{name!r} is not SCHEDULE/ROLE/MOMENT:AT/FAULT") from None
-        if case.cell not in {other.cell for other in cells()} and case.fault not in ERRORS:
+        if case.cell not in _every_cell() and case.fault not in ERRORS:
             raise ValueError(f"{name!r}: there is no such cell; see tests/faults/moments.py")
         return case
 
@@ -93,6 +94,11 @@ def cells() -> Iterator[Case]:
                     errors = moment.errors[:1] if moment.provoke == "start" else moment.errors
                     for error, at in itertools.product(errors, range(1, most + 1)):
                         yield Case(schedule, role, name, at, error, operation)
+
+
+@functools.cache
+def _every_cell() -> frozenset[tuple[str, ...]]:
+    return frozenset(case.cell for case in cells())
 
 
 def draw(seed: int, count: int) -> list[Case]:

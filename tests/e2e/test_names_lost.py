@@ -16,9 +16,7 @@ import pytest
 from tests.e2e.harness import Place, Run
 from tests.sites import eventually
 
-LONG_ASYNC, LONG_LOCKSTEP = (
-    pytest.param(schedule, marks=pytest.mark.long) for schedule in ("async", "lockstep")
-)
+LONG_LOCKSTEP = pytest.param("lockstep", marks=pytest.mark.long)
 
 
 def take_names(place: Place, run: Run) -> list[str]:
@@ -37,6 +35,13 @@ def listens_again(run: Run) -> Run:
     return run
 
 
+def nothing_twice(run: Run, names: list[str]) -> None:
+    """Nobody makes a second lock file or segment: two of a name would be two locks."""
+    house = Path(run.read("runtime.json")["socket_path"]).parent
+    assert {path.name for path in house.iterdir()} == {"sock", "alive", "run.json"}
+    assert not [name for name in names if Path("/dev/shm", name).exists()]
+
+
 def mapped(names: list[str]) -> list[int]:
     """Processes that still have memory of these names, which keeps it from being freed."""
     found = []
@@ -50,8 +55,8 @@ def mapped(names: list[str]) -> list[int]:
     return found
 
 
-# in `async` the test of a successor says it too
-@pytest.mark.parametrize("schedule", ["sequential", LONG_ASYNC, LONG_LOCKSTEP])
+@pytest.mark.long  # in `async` the test of a successor says it too
+@pytest.mark.parametrize("schedule", ["sequential", "async", "lockstep"])
 def test_training_goes_on_and_the_end_is_in_order(place: Place, schedule: str) -> None:
     run = place.launch_detached(run={"schedule": schedule})
     run.learned()
@@ -60,15 +65,12 @@ def test_training_goes_on_and_the_end_is_in_order(place: Place, schedule: str) -
     assert mapped(names)
     # Commands that come meanwhile take nothing for left over.
     assert run.name in place.tuitrain("ls").stdout
-    listens_again(run)
-    house = Path(run.read("runtime.json")["socket_path"]).parent
-    # nobody makes a second lock file or segment: two of a name would be two locks
-    assert {path.name for path in house.iterdir()} == {"sock", "alive", "run.json"}
+    nothing_twice(listens_again(run), names)
     before = run.snapshot()["policies"][0]["updates"]
     run.learned(before + 50)
     assert {name: worker["pid"] for name, worker in run.workers().items()} == pids
     assert "running" in place.tuitrain("ls").stdout
-    assert not [name for name in names if Path("/dev/shm", name).exists()]
+    nothing_twice(run, names)
     place.tuitrain("checkpoint", run.name)
     place.tuitrain("stop", run.name)
     summary = run.summary()
@@ -87,6 +89,9 @@ def test_a_worker_killed_afterwards_has_a_successor(place: Place, schedule: str)
     run.learned()
     place.tuitrain("checkpoint", run.name)
     names = take_names(place, run)
+    assert run.name in place.tuitrain("ls").stdout  # which takes nothing for left over
+    assert mapped(names)
+    nothing_twice(listens_again(run), names)
     for victim in ("learner",) if schedule == "async" else ("a0", "learner"):
         restarts = sum(w["restarts"] for w in listens_again(run).workers().values())
         before = run.workers()[victim]["pid"]
@@ -103,6 +108,7 @@ def test_a_worker_killed_afterwards_has_a_successor(place: Place, schedule: str)
         run.learned(run.snapshot()["policies"][0]["updates"] + 20)
     if schedule == "async":
         assert not run.segments()
+        nothing_twice(run, names)
     place.tuitrain("stop", run.name)
     summary = run.summary()
     assert summary["state"] == "stopped"

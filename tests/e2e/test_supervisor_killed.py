@@ -89,7 +89,8 @@ def test_what_leaves_group_and_session_and_heeds_no_signal_ends_too(place: Place
     assert not place.left()
 
 
-@pytest.mark.parametrize("schedule", ["sequential", pytest.param("async", marks=pytest.mark.long)])
+@pytest.mark.long  # of a run that has finished, among much else: test_unruly
+@pytest.mark.parametrize("schedule", ["sequential", "async"])
 def test_an_environments_children_end_with_the_run(place: Place, schedule: str) -> None:
     config = place.config(
         run={"total_steps": 300}, env={"id": f"{THINGS}:Noisy"}, eval={"every_steps": 300}

@@ -5,7 +5,7 @@ where a run takes a second, with the same two measures, the same tests and the s
 
 The margin was set by a pilot of `sequential` with seeds 101 to 108: the area under the curve had a
 mean of 0.90 and an SD of 0.05 (of `async` 0.08), on a scale from about -0.7, nothing learned, to 1.
-With seven seeds equal arms are called equivalent in all but 1 of 200 cases even at an SD of 0.1.
+With seven seeds equal arms are called equivalent in all but 1 of 100 cases even at an SD of 0.1.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def nothing_left(run_id: str) -> bool:
     [
         (signal.SIGINT, "interrupted", 130),
         (signal.SIGTERM, "stopped", 0),
-        (signal.SIGHUP, "stopped", 0),
+        pytest.param(signal.SIGHUP, "stopped", 0, marks=pytest.mark.long),
     ],
 )
 def test_a_signal_stops_with_a_checkpoint(

@@ -46,7 +46,11 @@ async def end(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "gone", ["folder", "sock", "alive", "run.json and alive", "run.json", "sock: a file"]
+    "gone",
+    [
+        *("folder", "alive", "run.json", "sock: a file"),
+        *(pytest.param(gone, marks=pytest.mark.long) for gone in ("sock", "run.json and alive")),
+    ],
 )
 async def test_a_house_that_is_lost_is_claimed_again(
     tmp_path: Path, runtime_dir: Path, gone: str

@@ -123,7 +123,9 @@ async def test_who_dies_after_its_work_was_done_fails_nothing(tmp_path: Path) ->
         assert run.summary["restarts"] == {}
 
 
-@pytest.mark.parametrize(("name", "code"), [("a0", 0), ("eval", 0), ("learner", 3)])
+@pytest.mark.parametrize(
+    ("name", "code"), [("a0", 0), pytest.param("eval", 0, marks=pytest.mark.long), ("learner", 3)]
+)
 async def test_while_stopping_only_who_saves_can_spoil_the_end(
     tmp_path: Path, name: str, code: int
 ) -> None:

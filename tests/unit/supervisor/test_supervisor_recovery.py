@@ -17,7 +17,7 @@ from tuitrain.metrics.sinks import read_jsonl
 from tuitrain.supervisor.snapshot import SavedCounts
 
 
-@pytest.mark.parametrize("name", ["a0", "learner", "eval"])
+@pytest.mark.parametrize("name", ["a0", "learner", pytest.param("eval", marks=pytest.mark.long)])
 async def test_in_async_the_dead_one_alone_has_a_successor(tmp_path: Path, name: str) -> None:
     async with running(tmp_path, CREW, max_restarts=3) as run:
         await run.up()

@@ -264,13 +264,13 @@ def test_the_clock_says_of_how_many_rows_actions_are_followed(
         spec = blueprint.spec.policies["default"]
         part.figures = RowFigures(part.writer, spec, True, clock=clock)
         rows = []
-        for _ in range(100):
+        for _ in range(50):
             act(actor, 60)
             rows.append(part.take_figures()["action_effect_rows"])
         actor.close()
     followed = np.count_nonzero(np.diff(rows))
     if given_s:
-        assert followed == 99
+        assert followed == 49
     else:
         assert 0 < followed < time_s * row_figures.SHARE
 

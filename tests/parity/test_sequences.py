@@ -65,8 +65,14 @@ def _check(batch: Batch) -> tuple[int, int]:
     return ended, began
 
 
-@pytest.mark.parametrize("image", [False, True])
-@pytest.mark.parametrize("schedule", ["sequential", "lockstep", "async"])
+@pytest.mark.parametrize(
+    ("schedule", "image"),
+    [
+        *((schedule, False) for schedule in ("sequential", "lockstep", "async")),
+        ("async", True),
+        *(pytest.param(s, True, marks=pytest.mark.long) for s in ("sequential", "lockstep")),
+    ],
+)
 def test_every_sample_is_one_environments_own_past(
     fleet: Fleet, schedule: str, image: bool
 ) -> None:

@@ -120,9 +120,8 @@ class Checking:
             good = [name for name in self._good if name not in self._tried]
             held = frozenset([*good[-1:], *list(self._young)[:1]])
         if held != self._held:
-            with contextlib.suppress(
-                OSError
-            ):  # a disk that is full: `_roll_back` says what is left
+            # where the disk is full this is tried again, and `_roll_back` says what is left
+            with contextlib.suppress(OSError):
                 hold(self._run.folder.checkpoints, held)
                 self._held = held
 

@@ -4,8 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONFIG ?= configs/cartpole.toml
 ARGS   ?=
-# Tests that start processes of their own want a core each.
-JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$((n / 2)) || echo 2)
+# Tests that start processes of their own want a core each; many wait, so two cores take three.
+JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 6 ] && echo $$((n / 2)) || echo 3)
 
 SEEDS  ?= 1 2 3
 MINUTES ?= 30

@@ -3,6 +3,8 @@
 All processes of a machine have one clock, so all of them change at the same moment. Each leaves a
 line at its first work in a turn: what it has counted, and both its clocks. Budgets of time only
 pass in turns with everything; else what is meant for the whole time would be spent in half of it.
+For the same reason an actor's look at its rows, which records call for, is at as many as were
+written in turns with everything, the newest ones.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ from tuitrain.replay.audit import Budget
 from tuitrain.workers.acting import row_figures
 from tuitrain.workers.acting.actor import Actor
 from tuitrain.workers.acting.row_audit import RowAudit
+from tuitrain.workers.acting.row_figures import RowFigures
 from tuitrain.workers.blueprint import Blueprint
 from tuitrain.workers.learners.learner import Learner
 
-TURN_S = 2.3
-"""Longer than two records, and no multiple of what is between them: else they could come in turns
-of one kind only."""
+TURN_S = 0.137
+"""A core of a shared machine is slower or faster by some per cent for about a second at a time, so
+turns are much shorter. What is done once a second falls into turns of both kinds."""
 
 
 def turn() -> int:
@@ -43,7 +46,8 @@ class Tally:
     """What a process has counted when its turns began."""
 
     def __init__(self, blueprint: Blueprint, name: str) -> None:
-        self._path = Path(blueprint.run_dir) / f"turns-{name}-{os.getpid()}.jsonl"
+        path = Path(blueprint.run_dir) / f"turns-{name}-{os.getpid()}.jsonl"
+        self._file = path.open("w", buffering=1)
         self._turn = -1
 
     def changes(self, count: int) -> bool:
@@ -51,9 +55,8 @@ class Tally:
         if self._turn == (now := turn()):
             return False
         self._turn = now
-        with self._path.open("a") as file:
-            line = {"turn": now, "s": time.monotonic(), "cpu_s": time.process_time()}
-            file.write(json.dumps(line | {"count": count}) + "\n")
+        line = {"turn": now, "s": time.monotonic(), "cpu_s": time.process_time(), "count": count}
+        self._file.write(json.dumps(line) + "\n")
         return True
 
 
@@ -68,12 +71,15 @@ class ActorByTurns(Actor):
             RowAudit(self.parts, frames, False, share, measured_s),
             RowAudit(self.parts, frames, False, 0.0),
         )
-        self._figures = {name: part.figures for name, part in self.parts.items()}
-        for figures in self._figures.values():
-            assert figures is not None
-            figures._clock = measured_s
+        self._figures: dict[str, RowFigures] = {}
+        self._left: dict[str, int] = {}
+        """Head of each policy's rows when its figures were put aside."""
+        for name, part in self.parts.items():
+            assert part.figures is not None
+            self._figures[name] = part.figures
+            part.figures._clock = measured_s
             share = row_figures.SHARE / blueprint.actors_in_process / len(self.parts)
-            figures._budget = Budget(share, measured_s(), given_s=row_figures.GIVEN_S)
+            part.figures._budget = Budget(share, measured_s(), given_s=row_figures.GIVEN_S)
 
     def begin(self, *args: Any, **kwargs: Any) -> None:
         """A chunk: whose turn is it?"""
@@ -81,10 +87,20 @@ class ActorByTurns(Actor):
             plain = turn() % 2
             self.audit = self._audits[plain]
             for name, part in self.parts.items():
+                if plain and part.figures is not None:
+                    self._left[name] = part.writer.head
+                if not plain and part.figures is None:
+                    _pass_over(self._figures[name], part.writer.head - self._left[name])
                 part.figures = None if plain else self._figures[name]
-                if part.figures is not None:  # what came between is of the other turn
-                    part.figures.restore(part.figures.state() | {"behind": 0})
         super().begin(*args, **kwargs)
+
+
+def _pass_over(figures: RowFigures, rows: int) -> None:
+    """So many rows have come without them: look at as many less of those that wait for a look."""
+    if figures._looked is not None:
+        figures._looked += rows
+        figures._noted = [part for part in figures._noted if part[0] >= figures._looked]
+        figures._noted_cells = sum(noted.size for _, noted in figures._noted)
 
 
 class LearnerByTurns(Learner):

@@ -1,17 +1,18 @@
 """What all diagnosis costs a whole run: all its workers measure everything, then nothing, in turn.
 
 `configs/cartpole.toml` in `async`, without an evaluator, which would take the cores by fits and
-starts. Turns of some seconds change in all workers at the same moment (`by_turns.py`, put in place
-by the documented hook); a turn with everything is compared with the mean of the two beside it. The
-supervisor evaluates its checks in both: what that takes is measured by `diagnosis_supervisor.py`.
-The run's first seconds are left out: actors may then spend up to a second on what actions do.
+starts. Turns of a tenth of a second change in all workers at the same moment (`by_turns.py`, put in
+place by the documented hook); in every few seconds, the turns with everything are compared with
+those between them. The supervisor evaluates its checks in both: what that takes is measured by
+`diagnosis_supervisor.py`. The run's first seconds are left out: actors may then spend up to a
+second on what actions do.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -33,8 +34,10 @@ CASES = {
 
 ALWAYS = ["run.schedule=async", "eval.enabled=false"]
 DOUBLE = f"{Path(__file__).with_name('by_turns.py')}:double"
-BEGINNING = 3
-"""Turns that are left out."""
+BLOCK = 32
+"""Turns, half of each kind, that make one pair: four seconds, in which there are four records."""
+BEGINNING_S = 7.0
+"""What is left out."""
 MEASURED = {
     "learner": {"audit_share", "returns_abs_max", "grad_zero_share"},
     "train": {"reward_min"},
@@ -43,27 +46,30 @@ MEASURED = {
 
 
 class Turn(NamedTuple):
-    """What one process or all of a role did in a turn: per second, and processor time of each."""
+    """What one process did in a turn, and how long that took."""
 
-    per_s: float
-    cpu_us: float
+    made: int
+    s: float
+    cpu_s: float
 
 
 def measure(pairs: int = PAIRS) -> dict[str, Any]:
     """Figures by name."""
     figures: dict[str, Any] = {}
     for name, overrides in CASES.items():
-        steps = _steps_per_s(overrides) * TURN_S * (2 * pairs + BEGINNING + 2)
+        length_s = BEGINNING_S + TURN_S * BLOCK * (pairs + 1)
+        steps = _steps_per_s(overrides) * length_s
         with _doubled(), _run([*overrides, f"run.total_steps={steps:.0f}"]) as folder:
             _confirm(list(read_jsonl(folder.metrics_jsonl)))
-            actors, learner = _turns(folder, "actor"), _turns(folder, "learner")
+            actors, learner = _blocks(folder, "actor"), _blocks(folder, "learner")
         figures |= {
-            f"{name}: steps/s, on / off": _ratio(actors, 0),
-            f"{name}: processor time of a step, on / off": _ratio(actors, 1),
-            f"{name}: processor time of an update, on / off": _ratio(learner, 1),
+            f"{name}: steps/s, on / off": _ratio(actors, _per_s),
+            f"{name}: processor time of a step, on / off": _ratio(actors, _cpu_us),
+            f"{name}: updates/s, on / off": _ratio(learner, _per_s),
+            f"{name}: processor time of an update, on / off": _ratio(learner, _cpu_us),
             f"{name}, medians without": {
-                "steps/s": f"{median(t.per_s for k, t in actors.items() if k % 2):,.0f}",
-                "updates/s": f"{median(t.per_s for k, t in learner.items() if k % 2):,.0f}",
+                "steps/s": f"{median(_per_s(off) for _, off in actors):,.0f}",
+                "updates/s": f"{median(_per_s(off) for _, off in learner):,.0f}",
             },
         }
     return figures
@@ -93,36 +99,44 @@ def _doubled() -> Iterator[None]:
             os.environ[parts.VARIABLE] = before
 
 
-def _turns(folder: RunFolder, role: str) -> dict[int, Turn]:
-    """Of all processes of a role together, the turns in which each began and ended one."""
-    each = [_of_process(path) for path in folder.path.glob(f"turns-{role}-*.jsonl")]
-    both = sorted(set.intersection(*(set(found) for found in each)))
-    together = {}
-    for turn in both[BEGINNING:]:
-        rates = [found[turn].per_s for found in each]
-        cpu = [found[turn].per_s * found[turn].cpu_us for found in each]
-        together[turn] = Turn(sum(rates), sum(cpu) / sum(rates))
-    return together
+Side = list[list[Turn]]
+"""Of a block, all turns of one kind, by process."""
+
+
+def _blocks(folder: RunFolder, role: str) -> list[tuple[Side, Side]]:
+    """Blocks of which there is every turn of all processes of a role: with everything, without."""
+    each = [_of_process(path) for path in sorted(folder.path.glob(f"turns-{role}-*.jsonl"))]
+    first = max(min(found) for found in each) + round(BEGINNING_S / TURN_S)
+    last = min(max(found) for found in each)
+    blocks = []
+    for begin in range(first, last - BLOCK, BLOCK):
+        turns = range(begin, begin + BLOCK)
+        if all(turn in found for found in each for turn in turns):
+            on, off = ([[f[t] for t in turns if t % 2 == kind] for f in each] for kind in (0, 1))
+            blocks.append((on, off))
+    return blocks
 
 
 def _of_process(path: Path) -> dict[int, Turn]:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    found = {}
-    for now, then in pairwise(lines):
-        made = then["count"] - now["count"]
-        if then["turn"] == now["turn"] + 1 and made:
-            cpu_us = 1e6 * (then["cpu_s"] - now["cpu_s"]) / made
-            found[now["turn"]] = Turn(made / (then["s"] - now["s"]), cpu_us)
-    return found
+    return {
+        now["turn"]: Turn(*(then[key] - now[key] for key in ("count", "s", "cpu_s")))
+        for now, then in pairwise(lines)
+        if then["turn"] == now["turn"] + 1
+    }
 
 
-def _ratio(turns: Mapping[int, Turn], field: int) -> Any:
-    """Of each turn with everything over the mean of those before and after it."""
-    on = [turn for turn in turns if turn % 2 == 0 and {turn - 1, turn + 1} <= turns.keys()]
-    return ratio(
-        [turns[turn][field] for turn in on],
-        [mean((turns[turn - 1][field], turns[turn + 1][field])) for turn in on],
-    )
+def _per_s(side: Side) -> float:
+    return sum(sum(t.made for t in turns) / sum(t.s for t in turns) for turns in side)
+
+
+def _cpu_us(side: Side) -> float:
+    made, cpu_s = (sum(t[at] for turns in side for t in turns) for at in (0, 2))
+    return 1e6 * cpu_s / made
+
+
+def _ratio(blocks: Sequence[tuple[Side, Side]], figure: Callable[[Side], float]) -> Any:
+    return ratio([figure(on) for on, _ in blocks], [figure(off) for _, off in blocks])
 
 
 def _confirm(records: Sequence[Mapping[str, Any]]) -> None:

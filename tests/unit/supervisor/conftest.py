@@ -14,15 +14,17 @@ from tuitrain.supervisor.house import runtime
 
 @pytest.fixture(autouse=True)
 def runtime_dir(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Path]:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "tuitrain"  # not made yet
-    monkeypatch.setattr(runtime, "_places", lambda: (elsewhere,))
     path = tmp_path_factory.mktemp("rt")
     environment = dict(os.environ)
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     os.environ["XDG_RUNTIME_DIR"] = str(path)
-    yield path
+    # one of its own: a test that undoes its patches would see the user's runs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "_places", lambda: (elsewhere,))
+        yield path
     os.environ.clear()
     os.environ.update(environment)
     for number, handler in handlers.items():

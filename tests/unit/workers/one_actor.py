@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,7 +53,7 @@ def one_actor(folder: Path, **settings: Any) -> Iterator[Run]:
     known = not settings and not (folder / "checkpoints").exists()
     report = copy.deepcopy(_report()) if known else probe(case, folder)
     blueprint = Blueprint.from_probe(
-        run_id=f"test-{folder.parent.name[-15:]}-{folder.name[-20:]}",
+        run_id=f"test-{os.getpid()}-{folder.parent.name[-15:]}-{folder.name[-15:]}",
         run_dir=str(folder),
         lock_path=str(folder / "lock"),
         config=case,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def test_every_difference_is_named(
 def test_actor_and_evaluator_refuse(tmp_path: Path, build: Any) -> None:
     probed = run_of(CHAIN)
     blueprint = Blueprint.from_probe(
-        run_id=f"test-{tmp_path.name[-30:]}",
+        run_id=f"test-{os.getpid()}-{tmp_path.name[-20:]}",
         run_dir=str(tmp_path),
         lock_path=str(tmp_path / "lock"),
         config=probed,

@@ -42,7 +42,7 @@ def test_they_are_laid_over_those_of_training() -> None:
 def test_the_evaluator_plays_them_and_actors_do_not(tmp_path: Path) -> None:
     given = run_of(step_cost=7.0, max_steps=3)
     blueprint = Blueprint.from_probe(
-        run_id=f"test-{tmp_path.name[-30:]}",
+        run_id=f"test-{os.getpid()}-{tmp_path.name[-20:]}",
         run_dir=str(tmp_path),
         lock_path=str(tmp_path / "lock"),
         config=given,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.harness import FOREVER, TUITRAIN, Place
+from tests.e2e.harness import FOREVER, TUITRAIN, Place, Run
 from tests.sites import Stuck, eventually, gone
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
@@ -123,7 +123,7 @@ def test_training_outlives_a_terminal_that_is_left_in_order(
     assert run.snapshot()["supervisor_pid"] == pid
 
     second = open_terminal(place, terminals)
-    second.command("attach")
+    second.command("attach", run.name)
     second.shows("RUNNING")
     assert run.name in second.screen()
     second.type("q")
@@ -135,7 +135,7 @@ def test_training_outlives_a_terminal_that_is_left_in_order(
     assert not gone(pid)
 
     for number in (signal.SIGTERM, signal.SIGHUP):  # a SIGHUP that leaves the terminal there
-        told_to_end(second, number)
+        told_to_end(second, run, number)
     assert run.snapshot()["state"] == "running"
 
     place.tuitrain("stop")
@@ -143,10 +143,10 @@ def test_training_outlives_a_terminal_that_is_left_in_order(
     assert run.summary()["state"] == "stopped"
 
 
-def told_to_end(terminal: Terminal, number: signal.Signals) -> None:
+def told_to_end(terminal: Terminal, run: Run, number: signal.Signals) -> None:
     """A client that a signal ends restores the terminal."""
     terminal.type("clear", "Enter")
-    terminal.command("attach")
+    terminal.command("attach", run.name)
     terminal.shows("RUNNING")
     assert terminal.modes() != "0 0 1"
     os.kill(terminal.client_pid(), number)
@@ -159,9 +159,9 @@ def told_to_end(terminal: Terminal, number: signal.Signals) -> None:
 def test_a_client_that_is_continued_restores_the_terminal(
     place: Place, terminals: list[Terminal]
 ) -> None:
-    place.launch_detached("--schedule", "sequential")
+    run = place.launch_detached("--schedule", "sequential")
     terminal = open_terminal(place, terminals)
-    terminal.command("attach")
+    terminal.command("attach", run.name)
     terminal.shows("RUNNING")
     # Without a SIGSTOP before it: at that the shell would take the terminal.
     os.kill(terminal.client_pid(), signal.SIGCONT)
@@ -176,8 +176,8 @@ def test_a_client_that_is_continued_restores_the_terminal(
 def test_two_clients_of_one_run_at_any_size(place: Place, terminals: list[Terminal]) -> None:
     run = place.launch_detached("--schedule", "sequential")
     one, two = (open_terminal(place, terminals) for _ in range(2))
-    one.command("attach")
-    two.command("attach", "--read-only")
+    one.command("attach", run.name)
+    two.command("attach", run.name, "--read-only")
     one.shows("p pause")
     two.shows("READ-ONLY")
     for width, height in ((200, 60), (80, 24), (39, 11), (2, 1), (1, 1), (120, 40)):

@@ -62,8 +62,14 @@ def set_aside(folder: Path, chosen: Path) -> list[Path]:
 
     Returns:
         The checkpoints that were moved, as they were called.
+
+    Raises:
+        NoSuchCheckpoint: `chosen` has gone meanwhile.
+        OSError: some could not be moved.
     """
     there = checkpoints(folder)
+    if chosen not in there:
+        raise NoSuchCheckpoint(f"{chosen.name} is not there any more")
     newer = there[there.index(chosen) + 1 :]
     if not newer:
         return []

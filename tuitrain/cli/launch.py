@@ -172,7 +172,7 @@ def resume(
 
 def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) -> None:
     """Make the folder what the run is to go on from, or refuse and leave it as it was."""
-    from tuitrain.checkpoint.choice import set_aside
+    from tuitrain.checkpoint.choice import NoSuchCheckpoint, set_aside
     from tuitrain.config.changes import laid_over
     from tuitrain.config.load import overridden_key
     from tuitrain.config.resolve import changed
@@ -206,6 +206,8 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
         if overrides:
             folder.try_config(config, given)
         newer = set_aside(folder.checkpoints, chosen) if chosen is not None else []
+    except NoSuchCheckpoint as error:
+        raise Refused(str(error)) from error
     except OSError as error:
         raise Refused(f"{error.filename} cannot be written: {error.strerror}") from error
     if not folder.summary_json.exists():

@@ -247,14 +247,18 @@ class Recovery:
         cannot: Callable[[str], None],
     ) -> str:
         await _cancelled(before)
-        if against := self._run.place.lost() or await self._edits():
+        gone = "" if checkpoint.exists() else f"{checkpoint.name} is not there any more"
+        if against := self._run.place.lost() or await self._edits() or gone:
             cannot(against)
             return ""
         steps = self._run.snapshot().steps
         if not await self._kill_all():
             cannot(_UNKILLABLE)
             return ""
-        self._starting.put_aside(str(checkpoint))
+        # else all would go on from a newer one, of after the failure, as if it were this one
+        if against := self._starting.put_aside(str(checkpoint)):
+            cannot(against)
+            return ""
         return await self._bring_back(why, steps)
 
     async def _kill_all(self) -> bool:

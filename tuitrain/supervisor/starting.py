@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuitrain import parts
-from tuitrain.checkpoint.choice import set_aside
+from tuitrain.checkpoint.choice import NoSuchCheckpoint, set_aside
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.provenance import changed_since_launch
 from tuitrain.disk import free_bytes
@@ -113,7 +113,8 @@ class Starting:
         run.session.number = plan.session(blueprint)
         run.state_of = plan.state_of(blueprint)
         run.session.start = plan.start_of(blueprint)
-        self.put_aside(run.session.start)
+        if run.session.start is not None and (against := self.put_aside(run.session.start)):
+            self.warn([against])
         specs = plan.roles(run.config)
         self._allow_files(workers=len(specs))
         self._ready.progress("reserving shared memory")
@@ -181,22 +182,25 @@ class Starting:
         crew.dismiss(spec.name)
         return worker.finished or {}
 
-    def put_aside(self, start: str | None) -> None:
+    def put_aside(self, start: str) -> str:
         """Move what was passed over for `start`, until the session settles it.
 
         It is not to be the newest by name: it would be kept for a good one, and be gone on from
         should it be readable again.
+
+        Returns:
+            Why the newest is another all the same; empty if all went well.
         """
-        if start is None:
-            return
         folder, view = self._run.folder.checkpoints, self._run.view
         try:
             moved = set_aside(folder, Path(start))
+        except NoSuchCheckpoint as error:
+            return str(error)
         except OSError as error:
-            self.warn([f"checkpoints newer than {start} cannot be put aside: {error}"])
-            return
+            return f"checkpoints newer than {start} cannot be put aside: {error}"
         if str(view.last_checkpoint) in map(str, moved):
             view.last_checkpoint = start
+        return ""
 
     def _allow_files(self, workers: int) -> None:
         policies = max(1, len(self._run.view.policies))  # unknown before the probe has told

@@ -190,3 +190,46 @@ async def test_a_death_on_the_way_back_begins_the_return_anew(tmp_path: Path) ->
         assert [path.name for path in checkpoints(run.folder.checkpoints)] == [good]
         await run.ask("stop")
         assert await run.end() == 0
+
+
+async def test_nobody_goes_on_from_a_newer_checkpoint_in_its_stead(
+    tmp_path: Path, quick: None
+) -> None:
+    """▣ Where newer ones cannot be moved, the newest would be gone on from as if it were good."""
+    async with running(tmp_path, CREW, GoesBack(), on_fail("rollback")) as run:
+        await run.up()
+        good = saved(run, 10)
+        late = saved(run, 20, good=False)
+        in_the_way = run.folder.checkpoints / "set-aside.pending"
+        in_the_way.touch()
+        looks(run, "fail", RAISE_LOOKS)
+        assert await run.end() == 3
+        assert f"checkpoints newer than {run.folder.checkpoints / good}" in run.summary["reason"]
+        assert "cannot be put aside" in run.summary["reason"]
+        assert run.summary["failed_check"] == "q_bound"
+        assert not told(run, "all workers are back")
+        assert [path.name for path in checkpoints(run.folder.checkpoints)] == [good, late]
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["before", "meanwhile"])
+async def test_a_checkpoint_that_has_gone_is_not_gone_back_to(
+    tmp_path: Path, killed: bool, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """▣ Before anybody is killed who lives can save; after that it is said all the same."""
+    async with running(tmp_path, CREW, GoesBack(), on_fail("rollback")) as run:
+        await run.up()
+        good = run.folder.checkpoints / saved(run, 10)
+        kill_all = run.supervisor.crew.kill_all
+        if killed:
+            monkeypatch.setattr(
+                run.supervisor.crew, "kill_all", lambda: (good.unlink(missing_ok=True), kill_all())
+            )
+        looks(run, "fail", RAISE_LOOKS)
+        if not killed:
+            good.unlink()
+        assert await run.end() == 3
+        assert f"; {good.name} is not there any more" in run.summary["reason"]
+        assert run.summary["failed_check"] == "q_bound"
+        assert not told(run, "could not be started again")
+        last = run.summary["last_checkpoint"]
+        assert killed or (last or "").endswith("ckpt-1"), "who lives has saved"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 from tuitrain.cli.aside import AsideError, ask
 from tuitrain.cli.client import BlockingClient
 from tuitrain.cli.errors import Refused
+from tuitrain.cli.homes import home
 from tuitrain.cli.smoke import ending_by_signals, train_for, under_supervisor
 from tuitrain.config.runs import RunFolder, RunFolderError, new_run_id
 from tuitrain.config.schema import Config
@@ -61,11 +59,11 @@ def _rehearse(config: Config, seconds: float, tell: Tell) -> dict[str, Rehearsed
         said.update(line)
         return "rehearsed" in line
 
-    with _folder() as folder:
+    with home() as folder, ending_by_signals():
         question = {
             "config": json.loads(config.model_dump_json()),
             "run_id": new_run_id(),
-            "folder": folder,
+            "folder": str(folder),
             "seconds": seconds,
         }
         ask(
@@ -76,16 +74,6 @@ def _rehearse(config: Config, seconds: float, tell: Tell) -> dict[str, Rehearsed
             dict.fromkeys(THREAD_VARIABLES, str(config.run.threads_per_process)),
         )
     return {name: _rehearsed(data) for name, data in said["rehearsed"].items()}
-
-
-@contextmanager
-def _folder() -> Iterator[str]:
-    path = tempfile.mkdtemp(prefix="tuitrain-doctor-")
-    try:
-        with ending_by_signals():
-            yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _rehearsed(data: dict[str, Any]) -> Rehearsed:

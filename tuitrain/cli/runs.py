@@ -90,21 +90,25 @@ def clean(
     """Remove shared memory, sockets, locks and processes that dead runs left behind.
 
     Every command does this for runs it knows to be dead. `clean` also removes segments of this
-    user that belong to no run folder here and that no process has mapped. Run folders are kept.
+    user that belong to no run folder here and that no process has mapped, and the temporary
+    folders of doctors that were killed. Run folders are kept.
     """
+    from tuitrain.cli.homes import sweep_homes
     from tuitrain.supervisor.house.leftovers import orphans, sweep
 
     swept = sweep(dry_run=dry_run)
     lost = orphans(dry_run=dry_run)
+    homes = sweep_homes(dry_run=dry_run)
     word = "would remove" if dry_run else "removed"
     for kind, items in (
         ("segment", [*swept.segments, *lost]),
         ("file", swept.files),
         ("process", swept.pids),
+        ("folder", homes),
     ):
         for item in items:
             typer.echo(f"{word} {kind} {item}")
-    if not swept and not lost:
+    if not swept and not lost and not homes:
         typer.echo("nothing to clean")
 
 

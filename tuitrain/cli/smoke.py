@@ -9,11 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,6 +21,7 @@ from typing import Any, NoReturn, TypeVar
 
 from tuitrain.cli.client import BlockingClient
 from tuitrain.cli.errors import Refused
+from tuitrain.cli.homes import home
 from tuitrain.config.runs import RunFolder, create_run
 from tuitrain.config.schema import Config
 from tuitrain.doctor.facts import Smoke
@@ -80,12 +79,8 @@ def under_supervisor(
         RunFolderError: it has no folder.
     """
     # not where runs are made: a doctor leaves nothing there, not even when it is killed
-    home = Path(tempfile.mkdtemp(prefix="tuitrain-doctor-"))
-    try:
-        with ending_by_signals():
-            return _run(create_run(made(str(home))), tell, use)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    with home() as folder, ending_by_signals():
+        return _run(create_run(made(str(folder))), tell, use)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,8 @@ from tuitrain.checkpoint.pruning import kept_mark
 
 _ASIDE = re.compile(r"set-aside-(\d+)")
 _PENDING = "set-aside.pending"
+_RETURN = "going-back"
+"""A file with the name of the checkpoint that a living run is on its way back to."""
 
 
 class NoSuchCheckpoint(ValueError):
@@ -120,6 +122,29 @@ def put_back(folder: Path) -> list[Path]:
     pending.rmdir()
     sync_folder(folder)
     return [folder / path.name for path in parts_first if path.name.startswith(CHECKPOINT)]
+
+
+def begin_return(folder: Path, checkpoint: Path) -> None:
+    """A living run goes back to this checkpoint; until it is settled a resume does so as well.
+
+    Else a run that is killed on its way would be gone on from the newest, of after the failure,
+    and the one that it went back to be pruned. Raises OSError.
+    """
+    (folder / _RETURN).write_text(checkpoint.name, "utf-8")
+
+
+def returning_to(folder: Path) -> Path | None:
+    """The checkpoint that the run was on its way back to; None if it was not, or that has gone."""
+    try:
+        name = regular.read(folder / _RETURN).decode()
+        return next((path for path in checkpoints(folder) if path.name == name), None)
+    except (OSError, ValueError):
+        return None
+
+
+def end_return(folder: Path) -> None:
+    """The run has gone on, from wherever it did. Raises OSError."""
+    (folder / _RETURN).unlink(missing_ok=True)
 
 
 def aside(folder: Path) -> list[Path]:

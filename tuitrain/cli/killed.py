@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tuitrain.checkpoint.choice import returning_to
 from tuitrain.checkpoint.files import checkpoints
 from tuitrain.config.problems import ConfigError
 from tuitrain.config.runs import RunFolder, RunFolderError
@@ -21,13 +22,14 @@ def last_seen(folder: RunFolder) -> dict[str, Any]:
     Returns:
         `state` (`killed`, or `not started` if its supervisor has never written an event), `steps`
         and `total_steps`, `seen_s` (unix time of its last sign of life), `last_checkpoint` (path),
-        `last_checkpoint_s` (unix time) and `last_checkpoint_steps`. What is not known is None.
+        `last_checkpoint_s` (unix time) and `last_checkpoint_steps`: of the newest, or of the one
+        that it was on its way back to. What is not known is None.
     """
     try:
         total = folder.load_config().run.total_steps
     except (RunFolderError, ConfigError):
         total = None
-    newest = checkpoints(folder.checkpoints)[-1:]
+    newest = _resumed_from(folder)
     signs = [_written_s(path) for path in (folder.metrics_jsonl, folder.events_jsonl)]
     return {
         "state": "killed" if folder.events_jsonl.is_file() else NOT_STARTED,
@@ -38,6 +40,12 @@ def last_seen(folder: RunFolder) -> dict[str, Any]:
         "last_checkpoint_s": _written_s(newest[0]) if newest else None,
         "last_checkpoint_steps": _steps_in(newest[0], folder) if newest else None,
     }
+
+
+def _resumed_from(folder: RunFolder) -> list[Path]:
+    """The checkpoint that a resume goes on from, or none."""
+    back = returning_to(folder.checkpoints)
+    return [back] if back is not None else checkpoints(folder.checkpoints)[-1:]
 
 
 def killed_lines(folder: RunFolder, seen: dict[str, Any]) -> list[str]:
@@ -54,7 +62,10 @@ def killed_lines(folder: RunFolder, seen: dict[str, Any]) -> list[str]:
         lines.append(f"  last seen at {seen['steps']:,}{of} environment steps{_at(seen['seen_s'])}")
     if seen["last_checkpoint"] is not None:
         written = _at(seen["last_checkpoint_s"])
-        lines.append(f"  newest checkpoint {seen['last_checkpoint']}{written}")
+        which = "newest checkpoint"
+        if returning_to(folder.checkpoints) is not None:
+            which = "on its way back to checkpoint"
+        lines.append(f"  {which} {seen['last_checkpoint']}{written}")
         lines.append(f"  `tuitrain resume {folder.name}` goes on from it{_made_again(seen)}")
     else:
         lines.append(

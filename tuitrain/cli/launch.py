@@ -190,7 +190,7 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
         config = changed(config, overrides)
         # what was changed in the living run, and is not given anew, must go together with it
         laid_over(config, folder, given)
-    chosen = None if checkpoint is None else _sound_checkpoint(folder, checkpoint)
+    chosen = _returned_to(folder) if checkpoint is None else _sound_checkpoint(folder, checkpoint)
     try:
         summary = folder.read_summary()
     except RunFolderError:
@@ -215,6 +215,23 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
             typer.echo(line, err=True)
     for path in newer:
         typer.echo(f"{path.name} is put aside", err=True)
+
+
+def _returned_to(folder: RunFolder) -> Path | None:
+    """The checkpoint that a check that failed had sent the run back to, if it has not got there."""
+    from tuitrain.checkpoint.choice import returning_to
+
+    back = returning_to(folder.checkpoints)
+    if back is None:
+        return None
+    told = f"{folder.name} ended on its way back to {back.name} (checks.on_fail)"
+    try:
+        _sound_checkpoint(folder, back.name)
+    except Refused as error:
+        typer.echo(f"{told}, which cannot be gone on from: {error}", err=True)
+        return None
+    typer.echo(f"{told}, and goes on from there; another: --from", err=True)
+    return back
 
 
 def _sound_checkpoint(folder: RunFolder, text: str) -> Path:

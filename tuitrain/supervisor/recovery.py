@@ -11,10 +11,12 @@ before its writer has been reaped.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from tuitrain.checkpoint.choice import begin_return, end_return
 from tuitrain.supervisor.crew.failure import Failure
 from tuitrain.supervisor.crew.worker import SAVERS, Worker
 from tuitrain.supervisor.restart import Death, GiveUp, RestartRule, decide
@@ -148,6 +150,8 @@ class Recovery:
             cannot: told why nobody goes back; who lives goes on until then.
         """
         before = list(self._tasks)
+        with contextlib.suppress(OSError):  # of a full disk: then a resume has to be told
+            begin_return(self._run.folder.checkpoints, checkpoint)
         self._going_back = self._begin(self._roll_back(checkpoint, why, before, cannot))
 
     async def cancel(self) -> None:
@@ -156,10 +160,13 @@ class Recovery:
 
     def fall_back(self) -> None:
         """The run is over: if all were on their way back, what they had counted since is lost."""
-        if self._away:
-            for worker in self._run.crew.workers.values():
-                worker.view.counters = {}
-            self._run.view.fall_back()
+        if not self._away:
+            with contextlib.suppress(OSError):
+                end_return(self._run.folder.checkpoints)  # who would have gone back has saved
+            return
+        for worker in self._run.crew.workers.values():
+            worker.view.counters = {}
+        self._run.view.fall_back()
 
     # ---- one alone ---------------------------------------------------------------------------
 

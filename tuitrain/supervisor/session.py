@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from tuitrain.checkpoint.choice import keep_aside, put_back
+from tuitrain.checkpoint.choice import end_return, keep_aside, put_back
 from tuitrain.checkpoint.files import checkpoints
 from tuitrain.metrics.rewind import newest_steps
 from tuitrain.protocol import BestView, EventLine
@@ -104,6 +104,8 @@ class Session:
 
     def settle_aside(self) -> None:
         """Checkpoints that it does not go on from are out of its way for good."""
+        with contextlib.suppress(OSError):  # looked for at a resume alone, which says so
+            end_return(self._run.folder.checkpoints)
         if (aside := keep_aside(self._run.folder.checkpoints)) is not None:
             names = ", ".join(path.name for path in checkpoints(aside))
             self._run.tell(

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tuitrain.checkpoint.choice import NoSuchCheckpoint, choose, keep_aside, put_back, set_aside
+from tuitrain.checkpoint.choice import (
+    NoSuchCheckpoint,
+    begin_return,
+    choose,
+    end_return,
+    keep_aside,
+    put_back,
+    returning_to,
+    set_aside,
+)
 from tuitrain.checkpoint.files import BEST, checkpoint_name, checkpoints
 from tuitrain.checkpoint.joining import join
 from tuitrain.checkpoint.manifest import parts_of
@@ -191,3 +200,34 @@ def test_what_was_made_by_hand_stays_so_when_it_is_put_aside_and_back(tmp_path: 
     assert not kept_mark(mine).exists(), "another may come to be called so"
     assert put_back(tmp_path) == [mine]
     assert kept_mark(mine).exists()
+
+
+def test_a_return_is_known_until_it_is_settled(tmp_path: Path) -> None:
+    first, second = whole(tmp_path, 10), whole(tmp_path, 20)
+    assert returning_to(tmp_path) is None
+    begin_return(tmp_path, first)
+    assert returning_to(tmp_path) == first
+    assert checkpoints(tmp_path) == [first, second]
+    end_return(tmp_path)
+    end_return(tmp_path)
+    assert returning_to(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff", b"../ckpt-0000000010.pt", b"best.pt", b"\x00"])
+def test_a_return_to_what_is_no_checkpoint_there_is_none(tmp_path: Path, text: bytes) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    whole(tmp_path, 10)
+    (folder / BEST).touch()
+    begin_return(folder, whole(folder, 20))
+    (folder / "going-back").write_bytes(text)
+    assert returning_to(folder) is None
+
+
+def test_what_has_gone_has_nothing_newer(tmp_path: Path) -> None:
+    gone = whole(tmp_path, 10)
+    gone.unlink()
+    whole(tmp_path, 20)
+    with pytest.raises(NoSuchCheckpoint, match="is not there any more"):
+        set_aside(tmp_path, gone)
+    assert [path.name for path in tmp_path.iterdir()] == ["ckpt-0000000020.pt"]

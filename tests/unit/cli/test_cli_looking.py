@@ -14,6 +14,8 @@ from tests.fake_plan import fake_config, fake_folder
 from tests.tui.fixtures import several, snapshot
 from tests.unit.cli.calling import call
 from tests.unit.supervisor.running import Started
+from tuitrain.checkpoint.choice import begin_return, put_back
+from tuitrain.checkpoint.files import CheckpointError, checkpoints
 from tuitrain.cli import runs
 from tuitrain.cli.runs import _print_snapshot
 from tuitrain.config.runs import SUMMARY_KEYS, RunFolder
@@ -63,6 +65,37 @@ def test_a_killed_run_says_how_far_it_came(live: Started, monkeypatch: pytest.Mo
     assert "last seen at 1,200" in resumed.output
     assert [run.name for run in started] == ["fake-0001"]
     assert "killed" in call("ls").output
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_run_that_was_killed_on_its_way_back_goes_on_from_there(
+    tmp_path: Path, sound: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """▣ And not from the newest checkpoint, which is of after a failure; if it is sound."""
+    folder = fake_folder(tmp_path / "runs", fake_config({}))
+    folder.events_jsonl.touch()
+    good, newest = (folder.checkpoints / f"ckpt-{n:010d}.pt" for n in (400, 600))
+    good.touch()
+    newest.touch()
+    begin_return(folder.checkpoints, good)
+    assert f"on its way back to checkpoint {good}" in call("status").output
+    assert json.loads(call("status", "--json").output)["last_checkpoint"] == str(good)
+
+    def load(path: Path) -> None:
+        if not sound:
+            raise CheckpointError(f"{path.name} is damaged")
+
+    monkeypatch.setattr("tuitrain.checkpoint.payload.load_whole", load)
+    monkeypatch.setattr("tuitrain.cli.launch._start", lambda *_, held, **__: os.close(held))
+    resumed = call("resume", "-d")
+    assert f"fake-0001 ended on its way back to {good.name}" in resumed.output
+    if sound:
+        assert checkpoints(folder.checkpoints) == [good]
+        assert f"{newest.name} is put aside" in resumed.output
+        assert put_back(folder.checkpoints) == [newest], "it may not come up"
+    else:
+        assert f"cannot be gone on from: {good.name} is damaged" in resumed.output
+        assert checkpoints(folder.checkpoints) == [good, newest]
 
 
 def test_a_run_whose_folder_is_held_is_not_called_killed(tmp_path: Path) -> None:

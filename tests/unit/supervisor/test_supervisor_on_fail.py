@@ -10,6 +10,7 @@ import pytest
 from tests.fake_plan import FakePlan
 from tests.unit.supervisor.running import CREW, WORK, Run, kill, running, together, until, worker
 from tests.unit.supervisor.scene import check, save
+from tuitrain.checkpoint.choice import returning_to
 from tuitrain.checkpoint.files import checkpoints
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.config.schema import EnvConfig
@@ -164,6 +165,7 @@ async def test_nobody_goes_back_with_edited_sources(tmp_path: Path, quick: None)
         assert f"{source} (env.id) has changed" in run.summary["reason"]
         assert run.summary["failed_check"] == "q_bound"
         assert {name: run.pid(name) for name in CREW} == pids
+        assert returning_to(run.folder.checkpoints) is None, "nor when it is resumed"
         assert run.summary["last_checkpoint"].endswith("ckpt-1"), "who lives has saved"
 
 
@@ -188,6 +190,30 @@ async def test_a_death_on_the_way_back_begins_the_return_anew(tmp_path: Path) ->
         assert run.pid("learner") != learner
         assert not told(run, "a0 is back")
         assert [path.name for path in checkpoints(run.folder.checkpoints)] == [good]
+        await run.ask("stop")
+        assert await run.end() == 0
+
+
+async def test_a_return_that_is_cut_off_is_known_to_a_resume(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """▣ From before anybody is killed, until all are back."""
+    async with running(tmp_path, CREW, GoesBack(), on_fail("rollback")) as run:
+        await run.up()
+        good = run.folder.checkpoints / saved(run, 10)
+        saved(run, 20, good=False)
+        kill_all, seen = run.supervisor.crew.kill_all, []
+
+        def killing() -> None:
+            seen.append(returning_to(run.folder.checkpoints))
+            kill_all()
+
+        monkeypatch.setattr(run.supervisor.crew, "kill_all", killing)
+        looks(run, "fail", RAISE_LOOKS)
+        assert returning_to(run.folder.checkpoints) == good
+        await run.event("all workers are back")
+        assert seen == [good]
+        assert returning_to(run.folder.checkpoints) is None
         await run.ask("stop")
         assert await run.end() == 0
 

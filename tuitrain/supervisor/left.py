@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+from tuitrain import regular
 from tuitrain.config.changes import laid_over
 from tuitrain.config.load import config_from
 from tuitrain.config.problems import ConfigError
@@ -22,6 +23,7 @@ from tuitrain.config.runs import DamagedFile, RunFolder, RunFolderError
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.measurements import NetworkMeasured
+from tuitrain.metrics.rewind import is_number
 from tuitrain.supervisor.plan import TrainingPlan
 from tuitrain.supervisor.snapshot import PolicyPlan
 from tuitrain.workers.blueprint import Base
@@ -53,7 +55,7 @@ class Left:
         summary: of summary.json; None of a run that nobody has ended, or where it is damaged.
         planned: of probe.json.
         tried: what came of playing the settings of evaluations (`words`, `suspect`); None: nothing.
-        damaged: names of files that were left out.
+        damaged: names of files that were left out, or some of their lines.
         notes: the same with why, each a sentence without its full stop.
     """
 
@@ -111,6 +113,10 @@ def read_left(folder: RunFolder) -> Left:
     planned = None
     if probed is not None and config is not None:
         planned = whole(folder.probe_json, lambda: _planned(folder, config, probed))
+    made = None if summary is None else summary.get("steps")
+    for path in (folder.metrics_jsonl, folder.events_jsonl):
+        if why := _lost_of(path, has_lines=is_number(made) and made > 0):
+            notes[path.name] = f"{path.name} {why}"
     tried = None if probed is None or probed.evaluations is None else probed.evaluations
     return Left(
         config,
@@ -120,6 +126,29 @@ def read_left(folder: RunFolder) -> Left:
         frozenset(notes),
         tuple(notes.values()),
     )
+
+
+def _lost_of(path: Path, *, has_lines: bool) -> str:
+    """What of a file of JSON lines is not read, in words: ``read_jsonl`` passes over it in silence.
+
+    Looks at the ends of lines alone: there may be millions. The last one may be half written.
+
+    Args:
+        has_lines: whether there must be some.
+    """
+    size = damaged = 0
+    try:
+        with open(path, "rb", opener=regular.opener) as file:
+            while line := file.readline(regular.MOST_BYTES):
+                size += len(line)
+                damaged += line.endswith(b"\n") and not (line[:1] == b"{" and line[-2:-1] == b"}")
+    except FileNotFoundError:
+        return "is not there" if has_lines else ""
+    except OSError as error:
+        return f"is left out: it cannot be read: {error.strerror}"
+    if has_lines and not size:
+        return "is empty"
+    return f"has {damaged:,} damaged line{'s' * (damaged != 1)}, left out" if damaged else ""
 
 
 def _resolved(folder: RunFolder) -> Config:

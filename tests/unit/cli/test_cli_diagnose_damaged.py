@@ -75,6 +75,41 @@ def test_a_damaged_json_file_is_noted(folder: RunFolder, name: str, text: str, w
     assert said["state"] == ("damaged" if name == "summary.json" else "finished")
 
 
+WHOLE = '{"kind": "system", "steps": 1200, "time_s": 89.0}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, "is not there"),
+        ("", "is empty"),
+        ("\x00\x00\n" + WHOLE, "has 1 damaged line, left out"),
+        (WHOLE[:20] + "\n" + WHOLE + WHOLE[20:], "has 2 damaged lines, left out"),
+        (WHOLE + WHOLE[:20], ""),
+    ],
+    ids=["gone", "empty", "zero", "torn", "being written"],
+)
+def test_records_that_are_not_read_are_noted(folder: RunFolder, text: str | None, why: str) -> None:
+    """▣ Else what they tell of, too few evaluations for one, would be taken for the whole."""
+    folder.metrics_jsonl.unlink()
+    if text is not None:
+        folder.metrics_jsonl.write_text(text)
+    assert diagnosed()["notes"] == ([f"metrics.jsonl {why}"] if why else [])
+
+
+def test_records_that_cannot_be_read_are_noted(folder: RunFolder) -> None:
+    folder.metrics_jsonl.unlink()
+    folder.metrics_jsonl.mkdir()
+    (note,) = diagnosed()["notes"]
+    assert note.startswith("metrics.jsonl is left out: it cannot be read: ")
+
+
+def test_a_run_that_was_killed_early_may_have_no_records(folder: RunFolder) -> None:
+    folder.metrics_jsonl.unlink()
+    folder.summary_json.unlink()
+    assert json.loads(call("diagnose", "--json").output)["notes"] == []
+
+
 def test_a_file_that_is_no_text(folder: RunFolder) -> None:
     folder.probe_json.write_bytes(b'{"spec": "\xff\xfe\xff"}')
     assert diagnosed()["notes"] == ["probe.json is damaged and left out: it is not UTF-8"]

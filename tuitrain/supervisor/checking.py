@@ -86,7 +86,6 @@ class Checking:
         self._young = {young: looks for young, looks in self._young.items() if self._has(young)}
         self._tried.intersection_update(self._good)
         self._young[name] = CLEAR_LOOKS
-        self._hold()
 
     def begin_again(self) -> None:
         """All workers have gone back: what was measured is of what is no more."""
@@ -114,7 +113,9 @@ class Checking:
                 self._good.append(name)
 
     def _hold(self) -> None:
-        """Keep what the run may go back to from being pruned."""
+        """Keep what the run may go back to from being pruned; on the way there nothing changes."""
+        if self._recovery.going_back:
+            return
         held: frozenset[str] = frozenset()
         if self._run.config.checks.on_fail == "rollback":
             good = [name for name in self._good if name not in self._tried]

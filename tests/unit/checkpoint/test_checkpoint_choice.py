@@ -167,7 +167,9 @@ def test_what_was_made_by_hand_is_not_pruned_and_does_not_count(tmp_path: Path) 
 def test_what_is_held_is_not_pruned_until_it_is_let_go(tmp_path: Path) -> None:
     held, mine = joined(tmp_path, 100), joined(tmp_path, 200)
     keep_for_good(mine)
-    hold(tmp_path, [held.name, "ckpt-0000000999.json"])
+    nobody = tmp_path / "ckpt-0000000999.json"
+    hold(tmp_path, [held.name, nobody.name])
+    assert not held_mark(nobody).exists()
     gone, newest = (joined(tmp_path, updates, keep=1) for updates in (300, 400))
     assert checkpoints(tmp_path) == [held, mine, newest]
     assert not gone.exists()

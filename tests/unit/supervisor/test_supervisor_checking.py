@@ -202,17 +202,70 @@ def test_names_of_checkpoints_that_are_gone_are_not_kept(tmp_path: Path) -> None
     assert scene.checking.names == {"ckpt-0000000058.pt", "ckpt-0000000060.pt"}
 
 
+def write(scene: Scene, folder: Path, number: int, keep: int) -> str:
+    """As who writes it does: what is old is pruned before the supervisor is told."""
+    path = folder / f"ckpt-{number:010d}.pt"
+    path.touch()
+    prune(folder, path, keep)
+    scene.checking.on_checkpoint(str(path))
+    return path.name
+
+
+def held(folder: Path) -> set[str]:
+    return {mark.name.removeprefix("held-") + ".pt" for mark in folder.glob("held-*")}
+
+
 def test_frequent_checkpoints_leave_a_good_one_to_go_back_to(tmp_path: Path) -> None:
     """▣ Each is pruned before it could prove itself, but for the oldest that may."""
     scene = Scene(tmp_path, "rollback")
-    for number in range(1, 3 * CLEAR_LOOKS):
-        name = scene.save(number, times=1)
-        prune(tmp_path, tmp_path / name, keep=1)
+    last = 10 * CLEAR_LOOKS
+    for number in range(1, last + 1):
+        write(scene, tmp_path, number, keep=1)
+        scene.look("ok", times=1)
         assert len(checkpoints(tmp_path)) <= 3
     scene.look("fail")
     ((to, _),) = scene.back
     assert (tmp_path / to).exists()
+    assert int(to[5:15]) > last - 2 * CLEAR_LOOKS - 2, "new ones have become good all the time"
     assert not scene.ends
+
+
+def test_what_is_gone_when_it_would_be_good_is_not_held_for_it(tmp_path: Path) -> None:
+    """Nobody has told yet of the checkpoint for which it was pruned."""
+    scene = Scene(tmp_path, "rollback")
+    good = scene.save(10)
+    gone = scene.save(20, times=CLEAR_LOOKS - 1)
+    (tmp_path / gone).unlink()
+    scene.look("ok", times=1)
+    assert held(tmp_path) == {good}
+    assert scene.checking.names == {good}
+
+
+def test_what_all_go_back_to_is_held_until_they_are_there(tmp_path: Path) -> None:
+    """What they would import is looked at first, and who lives saves meanwhile."""
+    scene = Scene(tmp_path, "rollback")
+    scene.save(10)
+    good = scene.save(20)
+    scene.look("fail")
+    assert scene.back[0][0] == good
+    scene.recovery.going_back = True
+    scene.look("fail", times=1)
+    write(scene, tmp_path, 30, keep=2)
+    scene.look("fail", times=1)
+    assert held(tmp_path) == {good}
+    scene.recovery.going_back = False
+    scene.look("ok", times=1)
+    assert good not in held(tmp_path), "it is not gone back to again"
+
+
+def test_the_one_before_is_held_when_the_newest_has_been_gone_back_to(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "rollback")
+    older, good = scene.save(10), scene.save(20)
+    assert held(tmp_path) == {good}
+    scene.look("fail")
+    assert scene.back[0][0] == good
+    scene.look("ok", times=1)
+    assert held(tmp_path) == {older}
 
 
 def test_nothing_is_held_where_nobody_goes_back(tmp_path: Path) -> None:

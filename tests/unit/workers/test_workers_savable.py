@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -59,11 +60,17 @@ def test_whatever_becomes_of_it_is_a_reason(trial: Any, said: str) -> None:
     assert asked(trial, 60.0) == said
 
 
-@pytest.fixture(params=["pidfd", "without"])
+@pytest.fixture(params=["pidfd", "without", "refused"])
 def watching(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what Linux has, and as where there is none of it."""
+    """With what Linux has, as where there is none of it, and as in a sandbox that refuses it."""
+
+    def refuse(pid: int) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
     if request.param == "without":
-        monkeypatch.delattr(os, "pidfd_open")
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+    elif request.param == "refused":
+        monkeypatch.setattr(os, "pidfd_open", refuse, raising=False)
 
 
 @pytest.mark.usefixtures("no_child_is_left", "watching")

@@ -134,9 +134,15 @@ async def test_a_killed_run_has_its_verdict_and_no_warm_up_that_nobody_knows_of(
     async with recorded(folder.path) as seat:
         await seat.shows("IMPROVING")
         assert "warm-up" not in await seat.text()
+        assert seat.app.store.snapshot is not None
+        (policy,) = seat.app.store.snapshot.policies
+        assert policy.learning.verdict == "IMPROVING"
         folder.probe_json.unlink()
     async with recorded(folder.path) as seat:
         await seat.shows("eval 250")
+        assert seat.app.store.snapshot is not None
+        await seat.until(lambda: seat.app.store.snapshot.checks, "its checks, made again")
+        assert seat.app.store.snapshot.learning.n_evals == 12
 
 
 @pytest.mark.parametrize(

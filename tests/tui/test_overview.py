@@ -54,6 +54,8 @@ async def test_pipeline_in_warm_up() -> None:
         shown = await seat.panel("pipeline")
         assert "warm-up 12k/50k" in shown
         assert "ratio n/a/0.250" in shown
+    async with seated(snapshot(policies=[policy(transitions=0)])) as seat:
+        assert "warm-up 0/50k" in await seat.panel("pipeline")
 
 
 async def test_what_was_not_measured_is_na() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pytest
+
 import tuitrain
 from tuitrain.config import loaded
 from tuitrain.config.load import config_from
@@ -93,6 +95,37 @@ def test_versions_are_of_the_distributions_that_bring_what_is_imported() -> None
     assert told.keys() - names <= {"python", "tuitrain"}
     everything = loaded.versions(dict.fromkeys(owners))
     assert everything.keys() >= {name for own in owners.values() for name in own}
+
+
+def test_what_is_installed_in_older_ways_or_with_odd_names_has_its_version_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what it says of its modules, by a list without hashes, and by a name with a comma."""
+    files = {
+        "told-1.0.egg-info": ("PKG-INFO", "top_level.txt", "_told_module\n"),
+        "listed-2.0.egg-info": ("PKG-INFO", "SOURCES.txt", "listed_module/__init__.py\n"),
+        "quoted-3.0.dist-info": ("METADATA", "RECORD", '"quoted,module/a.so",,\n'),
+    }
+    for folder, (about, file, text) in files.items():
+        name, version = folder.rpartition(".")[0].split("-")
+        (tmp_path / folder).mkdir()
+        words = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        (tmp_path / folder / about).write_text(words)
+        (tmp_path / folder / file).write_text(text)
+    (tmp_path / "listed_module").mkdir()
+    (tmp_path / "listed_module" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded._installed.cache_clear()
+    try:
+        modules: dict[str, Any] = dict.fromkeys(["_told_module", "listed_module", "quoted,module"])
+        told = loaded.versions(modules)
+    finally:
+        loaded._installed.cache_clear()
+    assert {name: told.get(name) for name in ("told", "listed", "quoted")} == {
+        "told": "1.0",
+        "listed": "2.0",
+        "quoted": "3.0",
+    }
 
 
 def test_only_versions_of_both_sides_are_compared() -> None:

@@ -106,6 +106,30 @@ def test_once_is_enough_to_have_one_and_every_report_begins_anew() -> None:
     assert flow.take() == {}
 
 
+def test_more_looks_than_are_made_between_two_reports_tell_nothing() -> None:
+    gradient = torch.zeros(3)
+    flow = GradientFlow(["a"], [gradient])
+    for update in range(LOOKS + 1):
+        gradient[0] = float(update == LOOKS)
+        flow.look()
+    assert flow.take()["grad_zero_in"] == "a"
+
+
+@pytest.mark.parametrize(("number", "share"), [(1e-22, 0.0), (1e-24, 1.0), (float("nan"), 0.0)])
+def test_what_is_so_small_that_its_square_is_zero_is_no_gradient(
+    number: float, share: float
+) -> None:
+    flow = GradientFlow(["a"], [torch.tensor([0.0, number])])
+    flow.look()
+    assert flow.take()["grad_zero_share"] == share
+
+
+def test_where_nothing_learns_nothing_is_told() -> None:
+    flow = GradientFlow(["nothing"], [torch.zeros(0)])
+    flow.look()
+    assert flow.take() == {}
+
+
 def test_many_are_counted() -> None:
     flow = GradientFlow([f"p{i}" for i in range(NAMED + 4)], [torch.zeros(2)] * (NAMED + 4))
     flow.look()

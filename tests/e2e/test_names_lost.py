@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,7 +17,9 @@ import pytest
 from tests.e2e.harness import Place, Run
 from tests.sites import eventually
 
-LONG_LOCKSTEP = pytest.param("lockstep", marks=pytest.mark.long)
+
+def long(schedule: str, *victims: str) -> Any:
+    return pytest.param(schedule, victims, marks=pytest.mark.long)
 
 
 def take_names(place: Place, run: Run) -> list[str]:
@@ -80,8 +83,13 @@ def test_training_goes_on_and_the_end_is_in_order(place: Place, schedule: str) -
     assert mapped(names) == []
 
 
-@pytest.mark.parametrize("schedule", ["async", LONG_LOCKSTEP])
-def test_a_worker_killed_afterwards_has_a_successor(place: Place, schedule: str) -> None:
+@pytest.mark.parametrize(
+    ("schedule", "victims"),
+    [("async", ("learner",)), long("async", "a0"), long("lockstep", "a0", "learner")],
+)
+def test_a_worker_killed_afterwards_has_a_successor(
+    place: Place, schedule: str, victims: tuple[str, ...]
+) -> None:
     """In `async` it attaches by descriptor alone; in `lockstep` everything is made anew."""
     run = place.launch_detached(
         run={"schedule": schedule}, eval={"enabled": False}, supervisor={"max_restarts": 5}
@@ -92,7 +100,7 @@ def test_a_worker_killed_afterwards_has_a_successor(place: Place, schedule: str)
     assert run.name in place.tuitrain("ls").stdout  # which takes nothing for left over
     assert mapped(names)
     nothing_twice(listens_again(run), names)
-    for victim in ("learner",) if schedule == "async" else ("a0", "learner"):
+    for victim in victims:
         restarts = sum(w["restarts"] for w in listens_again(run).workers().values())
         before = run.workers()[victim]["pid"]
         os.kill(before, signal.SIGKILL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -143,7 +143,7 @@ def _of_run(run: Found) -> Answer:
     if left.config is not None:
         env = left.config.env
         found = noted(found, env.kwargs, env.eval_kwargs, left.tried, snapshot)
-    found = replace(found, notes=(*left.notes, *found.notes))
+    found = replace(found, notes=(*left.notes, *_returns(folder, checks), *found.notes))
     if state in UNFINISHED:
         found = replace(found, wrong=(unfinished(folder.name, state), *found.wrong))
     well = {check.id for check in found.ok}
@@ -186,6 +186,19 @@ def _ended(
     if state == OUT_OF_REACH:
         raise Refused(f"{folder.name} lives but is out of reach; see `tuitrain status`")
     return snapshot, state, at_the_end(snapshot.checks, checks_of(summary or {}), changed)
+
+
+def _returns(folder: RunFolder, checks: Sequence[CheckView]) -> list[str]:
+    """That checks have failed of which nothing is raised any more, for all went back to before."""
+    from tuitrain.diagnosis.ended import returned_for
+    from tuitrain.metrics.sinks import JsonLines
+
+    ids = returned_for(JsonLines(folder.events_jsonl))
+    names = {check.id: check.name for check in checks}
+    told = ", ".join(dict.fromkeys(names.get(id_, id_) for id_ in ids))
+    times = "once" if len(ids) == 1 else f"{len(ids)} times"
+    said = f"all were sent back to a checkpoint {times}, because {told} had failed"
+    return [f"{said} (checks.on_fail)"] if ids else []
 
 
 def _since(folder: RunFolder, changed: Mapping[str, Stretch]) -> dict[str, Since]:

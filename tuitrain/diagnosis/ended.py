@@ -55,6 +55,23 @@ def stretches(events: Iterable[Mapping[str, Any]]) -> dict[str, Stretch]:
     return found
 
 
+def returned_for(events: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Ids of the checks whose failures took all back to a checkpoint in the last session, in turn.
+
+    What was raised before is on none of the ``stretches`` any more.
+    """
+    found: list[str] = []
+    for event in events:
+        data = event.get("data")
+        if not isinstance(data, Mapping):
+            continue
+        if data.get("mark") == "resume":
+            found.clear()
+        if data.get("on_fail") == "rollback" and isinstance(data.get("check"), str):
+            found.append(data["check"])
+    return found
+
+
 def _check(data: Mapping[str, Any]) -> CheckView | None:
     if not isinstance(data.get("check"), str):
         return None

@@ -91,6 +91,18 @@ def test_what_is_over_is_not_wrong(ended: RunFolder) -> None:
     assert "Raised on the way, and no longer: policy_lag." in told.output
 
 
+def test_what_all_went_back_for_is_told(ended: RunFolder) -> None:
+    """▣ Nothing of it is raised any more, and a run that was mended would look untroubled."""
+    summary = json.loads(ended.summary_json.read_text())
+    ended.summary_json.write_text(json.dumps(summary | {"checks": [lag("ok")]}))
+    data = {"check": "policy_lag", "on_fail": "rollback", "checkpoint": "ckpt-1"}
+    with open(ended.events_jsonl, "a") as events:
+        events.write(json.dumps({"time_s": 96.0, "text": "…", "data": data}) + "\n")
+    told = call("diagnose")
+    assert told.exit_code == 0
+    assert "Note: all were sent back to a checkpoint once, because policy lag had" in told.output
+
+
 def test_a_killed_run_says_what_it_said_last(ended: RunFolder) -> None:
     ended.summary_json.unlink()
     told = call("diagnose")

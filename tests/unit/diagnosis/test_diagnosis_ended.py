@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tuitrain.diagnosis.ended import at_the_end, stretches
+from tuitrain.diagnosis.ended import at_the_end, returned_for, stretches
 from tuitrain.protocol import CheckState, CheckView
 
 
@@ -48,6 +48,16 @@ def test_what_a_run_at_work_measured_no_more_is_not_raised() -> None:
 def test_another_session_and_going_back_begin_anew(data: dict[str, str]) -> None:
     anew = {"time_s": 2.0, "text": "…", "data": data}
     assert stretches([changed(1.0, "q", "fail"), anew]) == {}
+
+
+def test_what_all_went_back_for_in_the_last_session() -> None:
+    went = [{"data": {"check": id_, "on_fail": "rollback"}} for id_ in ("q", "rate", "q")]
+    paused = {"data": {"check": "lag", "on_fail": "pause"}}
+    damaged = [{"data": {"on_fail": "rollback"}}, {"data": {"on_fail": "rollback", "check": 1}}]
+    assert returned_for([*went, paused, *damaged, {"data": {"mark": "back"}}]) == ["q", "rate", "q"]
+    assert returned_for([*went, {"data": {"mark": "resume"}}, {"text": "ready"}, went[1]]) == [
+        "rate"
+    ]
 
 
 def test_other_and_damaged_events_are_passed_over() -> None:

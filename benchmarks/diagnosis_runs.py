@@ -41,6 +41,8 @@ ALWAYS = ["run.schedule=async", "eval.enabled=false"]
 DOUBLE = f"{Path(__file__).with_name('by_turns.py')}:double"
 BLOCK = 32
 """Turns, half of each kind, that make one pair: four seconds, in which there are four records."""
+ENOUGH = 0.9
+"""Of the pairs; in the others a process has begun nothing in one of the turns."""
 BEGINNING_S = 7.0
 """What is left out."""
 MEASURED = {
@@ -70,6 +72,8 @@ def measure(pairs: int = PAIRS) -> dict[str, Any]:
         for role, unit in UNITS.items():
             if not blocks[role]:  # it makes too few for a turn
                 continue
+            if len(blocks[role]) < ENOUGH * pairs:
+                raise RuntimeError(f"{name}: {len(blocks[role])} of {pairs} pairs have all turns")
             without = median(_per_s(off) for _, off in blocks[role])
             figures |= {
                 f"{name}: {unit}s/s, on / off": _ratio(blocks[role], _per_s),

@@ -27,8 +27,9 @@ from tuitrain.checkpoint.pruning import kept_mark
 
 _ASIDE = re.compile(r"set-aside-(\d+)")
 _PENDING = "set-aside.pending"
-_RETURN = "going-back"
-"""A file with the name of the checkpoint that a living run is on its way back to."""
+_RETURN = "going-back-"
+"""The empty file of this name and a checkpoint's says that a living run is on its way back to that;
+empty, for a full disk has room for a name where it has none for a byte."""
 
 
 class NoSuchCheckpoint(ValueError):
@@ -130,21 +131,24 @@ def begin_return(folder: Path, checkpoint: Path) -> None:
     Else a run that is killed on its way would be gone on from the newest, of after the failure,
     and the one that it went back to be pruned. Raises OSError.
     """
-    (folder / _RETURN).write_text(checkpoint.name, "utf-8")
+    end_return(folder)
+    (folder / f"{_RETURN}{checkpoint.stem}").touch(mode=0o600)
 
 
 def returning_to(folder: Path) -> Path | None:
     """The checkpoint that the run was on its way back to; None if it was not, or that has gone."""
     try:
-        name = regular.read(folder / _RETURN).decode()
-        return next((path for path in checkpoints(folder) if path.name == name), None)
-    except (OSError, ValueError):
+        marks = {path.name for path in regular.listed(folder, f"{_RETURN}*")}
+        there = checkpoints(folder) if marks else []
+    except OSError:
         return None
+    return next((path for path in there if f"{_RETURN}{path.stem}" in marks), None)
 
 
 def end_return(folder: Path) -> None:
     """The run has gone on, from wherever it did. Raises OSError."""
-    (folder / _RETURN).unlink(missing_ok=True)
+    for mark in regular.listed(folder, f"{_RETURN}*"):
+        mark.unlink(missing_ok=True)
 
 
 def aside(folder: Path) -> list[Path]:

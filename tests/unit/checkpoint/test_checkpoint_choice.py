@@ -215,15 +215,20 @@ def test_a_return_is_known_until_it_is_settled(tmp_path: Path) -> None:
     assert returning_to(tmp_path) is None
 
 
-@pytest.mark.parametrize("text", [b"", b"\xff", b"../ckpt-0000000010.pt", b"best.pt", b"\x00"])
-def test_a_return_to_what_is_no_checkpoint_there_is_none(tmp_path: Path, text: bytes) -> None:
-    folder = tmp_path / "checkpoints"
-    folder.mkdir()
-    whole(tmp_path, 10)
-    (folder / BEST).touch()
-    begin_return(folder, whole(folder, 20))
-    (folder / "going-back").write_bytes(text)
-    assert returning_to(folder) is None
+def test_only_the_last_return_is_known_and_only_to_what_is_there(tmp_path: Path) -> None:
+    first, second = whole(tmp_path, 10), whole(tmp_path, 20)
+    begin_return(tmp_path, first)
+    begin_return(tmp_path, second)
+    assert returning_to(tmp_path) == second
+    second.unlink()
+    assert returning_to(tmp_path) is None
+    assert returning_to(tmp_path / "gone") is None
+
+
+def test_a_return_needs_no_room_but_a_name(tmp_path: Path) -> None:
+    """▣ The disk is full when many a run is to go back."""
+    begin_return(tmp_path, whole(tmp_path, 10))
+    assert [path.stat().st_size for path in tmp_path.glob("going-back-*")] == [0]
 
 
 def test_what_has_gone_has_nothing_newer(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from textual import events
@@ -28,6 +29,21 @@ async def test_freeze_holds_the_view_with_a_banner() -> None:
         shown = await seat.text()
         assert "13M/50M steps" in shown
         assert "VIEW FROZEN" not in shown
+
+
+async def test_answers_are_seen_while_the_view_is_frozen(tmp_path: Path) -> None:
+    async with seated(size=(80, 24), run_dir=tmp_path) as seat:
+        await seat.press("f", "space")
+        assert "VIEW FROZEN" in await seat.text(), "not what was said before"
+        for key, said in (
+            ("x", "▲ FROZEN   ✓ exported screens/screen-"),
+            ("b", "▲ FROZEN   ● b does nothing here; ? lists all keys"),
+            ("c", "▲ FROZEN   ◌ checkpoint … pending"),
+        ):
+            await seat.press(key)
+            assert said in await seat.text()
+        seat.run.answer(await seat.asked("checkpoint"), "disk is full", ok=False)
+        await seat.shows("▲ FROZEN   ✖ checkpoint: disk is full")
 
 
 async def test_worst_check_is_explained() -> None:

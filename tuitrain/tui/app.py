@@ -320,6 +320,7 @@ class TuitrainApp(
         """Hold the view, or let it go on."""
         if self._frozen is None:
             self._frozen, self._frozen_at = self.view(), time.monotonic()
+            self.hush()  # the banner answers this key
         else:
             self._frozen = None
         self.frozen = self._frozen is not None

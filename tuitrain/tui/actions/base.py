@@ -110,6 +110,10 @@ class RunApp(App[str]):
         self._notice = (Notice(text, state), time.monotonic())
         self.redraw()
 
+    def hush(self) -> None:
+        """Say no more of what was said before."""
+        self._notice = None
+
     def current_notice(self, now: float) -> Notice | None:
         """What the notice line says: what is pending, else what was said not long ago."""
         if self.pending:

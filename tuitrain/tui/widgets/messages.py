@@ -16,6 +16,8 @@ from tuitrain.tui.widgets.header import run_name
 
 MAX_SHOWN = 500
 _MORE = "; more: Events"
+_FROZEN = " ▲ FROZEN "
+"""What is left of the banner while an answer is shown."""
 _LEVEL_GLYPH = {"info": "·", "warning": "▲", "error": "✖"}
 
 
@@ -53,9 +55,9 @@ def _event(
 
 
 def draw_notice(view: View, width: int, height: int) -> list[Text]:
-    """What became of the last command; the freeze banner; else the last checkpoint."""
+    """What became of the last command, beside the freeze banner; else the last checkpoint."""
     palette = view.palette
-    if view.frozen_s is not None:
+    if view.frozen_s is not None and view.notice is None:
         goes_on = "training goes on, " if view.link == "live" else ""
         words = f" ▲ VIEW FROZEN {age(view.frozen_s)} ago: {goes_on}space shows it again "
         return [clip(Text(words.center(width), "reverse bold", end=""), width)]
@@ -69,10 +71,11 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
         }[notice.state]
         text = safe(notice.text.replace(f"{view.run_dir}/", ""))
         tail = f" … pending {age(notice.age_s)}" if notice.state == "pending" else ""
-        filtered = _filter(view)
-        room = width - sum(p.text.cell_len + 2 for p in filtered)
+        ahead = [part(_FROZEN, "reverse bold")] if view.frozen_s is not None else []
+        ahead += _filter(view)
+        room = width - sum(p.text.cell_len + 2 for p in ahead)
         said = part(_shortened(f"{glyph} {text}{tail}", room), style)
-        return [fit([*filtered, said], width)]
+        return [fit([*ahead, said], width)]
     snapshot = view.snapshot
     parts = _filter(view)
     if parts:

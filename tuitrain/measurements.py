@@ -76,8 +76,9 @@ class Measurements(BaseModel):
     episodes: int | None = None
     """That have ended in training."""
     first_return_mean: float | None = None
-    """Mean return of those before the first update, and of at least the first few, if they are the
-    first of the run: those by chance."""
+    """Mean return of the first that were played by chance: while epsilon was at least 0.9, or at
+    least 0.5 by weights without an update; None of fewer than 20, or 4 for each environment, and of
+    a run that was resumed."""
     first_return_ci95: float | None = None
     """At most so wide is half its 95 % interval."""
     recent_return_mean: float | None = None

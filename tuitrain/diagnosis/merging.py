@@ -14,6 +14,7 @@ from typing import Any
 from tuitrain.diagnosis.returns import Returns, together
 from tuitrain.diagnosis.verdict import MIN_EVALUATIONS
 from tuitrain.measurements import Measurements
+from tuitrain.metrics.counters import CHANCE_EPSILON
 from tuitrain.metrics.rewind import is_number
 
 FEW = 3
@@ -21,6 +22,9 @@ FEW = 3
 
 FEW_FOR_BOUND = 5
 """Learner records until the largest return drawn is taken for about the largest there is."""
+
+UNTRAINED_EPSILON = 0.5
+"""Of weights without an update this is chance enough: nothing of it was learned."""
 
 FIRST_EPISODES = 20
 """So many show what comes by chance, or more where there are many environments."""
@@ -66,9 +70,11 @@ class Merged:
 
     Args:
         environments: of all actors.
+        untrained: whether the run began with weights that nobody has trained.
     """
 
-    def __init__(self, environments: int = 1) -> None:
+    def __init__(self, environments: int = 1, *, untrained: bool = True) -> None:
+        self._untrained = untrained
         self._first_wanted = max(FIRST_EPISODES, FIRST_OF_EACH * environments)
         self.learner_records = 0
         self._values: dict[str, Any] = {}
@@ -82,7 +88,7 @@ class Merged:
         self._cut_returns: set[float] = set()
         """Of all evaluations, the least and the largest of each."""
         self._first = Returns()
-        """All before the first update, or until enough."""
+        """By chance: all before the first update, or until enough."""
         self._recent = deque([Returns()], maxlen=MIN_EVALUATIONS)
         """Between the newest evaluations, and since the last."""
 
@@ -110,11 +116,8 @@ class Merged:
                 self._clipped.append(clipped)
             if is_number(share := record.get("grad_zero_share")):
                 self._gradients.append((share, str(record.get("grad_zero_in", ""))))
-        # those of weights that nobody has updated are by chance, however many they are
-        few = self._first.episodes < self._first_wanted or record.get("updates") == 0
-        if kind == "train" and few:
-            self._first.add(record)
         if kind == "train":
+            self._add_first(record)
             self._recent[-1].add(record)
         if kind == "train" and is_number(p := record.get("action_effect_p")):
             self._effects[str(record.get("actor"))] = p
@@ -154,6 +157,24 @@ class Merged:
         if self._effects:
             out["action_effect_p"] = min(self._effects.values())
         return {k: int(v) if k in _WHOLE else v for k, v in out.items()}
+
+    def _add_first(self, record: Mapping[str, Any]) -> None:
+        """Those of a `train` record's episodes that were played by chance.
+
+        A record of one second may reach from there far into what was learned.
+        """
+        before = record.get("updates") == 0
+        if not before and self._first.episodes >= self._first_wanted:
+            return
+        epsilon = record.get("epsilon")  # as the record was made: the least of its episodes
+        if not is_number(epsilon):
+            epsilon = 0.0
+        if epsilon >= CHANCE_EPSILON or (
+            before and self._untrained and epsilon >= UNTRAINED_EPSILON
+        ):
+            self._first.add(record)
+        else:
+            self._first.add(record, "chance_")
 
     def _compare_cut(self, record: Mapping[str, Any], all_cut: bool) -> None:
         """Whether this evaluation was cut like all before it, and brought what they did."""

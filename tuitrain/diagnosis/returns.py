@@ -19,12 +19,16 @@ class Returns:
     least: float = math.inf
     most: float = -math.inf
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Take in a `train` record; one without a mean says nothing."""
-        mean, episodes = record.get("return_mean"), record.get("episodes")
+    def add(self, record: Mapping[str, Any], those: str = "") -> None:
+        """Take in a `train` record; one without a mean says nothing.
+
+        Args:
+            those: `chance_` for those of its episodes that were played by chance.
+        """
+        mean, episodes = record.get(f"{those}return_mean"), record.get(f"{those}episodes")
         if not is_number(mean) or not is_number(episodes) or episodes <= 0:
             return
-        least, most = record.get("return_min"), record.get("return_max")
+        least, most = record.get(f"{those}return_min"), record.get(f"{those}return_max")
         self.episodes += int(episodes)
         self.total += mean * episodes
         # who does not tell its extremes could have had any

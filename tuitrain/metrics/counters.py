@@ -10,6 +10,9 @@ from itertools import compress
 
 from tuitrain.metrics.phases import Phases
 
+CHANCE_EPSILON = 0.9
+"""Who draws so many of its actions at random plays by chance, whatever its weights say."""
+
 
 @dataclass
 class Counters:
@@ -45,14 +48,32 @@ class EpisodeStats:
     """Those of two or three."""
     cut_at_once: int = 0
     """Those of a single step that were truncated."""
+    chance_episodes: int = 0
+    """Those played by chance."""
+    chance_return_sum: float = 0.0
+    chance_return_min: float = float("inf")
+    chance_return_max: float = float("-inf")
 
-    def add(self, returns: list[float], lengths: list[int], truncated: list[bool]) -> None:
+    def add(
+        self,
+        returns: list[float],
+        lengths: list[int],
+        truncated: list[bool],
+        *,
+        by_chance: bool = False,
+    ) -> None:
         """Count episodes that have finished.
 
         Args:
             lengths: in environment steps.
             truncated: whether an episode was cut, and not terminated.
+            by_chance: whether their actions were (nearly) all drawn at random.
         """
+        if by_chance:
+            self.chance_episodes += len(returns)
+            self.chance_return_sum += sum(returns)
+            self.chance_return_min = min(self.chance_return_min, *returns)
+            self.chance_return_max = max(self.chance_return_max, *returns)
         self.episodes += len(returns)
         self.return_sum += sum(returns)
         self.return_min = min(self.return_min, *returns)
@@ -88,7 +109,12 @@ class EpisodeStats:
             "at_once": self.at_once,
             "over_soon": self.over_soon,
             "cut_at_once": self.cut_at_once,
+            "chance_episodes": self.chance_episodes,
         }
+        if self.chance_episodes:
+            record["chance_return_mean"] = self.chance_return_sum / self.chance_episodes
+            record["chance_return_min"] = self.chance_return_min
+            record["chance_return_max"] = self.chance_return_max
         if self.truncated:
             record["truncated_length_min"] = self.truncated_length_min
             record["truncated_length_max"] = self.truncated_length_max

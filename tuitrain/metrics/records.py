@@ -50,6 +50,11 @@ FIELDS: dict[str, dict[str, str]] = {
         "at_once": "how many of `episodes` ended with their first step",
         "over_soon": "how many ended with their second or third step",
         "cut_at_once": "how many of those that ended with their first step were truncated",
+        "chance_episodes": "how many of `episodes` ended while epsilon was at least 0.9: played by "
+        "chance; the next three are absent if none was",
+        "chance_return_mean": "mean of their undiscounted returns",
+        "chance_return_min": "smallest of them",
+        "chance_return_max": "largest of them",
         "truncated_length_min": "length of the shortest that was truncated; absent if none was",
         "truncated_length_max": "length of the longest that was truncated; absent if none was",
         "resets_unchanged": "episodes that began with the very observation that the one before "

@@ -49,7 +49,8 @@ class Measured:
         """Take in a metrics record."""
         policy = str(record.get("policy", ""))
         if policy not in self._merged:
-            self._merged[policy] = Merged(environments(config))
+            untrained = config.run.init_from is None
+            self._merged[policy] = Merged(environments(config), untrained=untrained)
         self._merged[policy].add(record)
         if record.get("kind") != "learner":
             return

@@ -65,17 +65,50 @@ def test_of_the_longest_those_count_that_were_terminated() -> None:
 
 
 def test_the_first_episodes_show_what_comes_by_chance() -> None:
-    first = [train(0, return_mean=1.0, episodes=9), train(1, return_mean=4.0, episodes=11)]
+    first = [
+        train(0, epsilon=0.99, return_mean=1.0, episodes=9),
+        train(1, epsilon=0.95, return_mean=4.0, episodes=11),
+    ]
     assert "first_return_mean" not in merged(first[0])
     by_chance = (9 * 1.0 + 11 * 4.0) / 20
     assert merged(*first)["first_return_mean"] == by_chance
-    assert merged(*first, train(return_mean=500.0, episodes=5))["first_return_mean"] == by_chance
+    more = train(epsilon=0.94, return_mean=500.0, episodes=5)
+    assert merged(*first, more)["first_return_mean"] == by_chance
+
+
+def test_of_a_record_that_reaches_into_what_was_learned_only_what_was_by_chance_counts() -> None:
+    """▣ One second can be thousands of steps: of CartPole's first record 46.98 were "by chance"."""
+    first = train(
+        epsilon=0.05, updates=1860, episodes=413, return_mean=47.46, return_min=9.0,
+        return_max=248.0, chance_episodes=85, chance_return_mean=22.8, chance_return_min=9.0,
+        chance_return_max=70.0,
+    )  # fmt: skip
+    found = merged(first)
+    assert found["first_return_mean"] == pytest.approx(22.8)
+    bound = 1.96 * ((70.0 - 22.8) * (22.8 - 9.0) / 84) ** 0.5
+    assert found["first_return_ci95"] == pytest.approx(bound)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"epsilon": 0.05, "updates": 1860, "chance_episodes": 0},
+        {"epsilon": 0.05, "updates": 1860},  # of an older version
+        {"epsilon": 0.05, "updates": 0, "chance_episodes": 0},  # some corner of weights by chance
+        {"updates": 0},
+        {"epsilon": 0.05, "updates": 9, "chance_episodes": 19, "chance_return_mean": 20.0},  # few
+    ],
+)
+def test_where_nothing_was_played_by_chance_nothing_is_known_of_it(record: dict[str, Any]) -> None:
+    assert "first_return_mean" not in merged(train(episodes=400, return_mean=47.0, **record))
 
 
 def test_all_episodes_before_the_first_update_are_by_chance() -> None:
-    before = [train(0, return_mean=1.0, episodes=20, updates=0) for _ in range(3)]
-    later = train(0, return_mean=500.0, episodes=20, updates=7)
-    late = train(1, return_mean=5.0, episodes=20, updates=0)  # who has not got newer weights yet
+    epsilons = (0.9, 0.7, 0.5)
+    before = [train(0, epsilon=e, return_mean=1.0, episodes=20, updates=0) for e in epsilons]
+    later = train(0, epsilon=0.95, return_mean=500.0, episodes=20, updates=7)
+    # who has not got newer weights yet
+    late = train(1, epsilon=0.5, return_mean=5.0, episodes=20, updates=0)
     assert merged(*before, later, late)["first_return_mean"] == 2.0
 
 
@@ -86,7 +119,7 @@ def test_the_first_episodes_to_end_are_the_shortest_of_many_that_began_together(
     for of_each in lengths:
         for length in of_each:
             assert "first_return_mean" not in out.fields()
-            out.add(train(return_mean=float(length), episodes=1))
+            out.add(train(epsilon=1.0, return_mean=float(length), episodes=1))
     assert out.fields()["first_return_mean"] == 50.5
 
 

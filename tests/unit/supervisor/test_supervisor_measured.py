@@ -59,13 +59,21 @@ def test_what_is_changed_for_evaluations_is_named() -> None:
 
 def test_only_the_first_episodes_of_a_run_are_by_chance() -> None:
     view = run()
-    first = {"kind": "train", "policy": "p", "episodes": 20, "return_mean": 3.0}
+    first = {"kind": "train", "policy": "p", "epsilon": 1.0, "episodes": 20, "return_mean": 3.0}
     view.on_record(first, 0.0)
     assert shown(view).policies[0].first_return_mean is None, "of 8 environments the short ones"
     view.on_record(first | {"return_mean": 7.0}, 0.0)
     assert shown(view).policies[0].first_return_mean == 5.0
     view.base_steps = 100
     assert shown(view).policies[0].first_return_mean is None
+
+
+def test_untrained_weights_play_by_chance_and_those_of_another_run_do_not() -> None:
+    first = {"kind": "train", "policy": "p", "updates": 0, "epsilon": 0.6, "episodes": 40}
+    for init_from, mean in ((None, 3.0), ("other/best", None)):
+        view = run(config(run={"init_from": init_from}))
+        view.on_record(first | {"return_mean": 3.0, "chance_episodes": 0}, 0.0)
+        assert shown(view).policies[0].first_return_mean == mean
 
 
 def test_values_are_bounded_once_returns_are_known() -> None:

@@ -37,7 +37,10 @@ def states(true_mean: Callable[[float], float], seed: int, paid: float = 1.0) ->
     plan = PolicyPlan("p", 1000, 100, 0.5, 4.0)
     view = RunView("0", "/r", config, config, 1, policies=[plan], state="running")
     first = {"episodes": 10 * EPISODES, "return_mean": fmean(returns(20.0, 10 * EPISODES))}
-    view.on_record({"kind": "train", "policy": "p", "updates": 0, "reward_max": paid} | first, 0.0)
+    view.on_record(
+        {"kind": "train", "policy": "p", "updates": 0, "epsilon": 1.0, "reward_max": paid} | first,
+        0.0,
+    )
     found = []
     for number in range(1, EVALUATIONS + 1):
         played = returns(true_mean(number / EVALUATIONS), EPISODES)

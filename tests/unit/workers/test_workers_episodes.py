@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.unit.workers.one_actor import CHUNK_STEPS, SEQUENCES, one_actor
 from tuitrain.replay.layout import ABSENT, BOUNDARY
+from tuitrain.replay.limiter import Ticket
+from tuitrain.schedules.acting import build_actor
 from tuitrain.workers.acting.episodes import Episodes
 
 LANES = 3
@@ -90,9 +94,26 @@ def test_any_number_of_rows_at_once_is_the_same(rows_at_once: list[int], chance:
             "at_once": lengths.count(1),
             "over_soon": lengths.count(2) + lengths.count(3),
             "cut_at_once": cut.count(1),
+            "chance_episodes": 0,
             **of_cut,
         }
         assert episodes.stats.episodes == 0
+
+
+def test_those_played_by_chance_are_told_apart() -> None:
+    episodes, ends = Episodes(1), np.ones((1, 1), np.bool_)
+    for reward, by_chance in ((2.0, True), (5.0, True), (90.0, False)):
+        outcome = np.full((1, 1), reward, np.float32), ends, ~ends
+        episodes.follow(*outcome, by_chance=by_chance)
+        episodes.follow(np.zeros((1, 1), np.float32), ~ends, ~ends, by_chance=by_chance)
+    told = episodes.stats.take()
+    assert {k: v for k, v in told.items() if k.startswith("chance_")} == {
+        "chance_episodes": 2,
+        "chance_return_mean": 3.5,
+        "chance_return_min": 2.0,
+        "chance_return_max": 5.0,
+    }
+    assert episodes.stats.chance_episodes == 0
 
 
 @pytest.mark.parametrize("rows_at_once", [[1], [16], [1, 16, 2, 7], [300]])
@@ -166,3 +187,21 @@ def test_a_state_of_before_there_were_lengths_is_taken_back() -> None:
     assert (told["episodes"], told["truncated"]) == (2 * LANES, LANES)
     assert (told["length_min"], told["length_max"]) == (2, 2), "of those that ended since"
     assert told["length_mean"] == 1.5
+
+
+def test_an_actor_tells_what_ended_while_epsilon_was_nearly_one(tmp_path: Path) -> None:
+    """▣ In one record: of 400 steps at epsilon 1 and 400 at the end of the decay the first ones."""
+    exploration = {"epsilon_start": 1.0, "epsilon_end": 0.0, "epsilon_decay_steps": 10_000}
+    with one_actor(tmp_path, **SEQUENCES, exploration=exploration) as (blueprint, shared):
+        actor = build_actor(blueprint, shared, 0)
+        ended = []
+        for steps in (0, 20_000):
+            for _ in range(80):
+                actor.begin(Ticket(steps, (0,) * len(actor.parts)), CHUNK_STEPS)
+                actor.rollout(CHUNK_STEPS, lambda: None)
+                actor.commit()
+            (part,) = actor.parts.values()
+            ended.append(part.stats.episodes)
+        told = part.take_figures()
+        actor.close()
+    assert 0 < told["chance_episodes"] == ended[0] < ended[1] == told["episodes"]

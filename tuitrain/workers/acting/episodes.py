@@ -80,11 +80,14 @@ class Episodes:
         terminated: NDArray[np.bool_],
         truncated: NDArray[np.bool_],
         absent: NDArray[np.bool_] | None = None,
+        *,
+        by_chance: bool = False,
     ) -> After:
         """Take in the outcomes of the next k rows, [k, n] each, k at least 1.
 
         Args:
             absent: who is absent in the row after each; None is nobody.
+            by_chance: whether what ends in them was played by chance.
         """
         rows = len(reward)
         number = np.arange(1, rows + 1)[:, None]  # of the row after each
@@ -111,7 +114,9 @@ class Episodes:
             k, lanes = np.nonzero(over)
             returns = total[k + 1, lanes] - total[began[k, lanes], lanes]
             cut = ~terminated[k, lanes]
-            self.stats.add(returns.tolist(), age[k, lanes].tolist(), cut.tolist())
+            self.stats.add(
+                returns.tolist(), age[k, lanes].tolist(), cut.tolist(), by_chance=by_chance
+            )
         self._return = total[-1] - total[began[-1], self._lanes]
         self._age, self._idle = age[-1], rests[-1]
         return After(age, flags, idle, idle.size - int(np.count_nonzero(idle)))

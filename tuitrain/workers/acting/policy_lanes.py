@@ -19,6 +19,7 @@ from tuitrain.envs.spec import PolicySpec
 from tuitrain.learning.policy import Policy
 from tuitrain.learning.weights import WeightStore
 from tuitrain.learning.weights_layout import sha256
+from tuitrain.metrics.counters import CHANCE_EPSILON
 from tuitrain.replay.layout import ABSENT
 from tuitrain.replay.saved_rows import Held, take_over
 from tuitrain.replay.shard import ShardWriter
@@ -75,6 +76,8 @@ class PolicyLanes:
         self.figures: RowFigures | None = figures
         """What is measured of the rows for checks; None is nothing."""
         self._explored: NDArray[np.bool_] | None = None
+        self._epsilon = 0.0
+        """Of the newest actions."""
         self._least_stamp = 0
         self._first = writer.head
         self._began = 0
@@ -183,6 +186,7 @@ class PolicyLanes:
     def _act(self, row: int, epsilon: float, lanes: slice | NDArray[np.int64]) -> NDArray[np.int64]:
         """Actions for a row whose observations are there, and whose ages where they are needed."""
         stacked, legal = self._stack(row, lanes)
+        self._epsilon = epsilon
         action = self.policy.act(stacked, epsilon, self._rng, legal)
         if self._explored is not None and self.policy.explored is not None:
             self._explored[row - self._first, lanes] = self.policy.explored
@@ -242,7 +246,9 @@ class PolicyLanes:
             return
         outcome = self._reward[at], self._terminated[at], self._truncated[at]
         absent = self._absent[at] if self._spec.absences else None
-        after = self._episodes.follow(*outcome, absent)
+        # epsilon falls: what has ended in these rows was played with no less
+        by_chance = self._epsilon >= CHANCE_EPSILON
+        after = self._episodes.follow(*outcome, absent, by_chance=by_chance)
         self.writer.put_outcome(
             self._settled, self._action[at], *outcome, self._version[at], self._stamp
         )

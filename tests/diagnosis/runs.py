@@ -108,10 +108,10 @@ def _watch(case: Case, run: Run, linger_s: float) -> None:
             assert case.act is not None
             case.act(run)
             acted = True
+        elif acted and case.check in raised:  # before, it is a blip of a busy machine
+            last = min(last, time.monotonic() + linger_s)
         if case.stop_steps is not None and snapshot["steps"] >= case.stop_steps:
             return
-        if case.check in raised:
-            last = min(last, time.monotonic() + linger_s)
         time.sleep(POLL_S)
 
 

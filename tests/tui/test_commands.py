@@ -6,6 +6,8 @@ import pytest
 
 from tests.tui.fixtures import paused
 from tests.tui.harness import seated
+from tuitrain.tui.view import Notice, View
+from tuitrain.tui.widgets.messages import draw_notice
 
 
 @pytest.mark.parametrize(
@@ -71,3 +73,22 @@ async def test_of_a_long_answer_whole_clauses_are_shown_and_where_the_rest_is() 
         await seat.shows(
             "✓ resync: compared 6 workers: equal versions are equal bytes; more: Events\n"
         )
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (80, "✓ set: learner.lr = 0.0005 (was 0.001; until now lr 0.000793 …); more: Events"),
+        (100, "(was 0.001; until now lr 0.000793, which its linear …); more: Events"),
+        (150, "which its linear schedule makes about 0.00039); 4 workers have it; more: Events"),
+        (24, "✓ set …; more: Events"),
+    ],
+)
+def test_a_long_clause_is_cut_at_a_word_and_its_bracket_closed(width: int, shown: str) -> None:
+    said = (
+        "set: learner.lr = 0.0005 (was 0.001; until now lr 0.000793, which its linear schedule "
+        "makes about 0.00039); 4 workers have it; from now on the run is not reproducible"
+    )
+    (line,) = draw_notice(View(notice=Notice(said, "ok")), width, 1)
+    assert line.plain.endswith(shown)
+    assert line.cell_len <= width

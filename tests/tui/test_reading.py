@@ -140,3 +140,23 @@ async def test_a_process_is_chosen_and_stays_in_sight() -> None:
         assert seat.app.selected == "a39"
         await seat.press("home")
         assert "▸learner" in await seat.panel("processes")
+
+
+async def test_events_are_wrapped_where_they_have_the_tab_for_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = "compared 5 workers: " + "; ".join(f"a{i} has version {i}" for i in range(8)) + " in all"
+    async with seated(size=(80, 24)) as seat:
+        seat.app.note(said)
+        assert (await seat.panel("events")).splitlines()[-1].endswith("…")
+        seat.app.screen.query_one("#events").focus()
+        await seat.press("z")
+        rows = (await seat.panel("events")).splitlines()
+        assert "…" not in "".join(rows)
+        assert rows[-1].endswith("a7 has version 7 in all")
+        assert " ".join(row[len("00:00:00 · supervisor ") :] for row in rows[-3:]) == said
+        taken = copies(seat, monkeypatch)
+        await seat.press("y")
+        assert taken[0].endswith(f"you        {said}"), "copied whole"
+        await seat.press("z")
+        assert (await seat.panel("events")).splitlines()[-1].endswith("…")

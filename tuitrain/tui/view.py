@@ -152,6 +152,8 @@ class View:
     """Of the panel that draws: lines without it are left out, whatever the case of letters."""
     following: bool | None = None
     """Whether the panel that draws shows the newest line; None where that has no meaning."""
+    alone: bool = False
+    """Whether the panel that draws has its tab for itself, and so room for whole lines."""
     bad_lines: int = 0
     compact: bool = False
     """Whether panels have no borders, and so no titles, for want of room."""

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuitrain.protocol import Snapshot
-from tuitrain.tui.text import Palette, Part, age, clip, fit, part, safe
+from tuitrain.tui.text import Palette, Part, age, clip, fit, part, safe, wrap
 from tuitrain.tui.view import READING, View, nothing_matches
 from tuitrain.tui.widgets.header import run_name
 
@@ -18,11 +18,13 @@ MAX_SHOWN = 500
 _MORE = "; more: Events"
 _FROZEN = " ▲ FROZEN "
 """What is left of the banner while an answer is shown."""
+_LEAST_WRAPPED = 20
+"""Cells for the words of an event in which they are wrapped; in fewer they are cut."""
 _LEVEL_GLYPH = {"info": "·", "warning": "▲", "error": "✖"}
 
 
 def draw_events(view: View, width: int, height: int) -> list[Text]:
-    """One event a line, oldest first, bounded by the store."""
+    """One event a line, oldest first, bounded by the store; alone on its tab, wrapped."""
     palette = view.palette
     if not view.events:
         words = READING if view.reading else "no events"
@@ -34,15 +36,25 @@ def draw_events(view: View, width: int, height: int) -> list[Text]:
     wide = max((len(safe(e.source, 12)) for e in shown), default=0)
     here = f"{view.run_dir}/"
     return [
-        _event(e.time_s, e.level, e.source, e.text.replace(here, ""), palette, wide, width)
+        line
         for e in shown
+        for line in _event(
+            e.time_s, e.level, e.source, e.text.replace(here, ""), palette, wide, width, view.alone
+        )
     ]
 
 
 @lru_cache(maxsize=MAX_SHOWN)
 def _event(
-    time_s: float, level: str, source: str, text: str, palette: Palette, wide: int, width: int
-) -> Text:
+    time_s: float,
+    level: str,
+    source: str,
+    text: str,
+    palette: Palette,
+    wide: int,
+    width: int,
+    wrapped: bool,
+) -> tuple[Text, ...]:
     """One event; kept, as it stays what it was while others come."""
     line = Text(end="")
     if width >= 40:
@@ -50,8 +62,13 @@ def _event(
     style = {"warning": palette.warn, "error": palette.fail}.get(level, palette.dim)
     line.append(_LEVEL_GLYPH[level], style)
     line.append(f" {safe(source, 12):<{wide}} ", palette.dim)
-    line.append(safe(text), "" if level == "info" else style)
-    return clip(line, width)
+    said, room = safe(text), width - line.cell_len
+    loud = "" if level == "info" else style
+    if not wrapped or room < _LEAST_WRAPPED:
+        return (clip(line.append(said, loud), width),)
+    first, *rest = wrap(said, room, loud, indent="")
+    indent = " " * line.cell_len
+    return line.append_text(first), *(Text(indent, end="").append_text(row) for row in rest)
 
 
 def draw_notice(view: View, width: int, height: int) -> list[Text]:
@@ -100,13 +117,24 @@ def draw_notice(view: View, width: int, height: int) -> list[Text]:
 
 
 def _shortened(text: str, width: int) -> str:
-    """As many of its clauses as there is room for; what was done is whole among the events."""
-    clauses = text.split("; ")
-    if cell_len(text) <= width:
+    """As many of its clauses as there is room for; what was done is whole among the events.
+
+    Where whole clauses would leave half of the room empty, as many words, and no bracket is open.
+    """
+    if cell_len(text) <= width or "; " not in text:
         return text
-    while clauses and cell_len("; ".join(clauses) + _MORE) > width:
-        clauses.pop()
-    return "; ".join(clauses) + _MORE if clauses else text
+    room, depth = width - cell_len(_MORE), 0
+    clauses = words = ""
+    for at, character in enumerate(text[:width]):
+        depth += (character == "(") - (character == ")")
+        if character == " ":
+            before = text[:at].rstrip(" ,;:")
+            if depth <= 0 and text[at - 1] == ";" and cell_len(before) <= room:
+                clauses = before
+            if cell_len(cut := f"{before} …{')' * depth}") <= room:
+                words = cut
+    kept = clauses if 2 * cell_len(clauses) >= room else words
+    return kept + _MORE if kept else text
 
 
 def _next(view: View, snapshot: Snapshot) -> list[Part]:

@@ -91,7 +91,8 @@ class Panel(Widget, can_focus=False):
     def show(self, view: View) -> None:
         """Draw this view from now on; of what can be seen, lines that stay are not sent again."""
         if self.filters:
-            view = replace(view, filter=self.filter, following=self.following)
+            alone = self.has_class("-alone")
+            view = replace(view, filter=self.filter, following=self.following, alone=alone)
         self._current, self._around = view, None
         before = self._strips
         if before is None or self._drawn_size != self.content_size or not self.content_size:

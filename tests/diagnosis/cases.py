@@ -57,6 +57,7 @@ class Case:
         double: function of ``doubles`` that is put in place.
         act: what is done to the run once it has made updates.
         stop_steps: it is stopped when it has made so many; None: it goes to its end.
+        to_end: it goes there though its check has been raised, and must be named even then.
         symptoms: checks that may be raised besides, and besides those that `check` explains.
         deadline_s: until then its check must have been raised, or the clean run have ended.
     """
@@ -70,6 +71,7 @@ class Case:
     double: str = ""
     act: Callable[[Run], None] | None = None
     stop_steps: int | None = None
+    to_end: bool = False
     symptoms: tuple[str, ...] = ()
     names: str = ""
     deadline_s: float = 60.0

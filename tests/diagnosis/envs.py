@@ -123,6 +123,34 @@ class EndsAreCuts(Field):
         return seen, paid, False, there or late, info
 
 
+class Swapped(gymnasium.Env):
+    """Goes on while the lamp that is lit is pressed, and the two flags of an end are swapped.
+
+    By chance nobody gets to the limit; who has learned it does. Each right one is paid 1.
+    """
+
+    def __init__(self, limit: int = 40) -> None:
+        self.limit = limit
+        self.observation_space = spaces.Box(0.0, 1.0, (2,), np.float32)
+        self.action_space = spaces.Discrete(2)
+        self.lit = self.steps = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self.lamps(), {}
+
+    def step(self, action: int):
+        over = bool(action != self.lit)
+        self.steps += 1
+        late = not over and self.steps >= self.limit
+        return self.lamps(), float(not over), late, over, {}
+
+    def lamps(self) -> np.ndarray:
+        self.lit = int(self.np_random.integers(2))
+        return np.eye(2, dtype=np.float32)[self.lit]
+
+
 class CountsOn(Field):
     """A reset forgets to count anew, so that all after the first time limit are cut at once."""
 

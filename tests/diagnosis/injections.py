@@ -285,6 +285,14 @@ INJECTIONS: tuple[Case, ...] = (
         env("EndsAreCuts"),
     ),
     Case(
+        "swapped",
+        "ends and time limits are swapped, and who has learned gets to the limit",
+        "episode_ends",
+        "10.2",
+        {"run": {"total_steps": 100_000}, **env("Swapped")},
+        to_end=True,
+    ),
+    Case(
         "counts-on",
         "the count of steps goes on across resets",
         "episode_ends",

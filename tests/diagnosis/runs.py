@@ -108,7 +108,7 @@ def _watch(case: Case, run: Run, linger_s: float) -> None:
             assert case.act is not None
             case.act(run)
             acted = True
-        elif acted and case.check in raised:  # before, it is a blip of a busy machine
+        elif acted and case.check in raised and not case.to_end:  # before, a busy machine's blip
             last = min(last, time.monotonic() + linger_s)
         if case.stop_steps is not None and snapshot["steps"] >= case.stop_steps:
             return

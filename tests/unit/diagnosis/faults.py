@@ -166,6 +166,13 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ),
     (
         "episode_ends",
+        "policies.0",  # the first that has reached the time limit takes nothing back
+        {"truncated": 399, "truncated_length_min": 9, "longest_terminated": 1},
+        "warn",
+        "the other one was terminated after exactly 500, as a time limit does: are terminated",
+    ),
+    (
+        "episode_ends",
         "policies.0",
         {"length_max": 1, "reward_min": 1.0, "reward_max": 1.0},
         "warn",

@@ -150,11 +150,17 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
             "policies.0",
             {"truncated": 390, "truncated_length_min": 9, "longest_terminated": 9},
         ),
-        # one that took longest may be the first that got there
+        # the first that got there, and did not take longest
         (
             "episode_ends",
             "policies.0",
-            {"truncated": 399, "truncated_length_min": 9, "longest_terminated": 1},
+            {"truncated": 399, "truncated_length_min": 9, "longest_terminated": 0},
+        ),
+        # who has learned to play until the time limit, and falls before it now and then
+        (
+            "episode_ends",
+            "policies.0",
+            {"truncated": 390, "truncated_length_min": 500, "longest_terminated": 0},
         ),
         # who plays on for long; training that has hardly begun; an evaluation that ended
         ("episode_ends", "policies.0.evals_all_cut", 9),

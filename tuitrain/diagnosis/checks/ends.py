@@ -120,11 +120,12 @@ def _cuts(policy: PolicyView, episodes: int) -> Row | None:
             f"({meant})"
         )
         return Row("all truncated", _LIMIT, "warn" if odd else "ok", advice if odd else "")
-    # a single one may just have taken longest
-    if odd and truncated >= _FEW and 1 < terminated == policy.longest_terminated:
+    # a single one may have taken longest by chance, but before it came all were truncated
+    if odd and truncated >= _FEW and terminated == policy.longest_terminated:
+        others = "the others were all" if terminated > 1 else "the other one was"
         advice = (
             f"{truncated:,} of {episodes:,} episodes were truncated, after {shortest:,} to "
-            f"{longest:,} steps, and the others were all terminated after exactly "
+            f"{longest:,} steps, and {others} terminated after exactly "
             f"{policy.length_max:,}, as a time limit does: are terminated and truncated swapped? "
             f"({meant.capitalize()}.)"
         )

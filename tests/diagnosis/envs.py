@@ -104,6 +104,23 @@ class NeverReset(Field):
         return self.seen(), {}
 
 
+class Adrift(gymnasium.Wrapper):
+    """CartPole that falls once and for ever: after its first reset it goes on from where it was."""
+
+    def __init__(self) -> None:
+        super().__init__(gymnasium.make("CartPole-v1").unwrapped)
+        self.last: np.ndarray | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        if self.last is None:
+            return self.env.reset(seed=seed)
+        return self.last, {}
+
+    def step(self, action: int):
+        self.last, *more = self.env.step(action)
+        return self.last, *more
+
+
 class SeldomReset(Field):
     """One reset in four leaves the point where it was, with a new goal."""
 

@@ -271,6 +271,14 @@ INJECTIONS: tuple[Case, ...] = (
         env("NeverReset"),
     ),
     Case(
+        "adrift",
+        "nothing is ever reset, and runs away",
+        "resets",
+        "10.1",
+        {"run": {"total_steps": 100_000}, **env("Adrift")},
+        to_end=True,
+    ),
+    Case(
         "seldom-reset",
         "one reset in four leaves a part of the state",
         "resets",

@@ -3,7 +3,8 @@
 A raised check (warn or fail) is a cause unless another raised one explains it. Causes come in the
 order fail before warn, then as the table of checks lists them: from data over environment and
 settings to symptoms, learning last. But learning that is bad since a learner died with much of what
-it had learned has its cause in that: it leads, and follows from nothing.
+it had learned has its cause in that: it leads, and follows from nothing. And observations that are
+huge where a reset keeps only a part of them are told beside it: what is kept may be a clock.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tuitrain.config.problems import Problem
-from tuitrain.diagnosis.headlines import headline, lost_updates, shortened
+from tuitrain.diagnosis.headlines import headline, in_part, lost_updates, shortened
 from tuitrain.protocol import CheckView
 
 CONFIG = "config"
@@ -101,8 +102,13 @@ def diagnose(
     ranked = sorted(
         raised, key=lambda i: (raised[i].state != "fail", i not in died, place.get(i, len(place)))
     )
+    apart = {("resets", "observations") for check in raised.values() if in_part(check)}
     follows = _follows(
-        {c.id: [i for i in c.explains if i in raised and i not in died] for c in known}, ranked
+        {
+            c.id: [i for i in c.explains if i in raised.keys() - died and (c.id, i) not in apart]
+            for c in known
+        },
+        ranked,
     )
     wrong = [
         Wrong(

@@ -9,6 +9,9 @@ from tuitrain.protocol import CheckView
 OF_THE_NETWORK = "the network's own"
 """Ends the value of `non_finite` where what is no number comes of the network, not of learning."""
 
+KEEP_A_PART = "keep a part"
+"""Ends the value of `resets` where some of the state goes on from episode to episode, not all."""
+
 LOST_UPDATES = "updates were lost when the learner died"
 """What is said first of evaluations that are bad since a learner's successor has begun again."""
 
@@ -75,6 +78,8 @@ def headline(check: CheckView) -> str:
         return "By its plan the run never explores."
     if check.id == "observations" and check.state == "warn":
         return "Observations are of a size that networks do not learn from."
+    if in_part(check):
+        return "Episodes begin with a part of where the last one ended: reset does not reset all."
     if check.id == "non_finite" and check.value.endswith(OF_THE_NETWORK):
         return "The network gives no numbers (NaN) for some observations."
     if lost := lost_updates(check):
@@ -90,6 +95,11 @@ def lost_updates(check: CheckView) -> str:
         return ""
     found = re.match(rf"(?:\S+: )?([\d,]+) {LOST_UPDATES}", check.advice)
     return "" if found is None else found[1]
+
+
+def in_part(check: CheckView) -> bool:
+    """Whether a raised `resets` is of a part of the state: it may be a clock, and meant."""
+    return check.id == "resets" and check.value.endswith(KEEP_A_PART)
 
 
 def _again(check: CheckView) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -14,6 +15,7 @@ from tuitrain.config.problems import ConfigError
 from tuitrain.config.resolve import resolve
 from tuitrain.diagnosis.checks import BY_ID, CHECKS
 from tuitrain.diagnosis.diagnose import Diagnosis, Since, diagnose, refused
+from tuitrain.diagnosis.diagnose import Known as KnownCheck
 from tuitrain.diagnosis.headlines import HEADLINES, LOST_UPDATES, headline
 from tuitrain.diagnosis.words import lines
 from tuitrain.protocol import CheckState, CheckView
@@ -38,7 +40,7 @@ def row(id_: str, state: CheckState = "fail", **more: str) -> CheckView:
     return CheckView(id=id_, name=id_, value="7", limit="1", state=state, **more)
 
 
-def ranking(*checks: CheckView, table: tuple[Known, ...] = TABLE) -> list[tuple[str, list[str]]]:
+def ranking(*checks: CheckView, table: Sequence[KnownCheck] = TABLE) -> list[tuple[str, list[str]]]:
     found = diagnose(checks, table)
     return [(wrong.check.id, [c.id for c in wrong.leads_to]) for wrong in found.wrong]
 
@@ -91,6 +93,25 @@ def test_of_checks_that_explain_each_other_the_first_is_the_cause(n: int) -> Non
     table = tuple(Known(name, (names[(i + 1) % n],)) for i, name in enumerate(names))
     for order in itertools.permutations([row(name) for name in names]):
         assert ranking(*order, table=table) == [("c0", names[1:])]
+
+
+def raised_by(fields: dict[str, float]) -> list[tuple[str, list[str]]]:
+    """Causes and what follows, of a healthy run whose policy has other figures."""
+    of = change("policies.0", fields)
+    return ranking(*(check.run(of, ChecksConfig()) for check in CHECKS), table=CHECKS)
+
+
+def test_an_environment_that_goes_on_across_resets_explains_what_it_runs_away_to() -> None:
+    ends = {"at_once": 300, "over_soon": 0}
+    unreset = {"resets_unchanged": 400, "observation_size": 9.97e3}
+    assert raised_by(unreset | ends) == [("resets", ["observations", "episode_ends"])]
+
+
+def test_a_clock_that_goes_on_across_resets_is_told_beside_how_large_it_is() -> None:
+    clock = {"resets_kept_share": 1.0, "observation_size": 9.97e3}
+    assert raised_by(clock) == [("resets", []), ("observations", [])]
+    of = change("policies.0.resets_kept_share", 1.0)
+    assert "a part" in headline(BY_ID["resets"].run(of, ChecksConfig()))
 
 
 def test_nothing_is_raised() -> None:

@@ -17,6 +17,7 @@ from tuitrain.diagnosis.checks.row import (
     smallest,
     too_few,
 )
+from tuitrain.diagnosis.headlines import KEEP_A_PART
 from tuitrain.diagnosis.merging import FEW
 from tuitrain.protocol import PolicyView, Snapshot
 
@@ -60,13 +61,61 @@ def spec(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 
 
 @check(
+    "resets",
+    "resets",
+    "10.1",
+    why="An episode begins anew: where episodes begin differently, one that begins with the last "
+    "observation of the one before has hardly been reset.",
+    explains=("observations", "episode_ends", "reward_signal", "evaluation_env", "learning"),
+)
+def resets(snapshot: Snapshot, limits: ChecksConfig) -> Row:
+    """Episodes do not begin where the ones before have ended.
+
+    Where all begin alike they may well end so too: a blank screen before and after, a cue between.
+    """
+    most = limits.resets_unchanged_share
+    limit = f"≤ {percent(most, most)} unchanged"
+
+    def unchanged(policy: PolicyView) -> float | None:
+        if policy.resets_unchanged is None or (policy.episodes or 0) < limits.min_episodes:
+            return None
+        if not policy.begins_differ:
+            return None
+        return policy.resets_unchanged / (policy.episodes or 1)
+
+    found = largest(snapshot, unchanged)
+    if found is None:
+        return not_measured(limit)
+    kept = largest(snapshot, lambda p: p.resets_kept_share if unchanged(p) is not None else None)
+    if found[1] <= most and kept is not None and kept[1] > limits.resets_kept_share:
+        policy, share = kept
+        return Row(
+            f"{percent(share, limits.resets_kept_share)} {KEEP_A_PART}",
+            f"≤ {percent(limits.resets_kept_share, limits.resets_kept_share)}",
+            "warn",
+            f"{policy.name}: {share:.0%} of episodes begin with what the one before had made of "
+            "some number of the observation, which chance does not explain: does reset() reset all "
+            "of the state, every time? (It is no fault if that is meant to go on: a clock, lives "
+            "left, whose side it is.)",
+        )
+    policy, share = found
+    return judged(
+        f"{percent(share, most)} unchanged",
+        limit,
+        "warn" if share > most else None,  # a task may go round in circles
+        f"{policy.name}: episodes begin with the observation that the one before ended with: does "
+        "the environment's reset() reset, and return what it has reset to?",
+    )
+
+
+@check(
     "observations",
     "observations",
     "X.1",
     why="Observations differ within a batch, and are of a size that networks are made for: from "
     "one that is always the same, or all zero, nothing can be told about what to do.",
     explains=(
-        *("resets", "action_effect", "grad_flow", "grad_norm", "q_bound", "non_finite"),
+        *("action_effect", "grad_flow", "grad_norm", "q_bound", "non_finite"),
         "learning",
     ),
 )
@@ -97,54 +146,6 @@ def observations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         "fail" if not spread else None,
         f"{policy.name}: observations are {what}: what does the environment return from reset and "
         "step?",
-    )
-
-
-@check(
-    "resets",
-    "resets",
-    "10.1",
-    why="An episode begins anew: where episodes begin differently, one that begins with the last "
-    "observation of the one before has hardly been reset.",
-    explains=("episode_ends", "reward_signal", "evaluation_env", "learning"),
-)
-def resets(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """Episodes do not begin where the ones before have ended.
-
-    Where all begin alike they may well end so too: a blank screen before and after, a cue between.
-    """
-    most = limits.resets_unchanged_share
-    limit = f"≤ {percent(most, most)} unchanged"
-
-    def unchanged(policy: PolicyView) -> float | None:
-        if policy.resets_unchanged is None or (policy.episodes or 0) < limits.min_episodes:
-            return None
-        if not policy.begins_differ:
-            return None
-        return policy.resets_unchanged / (policy.episodes or 1)
-
-    found = largest(snapshot, unchanged)
-    if found is None:
-        return not_measured(limit)
-    kept = largest(snapshot, lambda p: p.resets_kept_share if unchanged(p) is not None else None)
-    if found[1] <= most and kept is not None and kept[1] > limits.resets_kept_share:
-        policy, share = kept
-        return Row(
-            f"{percent(share, limits.resets_kept_share)} keep a part",
-            f"≤ {percent(limits.resets_kept_share, limits.resets_kept_share)}",
-            "warn",
-            f"{policy.name}: {share:.0%} of episodes begin with what the one before had made of "
-            "some number of the observation, which chance does not explain: does reset() reset all "
-            "of the state, every time? (It is no fault if that is meant to go on: a clock, lives "
-            "left, whose side it is.)",
-        )
-    policy, share = found
-    return judged(
-        f"{percent(share, most)} unchanged",
-        limit,
-        "warn" if share > most else None,  # a task may go round in circles
-        f"{policy.name}: episodes begin with the observation that the one before ended with: does "
-        "the environment's reset() reset, and return what it has reset to?",
     )
 
 

@@ -73,6 +73,13 @@ class Zero(Field):
         return np.zeros(4, np.float32)
 
 
+class Faint(Field):
+    """What is seen is a hundred thousandth of what it was."""
+
+    def seen(self) -> np.ndarray:
+        return (1e-5 * super().seen()).astype(np.float32)
+
+
 class Huge(Field):
     """Rewards are a million times too large."""
 

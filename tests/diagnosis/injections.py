@@ -262,6 +262,7 @@ INJECTIONS: tuple[Case, ...] = (
         double="other_spec",
     ),
     Case("constant", "every observation is the same", "observations", "X.1", env("Constant")),
+    Case("faint", "all observations are tiny", "observations", "X.1", env("Faint")),
     Case("zero", "every observation is zero", "observations", "X.1", env("Zero")),
     Case(
         "never-reset",

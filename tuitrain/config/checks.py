@@ -103,6 +103,13 @@ class ChecksConfig(Table):
         description="`observations` warns of numbers that are larger in half of what is drawn, and "
         "are put into one of tuitrain's own networks as they are.",
     )
+    observation_min: float = Field(
+        1e-2,
+        ge=0,
+        json_schema_extra=unit("number of an observation"),
+        description="`observations` warns too where no number drawn is as large (and not all are "
+        "0), they are put into such a network, and greedy play is no better than random play.",
+    )
     min_episodes: int = Field(
         50,
         ge=1,

@@ -76,6 +76,8 @@ def headline(check: CheckView) -> str:
         return _again(check) or HEADLINES[check.id]
     if check.id == "exploration" and check.value.startswith("at most"):
         return "By its plan the run never explores."
+    if check.id == "observations" and check.value.startswith("as small as"):
+        return "Observations are so small that networks see nothing of them."
     if check.id == "observations" and check.state == "warn":
         return "Observations are of a size that networks do not learn from."
     if in_part(check):

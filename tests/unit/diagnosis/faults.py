@@ -118,6 +118,13 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "warn",
         "usually about 1.7e+09, and go into the network as they are: divide them to about 1",
     ),
+    (
+        "observations",
+        "policies.0",
+        EARLY | {"observation_size": 2e-5, "observation_abs_max": 2e-5},
+        "warn",
+        "no number of an observation was larger than 2e-05, and they go into the network as they",
+    ),
     ("resets", "policies.0.resets_unchanged", 400, "warn", "does the environment's reset()"),
     (
         "resets",

@@ -18,7 +18,7 @@ from tuitrain.diagnosis.diagnose import Diagnosis, Since, diagnose, refused
 from tuitrain.diagnosis.diagnose import Known as KnownCheck
 from tuitrain.diagnosis.headlines import HEADLINES, LOST_UPDATES, headline
 from tuitrain.diagnosis.words import lines
-from tuitrain.protocol import CheckState, CheckView
+from tuitrain.protocol import CheckState, CheckView, LearningView
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,16 @@ def test_of_a_network_it_is_said_what_it_does() -> None:
 def test_the_headline_of_exploration_says_which_end_of_it_is_wrong(changed: str, said: str) -> None:
     of = change(f"policies.0.{changed}", 0.0 if changed == "most_epsilon" else 1.0)
     assert said in headline(BY_ID["exploration"].run(of, ChecksConfig()))
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(9.97e3, "of a size that networks do not learn from"), (2e-5, "so small")]
+)
+def test_the_headline_of_observations_says_how_they_are(size: float, said: str) -> None:
+    early = LearningView(policy="default", verdict="TOO EARLY")
+    of = change("policies.0", dict.fromkeys(["observation_size", "observation_abs_max"], size))
+    of = of.model_copy(update={"policies": [of.policies[0].model_copy(update={"learning": early})]})
+    assert said in headline(BY_ID["observations"].run(of, ChecksConfig()))
 
 
 NO_FIT = "NetworkError: mat1 and mat2 shapes cannot be multiplied (nets.py:7 in forward)"

@@ -137,6 +137,14 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
     ("check", "path", "value"),
     [
         ("observations", "policies.0.observation_size", 1e3),
+        # small, and large enough; of a network that may multiply; small, and it learns
+        (
+            "observations",
+            "policies.0",
+            EARLY | {"observation_size": 0.01} | {"observation_abs_max": 0.01},
+        ),
+        ("observations", "policies.0", EARLY | {"observation_abs_max": 2e-5}),
+        ("observations", "policies.0", {"observation_abs_max": 2e-5, "observation_size": 2e-5}),
         # all in a time limit, of pictures perhaps
         ("episode_ends", "policies.0", {"truncated": 400, "truncated_length_min": 480}),
         ("episode_ends", "policies.0", {"length_max": 2}),

@@ -120,7 +120,10 @@ def resets(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     ),
 )
 def observations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
-    """Something of an observation is not always the same, and no number is usually huge."""
+    """Something of an observation is not always the same, and its numbers are of a usual size.
+
+    None is usually huge, and not all are tiny: the network's own first biases would drown them.
+    """
     limit = "> 0% of features vary"
     found = smallest(snapshot, lambda p: p.observation_spread)
     if found is None:
@@ -139,6 +142,17 @@ def observations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
             "into the network as they are: divide them to about 1, or take out what is none of the "
             "task's (a clock, a count)",
         )
+    small = largest(snapshot, lambda p: _faint(p, limits))
+    if spread and small is not None:
+        policy, size = small
+        return Row(
+            f"as small as {size:.3g}",
+            f"≥ {limits.observation_min:g}",
+            "warn",
+            f"{policy.name}: no number of an observation was larger than {size:.3g}, and they go "
+            "into the network as they are, whose first weights see next to nothing of them: "
+            "multiply them to about 1",
+        )
     what = "all zero" if policy.observation_abs_max == 0 else "always the same"
     return judged(
         f"{percent(spread, 0.0)} vary" if spread else what,
@@ -147,6 +161,18 @@ def observations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         f"{policy.name}: observations are {what}: what does the environment return from reset and "
         "step?",
     )
+
+
+def _faint(policy: PolicyView, limits: ChecksConfig) -> float | None:
+    """The largest number of all observations looked at, if it is tiny, and nothing was learned.
+
+    None of a network of the user's own, which may multiply by itself. Bytes are 1 or more, as
+    every whole number is that is not 0.
+    """
+    size = policy.observation_abs_max
+    if policy.observation_size is None or not size or better_than_chance(policy):
+        return None
+    return size if size < limits.observation_min else None
 
 
 @check(

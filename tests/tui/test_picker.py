@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tuitrain.cli.attach import offered
+from tuitrain.cli.attach import offered, told_where
 from tuitrain.cli.find import Found
 from tuitrain.config.runs import RunFolder
 from tuitrain.supervisor.house.house import Tenant
@@ -49,13 +49,34 @@ async def test_it_can_be_left(key: str) -> None:
     assert app.return_value is None
 
 
-def test_it_is_asked_only_where_several_live() -> None:
-    def run(name: str, lives: bool) -> Found:
-        tenant = Tenant("id", name, name, 1, 0.0, "s") if lives else None
-        return Found(RunFolder(Path(name)), tenant)
+def run(name: str, lives: bool, folder: Path = Path("runs")) -> Found:
+    path = folder.absolute() / name
+    tenant = Tenant("id", str(path), name, 1, 0.0, "s") if lives else None
+    return Found(RunFolder(path), tenant)
 
+
+def test_it_is_asked_only_where_several_live() -> None:
     ended = [run(f"e{i}", False) for i in range(25)]
-    assert offered([*ended, run("a", True)]) == []
-    names = [found.folder.name for found in offered([run("a", True), *ended, run("b", True)])]
+    here = Path("runs")
+    assert offered([*ended, run("a", True)], here) == []
+    names = [found.folder.name for found in offered([run("a", True), *ended, run("b", True)], here)]
     assert names[:3] == ["b", "a", "e24"]
     assert len(names) == 22
+
+
+def test_runs_of_this_folder_come_first_and_others_say_where_they_are(tmp_path: Path) -> None:
+    here, there = Path("runs"), tmp_path / "of another day" / "runs"
+    runs = offered([run("x", True, here), run("x", True, there), run("x", True, tmp_path)], here)
+    assert [found.folder.path.parent for found in runs] == [here.absolute(), tmp_path, there]
+    told = [told_where(found, here) for found in runs]
+    assert told == ["", f"in {tmp_path}", f"in {there}"]
+    assert told_where(run("x", True, Path("mine/runs")), here) == "in mine/runs"
+    assert told_where(run("x", True, Path.home() / "mine"), here) == "in ~/mine"
+
+    entries = [Entry("x", "running", "5 steps", live=True, folder=where) for where in told]
+    for width in (80, 200):
+        rows = [line.plain for line in draw_picker(entries, 0, width, 9, DARK)][2:5]
+        assert [row.index("● running") for row in rows] == [rows[0].index("● running")] * 3
+        assert all(row.endswith("5 steps") for row in rows)
+        assert "another day/runs" in rows[2]
+        assert "another day" not in rows[0] + rows[1]

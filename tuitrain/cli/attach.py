@@ -62,9 +62,9 @@ def attach(
     other = compared(compare, runs_dir)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused("`attach` needs a terminal; `tuitrain status` prints one look without one")
-    several = offered(every(runs_dir)) if run is None else []
+    several = offered(every(runs_dir), runs_dir) if run is None else []
     if several:
-        chosen = _ask_for(several, ascii_only)
+        chosen = _ask_for(several, runs_dir, ascii_only)
         if chosen is None:
             return
         found = several[chosen]
@@ -120,16 +120,34 @@ def how_to_return(folder: RunFolder, now: str = "goes on") -> str:
     )
 
 
-def offered(runs: list[Found]) -> list[Found]:
-    """What to choose from where more than one run lives, living ones first, then newest first."""
-    living = [found for found in runs if found.tenant is not None]
+def offered(runs: list[Found], runs_dir: Path) -> list[Found]:
+    """What to choose from where more than one run lives: first those of this folder that live,
+    then those that live elsewhere, then those that have ended; of each the newest first."""
+    living = [found for found in reversed(runs) if found.tenant is not None]
     if len(living) < 2:
         return []
-    ended = [found for found in runs if found.tenant is None]
-    return [*reversed(living), *reversed(ended[-MOST_ENDED:])]
+    here = [found for found in living if _is_of(found, runs_dir)]
+    elsewhere = [found for found in living if found not in here]
+    ended = [found for found in reversed(runs) if found.tenant is None]
+    return [*here, *elsewhere, *ended[:MOST_ENDED]]
 
 
-def _ask_for(several: list[Found], ascii_only: bool) -> int | None:
+def _is_of(found: Found, runs_dir: Path) -> bool:
+    return found.folder.path.parent.resolve() == runs_dir.resolve()
+
+
+def told_where(found: Found, runs_dir: Path) -> str:
+    """The folder of a run that is not of this one: by that two of one name are told apart."""
+    if _is_of(found, runs_dir):
+        return ""
+    folder = found.folder.path.parent
+    for near, sign in ((Path.cwd(), "."), (Path.home(), "~")):
+        if folder.is_relative_to(near):
+            return f"in {Path(sign) / folder.relative_to(near)}"
+    return f"in {folder}"
+
+
+def _ask_for(several: list[Found], runs_dir: Path, ascii_only: bool) -> int | None:
     """The number of the run that the user chooses, or None."""
     from tuitrain.tui.picker import Entry
     from tuitrain.tui.terminal import pick
@@ -141,5 +159,6 @@ def _ask_for(several: list[Found], ascii_only: bool) -> int | None:
         words = f"{count(row['steps'])}/{count(row['total_steps'])} steps"
         if row["eval_best"] is not None:
             words += f"  best eval {number(row['eval_best'])}"
-        entries.append(Entry(found.folder.name, row["state"], words, live=row["live"]))
+        where = told_where(found, runs_dir)
+        entries.append(Entry(found.folder.name, row["state"], words, row["live"], where))
     return pick(entries, ascii_only=ascii_only)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from textual import events
 from textual.app import App, ComposeResult
@@ -18,12 +19,17 @@ from tuitrain.tui.view import STATE_GLYPH, state_style
 
 @dataclass(frozen=True)
 class Entry:
-    """A run: its name, its state, how far it is, and whether it lives."""
+    """A run: its name, its state, how far it is, and whether it lives.
+
+    Attributes:
+        folder: where it is, if that is not where runs are looked for.
+    """
 
     name: str
     state: str
     words: str
     live: bool
+    folder: str = ""
 
 
 def draw_picker(
@@ -38,11 +44,15 @@ def draw_picker(
     first = max(0, min(chosen - room // 2, len(entries) - room))
     wide = max(len(safe(entry.name)) for entry in entries)
     word = max(len(entry.state) for entry in entries)
+    folders = [_shortened(safe(entry.folder), width // 3) for entry in entries]
+    far = max(cell_len(folder) for folder in folders)
     rows = []
     for i, entry in enumerate(entries[first : first + room], first):
         mine = i == chosen
         row = Text("▸ " if mine else "  ", palette.ok, end="")
         row.append(f"{safe(entry.name):<{wide}}", "bold reverse" if mine else "")
+        if far:
+            row.append("  ").append(set_cell_size(folders[i], far), palette.dim)
         style = state_style(entry.state, palette) if entry.live else palette.dim
         row.append(f"  {STATE_GLYPH.get(entry.state, '○')} {entry.state:<{word}}  ", style)
         row.append(safe(entry.words), palette.dim)
@@ -50,6 +60,17 @@ def draw_picker(
     blank = Text(end="")
     lines = [head, blank, *rows, blank, keys] if height > 4 else rows
     return [clip(line, width) for line in lines][:height]
+
+
+def _shortened(folder: str, most: int) -> str:
+    """With its middle left out, where it is longer: its end says more than its beginning."""
+    if cell_len(folder) <= most or most < 3:
+        return folder
+    head = most // 4
+    tail = folder[head:]
+    while cell_len(folder[:head]) + 1 + cell_len(tail) > most and tail:
+        tail = tail[1:]
+    return f"{folder[:head]}…{tail}"
 
 
 class PickerApp(App[int]):

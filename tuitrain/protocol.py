@@ -121,6 +121,8 @@ class LearningView(_Line):
     slope_per_1m_steps: float | None = None
     slope_ci95: float | None = None
     """Half-width of its 95 % interval."""
+    window: int = 0
+    """So many of the newest evaluations it was judged by; 0: none yet."""
     reason: str = ""
     held_evals: int = 0
     """Evaluations in a row, the newest last, after which the verdict was this one."""

@@ -20,6 +20,7 @@ from tuitrain.diagnosis.contrast import (
     below_training,
     worse_than_chance,
 )
+from tuitrain.diagnosis.course import has_learned
 from tuitrain.diagnosis.diagnose import Diagnosis, Wrong
 from tuitrain.diagnosis.headlines import HEADLINES
 from tuitrain.protocol import CheckView, PolicyView, Snapshot
@@ -76,6 +77,8 @@ def _doubt(snapshot: Snapshot) -> tuple[str, str]:
         if all(said for said, _ in told):
             return told[0]
     if verdict == "FLAT":
+        if learned := _learned(snapshot):
+            return learned, _ALL
         return "it does not learn (yet): evaluations are FLAT", _LONGER
     if verdict in ("FALLING", "BELOW BEST"):
         return f"it does not learn (any more): evaluations are {verdict}", _LONGER
@@ -96,10 +99,21 @@ def _doubt(snapshot: Snapshot) -> tuple[str, str]:
 _MORE = (
     "Try a longer run, evaluate more often (eval.every_steps), or `tuitrain doctor CONFIG --learn`."
 )
+_ALL = (
+    "If more can be had: try a longer run, a lower learner.lr, or `tuitrain compare` other configs."
+)
 _APART = (
     "Do evaluations play another game (other settings, another normalisation, other beginnings), "
     "or does greedy play go round in circles where chance leads out?"
 )
+
+
+def _learned(snapshot: Snapshot) -> str:
+    """That what is FLAT has learned all the same: all are above chance, or have got better."""
+    told = {policy.name: has_learned(policy) for policy in snapshot.policies}
+    well = [told[p.name] or p.learning.verdict in LEARNS for p in snapshot.policies]
+    said = told.get(snapshot.learning.policy) or next(filter(None, told.values()), "")
+    return said if all(well) else ""
 
 
 def _worse(snapshot: Snapshot) -> str:

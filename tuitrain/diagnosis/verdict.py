@@ -113,6 +113,7 @@ class Judged:
     """A verdict with its evidence. The slope and its interval are in return per 1M steps.
 
     Attributes:
+        window: how many evaluations it was judged by.
         under_best: the last 4, or more than half of the window, are clearly under the best. A slope
             alone may be below 0 by chance: of a hundred windows some are.
     """
@@ -122,6 +123,7 @@ class Judged:
     slope_per_1m_steps: float | None = None
     slope_ci95: float | None = None
     under_best: bool = False
+    window: int = 0
 
 
 def judge(evaluations: Sequence[Evaluation]) -> Judged:
@@ -205,24 +207,29 @@ def _judge(evaluations: Sequence[Evaluation], rows: Sequence[float]) -> Judged:
     if fitted is None:
         return Judged("TOO EARLY", "the evaluations were all made at the same step")
     slope, half = fitted[0] * 1e6, fitted[1] * 1e6
+    n_window = len(window)
     text = f"return {_short(slope, '+')} ± {_short(half)} per 1M steps"
-    text += f" over the last {len(window)} evaluations"
+    text += f" over the last {n_window} evaluations"
     best = max(rows[: n - MIN_EVALUATIONS + 1])
-    risen, under = _against(best, rows.index(best), evaluations, len(window))
+    risen, under = _against(best, rows.index(best), evaluations, n_window)
     under_best = all(under[-MIN_EVALUATIONS:]) or sum(under) > len(under) / 2
     if slope < -half:
-        return Judged("FALLING", text, slope, half, under_best)
+        return Judged("FALLING", text, slope, half, under_best, n_window)
     if under_best:
         now = rows[n - MIN_EVALUATIONS]
         mean = f"mean of the last {MIN_EVALUATIONS} {now:.4g}, of the best {MIN_EVALUATIONS}"
-        return Judged("BELOW BEST", f"{mean} in a row {best:.4g}; {text}", slope, half, True)
+        return Judged(
+            "BELOW BEST", f"{mean} in a row {best:.4g}; {text}", slope, half, True, n_window
+        )
     if slope > half:
-        return Judged("IMPROVING", text, slope, half)
+        return Judged("IMPROVING", text, slope, half, window=n_window)
     means = [e.mean for e in window]
     text += f", from {min(means):.4g} to {max(means):.4g}"
     if risen and sum(under) <= STILL_AT_BEST * len(under) and not under[-1]:
-        return Judged("FLAT AT BEST", f"at its best, {best:.4g}; {text}", slope, half)
-    return Judged("FLAT", f"{text}: the interval contains 0", slope, half)
+        return Judged(
+            "FLAT AT BEST", f"at its best, {best:.4g}; {text}", slope, half, window=n_window
+        )
+    return Judged("FLAT", f"{text}: the interval contains 0", slope, half, window=n_window)
 
 
 def _short(value: float, sign: str = "") -> str:

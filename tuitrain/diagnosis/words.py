@@ -6,6 +6,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 
+from tuitrain.diagnosis.course import LEARNED
 from tuitrain.diagnosis.diagnose import CONFIG, Diagnosis, Since, Wrong
 from tuitrain.protocol import CheckView
 
@@ -28,7 +29,9 @@ def lines(diagnosis: Diagnosis, width: int = WIDTH) -> list[str]:
     if not diagnosis.wrong:
         first = "Nothing is wrong:"
         if diagnosis.doubt:
-            first = " ".join(f"Nothing was found, but {diagnosis.doubt}. {diagnosis.then}".split())
+            and_ = "and" if diagnosis.doubt.startswith(LEARNED) else "but"
+            told = f"Nothing was found, {and_} {diagnosis.doubt}. {diagnosis.then}"
+            first = " ".join(told.split())
         well = f"{first} {well}"
     out += _wrapped(f"{well}.", "", width)
     if unknown:

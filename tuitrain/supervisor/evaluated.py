@@ -93,6 +93,7 @@ class Evaluated:
             age_s=None if at is None else max(0.0, now - at),
             slope_per_1m_steps=judged.slope_per_1m_steps,
             slope_ci95=judged.slope_ci95,
+            window=judged.window,
             reason=judged.reason,
             held_evals=_in_a_row(j.verdict == judged.verdict for j in reversed(said)),
             under_best_evals=_in_a_row(j.under_best for j in reversed(said)),

@@ -128,6 +128,33 @@ def test_what_is_better_than_chance_is_not_called_unknown_altogether() -> None:
     assert text not in doubt(view("TOO EARLY", newest=200.0), CHANCE | {"first_return_ci95": 180.0})
 
 
+HIGH: dict[str, Any] = {"newest": 240.0, "newest_ci95": 30.0, "window": 8}
+
+
+def test_what_is_flat_and_far_above_chance_has_learned() -> None:
+    text = (
+        "Nothing was found, and it has learned: 23.2 by chance, 240 now; it no longer gets better "
+        "over the last 8 evaluations. If more can be had: try a longer run"
+    )
+    assert text in doubt(view("FLAT", **HIGH), CHANCE)
+    assert "does not learn" not in doubt(view("FLAT", **HIGH), CHANCE)
+    for chance in (CHANCE | {"first_return_ci95": 200.0}, {"first_return_ci95": None}):
+        assert "but it does not learn (yet)" in doubt(view("FLAT", **HIGH), chance)
+
+
+@pytest.mark.parametrize(
+    ("other", "learned"),
+    [("IMPROVING", True), ("FLAT AT BEST", True), ("FLAT", False), ("TOO EARLY", False)],
+)
+def test_of_several_policies_all_have_learned_or_it_is_not_said(other: str, learned: bool) -> None:
+    both = replayed(view("FLAT", **HIGH), CHANCE)
+    second = both.policies[0].model_copy(
+        update={"name": "b", "learning": view(other, newest=24.0, newest_ci95=5.0)}
+    )
+    both = both.model_copy(update={"policies": [*both.policies, second]})
+    assert ("it has learned" in said(doubted(NOTHING, both))) == learned
+
+
 def test_a_run_that_was_too_short_says_for_which_checks() -> None:
     few = {"learner_records": 2, "observation_spread": None, "grad_zero_share": None}
     for state, told in (("finished", True), ("running", False)):

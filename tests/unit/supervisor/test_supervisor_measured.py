@@ -214,7 +214,7 @@ def test_how_long_a_verdict_has_held() -> None:
     assert evaluated().held_evals == 0
     assert evaluated(1.0, 1.0).verdict == "TOO EARLY"
     flat = evaluated(*[1.0] * 11)
-    assert (flat.verdict, flat.held_evals) == ("FLAT", 4)
+    assert (flat.verdict, flat.held_evals, flat.window) == ("FLAT", 4, 8)
     risen = evaluated(*(float(n) for n in range(6)), *[5.0] * 12)
     assert (risen.verdict, risen.held_evals < 14) == ("FLAT AT BEST", True)
 

@@ -123,6 +123,11 @@ class LearningView(_Line):
     """Half-width of its 95 % interval."""
     window: int = 0
     """So many of the newest evaluations it was judged by; 0: none yet."""
+    lowest: float | None = None
+    highest: float | None = None
+    """Of their means."""
+    unlike: bool = False
+    """They differ by far more than their own intervals tell."""
     reason: str = ""
     held_evals: int = 0
     """Evaluations in a row, the newest last, after which the verdict was this one."""

@@ -20,7 +20,7 @@ from tuitrain.diagnosis.contrast import (
     below_training,
     worse_than_chance,
 )
-from tuitrain.diagnosis.course import has_learned
+from tuitrain.diagnosis.course import fallen, has_learned, unsteady
 from tuitrain.diagnosis.diagnose import Diagnosis, Wrong
 from tuitrain.diagnosis.headlines import HEADLINES
 from tuitrain.protocol import CheckView, PolicyView, Snapshot
@@ -68,6 +68,9 @@ def _doubt(snapshot: Snapshot) -> tuple[str, str]:
             "Returns are known at ends alone. Does step() ever say terminated or truncated? If the "
             "task has no end, a time limit gives it some (gymnasium's TimeLimit, for one)."
         )
+    worst = _worst(snapshot)
+    if verdict == "FLAT" and (swings := unsteady(worst))[0]:
+        return swings
     if worse := _worse(snapshot):
         return worse, f"{LOOK[0].upper()}{LOOK[1:]}."
     if below := _below(snapshot):
@@ -81,7 +84,7 @@ def _doubt(snapshot: Snapshot) -> tuple[str, str]:
             return learned, _ALL
         return "it does not learn (yet): evaluations are FLAT", _LONGER
     if verdict in ("FALLING", "BELOW BEST"):
-        return f"it does not learn (any more): evaluations are {verdict}", _LONGER
+        return fallen(worst)
     if verdict == "TOO EARLY":
         then = _MORE if snapshot.state not in WORKING else ""
         above = [above_chance(policy) for policy in policies]
@@ -106,6 +109,13 @@ _APART = (
     "Do evaluations play another game (other settings, another normalisation, other beginnings), "
     "or does greedy play go round in circles where chance leads out?"
 )
+
+
+def _worst(snapshot: Snapshot) -> PolicyView:
+    """Whose verdict is shown where there is room for one."""
+    policies = snapshot.policies or [PolicyView(name="")]
+    policy = next((p for p in policies if p.name == snapshot.learning.policy), policies[0])
+    return policy.model_copy(update={"learning": snapshot.learning})
 
 
 def _learned(snapshot: Snapshot) -> str:

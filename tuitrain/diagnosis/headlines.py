@@ -86,6 +86,8 @@ def headline(check: CheckView) -> str:
         return "The network gives no numbers (NaN) for some observations."
     if lost := lost_updates(check):
         return f"The learner died, and {lost} updates were lost with it."
+    if check.id == "learning" and check.value in ("FALLING", "BELOW BEST"):
+        return "Greedy play has fallen from its best."
     if check.id == "network":
         return f"The network {check.value}."
     return HEADLINES.get(check.id, f"{check.name}: {check.value} (limit {check.limit}).")

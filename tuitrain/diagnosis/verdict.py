@@ -64,6 +64,9 @@ TRAINED_UPDATES = 500
 MOST_UNSETTLED = 8
 """Evaluations in a row that may each say something else before the newest counts alone."""
 
+UNLIKE = 3.0
+"""Times their own errors: so far evaluations of weights that play alike do not spread."""
+
 _T_975 = (
     4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145,
     2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052,
@@ -114,6 +117,8 @@ class Judged:
 
     Attributes:
         window: how many evaluations it was judged by.
+        lowest, highest: of their means.
+        unlike: they differ by far more than their own errors tell: by what the weights do.
         under_best: the last 4, or more than half of the window, are clearly under the best. A slope
             alone may be below 0 by chance: of a hundred windows some are.
     """
@@ -124,6 +129,9 @@ class Judged:
     slope_ci95: float | None = None
     under_best: bool = False
     window: int = 0
+    lowest: float | None = None
+    highest: float | None = None
+    unlike: bool = False
 
 
 def judge(evaluations: Sequence[Evaluation]) -> Judged:
@@ -203,33 +211,50 @@ def _judge(evaluations: Sequence[Evaluation], rows: Sequence[float]) -> Judged:
     if n < MIN_EVALUATIONS:
         return Judged("TOO EARLY", "")
     window = evaluations[-min(MAX_WINDOW, max(MIN_WINDOW, n // 4)) :]
+    means = [e.mean for e in window]
+    return replace(
+        _by_rule(evaluations, rows, window),
+        window=len(window),
+        lowest=min(means),
+        highest=max(means),
+        unlike=_unlike(window),
+    )
+
+
+def _unlike(window: Sequence[Evaluation]) -> bool:
+    """Whether these spread by more than `UNLIKE` times what their own errors explain."""
+    own = math.fsum(((e.ci95 or 0.0) / 1.96) ** 2 for e in window) / len(window)
+    known = all(e.ci95 is not None for e in window)
+    return known and stdev(e.mean for e in window) > UNLIKE * math.sqrt(own)
+
+
+def _by_rule(
+    evaluations: Sequence[Evaluation], rows: Sequence[float], window: Sequence[Evaluation]
+) -> Judged:
+    """The verdict of this window, and why."""
+    n = len(evaluations)
     fitted = _slope(window)
     if fitted is None:
         return Judged("TOO EARLY", "the evaluations were all made at the same step")
     slope, half = fitted[0] * 1e6, fitted[1] * 1e6
-    n_window = len(window)
     text = f"return {_short(slope, '+')} ± {_short(half)} per 1M steps"
-    text += f" over the last {n_window} evaluations"
+    text += f" over the last {len(window)} evaluations"
     best = max(rows[: n - MIN_EVALUATIONS + 1])
-    risen, under = _against(best, rows.index(best), evaluations, n_window)
+    risen, under = _against(best, rows.index(best), evaluations, len(window))
     under_best = all(under[-MIN_EVALUATIONS:]) or sum(under) > len(under) / 2
     if slope < -half:
-        return Judged("FALLING", text, slope, half, under_best, n_window)
+        return Judged("FALLING", text, slope, half, under_best)
     if under_best:
         now = rows[n - MIN_EVALUATIONS]
         mean = f"mean of the last {MIN_EVALUATIONS} {now:.4g}, of the best {MIN_EVALUATIONS}"
-        return Judged(
-            "BELOW BEST", f"{mean} in a row {best:.4g}; {text}", slope, half, True, n_window
-        )
+        return Judged("BELOW BEST", f"{mean} in a row {best:.4g}; {text}", slope, half, True)
     if slope > half:
-        return Judged("IMPROVING", text, slope, half, window=n_window)
+        return Judged("IMPROVING", text, slope, half)
     means = [e.mean for e in window]
     text += f", from {min(means):.4g} to {max(means):.4g}"
     if risen and sum(under) <= STILL_AT_BEST * len(under) and not under[-1]:
-        return Judged(
-            "FLAT AT BEST", f"at its best, {best:.4g}; {text}", slope, half, window=n_window
-        )
-    return Judged("FLAT", f"{text}: the interval contains 0", slope, half, window=n_window)
+        return Judged("FLAT AT BEST", f"at its best, {best:.4g}; {text}", slope, half)
+    return Judged("FLAT", f"{text}: the interval contains 0", slope, half)
 
 
 def _short(value: float, sign: str = "") -> str:

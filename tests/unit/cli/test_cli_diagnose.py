@@ -163,7 +163,7 @@ def test_what_is_wrong_now_is_not_told_to_be_over(probed: RunFolder) -> None:
     probed.events_jsonl.write_text("\n".join(events) + "\n")
     evaluated(probed, *[500.0] * 8, *[9.8] * 8)
     told = call("diagnose")
-    assert " 2.  WARN  Greedy play does not get better." in told.output
+    assert " 2.  WARN  Greedy play has fallen from its best." in told.output
     assert "no longer" not in told.output
 
 

@@ -155,6 +155,38 @@ def test_of_several_policies_all_have_learned_or_it_is_not_said(other: str, lear
     assert ("it has learned" in said(doubted(NOTHING, both))) == learned
 
 
+SWINGS: dict[str, Any] = {"window": 8, "lowest": 82.75, "highest": 500.0, "unlike": True}
+
+
+def test_what_has_learned_and_swings_is_called_unstable() -> None:
+    text = (
+        "Nothing was found, but it is unstable: the last 8 evaluations returned 82.75 to 500, and "
+        "chance brings 23.2. Lower learner.lr (0.01), or let it fall (learner.lr_schedule). The "
+        "best weights are kept: `tuitrain eval RUN --checkpoint best`."
+    )
+    rate = {"lr_start": 0.01}
+    swings = view("FLAT", **SWINGS, best=500.0)
+    assert text in doubt(swings, CHANCE | rate | {"recent_return_mean": 90.0})
+    assert text in doubt(swings, CHANCE | rate | TRAINED), "not that they are below training"
+    for other in (
+        {"unlike": False},  # by noise
+        {"lowest": 300.0},  # of 477 gained 200
+        {"lowest": 9.2, "highest": 24.0},  # nothing was learned
+    ):
+        assert "unstable" not in doubt(view("FLAT", **SWINGS | other, best=500.0), CHANCE)
+    assert "unstable" not in doubt(swings, {"first_return_mean": None})
+    assert "unstable" not in doubt(view("FLAT AT BEST", **SWINGS), CHANCE)
+
+
+@pytest.mark.parametrize("verdict", ["FALLING", "BELOW BEST"])
+def test_what_has_fallen_is_held_against_its_best(verdict: str) -> None:
+    text = (
+        f"but it has fallen from its best: evaluations are {verdict}, 90 on average in the last 4, "
+        "480 in the best one. Lower learner.lr, or let it fall"
+    )
+    assert text in doubt(view(verdict, newest=90.0, best=480.0), CHANCE | {"lr_start": None})
+
+
 def test_a_run_that_was_too_short_says_for_which_checks() -> None:
     few = {"learner_records": 2, "observation_spread": None, "grad_zero_share": None}
     for state, told in (("finished", True), ("running", False)):

@@ -29,8 +29,8 @@ def said(found: Diagnosis) -> str:
     ("verdict", "doubt"),
     [
         ("FLAT", "does not learn (yet): evaluations are FLAT. Try a longer run, or"),
-        ("FALLING", "does not learn (any more): evaluations are FALLING. Try"),
-        ("BELOW BEST", "does not learn (any more): evaluations are BELOW BEST. Try"),
+        ("FALLING", "it has fallen from its best: evaluations are FALLING. Lower learner.lr"),
+        ("BELOW BEST", "it has fallen from its best: evaluations are BELOW BEST. Lower"),
         ("FLAT AT BEST", ""),
         ("TOO EARLY", "whether it learns is not known: it is TOO EARLY to say. "),
         ("n/a", "whether it learns is not known: nobody says. "),

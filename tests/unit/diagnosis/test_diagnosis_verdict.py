@@ -164,6 +164,22 @@ def test_a_return_that_swings_is_flat_and_the_word_holds() -> None:
     assert said[-1] == "FLAT"
 
 
+def test_evaluations_are_unlike_if_their_own_errors_do_not_explain_it() -> None:
+    """▣ CartPole with a learning rate of 0.01, and two runs that play about alike."""
+    swings = judge(line([500.0, 94.3, 99.4, 500.0, 154.7, 500.0, 118.2, 82.8, 97.2], ci95=20.0))
+    assert swings.unlike
+    assert (swings.window, swings.lowest, swings.highest) == (8, 82.8, 500.0)
+    assert not judge(line([9.7, 9.2, 9.6, 9.8, 9.5, 9.3, 9.3, 9.4, 9.4, 9.2], ci95=0.4)).unlike
+    assert not judge(line([100.0] * 8, ci95=0.0)).unlike
+    assert not judge(line([0.0, 500.0] * 4, ci95=None)).unlike, "how sure they are is not known"
+
+
+def test_by_noise_alone_evaluations_are_not_unlike() -> None:
+    rng = random.Random(3)
+    assert not any(judge([replace(played(rng, 100.0), steps=s) for s in range(8)]).unlike
+                   for _ in range(500))  # fmt: skip
+
+
 def test_a_verdict_changes_when_two_evaluations_in_a_row_say_so() -> None:
     up = line([10.0 * i for i in range(8)])
     assert judge(up).verdict == "IMPROVING"

@@ -8,6 +8,9 @@ from tuitrain.protocol import PolicyView
 LEARNED = "it has learned"
 """Begins what is said of a run that is well as far as is known, and gets no better."""
 
+FEW_UPDATES = 1_000
+"""Of who does not learn: hardly any task is learned in fewer, and most take ten times as many."""
+
 _LOST_SHARE = 0.5
 """Of what was gained over chance: who swings by more forgets what it has learned."""
 
@@ -45,6 +48,18 @@ def fallen(policy: PolicyView) -> tuple[str, str]:
     if view.newest is not None and view.best is not None:
         said += f", {view.newest:.4g} on average in the last 4, {view.best:.4g} in the best one"
     return said, _steady(policy)
+
+
+def few_updates(policy: PolicyView) -> tuple[str, str]:
+    """How few updates a policy has had that does not learn, and what makes them more."""
+    if not 0 < policy.updates < FEW_UPDATES:
+        return "", ""
+    made = f"{policy.updates:,} update{'s' * (policy.updates != 1)}"
+    ratio = f" ({policy.ratio_target:g} updates per transition)" if policy.ratio_target else ""
+    return f"its network has had only {made}", (
+        f"Hardly anything is learned in fewer than {FEW_UPDATES:,}: raise learner.replay_ratio"
+        f"{ratio} or run.total_steps"
+    )
 
 
 def _steady(policy: PolicyView) -> str:

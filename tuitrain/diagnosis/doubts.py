@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from tuitrain.diagnosis.checks import BY_ID
-from tuitrain.diagnosis.checks.row import LEARNS, TOO_FEW, WORKING
+from tuitrain.diagnosis.checks.row import LEARNS, TOO_FEW, WORKING, better_than_chance
 from tuitrain.diagnosis.contrast import (
     LOOK,
     above_chance,
@@ -20,7 +20,7 @@ from tuitrain.diagnosis.contrast import (
     below_training,
     worse_than_chance,
 )
-from tuitrain.diagnosis.course import fallen, has_learned, unsteady
+from tuitrain.diagnosis.course import fallen, few_updates, has_learned, unsteady
 from tuitrain.diagnosis.diagnose import Diagnosis, Wrong
 from tuitrain.diagnosis.headlines import HEADLINES
 from tuitrain.protocol import CheckView, PolicyView, Snapshot
@@ -71,14 +71,17 @@ def _doubt(snapshot: Snapshot) -> tuple[str, str]:
     worst = _worst(snapshot)
     if verdict == "FLAT" and (swings := unsteady(worst))[0]:
         return swings
+    alike = [all_alike(policy) for policy in policies]
+    every_alike = bool(alike) and all(said for said, _ in alike)
+    few, change = few_updates(worst)
+    if verdict == "FLAT" and few and not (every_alike or better_than_chance(worst)):
+        return f"it does not learn (yet): evaluations are FLAT, and {few}", f"{change}."
     if worse := _worse(snapshot):
         return worse, f"{LOOK[0].upper()}{LOOK[1:]}."
     if below := _below(snapshot):
         return below, _APART
-    if verdict in ("FLAT", "TOO EARLY") and policies:
-        told = [all_alike(policy) for policy in policies]
-        if all(said for said, _ in told):
-            return told[0]
+    if verdict in ("FLAT", "TOO EARLY") and every_alike:
+        return alike[0]
     if verdict == "FLAT":
         if learned := _learned(snapshot):
             return learned, _ALL
@@ -93,7 +96,8 @@ def _doubt(snapshot: Snapshot) -> tuple[str, str]:
                 f"whether it goes on learning is not known: {above[0]}, but it is {verdict}",
                 then,
             )
-        return f"whether it learns is not known: it is {verdict} to say", then
+        said = f"whether it learns is not known: it is {verdict} to say"
+        return (f"{said}, and {few}", f"{change}. {then}") if few and then else (said, then)
     if verdict == "n/a":
         return f"whether it learns is not known: {snapshot.learning.reason or 'nobody says'}", ""
     return "", ""

@@ -348,6 +348,16 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     (
         "learning",
         "policies.0",
+        {"learning": FLAT, "updates": 98, "target_updates": 0, "target_updates_expected": 0}
+        | {"ratio_target": 0.001, "ratio_achieved": 0.001, "ratio_updates": 98}
+        | {"lag_updates_p95": 40.0},
+        "warn",
+        "its network has had only 98 updates. Hardly anything is learned in fewer than 1,000: "
+        "raise learner.replay_ratio (0.001 updates per transition) or run.total_steps",
+    ),
+    (
+        "learning",
+        "policies.0",
         {"learning": FLAT, "length_max": 1, "observation_abs_max": 3e5},
         "warn",
         "ends with its first step: is that meant?; observations are as large as 3e+05",

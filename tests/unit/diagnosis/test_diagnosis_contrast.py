@@ -187,6 +187,33 @@ def test_what_has_fallen_is_held_against_its_best(verdict: str) -> None:
     assert text in doubt(view(verdict, newest=90.0, best=480.0), CHANCE | {"lr_start": None})
 
 
+FEW: dict[str, Any] = {"updates": 98, "ratio_target": 0.001, "eval_return_mean": 9.4}
+
+
+def test_hardly_any_updates_are_the_likely_cause_of_what_does_not_learn() -> None:
+    text = (
+        "Nothing was found, but it does not learn (yet): evaluations are FLAT, and its network has "
+        "had only 98 updates. Hardly anything is learned in fewer than 1,000: raise "
+        "learner.replay_ratio (0.001 updates per transition) or run.total_steps. 1 check"
+    )
+    none = {"newest": None}  # of weights with fewer than 500 updates
+    assert text in doubt(view("FLAT", **none), CHANCE | FEW)
+    assert "has had only 999 updates" in doubt(view("FLAT"), CHANCE | FEW | {"updates": 999})
+    for fields in ({"updates": 1_000}, {"eval_return_mean": 90.0, "eval_return_ci95": 9.0}):
+        assert "has had only" not in doubt(view("FLAT", **none), CHANCE | FEW | fields)
+    assert "exactly 100" in doubt(view("FLAT", **none, alike=6, mean=100.0), FEW), "solved?"
+    assert "has had only" not in doubt(view("IMPROVING", **none), CHANCE | FEW)
+
+
+def test_a_run_that_ended_too_early_after_hardly_any_updates_says_so() -> None:
+    early = view("TOO EARLY", newest=None)
+    text = "it is TOO EARLY to say, and its network has had only 98 updates. Hardly anything is"
+    assert text in doubt(early, CHANCE | FEW)
+    working = replayed(early, CHANCE | FEW, "running")
+    assert "has had only" not in said(doubted(NOTHING, working))
+    assert "has had only" not in doubt(early, CHANCE | FEW | {"updates": 0})
+
+
 def test_a_run_that_was_too_short_says_for_which_checks() -> None:
     few = {"learner_records": 2, "observation_spread": None, "grad_zero_share": None}
     for state, told in (("finished", True), ("running", False)):

@@ -16,6 +16,7 @@ from tuitrain.diagnosis.checks.row import (
     too_few,
 )
 from tuitrain.diagnosis.contrast import LOOK, worse_than_chance
+from tuitrain.diagnosis.course import few_updates
 from tuitrain.diagnosis.headlines import LOST_UPDATES, OF_THE_NETWORK
 from tuitrain.diagnosis.merging import FEW, FEW_FOR_BOUND
 from tuitrain.protocol import PolicyView, Snapshot
@@ -225,6 +226,9 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
             advice += "; and every episode ends with its first step: is that meant?"
         if worse := worse_than_chance(worst):
             advice = f"{worse}: {LOOK}"
+        few, change = few_updates(worst)
+        if few:
+            advice = f"evaluations are no better than chance, and {few}. {change}"
         advice += _scale(worst)
     if worst.eval_kwargs:
         advice += f"; evaluations play with env.eval_kwargs = {worst.eval_kwargs}: the same task?"

@@ -99,7 +99,7 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         "warn",
         "learner copies and publishes for 58%",
     ),
-    ("row_checksums", "policies.0.checksum_failures", 1, "fail", "1 of 1,200"),
+    ("row_checksums", "policies.0.checksum_failures", 1, "fail", "1 wrong of 1,200"),
     ("cross_episode", "policies.0.cross_episode_samples", 2, "fail", "frames of two episodes"),
     ("stack_agreement", "policies.0.stack_disagreements", 3, "fail", "different frames"),
     ("overwritten", "policies.0.overwritten", 40, "fail", "raise replay.capacity"),

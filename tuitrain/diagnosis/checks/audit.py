@@ -77,6 +77,6 @@ def _none_of_audited(
         return not_measured("0")
     bad = [p for p in audited if count(p)]
     found = sum(count(p) or 0 for p in audited)
-    value = f"{found:,} of {sum(p.audited or 0 for p in audited):,}"
+    value = f"{found:,} wrong of {sum(p.audited or 0 for p in audited):,}"
     names = ", ".join(p.name for p in bad)
     return judged(value, "0", "fail" if bad else None, f"{names}: {advice}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from tests.tui.fixtures import snapshot
 from tests.tui.harness import seated
 from tests.unit.diagnosis.faults import FAULTS
 from tests.unit.diagnosis.healthy import change, healthy
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import BY_ID, CHECKS, all_checks
+from tuitrain.protocol import CheckView
 from tuitrain.tui.dialogs.check import CheckDialog
 from tuitrain.tui.view import View, worst_first
 from tuitrain.tui.widgets.checks import draw_checks
@@ -78,3 +80,39 @@ async def test_what_is_well_and_what_was_not_measured_is_explained_too() -> None
         await seat.press("down")
         assert "All that was measured is in" in await seat.shows("○ NOT MEASURED  lost lines")
         assert "There is nothing to judge yet." in await seat.text()
+
+
+def a_check(name: str, value: str, limit: str) -> CheckView:
+    return CheckView(id=name, name=name, value=value, limit=limit, state="ok")
+
+
+def test_what_a_value_leaves_of_its_row_is_its_limits_and_the_other_way_round() -> None:
+    checks = [
+        a_check("spec hash", "4 of 4", "all equal"),
+        a_check("warm-up", "2000/2000", "no update before"),
+        a_check("max |Q|", "p = 2.7e-241 of all", "≤ 9"),
+        a_check("exploration", "0.04 at the end", "< 0.5 at the end"),
+    ]
+    view = View(snapshot=snapshot(checks=checks))
+    lines = [line.plain for line in draw_checks(view, 39, 20)]
+    assert lines == [
+        "check                     value limit",
+        "● spec hash            4 of 4 all equal",
+        "● warm-up     2000/2000 no update befo…",
+        "● max |Q|     p = 2.7e-241 of all ≤ 9",
+        "● exploration 0.04 at the end < 0.5 at…",
+    ]
+    wide = [line.plain for line in draw_checks(view, 80, 20)]
+    assert wide[1].index("all") == wide[3].index("≤"), "where there is room they are columns"
+    for width in range(81):
+        assert all(line.cell_len <= width for line in draw_checks(view, width, 20))
+
+
+async def test_how_many_were_not_measured_is_said_where_they_are_not_seen() -> None:
+    async with seated() as seat:
+        panel = seat.app.screen.query_one("#checks", Panel)
+        assert panel.border_title == "Checks (worst first; 1 n/a, last)"
+        seat.run.show(snapshot(checks=[a_check("spec hash", "equal", "equal")]))
+        await seat.until(
+            lambda: panel.border_title == "Checks (worst first)", "a title without them"
+        )

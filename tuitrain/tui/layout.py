@@ -15,7 +15,7 @@ from tuitrain.tui.text import clip
 from tuitrain.tui.view import READING, Draw, View
 from tuitrain.tui.widgets.cause import draw_cause
 from tuitrain.tui.widgets.charts import LEARNING, LOSS_TD, Q_VALUES, REPLAY, RETURN, Chart
-from tuitrain.tui.widgets.checks import draw_checks
+from tuitrain.tui.widgets.checks import checks_title, draw_checks
 from tuitrain.tui.widgets.header import draw_header
 from tuitrain.tui.widgets.keys import draw_keys
 from tuitrain.tui.widgets.logs import draw_log
@@ -74,6 +74,15 @@ class PipelinePanel(Panel):
         self.retitle(pipeline_title(view))
 
 
+class ChecksPanel(Panel):
+    """The checks, with how many are not known in the border."""
+
+    def show(self, view: View) -> None:
+        """Draw this view, retitled."""
+        super().show(view)
+        self.retitle(checks_title(view))
+
+
 PAGE_LINES = 10
 """Of PgUp and PgDn."""
 
@@ -103,8 +112,8 @@ def compose_screen() -> ComposeResult:
             with Horizontal(id="middle"):
                 yield SelectPanel(draw_processes, "Processes", id="processes", classes="framed",
                             scrolls=True, sticky=1, filters=True)  # fmt: skip
-                yield Panel(draw_checks, "Checks (worst first)", id="checks",
-                            classes="framed", scrolls=True, filters=True)  # fmt: skip
+                yield ChecksPanel(draw_checks, "Checks (worst first)", id="checks",
+                                  classes="framed", scrolls=True, filters=True)  # fmt: skip
             yield FittedPanel(draw_cause, "Why it failed", most=6, id="cause", classes="framed")
             with Horizontal(id="charts"):
                 yield ChartPanel(RETURN, id="chart-return", classes="framed")

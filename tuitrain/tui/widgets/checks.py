@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 
 from tuitrain.protocol import CheckView
 from tuitrain.tui.text import NA, Column, clip, safe, table
 from tuitrain.tui.view import CHECK_GLYPH, View, check_style, nothing_matches, worst_first
 
+_LEAST_VALUE = 10
+_LEAST_LIMIT = 7
+"""Cells to which they may be cut before the limits are left out."""
 _COLUMNS = (
     Column("check", right=False),
-    Column("value", right=True, least=10),
-    Column("limit", rank=1, right=False, least=7),
+    Column("value", right=True, least=_LEAST_VALUE),
+    Column("limit", rank=1, right=False, least=_LEAST_LIMIT),
 )
 
 
@@ -25,7 +30,7 @@ def draw_checks(view: View, width: int, height: int) -> list[Text]:
     checks = [c for c in every if view.matches(c.name, c.state, c.value, c.limit)]
     if not checks:
         return [nothing_matches(view, len(every), "checks", width)]
-    rows: list[list[Text | str]] = []
+    rows: list[list[Text]] = []
     for check in checks:
         style = check_style(check.state, palette)
         name = Text(end="")
@@ -35,8 +40,38 @@ def draw_checks(view: View, width: int, height: int) -> list[Text]:
         value = safe(check.value, 60) if check.state != "n/a" else NA
         rows.append([name, Text(value, style if loud else "", end=""),
                      Text(safe(check.limit, 60), palette.dim, end="")])  # fmt: skip
-    lines = table(_COLUMNS, rows, width, palette.dim)
+    lines = _ragged(rows, width, palette.dim) or table(_COLUMNS, rows, width, palette.dim)
     return lines[1:] if height <= 5 else lines
+
+
+def _ragged(rows: Sequence[Sequence[Text]], width: int, head: str) -> list[Text]:
+    """Where not all columns are as wide as they should be: what a row's value leaves is its
+    limit's, and the other way round. Nothing where all have room, or some columns have none."""
+    names, values, limits = (max(row[i].cell_len for row in rows) for i in range(3))
+    names = max(names, len(_COLUMNS[0].title))
+    room = width - names - 2  # for value and limit, without the gaps
+    if values + limits <= room or room < _LEAST_VALUE + _LEAST_LIMIT:
+        return []
+    edge = max(_LEAST_LIMIT, room - values)
+    titles = [Text(column.title, head, end="") for column in _COLUMNS]
+    lines = []
+    for name, value, limit in (titles, *rows):
+        most = max(edge, min(limit.cell_len, room - min(value.cell_len, room - edge)))
+        if value.cell_len > room - most:
+            most = max(min(limit.cell_len, most), room - value.cell_len)
+        line = name.copy()
+        line.append(" " * (names - name.cell_len + 1))
+        value = clip(value, room - most)
+        line.append(" " * (room - most - value.cell_len)).append_text(value)
+        lines.append(line.append(" ").append_text(clip(limit, most)))
+    return lines
+
+
+def checks_title(view: View) -> str:
+    """What the panel is, and how many of its last lines say that nothing was measured."""
+    checks = view.snapshot.checks if view.snapshot is not None else []
+    unknown = sum(check.state == "n/a" for check in checks)
+    return f"Checks (worst first{f'; {unknown} n/a, last' if unknown else ''})"
 
 
 def explain(check: CheckView, view: View) -> list[Text]:

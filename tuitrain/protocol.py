@@ -118,6 +118,8 @@ class LearningView(_Line):
     skipped: int = 0
     """Evaluations of this session that were due while another one still ran: not made."""
     age_s: float | None = None
+    newest_alone: Verdict | None = None
+    """What the newest evaluation would make it, if that is another one: one alone changes none."""
     slope_per_1m_steps: float | None = None
     slope_ci95: float | None = None
     """Half-width of its 95 % interval."""

@@ -249,6 +249,9 @@ def test_flat_at_its_best_is_good_news() -> None:
     line = draw_header(View(snapshot=snapshot(learning=well)), 120, 3)[2]
     assert DARK.ok in {str(span.style) for span in line.spans}
     assert "→ FLAT AT BEST  eval 500.0" in line.plain
+    low = well.model_copy(update={"mean": 43.1, "newest_alone": "FLAT"})
+    line = draw_header(View(snapshot=snapshot(learning=low)), 120, 3)[2]
+    assert "→ FLAT AT BEST  but for the newest  eval 43.1 ± 20.5  best 500.0" in line.plain
 
 
 def test_a_paused_run_has_no_rates_and_no_end() -> None:

@@ -119,6 +119,7 @@ class Judged:
         window: how many evaluations it was judged by.
         lowest, highest: of their means.
         unlike: they differ by far more than their own errors tell: by what the weights do.
+        newest_alone: what the newest evaluation would make it, if that is another verdict.
         under_best: the last 4, or more than half of the window, are clearly under the best. A slope
             alone may be below 0 by chance: of a hundred windows some are.
     """
@@ -132,6 +133,7 @@ class Judged:
     lowest: float | None = None
     highest: float | None = None
     unlike: bool = False
+    newest_alone: Verdict | None = None
 
 
 def judge(evaluations: Sequence[Evaluation]) -> Judged:
@@ -194,8 +196,11 @@ def _settled(usable: Sequence[Evaluation]) -> Judged:
         return newest
     if earlier.verdict == newest.verdict:
         return newest
-    reason = f"the newest evaluation alone makes it {newest.verdict}: {newest.reason}"
-    return replace(newest, verdict=earlier.verdict, reason=reason)
+    reason = (
+        f"as it was before the newest evaluation, {usable[-1].mean:.4g}; one alone changes no "
+        f"verdict. With it, it would be {newest.verdict}: {newest.reason}"
+    )
+    return replace(newest, verdict=earlier.verdict, reason=reason, newest_alone=newest.verdict)
 
 
 def _in_a_row(evaluations: Sequence[Evaluation]) -> list[float]:
@@ -246,15 +251,18 @@ def _by_rule(
         return Judged("FALLING", text, slope, half, under_best)
     if under_best:
         now = rows[n - MIN_EVALUATIONS]
-        mean = f"mean of the last {MIN_EVALUATIONS} {now:.4g}, of the best {MIN_EVALUATIONS}"
-        return Judged("BELOW BEST", f"{mean} in a row {best:.4g}; {text}", slope, half, True)
+        four = f"the last {MIN_EVALUATIONS} evaluations brought {now:.4g} on average, "
+        four += f"the best {MIN_EVALUATIONS} in a row {best:.4g}"
+        return Judged("BELOW BEST", f"{four}; {text}", slope, half, True)
     if slope > half:
         return Judged("IMPROVING", text, slope, half)
     means = [e.mean for e in window]
     text += f", from {min(means):.4g} to {max(means):.4g}"
     if risen and sum(under) <= STILL_AT_BEST * len(under) and not under[-1]:
-        return Judged("FLAT AT BEST", f"at its best, {best:.4g}; {text}", slope, half)
-    return Judged("FLAT", f"{text}: the interval contains 0", slope, half)
+        return Judged(
+            "FLAT AT BEST", f"it has risen and stays at its best, {best:.4g}; {text}", slope, half
+        )
+    return Judged("FLAT", f"{text}: neither a rise nor a fall is certain", slope, half)
 
 
 def _short(value: float, sign: str = "") -> str:

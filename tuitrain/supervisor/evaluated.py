@@ -93,6 +93,7 @@ class Evaluated:
             age_s=None if at is None else max(0.0, now - at),
             slope_per_1m_steps=judged.slope_per_1m_steps,
             slope_ci95=judged.slope_ci95,
+            newest_alone=judged.newest_alone,
             window=judged.window,
             lowest=judged.lowest,
             highest=judged.highest,

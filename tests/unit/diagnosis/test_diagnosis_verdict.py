@@ -54,6 +54,7 @@ def test_what_swings_is_at_its_best_only_when_the_newest_is() -> None:
     assert verdicts(steady)[-2:] == ["FLAT AT BEST", "FLAT"]
     back = judge(line([*steady, 500.0, 500.0]))
     assert back.verdict == "FLAT AT BEST"
+    assert back.reason.startswith("it has risen and stays at its best, 500; return ")
     assert back.reason.endswith("over the last 16 evaluations, from 142.8 to 500")
 
 
@@ -144,7 +145,10 @@ def test_a_recovery_is_below_the_best_until_it_is_there() -> None:
     judged = judge(line([*RISE, *SOLVED, *back]))
     assert judged.verdict == "BELOW BEST"
     assert judged.slope_per_1m_steps == pytest.approx(2000.0)
-    assert "mean of the last 4 210, of the best 4 in a row 500" in judged.reason
+    assert (
+        "the last 4 evaluations brought 210 on average, the best 4 in a row 500; return"
+        in judged.reason
+    )
 
 
 def test_a_little_under_the_best_is_at_it() -> None:
@@ -185,7 +189,14 @@ def test_a_verdict_changes_when_two_evaluations_in_a_row_say_so() -> None:
     assert judge(up).verdict == "IMPROVING"
     then = judge([*up, Evaluation(90_000, 0.0, 4.0)])
     assert then.verdict == "IMPROVING"
-    assert then.reason.startswith("the newest evaluation alone makes it FLAT: return ")
+    assert then.newest_alone == "FLAT"
+    assert then.reason.startswith(
+        "as it was before the newest evaluation, 0; one alone changes no verdict. With it, it "
+        "would be FLAT: return "
+    )
+    assert then.reason.endswith("over the last 8 evaluations, from 0 to 70: neither a rise nor a "
+                                "fall is certain")  # fmt: skip
+    assert judge(up).newest_alone is None
     assert judge([*up, Evaluation(90_000, 0.0, 4.0), Evaluation(100_000, 0.0, 4.0)]).verdict != (
         "IMPROVING"
     )

@@ -226,6 +226,18 @@ def test_each_policy_is_judged_by_itself_and_the_worst_by_name_stands_for_all() 
     assert "  eval 7±1 FLAT  " in progress_line(build(one))
 
 
+def test_a_verdict_that_the_newest_evaluation_does_not_fit_says_so() -> None:
+    """▣ "FLAT AT BEST eval 43.1, best 500" contradicts itself."""
+    one, two = run(PLAN), run(PLAN)
+    solved = [20.0, 90.0, 210.0, 390.0, *[500.0] * 12]
+    evaluated(one, "default", [*solved, 43.0], 2.0)
+    shown = build(one)
+    assert "  eval 43±1 FLAT AT BEST but for the newest  " in progress_line(shown)
+    assert shown.learning.newest_alone == "FLAT"
+    evaluated(two, "default", solved, 2.0)
+    assert "  eval 500±1 FLAT AT BEST  " in progress_line(build(two))
+
+
 def test_a_verdict_is_of_what_survives_a_return_to_a_checkpoint() -> None:
     view = run()
     evaluated(view, "default", [10.0, 20.0, 30.0, 40.0, 50.0, 0.0, 0.0], 1.0)

@@ -155,9 +155,15 @@ def _verdict(snapshot: Snapshot) -> str:
     learning = snapshot.learning
     spread = f"±{learning.ci95:.3g}" if learning.ci95 is not None else ""
     score = "no evaluation" if learning.mean is None else f"eval {learning.mean:.4g}{spread}"
+    verdict = f"{learning.verdict}{_but(learning.newest_alone)}"
     if len(snapshot.policies) == 1:
-        return f"{score} {learning.verdict}"
-    return f"worst of {len(snapshot.policies)}: {learning.policy} → {learning.verdict} {score}"
+        return f"{score} {verdict}"
+    return f"worst of {len(snapshot.policies)}: {learning.policy} → {verdict} {score}"
+
+
+def _but(newest_alone: str | None) -> str:
+    """Behind a verdict beside an evaluation that does not fit it, and has not changed it yet."""
+    return "" if newest_alone is None else " but for the newest"
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
@@ -174,7 +180,8 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         text = "" if ratio is None else f", ratio {ratio:.4g} (asked {policy['ratio_target']:.4g})"
         lines.append(f"  policy {name}: {policy['updates']:,} updates{text}")
         if policy["eval_return_mean"] is not None:
-            verdict = (policy.get("learning") or {}).get("verdict", "n/a")
+            learning = policy.get("learning") or {}
+            verdict = f"{learning.get('verdict', 'n/a')}{_but(learning.get('newest_alone'))}"
             lines.append(
                 f"    evaluation {policy['eval_return_mean']:.4g}, best {policy['eval_best']:.4g}, "
                 f"{verdict}"

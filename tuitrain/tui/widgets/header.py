@@ -169,6 +169,8 @@ def _learning(view: View, snapshot: Snapshot) -> list[Part]:
     if whose := view.policy_label():
         parts.append(part(whose, palette.accent))
     parts.append(_verdict(learning.verdict, palette))
+    if learning.newest_alone is not None:
+        parts.append(part("but for the newest", palette.dim, 2))
     if learning.mean is None:
         parts.append(part("no evaluation yet", palette.dim, 1))
     else:

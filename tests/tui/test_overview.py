@@ -48,6 +48,23 @@ async def test_what_is_slow_is_said_in_full(size: tuple[int, int], state: str) -
             assert stage in await seat.panel("pipeline")
 
 
+@pytest.mark.parametrize(
+    ("size", "asked"), [((200, 50), True), ((120, 40), True), ((110, 40), False), ((80, 24), False)]
+)
+async def test_what_is_asked_beside_that_is_whole_or_left_out(
+    size: tuple[int, int], asked: bool
+) -> None:
+    words, question = (
+        "bottleneck: learner, busy 95% but on a core 22%; actors wait 94%",
+        " (do other processes take the cores?)",
+    )
+    async with seated(snapshot(bottleneck=words + question), size=size) as seat:
+        shown = await seat.text()
+        assert words in shown
+        assert (question in shown) == asked
+        assert asked or "(do" not in shown
+
+
 async def test_pipeline_in_warm_up() -> None:
     early = policy(transitions=12_000, ratio_achieved=None)
     async with seated(snapshot(policies=[early])) as seat:

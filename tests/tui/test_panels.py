@@ -263,7 +263,7 @@ def test_a_paused_run_has_no_rates_and_no_end() -> None:
 
 def test_the_sum_over_policies_is_told_from_one_of_them() -> None:
     view = View(snapshot=several(5), policy_index=2)
-    assert pipeline_title(view) == "Pipeline · agent_2 (3/5)"
+    assert pipeline_title(view, 114) == "Pipeline · agent_2 (3/5)"
     wide = plain(draw_pipeline, view, 200, 2)
     assert "LEARNER agent_2 97k u 77 u/s" in wide[0]
     assert "all 5: 385 u/s" in wide[1]
@@ -395,7 +395,7 @@ def test_there_is_no_rate_until_all_have_left_a_pause() -> None:
         table = plain(draw_processes, view, 160, 20)
         assert "st/s" not in "\n".join(table)
         assert "u/s" not in "\n".join(table)
-        assert pipeline_title(view) == "Pipeline"
+        assert pipeline_title(view, 114) == "Pipeline"
     assert "st/s" in "\n".join(plain(draw_processes, View(snapshot=snapshot()), 160, 20))
 
 

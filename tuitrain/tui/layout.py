@@ -71,7 +71,7 @@ class PipelinePanel(Panel):
     def show(self, view: View) -> None:
         """Draw this view, retitled."""
         super().show(view)
-        self.retitle(pipeline_title(view))
+        self.retitle(pipeline_title(view, self.content_size.width - 4))  # of the border
 
 
 class ChecksPanel(Panel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from tuitrain.protocol import PolicyView, ProcessView, Snapshot
@@ -26,20 +27,26 @@ _ARROW = " ─▶ "
 WIDE = 90
 """Cells from which on the four stages stand side by side."""
 
+_DOT = " · "
+MOST_CHARACTERS = 300
 LONGEST_ARROW = 8
 """Cells by which an arrow may grow to fill a wide screen."""
 
 
-def pipeline_title(view: View) -> str:
+def pipeline_title(view: View, width: int) -> str:
     """Title for the border: of which policy, and who waits for whom."""
-    parts = ["Pipeline", view.policy_label(), _bottleneck(view)]
-    return " · ".join(text for text in parts if text)
+    parts = [part for part in ("Pipeline", view.policy_label()) if part]
+    if words := _bottleneck(view, width - sum(cell_len(part) + len(_DOT) for part in parts)):
+        parts.append(words)
+    return _DOT.join(parts)
 
 
-def _bottleneck(view: View) -> str:
+def _bottleneck(view: View, width: int) -> str:
+    """Who waits for whom; what is asked in brackets at its end is whole, or not there."""
     if view.snapshot is None or view.paused:
         return ""
-    return safe(view.snapshot.bottleneck or "", 100)
+    words = safe(view.snapshot.bottleneck or "", MOST_CHARACTERS)
+    return words if cell_len(words) <= width else words.partition(" (")[0]
 
 
 def draw_pipeline(view: View, width: int, height: int) -> list[Text]:
@@ -49,8 +56,10 @@ def draw_pipeline(view: View, width: int, height: int) -> list[Text]:
     stages = _stages(view, view.snapshot)
     if height == 2 and width >= WIDE:
         return _two_rows(stages, width, view.palette.dim)
-    if view.compact and (words := _bottleneck(view)):  # there is no title to have it
-        stages[0][1][0] = part(words, rank=1)
+    if view.compact:  # there is no title to have it
+        room = width - sum(p.text.cell_len + 2 for p in stages[0][0] if p.rank == 0)
+        if (words := _bottleneck(view, room)) and cell_len(words) <= room:
+            stages[0][1][0] = part(words)
     flat = [fit([*upper, *lower], width, "  ") for upper, lower in stages]
     if height < 4:  # three rows: what is synced goes with the learner
         upper, lower = stages[3]

@@ -110,6 +110,9 @@ class Measurements(BaseModel):
     """Transitions of this session, among which the rewards were: a replay may be older."""
     begins_differ: int | None = None
     """1 if the episodes of some actor have not all begun alike, else 0."""
+    changes_within: int | None = None
+    """1 if some observation was another than the one before it in its episode, else 0; None as long
+    as too few were looked at."""
     reward_min: float | None = None
     reward_max: float | None = None
     """Of one step in training."""

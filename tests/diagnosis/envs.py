@@ -73,6 +73,17 @@ class Zero(Field):
         return np.zeros(4, np.float32)
 
 
+class Still(Field):
+    """What is seen is always what the episode has begun with."""
+
+    first = np.zeros(4, np.float32)
+
+    def seen(self) -> np.ndarray:
+        if self.steps == 0:
+            self.first = super().seen()
+        return self.first
+
+
 class Faint(Field):
     """What is seen is a hundred thousandth of what it was."""
 

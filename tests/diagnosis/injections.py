@@ -262,6 +262,7 @@ INJECTIONS: tuple[Case, ...] = (
         double="other_spec",
     ),
     Case("constant", "every observation is the same", "observations", "X.1", env("Constant")),
+    Case("still", "an episode shows what it began with", "observations", "X.1", env("Still")),
     Case("faint", "all observations are tiny", "observations", "X.1", env("Faint")),
     Case("zero", "every observation is zero", "observations", "X.1", env("Zero")),
     Case(

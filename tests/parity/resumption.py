@@ -32,6 +32,7 @@ CLOCKS = {"time_s", "wall_s", "duration_s"}
 SINCE_IT_BEGAN = {
     *("action_effect_p", "action_effect_rows", "action_effect_rows_wanted"),
     *("reset_difference_p", "begins_differ", "resets_kept_share"),
+    "changes_within",
     *("audited", "stack_disagreements", "cross_episode_samples", "checksum_failures"),
     "audit_share",
 }

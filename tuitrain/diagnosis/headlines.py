@@ -12,6 +12,9 @@ OF_THE_NETWORK = "the network's own"
 KEEP_A_PART = "keep a part"
 """Ends the value of `resets` where some of the state goes on from episode to episode, not all."""
 
+STAND_STILL = "the same all episode"
+"""The value of `observations` where each is the first of its episode again."""
+
 LOST_UPDATES = "updates were lost when the learner died"
 """What is said first of evaluations that are bad since a learner's successor has begun again."""
 
@@ -76,6 +79,8 @@ def headline(check: CheckView) -> str:
         return _again(check) or HEADLINES[check.id]
     if check.id == "exploration" and check.value.startswith("at most"):
         return "By its plan the run never explores."
+    if check.id == "observations" and check.value == STAND_STILL:
+        return "Observations do not change within an episode."
     if check.id == "observations" and check.value.startswith("as small as"):
         return "Observations are so small that networks see nothing of them."
     if check.id == "observations" and check.state == "warn":

@@ -37,7 +37,7 @@ _LARGEST = {
     ),
     "train": (
         *("length_max", "truncated_length_max", "reward_max", "begins_differ"),
-        "resets_kept_share",
+        *("resets_kept_share", "changes_within"),
         *("action_effect_rows", "action_effect_rows_wanted"),
     ),
 }

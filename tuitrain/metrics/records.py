@@ -64,6 +64,8 @@ FIELDS: dict[str, dict[str, str]] = {
         "where agents act one after another",
         "begins_differ": "1 if not all episodes of this actor have begun with the same observation "
         "(32 of its numbers), else 0; absent where agents act one after another",
+        "changes_within": "1 if some observation of this actor was another than the one before it "
+        "in its episode, 0 if none of 4,096 or more was; absent before",
         "reward_min": "smallest reward of one step since the last record",
         "reward_max": "largest reward of one step",
         "action_effect_p": "p-value of: the action makes no difference to what changes in the "
@@ -147,6 +149,7 @@ FIELDS: dict[str, dict[str, str]] = {
 
 _OF_ROWS = (
     *("policy", "updates", "actor", "epsilon", "resets_unchanged", "begins_differ"),
+    "changes_within",
     *("reward_min", "reward_max"),
     *("action_effect_p", "action_effect_rows", "action_effect_rows_wanted"),
 )

@@ -103,7 +103,15 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
     ("cross_episode", "policies.0.cross_episode_samples", 2, "fail", "frames of two episodes"),
     ("stack_agreement", "policies.0.stack_disagreements", 3, "fail", "different frames"),
     ("overwritten", "policies.0.overwritten", 40, "fail", "raise replay.capacity"),
-    ("observations", "policies.0.observation_spread", 0.0, "fail", "always the same"),
+    (
+        "observations",
+        "policies.0",
+        EARLY
+        | {"observation_spread": 0.0, "changes_within": 0}
+        | {"observation_size": 2e-5, "observation_abs_max": 2e-5},
+        "fail",
+        "always the same",
+    ),
     (
         "observations",
         "policies.0",
@@ -124,6 +132,13 @@ FAULTS: list[tuple[str, str, Any, CheckState, str]] = [
         EARLY | {"observation_size": 2e-5, "observation_abs_max": 2e-5},
         "warn",
         "no number of an observation was larger than 2e-05, and they go into the network as they",
+    ),
+    (
+        "observations",
+        "policies.0",
+        EARLY | {"changes_within": 0},
+        "warn",
+        "no observation was another than the one before it in its episode",
     ),
     ("resets", "policies.0.resets_unchanged", 400, "warn", "does the environment's reset()"),
     (

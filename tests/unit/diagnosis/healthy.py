@@ -89,6 +89,7 @@ def healthy() -> Snapshot:
         truncated_length_max=500,
         resets_unchanged=0,
         begins_differ=1,
+        changes_within=1,
         action_effect_p=1e-30,
         action_effect_rows=20_000,
         reset_difference_p=0.4,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from tests.unit.diagnosis.faults import EARLY
 from tests.unit.diagnosis.healthy import change
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.config.load import config_from
@@ -18,7 +20,7 @@ from tuitrain.diagnosis.diagnose import Diagnosis, Since, diagnose, refused
 from tuitrain.diagnosis.diagnose import Known as KnownCheck
 from tuitrain.diagnosis.headlines import HEADLINES, LOST_UPDATES, headline
 from tuitrain.diagnosis.words import lines
-from tuitrain.protocol import CheckState, CheckView, LearningView
+from tuitrain.protocol import CheckState, CheckView
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def test_of_checks_that_explain_each_other_the_first_is_the_cause(n: int) -> Non
         assert ranking(*order, table=table) == [("c0", names[1:])]
 
 
-def raised_by(fields: dict[str, float]) -> list[tuple[str, list[str]]]:
+def raised_by(fields: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """Causes and what follows, of a healthy run whose policy has other figures."""
     of = change("policies.0", fields)
     return ranking(*(check.run(of, ChecksConfig()) for check in CHECKS), table=CHECKS)
@@ -156,13 +158,21 @@ def test_the_headline_of_exploration_says_which_end_of_it_is_wrong(changed: str,
 
 
 @pytest.mark.parametrize(
-    ("size", "said"), [(9.97e3, "of a size that networks do not learn from"), (2e-5, "so small")]
+    ("fields", "said"),
+    [
+        ({"observation_size": 9.97e3}, "of a size that networks do not learn from"),
+        ({"observation_size": 2e-5, "observation_abs_max": 2e-5}, "so small"),
+        ({"changes_within": 0}, "do not change within an episode"),
+    ],
 )
-def test_the_headline_of_observations_says_how_they_are(size: float, said: str) -> None:
-    early = LearningView(policy="default", verdict="TOO EARLY")
-    of = change("policies.0", dict.fromkeys(["observation_size", "observation_abs_max"], size))
-    of = of.model_copy(update={"policies": [of.policies[0].model_copy(update={"learning": early})]})
+def test_the_headline_of_observations_says_how_they_are(fields: dict[str, Any], said: str) -> None:
+    of = change("policies.0", EARLY | fields)
     assert said in headline(BY_ID["observations"].run(of, ChecksConfig()))
+
+
+def test_observations_that_stand_still_explain_that_actions_seem_to_have_no_effect() -> None:
+    still = EARLY | {"changes_within": 0, "action_effect_p": 1.0}
+    assert raised_by(still) == [("observations", ["action_effect"])]
 
 
 NO_FIT = "NetworkError: mat1 and mat2 shapes cannot be multiplied (nets.py:7 in forward)"

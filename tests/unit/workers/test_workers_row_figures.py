@@ -51,6 +51,7 @@ class Round(gymnasium.Env):
         blank: nothing can be seen at the beginning and at the end.
         masked: the player may not stay, and infos say so.
         begins: at this place; None is anywhere.
+        still: what can be seen is always where the episode has begun.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Round(gymnasium.Env):
         masked: bool = False,
         begins: int | None = None,
         places: int = 9,
+        still: bool = False,
     ) -> None:
         self.places, self.place, self.steps = places, 0, 0
         shape = (3, places // 3) if picture else (places,)
@@ -72,13 +74,13 @@ class Round(gymnasium.Env):
         self.action_space = spaces.Discrete(3)
         self._shuffled, self._resets, self._swapped = shuffled, resets, swapped
         self._constant, self._masked, self._begins = constant, masked, begins
-        self._blank = blank
+        self._blank, self._still, self._first = blank, still, 0
 
     def _see(self) -> tuple[Any, dict[str, Any]]:
         space: Any = self.observation_space
         seen = np.zeros(self.places, space.dtype)
         if not self._constant and not (self._blank and self.steps in (0, 12)):
-            seen[self.place] = space.high.flat[0]
+            seen[self._first if self._still else self.place] = space.high.flat[0]
         infos = {"action_mask": np.array([1, 0, 1], np.int8)} if self._masked else {}
         return seen.reshape(space.shape), infos
 
@@ -86,7 +88,7 @@ class Round(gymnasium.Env):
         super().reset(seed=seed)
         if self._resets or seed is not None:
             self.place = self._begins or int(self.np_random.integers(1, self.places))
-        self.steps = 0
+        self.steps, self._first = 0, self.place
         return self._see()
 
     def step(self, action: int) -> Any:
@@ -176,6 +178,24 @@ def test_episodes_that_begin_and_end_with_a_blank_screen(tmp_path: Path) -> None
     told = of_round(tmp_path, blank=True)
     assert told["resets_unchanged"] >= 0.99 * told["episodes"] > 100, "though all are reset"
     assert told["begins_differ"] == 0
+
+
+@pytest.mark.parametrize("picture", [False, True])
+@pytest.mark.parametrize("still", [False, True])
+def test_whether_observations_change_within_an_episode(
+    tmp_path: Path, still: bool, picture: bool
+) -> None:
+    told = of_round(tmp_path, still=still, picture=picture)
+    assert told["changes_within"] == (not still)
+    assert told["begins_differ"] == 1, "another episode shows something else"
+
+
+def test_of_few_observations_it_is_not_said_that_they_do_not_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_figures, "UNCHANGED_ROWS", 1 << 20)
+    assert "changes_within" not in of_round(tmp_path, still=True)
+    assert of_round(tmp_path / "other")["changes_within"] == 1
 
 
 def test_swapped_ends(tmp_path: Path) -> None:
@@ -307,7 +327,7 @@ def test_reports_begin_anew(tmp_path: Path) -> None:
         actor.close()
     anew = {name: value for name, value in second.items() if not name.startswith("action_effect")}
     assert anew.pop("resets_kept_share") >= 0
-    assert anew == {"resets_unchanged": 0, "begins_differ": 1}
+    assert anew == {"resets_unchanged": 0, "begins_differ": 1, "changes_within": 1}
 
 
 def test_first_observations_are_those_of_all_actors(tmp_path: Path) -> None:

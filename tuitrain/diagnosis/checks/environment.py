@@ -17,7 +17,7 @@ from tuitrain.diagnosis.checks.row import (
     smallest,
     too_few,
 )
-from tuitrain.diagnosis.headlines import KEEP_A_PART
+from tuitrain.diagnosis.headlines import KEEP_A_PART, STAND_STILL
 from tuitrain.diagnosis.merging import FEW
 from tuitrain.protocol import PolicyView, Snapshot
 
@@ -153,6 +153,13 @@ def observations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
             "into the network as they are, whose first weights see next to nothing of them: "
             "multiply them to about 1",
         )
+    if spread and _stands_still(snapshot, limits):
+        advice = (
+            f"{policy.name}: no observation was another than the one before it in its episode: "
+            "does step() return what has become of the state, and not what reset() has made once? "
+            "(It is no fault of a task that asks a question at first and shows nothing more.)"
+        )
+        return Row(STAND_STILL, "changes within an episode", "warn", advice)
     what = "all zero" if policy.observation_abs_max == 0 else "always the same"
     return judged(
         f"{percent(spread, 0.0)} vary" if spread else what,
@@ -161,6 +168,17 @@ def observations(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         f"{policy.name}: observations are {what}: what does the environment return from reset and "
         "step?",
     )
+
+
+def _stands_still(snapshot: Snapshot, limits: ChecksConfig) -> bool:
+    """Whether an episode shows only what it began with, though it has several steps.
+
+    Of several agents nothing is said: one may see another, who has nothing to do.
+    """
+    policy = snapshot.policies[0]
+    if agents(snapshot) != 1 or policy.changes_within != 0 or better_than_chance(policy):
+        return False
+    return (policy.episodes or 0) >= limits.min_episodes and (policy.length_max or 0) > 2
 
 
 def _faint(policy: PolicyView, limits: ChecksConfig) -> float | None:

@@ -39,6 +39,10 @@ COMPARED = 64
 RESETS_LOOKED = 256
 """Of a look, in which numbers are compared one by one."""
 
+CHANGES_LOOKED, CHANGES_NUMBERS, UNCHANGED_ROWS = 1024, 1 << 20, 4096
+"""Of a look, in which observations are compared with those after them until one was another: so
+many rows and numbers at most. And so many rows, in several looks, without any are enough to say."""
+
 SHARE = 0.006
 """At most so much of an actor's time goes into what follows upon actions."""
 GIVEN_S = 1.0
@@ -82,6 +86,8 @@ class RowFigures:
         self._budget = Budget(SHARE / together, clock(), given_s=GIVEN_S)
         numbers = prod(spec.observation_shape)
         self._numbers_at_once = max(1, TOGETHER_NUMBERS // numbers)
+        self._changes_at_once = max(1, min(CHANGES_LOOKED, CHANGES_NUMBERS // numbers))
+        self._changes, self._unchanged = False, 0
         self._effect: ActionEffect | None = None
         if spec.n_actions > 1:
             places = np.indices(spec.observation_shape)  # [axes, *shape]
@@ -129,6 +135,8 @@ class RowFigures:
         told: dict[str, float] = {"resets_unchanged": self._resets_unchanged}
         if self._first_seen is not None:
             told["begins_differ"] = int(first_seen.differ(self._first_seen))
+        if self._changes or self._unchanged >= UNCHANGED_ROWS:
+            told["changes_within"] = int(self._changes)
         if self._kept is not None and self._kept.resets:
             told["resets_kept_share"] = self._kept.share()
         if self._reward_min <= self._reward_max:
@@ -145,8 +153,8 @@ class RowFigures:
     def state(self) -> dict[str, Any]:
         """What has not been reported yet, as plain values.
 
-        The test of actions, and what episodes have begun with, belong to this process: whoever goes
-        on begins them anew.
+        The test of actions, what episodes have begun with and whether observations change belong to
+        this process: whoever goes on begins them anew.
         """
         return {
             "behind": 0 if self._looked is None else self._writer.head - self._looked,
@@ -187,6 +195,8 @@ class RowFigures:
         after_end = flags[:-1] & BOUNDARY != 0
         anew = begins[1:] & after_end
         self._compare_resets(*self._cells(rows, anew))
+        if not self._changes:
+            self._look_for_changes(*self._cells(rows, live[:-1]))
         if self._kept is not None:
             self._look_for_kept(self._kept, rows, age, anew)
         if self._first_seen is not None:
@@ -234,6 +244,14 @@ class RowFigures:
         if len(last):
             same = (seen[last] == seen[first]).reshape(len(last), -1).all(1)
             self._resets_unchanged += int(np.count_nonzero(same))
+
+    def _look_for_changes(self, now: Int, after: Int) -> None:
+        """Whether an observation is another than the one before it in its episode, anywhere."""
+        few = slice(None, None, -(-len(now) // self._changes_at_once) or 1)
+        seen = self._writer.columns.flat_observation
+        now, after = now[few], after[few]
+        self._changes = bool((seen[now] != seen[after]).any())
+        self._unchanged += len(now)
 
     def _look_for_kept(self, kept: Kept, rows: Int, age: Int, anew: NDArray[np.bool_]) -> None:
         """Compare episodes that begin after rows, bool [rows - 1, lanes], with those before.

@@ -42,19 +42,23 @@ def test_a_run_whose_loss_is_no_number_goes_back_and_learns_on(place: Place) -> 
     run = place.launch_detached(
         env={"id": f"{THINGS}:Bursts"},
         learner={"loss": "mse"},
-        checks={"on_fail": "rollback"},
+        eval={"every_steps": 200},
     )
     run.learned(20)
     good = saved(place, run)
     run.learned(run.snapshot()["policies"][0]["updates"] + 3_000)  # ten seconds, and it is good
     (place.root / "burst").touch()
-    told(run, f"so all go back to {good.name}")
+    told(run, "e+30 at ")  # the best so far
     (place.root / "burst").unlink()
+    place.tuitrain("set", "latest", "checks.on_fail=rollback")
+    told(run, f"so all go back to {good.name}")
     told(run, "all workers are back")
     updates = run.learned(int(good.stem.removeprefix("ckpt-")) + 50)["policies"][0]["updates"]
     place.tuitrain("stop", "latest")
     summary = run.summary()
     assert (summary["state"], summary["restarts"]) == ("stopped", {})
+    assert summary["best"]["score"] < 100, "that of the burst is void"
+    assert (good.parent / "set-aside-1" / "best.pt").is_file()
     assert summary["policies"]["default"]["updates"] >= updates
     assert "non_finite" in [raised["check"] for raised in summary["raised_checks"]]
     kept = [r for r in surviving(JsonLines(run.path / "metrics.jsonl")) if r["kind"] == "learner"]

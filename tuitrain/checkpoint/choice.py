@@ -60,8 +60,12 @@ def choose(folder: Path, text: str) -> Path:
     raise NoSuchCheckpoint(f"no checkpoint {text!r} in {folder}; there are: {listed}")
 
 
-def set_aside(folder: Path, chosen: Path) -> list[Path]:
+def set_aside(folder: Path, chosen: Path, *, best: bool = False) -> list[Path]:
     """Move the checkpoints newer than `chosen`, with what belongs to them, until it is settled.
+
+    Args:
+        best: the best weights as well. Whoever can read them puts those back that are not newer
+            (``best_aside``): a file's name does not say it.
 
     Returns:
         The checkpoints that were moved, as they were called.
@@ -74,7 +78,8 @@ def set_aside(folder: Path, chosen: Path) -> list[Path]:
     if chosen not in there:
         raise NoSuchCheckpoint(f"{chosen.name} is not there any more")
     newer = there[there.index(chosen) + 1 :]
-    if not newer:
+    best = best and (folder / BEST).is_file()
+    if not newer and not best:
         return []
     kept = {name for path in there if path not in newer for name in _named_by(path)}
     pending = folder / _PENDING
@@ -85,9 +90,23 @@ def set_aside(folder: Path, chosen: Path) -> list[Path]:
         for name in [path.name, *own]:  # the manifest first: what is there is whole
             with contextlib.suppress(FileNotFoundError):
                 os.rename(folder / name, pending / name)
+    if best:
+        os.rename(folder / BEST, pending / BEST)
     sync_folder(pending)
     sync_folder(folder)
     return newer
+
+
+def best_aside(folder: Path) -> Path | None:
+    """The best weights that were moved and are not settled yet; None if none were."""
+    path = folder / _PENDING / BEST
+    return path if path.is_file() else None
+
+
+def best_back(folder: Path) -> None:
+    """Put them back: they are not of what the run has gone back behind. Raises OSError."""
+    os.rename(folder / _PENDING / BEST, folder / BEST)
+    sync_folder(folder)
 
 
 def keep_aside(folder: Path) -> Path | None:
@@ -98,6 +117,9 @@ def keep_aside(folder: Path) -> Path | None:
     """
     pending = folder / _PENDING
     if not pending.is_dir():
+        return None
+    with contextlib.suppress(OSError):  # it is not empty
+        pending.rmdir()
         return None
     taken = [int(found[1]) for p in folder.iterdir() if (found := _ASIDE.fullmatch(p.name))]
     kept = folder / f"set-aside-{max(taken, default=0) + 1}"

@@ -205,7 +205,7 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
         folder.logs.mkdir(mode=0o700, exist_ok=True)  # logs are big: somebody removed them
         if overrides:
             folder.try_config(config, given)
-        newer = set_aside(folder.checkpoints, chosen) if chosen is not None else []
+        newer = [] if chosen is None else set_aside(folder.checkpoints, chosen, best=True)
     except NoSuchCheckpoint as error:
         raise Refused(str(error)) from error
     except OSError as error:

@@ -263,7 +263,7 @@ class Recovery:
             cannot(_UNKILLABLE)
             return ""
         # else all would go on from a newer one, of after the failure, as if it were this one
-        if against := self._starting.put_aside(str(checkpoint)):
+        if against := self._starting.put_aside(str(checkpoint), best=True):
             cannot(against)
             return ""
         return await self._bring_back(why, steps)
@@ -281,7 +281,12 @@ class Recovery:
         run.session.down()
         run.checking.begin_again()
         view.begin_again()
-        await self._starting.bring_up()
+        best, view.best = view.best, None  # whoever evaluates tells which it is now
+        try:
+            await self._starting.bring_up()
+        except BaseException:
+            view.best = best  # what was put aside comes back
+            raise
         self._away = False
         run.session.up(why)
         view.published.clear()

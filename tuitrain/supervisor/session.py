@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tuitrain.checkpoint.choice import end_return, keep_aside, put_back
-from tuitrain.checkpoint.files import checkpoints
+from tuitrain.checkpoint.files import BEST, checkpoints
 from tuitrain.metrics.rewind import newest_steps
 from tuitrain.protocol import BestView, EventLine
 from tuitrain.supervisor.run import Run
@@ -107,10 +107,10 @@ class Session:
         with contextlib.suppress(OSError):  # looked for at a resume alone, which says so
             end_return(self._run.folder.checkpoints)
         if (aside := keep_aside(self._run.folder.checkpoints)) is not None:
-            names = ", ".join(path.name for path in checkpoints(aside))
-            self._run.tell(
-                f"went back to an earlier checkpoint; newer ones are kept in {aside}: {names}"
-            )
+            newer = [path.name for path in checkpoints(aside)]
+            what = "newer ones are" if newer else "what came after it is"
+            names = ", ".join([*newer, *[BEST][: (aside / BEST).exists()]])
+            self._run.tell(f"went back to an earlier checkpoint; {what} kept in {aside}: {names}")
 
     def _on_event(self, line: EventLine) -> None:
         """An evaluator has told which weights are the best."""

@@ -182,18 +182,21 @@ class Starting:
         crew.dismiss(spec.name)
         return worker.finished or {}
 
-    def put_aside(self, start: str) -> str:
+    def put_aside(self, start: str, *, best: bool = False) -> str:
         """Move what was passed over for `start`, until the session settles it.
 
         It is not to be the newest by name: it would be kept for a good one, and be gone on from
         should it be readable again.
+
+        Args:
+            best: the best weights as well, if the probe finds them newer.
 
         Returns:
             Why the newest is another all the same; empty if all went well.
         """
         folder, view = self._run.folder.checkpoints, self._run.view
         try:
-            moved = set_aside(folder, Path(start))
+            moved = set_aside(folder, Path(start), best=best)
         except NoSuchCheckpoint as error:
             return str(error)
         except OSError as error:

@@ -9,6 +9,8 @@ import pytest
 from tuitrain.checkpoint.choice import (
     NoSuchCheckpoint,
     begin_return,
+    best_aside,
+    best_back,
     choose,
     end_return,
     keep_aside,
@@ -113,6 +115,30 @@ def test_what_the_run_has_gone_on_without_stays_under_a_name_of_its_own(tmp_path
     assert kept == tmp_path / "set-aside-2"
     assert [path.name for path in checkpoints(kept)] == [paths[1].name]
     assert put_back(tmp_path) == []
+
+
+def test_the_best_weights_are_moved_where_that_is_asked_for(tmp_path: Path) -> None:
+    """▣ Also from beside the newest checkpoint: they may be later ones all the same."""
+    first, second = whole(tmp_path, 10), whole(tmp_path, 20)
+    assert set_aside(tmp_path, second, best=True) == []
+    assert keep_aside(tmp_path) is None, "there are none"
+    (tmp_path / BEST).write_bytes(b"best")
+    before = everything(tmp_path)
+    for newest, newer in ((second, []), (first, [second])):
+        assert set_aside(tmp_path, newest, best=True) == newer
+        assert not (tmp_path / BEST).exists()
+        assert best_aside(tmp_path) is not None
+        assert put_back(tmp_path) == newer
+        assert everything(tmp_path) == before
+        assert best_aside(tmp_path) is None
+    set_aside(tmp_path, second, best=True)
+    best_back(tmp_path)
+    assert keep_aside(tmp_path) is None, "nothing is left there"
+    assert everything(tmp_path) == before
+    assert not list(tmp_path.glob("set-aside*"))
+    set_aside(tmp_path, first, best=True)
+    assert (kept := keep_aside(tmp_path)) is not None
+    assert sorted(path.name for path in kept.iterdir()) == [BEST, second.name]
 
 
 def test_the_newest_needs_no_room_made(tmp_path: Path) -> None:

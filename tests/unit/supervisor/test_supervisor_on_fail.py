@@ -11,7 +11,7 @@ from tests.fake_plan import FakePlan
 from tests.unit.supervisor.running import CREW, WORK, Run, kill, running, together, until, worker
 from tests.unit.supervisor.scene import check, save
 from tuitrain.checkpoint.choice import returning_to
-from tuitrain.checkpoint.files import checkpoints
+from tuitrain.checkpoint.files import BEST, checkpoints
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.config.schema import EnvConfig
 from tuitrain.diagnosis.standing import CLEAR_LOOKS, RAISE_LOOKS
@@ -146,6 +146,43 @@ async def test_a_failure_takes_all_back_and_what_was_broken_is_forgotten(
         assert run.summary["restarts"] == {}, "nobody has died"
         (line,) = [line for line in summary_lines(run.summary) if "on the way" in line]
         assert line.startswith("  check failed on the way: non-finite 1, step ")
+
+
+async def test_the_best_weights_of_what_is_void_are_not_the_best(
+    tmp_path: Path, quick: None
+) -> None:
+    """▣ Where the probe does not put them back; and all is as before if nobody comes back."""
+
+    class Once(GoesBack):
+        starts = 0
+
+        def create_stores(self, blueprint: Any) -> Any:
+            self.starts += 1
+            if self.starts > 2:
+                raise OSError(28, "needed 4 GiB, free 64 MiB")
+            return super().create_stores(blueprint)
+
+    async with running(tmp_path, CREW, Once(), on_fail("rollback")) as run:
+        await run.up()
+        view, folder = run.supervisor.view, run.folder.checkpoints
+        for number in (10, 20):
+            good = saved(run, number)
+            (folder / BEST).touch()
+            best = {"path": str(folder / BEST), "score": 5e30, "steps": 6007, "policy": None}
+            run.supervisor.journal.event("best so far", data={"best": best})
+            assert view.best is not None
+            looks(run, "ok", 1)
+            looks(run, "fail", RAISE_LOOKS)
+            if number == 10:
+                event = await run.event("went back to an earlier checkpoint; what came after it")
+                assert event.text.endswith(f"is kept in {folder / 'set-aside-1'}: {BEST}")
+                await until(run, lambda: view.state == "running")
+                assert view.best is None
+                assert not (folder / BEST).exists()
+        assert await run.end() == 3
+        assert (folder / BEST).exists()
+        assert run.summary["best"] == best
+        assert [path.name for path in checkpoints(folder)][-1] == good
 
 
 async def test_nobody_goes_back_with_edited_sources(tmp_path: Path, quick: None) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.unit.workers.one_actor import one_actor
-from tuitrain.checkpoint.choice import keep_aside, set_aside
+from tuitrain.checkpoint.choice import best_aside, keep_aside, set_aside
+from tuitrain.checkpoint.files import BEST
 from tuitrain.checkpoint.joining import join
-from tuitrain.checkpoint.payload import load, save, save_part
+from tuitrain.checkpoint.payload import load, save, save_part, write
 from tuitrain.checkpoint.state import save_state
 from tuitrain.config.load import config_from
 from tuitrain.config.problems import ConfigError
@@ -94,6 +95,42 @@ def test_of_what_was_put_aside_only_the_newest_that_can_be_read_is_read(
     monkeypatch.setattr(resuming, "load", counted)
     assert read_base(folder)[0].session == 5
     assert read == ["ckpt-0000000903.pt", "ckpt-0000000902.pt"]
+
+
+@pytest.mark.parametrize(
+    ("more_steps", "more_updates", "void"),
+    [(1, 0, True), (0, 1, True), (0, 0, False), (-1, 9, False)],
+)
+def test_best_weights_of_after_the_checkpoint_gone_back_to_stay_aside(
+    stopped: tuple[Config, Path], more_steps: int, more_updates: int, void: bool
+) -> None:
+    """▣ Else the score of a stretch that is void would have to be beaten."""
+    config, run = stopped
+    folder = run / "checkpoints"
+    (path,) = folder.glob("*.pt")
+    there = load(path) | {"steps": 40, "updates": {"default": 20}}
+    save(folder, there, path.stem, 1)
+    counts = {"steps": 40 + more_steps, "updates": {"default": 20 + more_updates}}
+    write(folder / BEST, there | counts | {"returns": {"default": 5e30}})
+    report = probe(config, run)
+    assert report["best"] == []
+    assert (folder / BEST).is_file(), "nobody has gone back"
+    set_aside(folder, path, best=True)
+    report = probe(config, run)
+    assert (folder / BEST).is_file() != void
+    assert (best_aside(folder) is not None) == void
+    told = f"{40 + more_steps} environment steps, came after the checkpoint and are put aside"
+    assert [told in text for text in report["best"]] == [True] * void
+
+
+def test_best_weights_that_cannot_be_read_stay_aside(stopped: tuple[Config, Path]) -> None:
+    config, run = stopped
+    (path,) = (run / "checkpoints").glob("*.pt")
+    (path.parent / BEST).write_bytes(b"torn")
+    set_aside(path.parent, path, best=True)
+    (text,) = probe(config, run)["best"]
+    assert "put aside, for they cannot be read" in text
+    assert best_aside(path.parent) is not None
 
 
 def test_another_environment_is_refused_by_the_fields_that_differ(

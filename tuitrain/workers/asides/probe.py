@@ -42,6 +42,7 @@ from tuitrain.workers.beginning.resuming import (
     check_environment,
     check_network,
     read_base,
+    settle_best,
 )
 from tuitrain.workers.beginning.taking_over import with_state
 from tuitrain.workers.blueprint import REPORT_NAME, Blueprint
@@ -68,7 +69,7 @@ def run(args: ChildArgs, link: Link) -> None:
         raise
     if "resumes" in report:
         link.notice(report["resumes"])
-    for text in report.pop("init_from"):
+    for text in [*report.pop("best"), *report.pop("init_from")]:
         link.notice(text)
     spec = EnvSpec.from_dict(report["spec"])
     for text in [*seen(spec), *planned_for_nobody_absent(args.config, spec, report["base"])]:
@@ -130,6 +131,7 @@ def probe(config: Config, run_dir: Path | None) -> dict[str, Any]:
         "device": resolve_device(config.learner.device),
         "base": asdict(base),
         "skipped": skipped,
+        "best": [],
         "init_from": told,
         "software": loaded.versions(sys.modules),
         "sources": source_hashes(config, loaded.files(sys.modules)),
@@ -140,6 +142,8 @@ def probe(config: Config, run_dir: Path | None) -> dict[str, Any]:
         )
         base, report["resumes"] = with_state(base, checkpoint, blueprint)
         report["base"] = asdict(base)
+        if run_dir is not None:
+            report["best"] = settle_best(run_dir / "checkpoints", base)
     return report
 
 

@@ -13,11 +13,12 @@ from typing import Any
 
 from torch import nn
 
-from tuitrain.checkpoint.choice import aside
+from tuitrain.checkpoint.choice import aside, best_aside, best_back
 from tuitrain.checkpoint.files import checkpoints
 from tuitrain.checkpoint.payload import CheckpointError, load, newest
 from tuitrain.envs.spec import EnvSpec
 from tuitrain.learning.saved import RestoreError, check_modules_fit
+from tuitrain.metrics.rewind import Rewind
 from tuitrain.workers.blueprint import Base
 
 CHECKPOINT_SCHEMA = 1
@@ -63,6 +64,33 @@ def read_base(folder: Path | None) -> tuple[Base, dict[str, Any], list[str]]:
         reproducible=False,  # unless ``taking_over`` finds all of its state
     )
     return base, payload, skipped
+
+
+def settle_best(folder: Path, base: Base) -> list[str]:
+    """Put best weights that were moved with the newer checkpoints back if they are not newer.
+
+    What was earned after the checkpoint that was gone back to is void, and nothing that is measured
+    from there on may have to beat it.
+
+    Returns:
+        What to tell of those that stay aside.
+    """
+    if (path := best_aside(folder)) is None:
+        return []
+    try:
+        best = load(path)
+        steps = int(best["steps"])
+        counts = [{"steps": steps, "policy": p, "updates": n} for p, n in best["updates"].items()]
+    except (CheckpointError, KeyError, TypeError, ValueError, AttributeError) as error:
+        return [f"the best weights of before are put aside, for they cannot be read: {error}"]
+    back_to = Rewind(base.steps, base.updates)
+    if not any(back_to.voids(count) for count in counts):
+        best_back(folder)
+        return []
+    return [
+        f"the best weights of before, of {steps:,} environment steps, came after the checkpoint "
+        "and are put aside; the best is looked for anew"
+    ]
 
 
 def of_this_session(folder: Path, session: int) -> tuple[Path, dict[str, Any]] | None:

@@ -171,9 +171,10 @@ def test_what_has_learned_and_swings_is_called_unstable() -> None:
     for other in (
         {"unlike": False},  # by noise
         {"lowest": 300.0},  # of 477 gained 200
-        {"lowest": 9.2, "highest": 24.0},  # nothing was learned
+        {"lowest": 9.2, "highest": 24.0, "best": 24.0},  # nothing was learned
     ):
-        assert "unstable" not in doubt(view("FLAT", **SWINGS | other, best=500.0), CHANCE)
+        flat = {**SWINGS, "best": 500.0, **other}
+        assert "unstable" not in doubt(view("FLAT", **flat), CHANCE)
     assert "unstable" not in doubt(swings, {"first_return_mean": None})
     assert "unstable" not in doubt(view("FLAT AT BEST", **SWINGS), CHANCE)
 
@@ -266,3 +267,15 @@ def test_the_headline_of_a_failure_says_whose_it_is(advice: str, headline: str) 
     check = CHECKS[1].run(healthy(), ChecksConfig())
     raised = check.model_copy(update={"state": "fail", "advice": advice})
     assert diagnose([raised], CHECKS).wrong[0].headline == headline
+
+
+def test_of_several_policies_the_one_with_the_worst_verdict_is_spoken_of() -> None:
+    """▣ The first one is fine, and what it has had says nothing of the other."""
+    fallen = view("BELOW BEST", policy="b", newest=90.0, best=480.0)
+    both = replayed(fallen, CHANCE)
+    well, worst = (
+        both.policies[0].model_copy(update={"name": name, "lr_start": rate, "learning": learning})
+        for name, rate, learning in (("a", 0.5, view("IMPROVING")), ("b", 0.25, fallen))
+    )
+    text = said(doubted(NOTHING, both.model_copy(update={"policies": [well, worst]})))
+    assert "90 on average in the last 4, 480 in the best one. Lower learner.lr (0.25)" in text

@@ -96,6 +96,7 @@ def test_of_a_record_that_reaches_into_what_was_learned_only_what_was_by_chance_
         {"epsilon": 0.05, "updates": 1860},  # of an older version
         {"epsilon": 0.05, "updates": 0, "chance_episodes": 0},  # some corner of weights by chance
         {"updates": 0},
+        {"epsilon": 0.6, "updates": 7},
         {"epsilon": 0.05, "updates": 9, "chance_episodes": 19, "chance_return_mean": 20.0},  # few
     ],
 )

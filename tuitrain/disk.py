@@ -65,6 +65,20 @@ def why(error: OSError, folder: Path, needed_bytes: int | None = None) -> str:
     return f"{text} ({', '.join(told)})" if told else text
 
 
+def no_room(folder: Path, n_bytes: int) -> str:
+    """Why so much cannot be written there now, in words; empty if the disk is not full.
+
+    Tried with a file without a name: how much is said to be free may be nobody's of this user.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            file.write(bytes(n_bytes))
+            os.fsync(file.fileno())
+    except OSError as error:
+        return why(error, folder, n_bytes) if error.errno in FULL else ""
+    return ""
+
+
 def file_limit_bytes() -> int | None:
     """How large a file this process may make; None: as large as it likes."""
     return _limit(resource.RLIMIT_FSIZE)

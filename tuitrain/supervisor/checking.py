@@ -6,6 +6,7 @@ checkpoint that was saved while none failed, nor soon after.
 
 ▣ One failure acts once: it must have been ok in between, or training have gone back. Each
 checkpoint is gone back to once, and no more often than `checks.max_rollbacks` in a session.
+▣ Nobody is killed for a return that the disk has no room for: it is tried again at the next look.
 ▣ However frequent checkpoints are, the newest good one stays, and so does the oldest of which that
 is not known yet: else all could be removed before any had proven itself.
 """
@@ -47,6 +48,8 @@ class Checking:
         """Of the good ones those that have been gone back to."""
         self._held: frozenset[str] = frozenset({""})  # of a session before some may be held
         self._rollbacks = 0
+        self._waits = False
+        """Whether it has been told that there is no room to go back."""
         self._pausing: asyncio.Task[Any] | None = None
 
     @property
@@ -74,6 +77,8 @@ class Checking:
         what, busy = run.config.checks.on_fail, run.end.done() or self._recovery.going_back
         new = [c for c in checks if c.id in failed and self._acted.get(c.id) != what]
         new = [check for check in new if check.id not in RESTARTED]
+        if what == "rollback" and new and not busy and self._no_room(new[0]):
+            return  # and nothing is counted
         if new and what != "log" and not busy:
             self._acted |= dict.fromkeys([check.id for check in new], what)
             self._act(new[0])
@@ -177,6 +182,19 @@ class Checking:
                 data={"check": check.id, "on_fail": "rollback", "checkpoint": str(to)},
             )
             self._recovery.roll_back(to, why, lambda text: self._stop(check, f"; {text}"))
+
+    def _no_room(self, check: CheckView) -> bool:
+        """Whether the disk is too full to go back, or to stop and say so; it is told once."""
+        full = self._recovery.no_room()
+        if full and not self._waits:
+            self._run.journal.event(
+                f"check {check.name} failed, but all go back (checks.on_fail) only when there is "
+                f"room for it: {full}; training goes on until then",
+                level="warning",
+                data={"check": check.id},
+            )
+        self._waits = bool(full)
+        return self._waits
 
     def _there(self) -> list[Path]:
         """Good checkpoints that have not been removed or moved, oldest first."""

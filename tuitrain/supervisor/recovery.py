@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tuitrain.checkpoint.choice import begin_return, end_return
+from tuitrain.disk import no_room
 from tuitrain.supervisor.crew.failure import Failure
 from tuitrain.supervisor.crew.worker import SAVERS, Worker
 from tuitrain.supervisor.restart import Death, GiveUp, RestartRule, decide
@@ -26,6 +27,9 @@ from tuitrain.supervisor.starting import Starting
 
 REAP_S = 10.0
 """A killed process that is not gone after this is in the kernel, and may stay there."""
+
+ROOM_BYTES = 256 * 1024
+"""What a return writes besides the probe's report: folders, names, and a summary if it fails."""
 
 _UNKILLABLE = "a process of the crew cannot be killed (in the kernel?)"
 
@@ -153,6 +157,12 @@ class Recovery:
         with contextlib.suppress(OSError):  # of a full disk: then a resume has to be told
             begin_return(self._run.folder.checkpoints, checkpoint)
         self._going_back = self._begin(self._roll_back(checkpoint, why, before, cannot))
+
+    def no_room(self) -> str:
+        """Why the disk has no room for what a return has to write; empty if it has."""
+        report = self._run.folder.probe_json
+        n_bytes = report.stat().st_size if report.is_file() else 0
+        return no_room(report.parent, n_bytes + ROOM_BYTES)
 
     async def cancel(self) -> None:
         """Nobody is started any more."""

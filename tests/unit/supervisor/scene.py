@@ -39,8 +39,11 @@ class Scene:
             request_end=self.ends.append,
             held=False,
         )
+        self.full = ""
         recovery: Any = SimpleNamespace(
-            going_back=False, roll_back=lambda to, why, cannot: self.back.append((to.name, cannot))
+            going_back=False,
+            roll_back=lambda to, why, cannot: self.back.append((to.name, cannot)),
+            no_room=lambda: self.full,
         )
         requests: Any = SimpleNamespace(handle=self._handle)
         self.recovery = recovery

@@ -166,6 +166,26 @@ def test_a_checkpoint_saved_while_a_failure_still_stands_is_not_good(tmp_path: P
     assert "no checkpoint is left that was saved while no check failed" in scene.ends[0].reason
 
 
+def test_nobody_goes_back_while_the_disk_is_full(tmp_path: Path) -> None:
+    """▣ Nor is it counted, nor told more than once; a stop would have nothing to say so with."""
+    scene = Scene(tmp_path, "rollback", max_rollbacks=1)
+    good = scene.save(10)
+    for times in (1, 2):
+        scene.full = "No space left on device"
+        told = len(scene.events)
+        scene.look("fail", times=RAISE_LOOKS + 5)
+        (_, text, data) = scene.events[told + 1]
+        assert "all go back (checks.on_fail) only when there is room for it: No space" in text
+        assert data == {"check": "q_bound"}
+        assert len(scene.events) == told + 2, "that it has failed, and this"
+        assert (len(scene.back), scene.ends) == (times - 1, [])
+        scene.full = ""
+        scene.look("fail", times=1)
+        assert [name for name, _ in scene.back] == [good]
+        scene.checking.begin_again()
+    assert "it has gone back 1 time, which is checks.max_rollbacks" in scene.ends[0].reason
+
+
 def test_each_checkpoint_is_gone_back_to_once_and_not_for_ever(tmp_path: Path) -> None:
     """▣ What has not helped is not tried again."""
     scene = Scene(tmp_path, "rollback", max_rollbacks=3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +206,38 @@ async def test_nobody_goes_back_with_edited_sources(tmp_path: Path, quick: None)
         assert {name: run.pid(name) for name in CREW} == pids
         assert returning_to(run.folder.checkpoints) is None, "nor when it is resumed"
         assert run.summary["last_checkpoint"].endswith("ckpt-1"), "who lives has saved"
+
+
+async def test_nobody_is_killed_for_a_return_that_has_no_room(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """▣ All would be dead, and the summary without room as well."""
+    really, asked = os.fsync, list[str]()
+
+    def fsync(descriptor: int) -> None:
+        asked.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if str(run.folder.path) in asked[-1]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        really(descriptor)
+
+    async with running(tmp_path, CREW, GoesBack(), on_fail("rollback")) as run:
+        await run.up()
+        good = saved(run, 10)
+        pids = {name: run.pid(name) for name in CREW}
+        before = set(run.folder.path.rglob("*"))
+        monkeypatch.setattr(os, "fsync", fsync)
+        looks(run, "fail", RAISE_LOOKS + 2)
+        (event,) = told(run, "only when there is room for it: No space left on device (256.0 KiB")
+        assert event["data"] == {"check": "q_bound"}
+        assert not told(run, "so all go back")
+        assert {name: run.pid(name) for name in CREW} == pids
+        assert set(run.folder.path.rglob("*")) <= before, "and nothing is left of the try"
+        monkeypatch.undo()
+        looks(run, "fail", RAISE_LOOKS)
+        await run.event("all workers are back")
+        assert told(run, f"so all go back to {good}")
+        await run.ask("stop")
+        assert await run.end() == 0
 
 
 async def test_a_death_on_the_way_back_begins_the_return_anew(tmp_path: Path) -> None:

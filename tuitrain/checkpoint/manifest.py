@@ -42,22 +42,32 @@ def read_manifest(manifest: Path) -> tuple[list[Part], list[State]]:
         CheckpointError: it cannot be read or is not one, it has been changed, or a policy is in two
             parts or in none.
     """
+    damaged = f"checkpoint {manifest} is damaged or not a checkpoint"
+    data = contents(manifest)
     try:
-        content = json.loads(contents(manifest))
-        if content["schema"] not in (1, 2, MANIFEST_SCHEMA):
-            raise ValueError(f"schema {content['schema']}, not {MANIFEST_SCHEMA}")
+        content = json.loads(data)
+        schema = content["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        what = "no manifest" if any(data) else "all zero"
+        what = f"its {len(data):,} bytes are {what}" if data else "it is empty"
+        raise CheckpointError(f"{damaged}: {what}") from error
+    if schema not in (1, 2, MANIFEST_SCHEMA):
+        raise CheckpointError(f"{damaged}: schema {schema!r}, not {MANIFEST_SCHEMA}")
+    try:
         parts = [Part.read(fields) for fields in content["parts"]]
         states = [State.read(fields) for fields in content.get("states", ())]
         held = sorted(held_by(parts))
         policies = sorted(set(held))
-        if content["schema"] > 1:
-            if content.pop("sha256") != sha256_of(content):
-                raise ValueError("its content does not match its SHA-256")
+        matches = schema == 1 or content.pop("sha256") == sha256_of(content)
+        if schema > 1:
             policies = sorted(content["policies"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(
-            f"checkpoint {manifest} is damaged or not a checkpoint: {error}"
-        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{damaged}: {error}") from error
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        what = "it does not name files and policies as a manifest does"
+        raise CheckpointError(f"{damaged}: {what}") from error
+    if not matches:
+        raise CheckpointError(f"{damaged}: its content does not match its SHA-256")
     if not parts:
         raise CheckpointError(f"checkpoint {manifest} is damaged: it has no parts")
     if held != policies:

@@ -183,6 +183,29 @@ def test_a_folder_with_a_checkpoints_name_does_not_keep_others_from_being_writte
         shutil.rmtree(stray)
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (bytes(812), "its 812 bytes are all zero"),
+        (b"", "it is empty"),
+        (b"null", "its 4 bytes are no manifest"),
+        (b"[1]", "its 3 bytes are no manifest"),
+        (b'{"schema"', "its 9 bytes are no manifest"),
+        (b'{"schema": 9}', "schema 9, not 3"),
+        (b'{"schema": 3, "parts": 7}', "it does not name files and policies as a manifest does"),
+        (b'{"schema": 3, "parts": []}', "it does not name files and policies as a manifest does"),
+    ],
+)
+def test_what_is_wrong_with_a_manifest_is_said_in_words(
+    tmp_path: Path, data: bytes, said: str
+) -> None:
+    path = tmp_path / "ckpt-0000000005.json"
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError) as told:
+        parts_of(path)
+    assert str(told.value) == f"checkpoint {path} is damaged or not a checkpoint: {said}"
+
+
 def test_a_manifest_names_no_file_elsewhere(tmp_path: Path) -> None:
     path = join(tmp_path, parts(tmp_path, 5), POLICIES, keep=3)
     path.write_text(path.read_text().replace('"0000', '"../0000'))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from tuitrain.config.problems import ConfigError
 from tuitrain.config.resolve import resolve
 from tuitrain.config.schema import Config
 from tuitrain.envs.spec import EnvSpec, PolicySpec
-from tuitrain.workers.asides.probe import probe
+from tuitrain.workers.asides.probe import probe, run
 from tuitrain.workers.beginning import resuming
 from tuitrain.workers.beginning.resuming import (
     CannotResume,
@@ -27,6 +28,7 @@ from tuitrain.workers.beginning.resuming import (
     of_this_session,
     read_base,
 )
+from tuitrain.workers.child import Refused
 from tuitrain.workers.learners.learner import Learner
 
 
@@ -105,18 +107,18 @@ def test_best_weights_of_after_the_checkpoint_gone_back_to_stay_aside(
     stopped: tuple[Config, Path], more_steps: int, more_updates: int, void: bool
 ) -> None:
     """▣ Else the score of a stretch that is void would have to be beaten."""
-    config, run = stopped
-    folder = run / "checkpoints"
+    config, run_dir = stopped
+    folder = run_dir / "checkpoints"
     (path,) = folder.glob("*.pt")
     there = load(path) | {"steps": 40, "updates": {"default": 20}}
     save(folder, there, path.stem, 1)
     counts = {"steps": 40 + more_steps, "updates": {"default": 20 + more_updates}}
     write(folder / BEST, there | counts | {"returns": {"default": 5e30}})
-    report = probe(config, run)
+    report = probe(config, run_dir)
     assert report["best"] == []
     assert (folder / BEST).is_file(), "nobody has gone back"
     set_aside(folder, path, best=True)
-    report = probe(config, run)
+    report = probe(config, run_dir)
     assert (folder / BEST).is_file() != void
     assert (best_aside(folder) is not None) == void
     told = f"{40 + more_steps} environment steps, came after the checkpoint and are put aside"
@@ -124,13 +126,28 @@ def test_best_weights_of_after_the_checkpoint_gone_back_to_stay_aside(
 
 
 def test_best_weights_that_cannot_be_read_stay_aside(stopped: tuple[Config, Path]) -> None:
-    config, run = stopped
-    (path,) = (run / "checkpoints").glob("*.pt")
+    config, run_dir = stopped
+    (path,) = (run_dir / "checkpoints").glob("*.pt")
     (path.parent / BEST).write_bytes(b"torn")
     set_aside(path.parent, path, best=True)
-    (text,) = probe(config, run)["best"]
+    (text,) = probe(config, run_dir)["best"]
     assert "put aside, for they cannot be read" in text
     assert best_aside(path.parent) is not None
+
+
+def test_that_all_checkpoints_are_damaged_is_said_without_a_traceback(
+    stopped: tuple[Config, Path],
+) -> None:
+    config, folder = stopped
+    (path,) = (folder / "checkpoints").glob("*.pt")
+    path.unlink()
+    path.with_suffix(".json").write_bytes(bytes(700))
+    args: Any = SimpleNamespace(config=config, run_dir=str(folder))
+    link: Any = None
+    with pytest.raises(Refused) as told:
+        run(args, link)
+    text = str(told.value.__cause__)
+    assert "is damaged or not a checkpoint: its 700 bytes are all zero" in text
 
 
 def test_another_environment_is_refused_by_the_fields_that_differ(

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 import tuitrain
+from tuitrain.checkpoint.files import CheckpointError
 from tuitrain.config import loaded
 from tuitrain.config.problems import ConfigError, Problem
 from tuitrain.config.provenance import source_hashes
@@ -50,7 +51,9 @@ from tuitrain.workers.build import SpecMismatch, checked_lanes, network_for
 from tuitrain.workers.child import ChildArgs, Refused
 from tuitrain.workers.link import Link
 
-EXPECTED = EnvError, NetworkError, ConfigError, CannotResume, CannotBegin, SpecMismatch
+EXPECTED = (
+    EnvError, NetworkError, ConfigError, CheckpointError, CannotResume, CannotBegin, SpecMismatch,
+)  # fmt: skip
 """What ``probe`` raises whose message says enough."""
 
 

@@ -97,6 +97,12 @@ def set_aside(folder: Path, chosen: Path, *, best: bool = False) -> list[Path]:
     return newer
 
 
+def unsettled(folder: Path) -> list[Path]:
+    """The checkpoints that were moved and may yet come back, as they are called now."""
+    pending = folder / _PENDING
+    return checkpoints(pending) if pending.is_dir() else []
+
+
 def best_aside(folder: Path) -> Path | None:
     """The best weights that were moved and are not settled yet; None if none were."""
     path = folder / _PENDING / BEST

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from tuitrain.checkpoint.choice import aside
 from tuitrain.checkpoint.files import (
     MANIFEST_SUFFIX,
     SUFFIX,
@@ -160,7 +161,9 @@ def newest(
         except CheckpointError as error:
             skipped.append(str(error))
     if skipped:
-        raise CheckpointError("every checkpoint is damaged:\n" + "\n".join(skipped))
+        moved = any(checkpoints(place) for place in aside(folder))
+        others = " but those that were put aside" if moved else ""
+        raise CheckpointError(f"every checkpoint{others} is damaged:\n" + "\n".join(skipped))
     return None
 
 

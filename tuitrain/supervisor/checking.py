@@ -181,7 +181,7 @@ class Checking:
                 level="warning",
                 data={"check": check.id, "on_fail": "rollback", "checkpoint": str(to)},
             )
-            self._recovery.roll_back(to, why, lambda text: self._stop(check, f"; {text}"))
+            self._recovery.roll_back(to, check.id, why, lambda text: self._stop(check, f"; {text}"))
 
     def _no_room(self, check: CheckView) -> bool:
         """Whether the disk is too full to go back, or to stop and say so; it is told once."""

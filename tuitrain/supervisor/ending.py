@@ -29,7 +29,7 @@ class End:
         brief: the same in a few words, for events, where the reason is an event of its own.
         checkpoint: whether the learner saves before it stops.
         hard: workers are killed without being asked.
-        check: id of the check whose failure ends the run; the workers are sound.
+        check: id of the check whose failure ends the run; the workers that live are sound.
     """
 
     state: RunState

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from tuitrain.checkpoint.choice import begin_return, end_return
+from tuitrain.checkpoint.choice import begin_return, end_return, unsettled
 from tuitrain.disk import no_room
 from tuitrain.supervisor.crew.failure import Failure
 from tuitrain.supervisor.crew.worker import SAVERS, Worker
@@ -44,6 +44,9 @@ class Recovery:
         starting: brings a whole crew up.
         give_up: ends the run because of a failure.
         on_error: ends it because of an error in here.
+
+    Attributes:
+        check: id of the failed check for which all are on their way back; empty if none is.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Recovery:
         self._histories: dict[str, list[Death]] = {}
         self._tasks: set[asyncio.Task[str]] = set()
         self._going_back: asyncio.Task[str] | None = None
+        self.check = self._why = ""
         self._away = False  # all have been killed, and are not back yet
 
     def watch(self, sources: Sources) -> None:
@@ -95,6 +99,7 @@ class Recovery:
         del history[: -(rule.max_restarts + 2)]  # older ones can decide nothing
         if isinstance(verdict, GiveUp):
             failure.final = verdict.reason
+            failure.check, failure.way = self.check, self.way
             return False
         run.journal.event(
             failure.headline(), level="warning", source=failure.worker, data=failure.data()
@@ -136,6 +141,14 @@ class Recovery:
         return self._going_back is not None and not self._going_back.done()
 
     @property
+    def way(self) -> str:
+        """Why they are, and what has become of the newer checkpoints, in words for who fails."""
+        newer = unsettled(self._run.folder.checkpoints) if self.check else []
+        names = ", ".join(path.name for path in newer)
+        where = f" (newer ones, of after that, stay where they were: {names})" if newer else ""
+        return self._why + where
+
+    @property
     def _together(self) -> bool:
         return self._run.config.run.schedule != "async"
 
@@ -146,16 +159,21 @@ class Recovery:
             return self._going_back
         return self._begin(self._succeed(failure))
 
-    def roll_back(self, checkpoint: Path, why: str, cannot: Callable[[str], None]) -> None:
+    def roll_back(
+        self, checkpoint: Path, check: str, why: str, cannot: Callable[[str], None]
+    ) -> None:
         """Let all go back to this checkpoint, in every schedule; newer ones are put aside.
 
         Args:
-            why: what makes the run go back, in words.
+            check: id of the check that makes the run go back.
+            why: the same in words.
             cannot: told why nobody goes back; who lives goes on until then.
         """
         before = list(self._tasks)
         with contextlib.suppress(OSError):  # of a full disk: then a resume has to be told
             begin_return(self._run.folder.checkpoints, checkpoint)
+        self.check = check
+        self._why = f"{why}, and nobody has come back to {checkpoint.name}"
         self._going_back = self._begin(self._roll_back(checkpoint, why, before, cannot))
 
     def no_room(self) -> str:
@@ -297,7 +315,7 @@ class Recovery:
         except BaseException:
             view.best = best  # what was put aside comes back
             raise
-        self._away = False
+        self._away, self.check, self._why = False, "", ""
         run.session.up(why)
         view.published.clear()
         text = self._note_place(steps)

@@ -131,5 +131,7 @@ class Session:
         if back:
             names = ", ".join(path.name for path in back)
             run.tell(f"not started: newer checkpoints are back: {names}")
+            if run.view.last_checkpoint is not None:  # it is the one that was to be gone on from
+                run.view.last_checkpoint = str(back[-1])
         if run.folder.restore_config():
             run.tell("not started with its changed config.toml: the one before is back")

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -224,7 +225,9 @@ class Supervisor(Run):
         self.folder.write_runtime(run_id=self.run_id, pid=os.getpid(), socket_path=path)
 
     def _on_recovery_error(self, error: BaseException) -> None:
-        self.request_end(self._fault("workers could not be started again", error))
+        what, way = "workers could not be started again", self.recovery.way
+        end = self._fault(f"{way}: {what}" if way else what, error)
+        self.request_end(replace(end, check=self.recovery.check))
 
     # ---- watching ----------------------------------------------------------------------------
 

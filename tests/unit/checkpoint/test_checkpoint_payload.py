@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tuitrain.checkpoint import files, payload
+from tuitrain.checkpoint.choice import set_aside
 from tuitrain.checkpoint.payload import CheckpointError, load, newest, save
 
 PAYLOAD: dict[str, Any] = {
@@ -111,6 +112,10 @@ def test_all_damaged_says_so_for_each(tmp_path: Path) -> None:
     for path in fill(tmp_path, 2):
         path.write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"every checkpoint is damaged:\n.*0002.*\n.*0001"):
+        newest(tmp_path)
+    save(tmp_path, {"n": 1}, "ckpt-9999", 9)
+    set_aside(tmp_path, files.checkpoints(tmp_path)[1])
+    with pytest.raises(CheckpointError, match="every checkpoint but those that were put aside is"):
         newest(tmp_path)
 
 

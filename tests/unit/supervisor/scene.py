@@ -42,7 +42,7 @@ class Scene:
         self.full = ""
         recovery: Any = SimpleNamespace(
             going_back=False,
-            roll_back=lambda to, why, cannot: self.back.append((to.name, cannot)),
+            roll_back=lambda to, check, why, cannot: self.back.append((to.name, cannot)),
             no_room=lambda: self.full,
         )
         requests: Any = SimpleNamespace(handle=self._handle)

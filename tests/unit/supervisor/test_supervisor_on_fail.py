@@ -184,6 +184,10 @@ async def test_the_best_weights_of_what_is_void_are_not_the_best(
         assert await run.end() == 3
         assert (folder / BEST).exists()
         assert run.summary["best"] == best
+        assert run.summary["failed_check"] == "q_bound"
+        reason = run.summary["reason"]
+        assert reason.startswith(f"check q_bound failed, and nobody has come back to {good}: ")
+        assert "could not be started again: OSError: [Errno 28] needed 4 GiB" in reason
         assert [path.name for path in checkpoints(folder)][-1] == good
 
 
@@ -238,6 +242,28 @@ async def test_nobody_is_killed_for_a_return_that_has_no_room(
         assert told(run, f"so all go back to {good}")
         await run.ask("stop")
         assert await run.end() == 0
+
+
+@pytest.mark.parametrize("tables", [{}, together(CREW)], ids=["async", "lockstep"])
+async def test_who_cannot_come_back_names_the_check_and_what_is_newer(
+    tmp_path: Path, tables: dict[str, Any], quick: None
+) -> None:
+    """▣ The checkpoint is found damaged when all are dead: newer ones are sound, and stay."""
+    crew = {"probe": {"do": "raise at second start"}, **CREW}
+    async with running(tmp_path, crew, GoesBack(True), tables | on_fail("rollback")) as run:
+        await run.up()
+        good, late = saved(run, 10), saved(run, 20, good=False)
+        looks(run, "fail", RAISE_LOOKS)
+        assert await run.end() == 3
+        assert run.summary["failed_check"] == "q_bound"
+        assert run.summary["reason"].startswith(
+            f"check q_bound failed, and nobody has come back to {good} (newer ones, of after that, "
+            f"stay where they were: {late}): probe (probe) failed, exit code 1: "
+        )
+        assert [path.name for path in checkpoints(run.folder.checkpoints)] == [good, late]
+        assert told(run, f"failed: check q_bound failed, and nobody has come back to {good}")
+        assert run.summary["failure"]["worker"] == "probe"
+        assert run.summary["last_checkpoint"] == str(run.folder.checkpoints / late)
 
 
 async def test_a_death_on_the_way_back_begins_the_return_anew(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ class Failure:
     """Unix time; None of one that was stopping anyway, which is no death."""
     final: str = ""
     """Why it is not started again, where others would be."""
+    check: str = ""
+    """Id of the check that had failed, if all were on their way back because of it."""
+    way: str = ""
+    """The same in words."""
     asked: bool = False
     """Nothing has failed: a person wants it to be started again."""
 
@@ -64,7 +68,9 @@ class Failure:
         """The end of the run because of it; by then the headline has been told."""
         kind = f": {self.error_type}" if self.error_type else ""
         brief = f"{self.worker} ({self.role}) failed, {self.how}{kind}"
-        return End("failed", self.headline(), brief=printable(" ".join(brief.split())))
+        way = f"{self.way}: " if self.way else ""
+        brief = printable(" ".join(f"{way}{brief}".split()))
+        return End("failed", way + self.headline(), brief=brief, check=self.check)
 
     def data(self) -> dict[str, Any]:
         """All of it, for events.jsonl and summary.json."""

@@ -15,7 +15,7 @@ from tests.tui.fixtures import several, snapshot
 from tests.unit.cli.calling import call
 from tests.unit.supervisor.running import Started
 from tuitrain.checkpoint.choice import begin_return, put_back
-from tuitrain.checkpoint.files import CheckpointError, checkpoints
+from tuitrain.checkpoint.files import BEST, CheckpointError, checkpoints
 from tuitrain.cli import runs
 from tuitrain.cli.runs import _print_snapshot
 from tuitrain.config.runs import SUMMARY_KEYS, RunFolder
@@ -78,6 +78,7 @@ def test_a_run_that_was_killed_on_its_way_back_goes_on_from_there(
     good.touch()
     newest.touch()
     begin_return(folder.checkpoints, good)
+    (best := folder.checkpoints / BEST).touch()
     assert f"on its way back to checkpoint {good}" in call("status").output
     assert json.loads(call("status", "--json").output)["last_checkpoint"] == str(good)
 
@@ -92,10 +93,12 @@ def test_a_run_that_was_killed_on_its_way_back_goes_on_from_there(
     if sound:
         assert checkpoints(folder.checkpoints) == [good]
         assert f"{newest.name} is put aside" in resumed.output
+        assert not best.exists(), "the probe says whether it is newer"
         assert put_back(folder.checkpoints) == [newest], "it may not come up"
     else:
         assert f"cannot be gone on from: {good.name} is damaged" in resumed.output
         assert checkpoints(folder.checkpoints) == [good, newest]
+    assert best.exists()
 
 
 def test_a_run_whose_folder_is_held_is_not_called_killed(tmp_path: Path) -> None:

@@ -19,7 +19,10 @@ PROTOCOL_VERSION = 1
 RunState = Literal[
     "starting", "running", "paused", "stopping", "finished", "stopped", "failed", "interrupted"
 ]
-ProcessState = Literal["starting", "running", "waiting", "paused", "finished", "stopped", "failed"]
+ProcessState = Literal[
+    "starting", "running", "waiting", "paused", "silent", "finished", "stopped", "failed"
+]
+"""`silent`: not heard for longer than `checks.heartbeat_s`, so what it said last is not so now."""
 CheckState = Literal["ok", "warn", "fail", "n/a"]
 Command = Literal[
     "subscribe",
@@ -66,6 +69,10 @@ class ProcessView(_Line):
     state: ProcessState = "starting"
     wait: str | None = None
     """Why it waits, in words."""
+    stands_in: str | None = None
+    """The phase it is in, as it shows in shared memory, also while it is silent."""
+    deadline_s: float | None = None
+    """Seconds without progress, in this phase, after which it counts as hung and is replaced."""
     beat_age_s: float | None = None
     progress: int = 0
     progress_age_s: float | None = None

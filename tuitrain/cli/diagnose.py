@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuitrain.cli.client import BlockingClient
 from tuitrain.cli.commands import DEFAULT_RUNS, JsonOption
 from tuitrain.cli.config_cmd import SetOption
 from tuitrain.cli.errors import EXIT_NOT_DONE, Refused, explained
 from tuitrain.cli.find import RUN_DEFAULT, Found, RunsDirOption, find
-from tuitrain.cli.runs import OUT_OF_REACH, live_snapshot, seen_last
+from tuitrain.cli.runs import OUT_OF_REACH, STATUS_DEADLINE_S, live_snapshot, seen_last
 from tuitrain.config.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from tuitrain.diagnosis.ended import Stretch
     from tuitrain.protocol import CheckView, Snapshot
     from tuitrain.supervisor.left import Left
+
+_SILENCE = "heartbeat"
+"""The check that is raised by who has not been heard."""
 
 
 @explained
@@ -136,7 +140,7 @@ def _of_run(run: Found) -> Answer:
     changed = stretches(JsonLines(folder.events_jsonl))
     if data is not None:
         snapshot = Snapshot.model_validate(data)
-        state, checks = str(snapshot.state), snapshot.checks
+        state, checks = str(snapshot.state), _asked_where(run, snapshot)
     else:
         snapshot, state, checks = _ended(folder, changed, left)
     found = doubted(ranked(checks, CHECKS, _since(folder, changed)), snapshot)
@@ -166,6 +170,30 @@ def _of_run(run: Found) -> Answer:
         ],
     }
     return head, found, more
+
+
+def _asked_where(run: Found, snapshot: Snapshot) -> list[CheckView]:
+    """The checks of a run that lives; of a worker that has fallen silent with the line it is at.
+
+    It is asked as by `tuitrain stacks`, whose stacks go into its log.
+    """
+    silent = [p for p in snapshot.processes if p.state == "silent"]
+    raised = any(c.id == _SILENCE and c.state != "ok" for c in snapshot.checks)
+    if not silent or not raised or run.socket_path is None:
+        return snapshot.checks
+    worker = max(silent, key=lambda p: p.beat_age_s or 0.0).name
+    own = f"{worker}: "
+    try:
+        with BlockingClient(run.socket_path, STATUS_DEADLINE_S, run.folder.name) as client:
+            where = client.ask("stacks", worker=worker).message
+    except Refused:  # it has ended since
+        return snapshot.checks
+    return [
+        c.model_copy(update={"advice": f"{where}. {c.advice.removeprefix(own)}"})
+        if c.id == _SILENCE
+        else c
+        for c in snapshot.checks
+    ]
 
 
 def _ended(

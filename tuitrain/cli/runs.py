@@ -241,6 +241,8 @@ def _print_snapshot(name: str, data: dict[str, Any]) -> None:
         beat = "" if p.beat_age_s is None else f"beat {p.beat_age_s:.1f}s ago"
         memory = "" if p.rss_bytes is None else f"{p.rss_bytes / 2**20:,.0f} MiB"
         more = p.error or (f"waits: {p.wait}" if p.wait else "")
+        if p.state == "silent" and p.stands_in:
+            more = f"in: {p.stands_in}"
         line = f"  {p.name:<8} {p.state:<9} {pid:<11} {rate:>14}  {memory:>10}  {beat:<15} {more}"
         typer.echo(line.rstrip())
         if p.restarts and not p.error:

@@ -21,8 +21,26 @@ STARVED = 0.5
 _IDLE = ("start", "wait", "paused")
 
 
+def silence(processes: Sequence[ProcessView]) -> str | None:
+    """Who has fallen silent, and who waits meanwhile; None while everybody is heard.
+
+    What a silent worker told last of its time is of before.
+    """
+    silent = [p for p in processes if p.state == "silent"]
+    if not silent:
+        return None
+    who = ", ".join(p.name + (f' in "{p.stands_in}"' if p.stands_in else "") for p in silent)
+    said = f"silent: {who}"
+    heard = bottleneck(processes)
+    if heard is not None:
+        return f"{said}; of the others: {heard}"
+    waits = [f"{p.name} waits for {p.wait}" for p in processes if p.state == "waiting" and p.wait]
+    return "; ".join([said, *waits])
+
+
 def bottleneck(processes: Sequence[ProcessView]) -> str | None:
-    """The slowest part of a run; None while it is not measured."""
+    """The slowest part of a run; None while it is not measured. Who is silent does not count."""
+    processes = [p for p in processes if p.state != "silent"]
     for process in processes:
         if process.role == "trainer" and process.phase_share:
             phase, share = max(process.phase_share.items(), key=lambda item: item[1])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tuitrain.config.schema import Config
-from tuitrain.diagnosis.bottleneck import bottleneck
+from tuitrain.diagnosis.bottleneck import bottleneck, silence
 from tuitrain.diagnosis.checks import all_checks
 from tuitrain.measurements import NetworkMeasured
 from tuitrain.metrics.rewind import Rewind
@@ -222,6 +222,7 @@ def build_snapshot(
         compare_epsilons(processes, run.config, steps, steps_per_s, now - (source.beat_at or now))
     if run.state == "running":
         run.bottleneck = bottleneck(processes) or run.bottleneck
+    unheard = silence(processes) if run.state in ("running", "paused") else None
     snapshot = Snapshot(
         seq=seq,
         time_s=time_s,
@@ -240,7 +241,7 @@ def build_snapshot(
         processes=processes,
         policies=policies,
         learning=worst_of(policies) if run.config.eval.enabled else not_evaluated(),
-        bottleneck=run.bottleneck,
+        bottleneck=unheard or run.bottleneck,
         lost_lines=lost_lines,
         edited_sources=run.edited_sources,
         reproducible=run.reproducible,
@@ -345,12 +346,15 @@ def _process(view: WorkerView, run: RunView, updates: Mapping[str, int], now: fl
             behind = version < newest
             lag_s = max(now - t for _, t in run.published.values()) if behind else 0.0
     gone = view.state in ("finished", "stopped", "failed")  # what it used last is no news
+    state, wait = view.says(now, run.config.checks.heartbeat_s)
     return ProcessView(
         name=view.name,
         role=view.role,
         pid=view.pid,
-        state=view.state,
-        wait=view.wait,
+        state=state,
+        wait=wait,
+        stands_in=None if gone else view.stands_in,
+        deadline_s=None if gone else view.deadline_s,
         beat_age_s=_age(view.beat_at, now),
         progress=view.progress,
         progress_age_s=_age(view.progress_at, now),

@@ -42,6 +42,7 @@ STATE_GLYPH: dict[str, str] = {
     "running": "●",
     "waiting": "◌",
     "paused": "◫",
+    "silent": "▲",
     "stopping": "◌",
     "finished": "✓",
     "stopped": "■",
@@ -271,7 +272,7 @@ def state_style(state: str, palette: Palette) -> str:
     """Colour of a run's or a worker's state."""
     if state in ("failed", "interrupted"):
         return palette.fail
-    if state in ("paused", "stopping", "stopped", "starting"):
+    if state in ("paused", "silent", "stopping", "stopped", "starting"):
         return palette.warn
     return palette.ok
 

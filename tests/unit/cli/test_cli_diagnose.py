@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.fake_plan import fake_config, fake_folder
+from tests.sites import eventually
 from tests.unit.cli.calling import call
 from tests.unit.supervisor.running import Started
+from tuitrain.config.checks import ChecksConfig
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
 from tuitrain.config.runs import SUMMARY_KEYS, RunFolder, create_run
@@ -173,6 +176,25 @@ def test_a_living_run_is_asked(live: Started) -> None:
     assert told.exit_code == bool(said["wrong"])
     assert (said["run"], said["state"]) == ("fake-0001", "running")
     assert "processes" in said["ok"]  # in no file: only who lives has processes
+
+
+def test_a_living_run_says_at_which_line_a_silent_worker_is(tmp_path: Path, in_tmp: None) -> None:
+    """▣ Its environment may hang for minutes before it is given up."""
+    config = fake_config({"learner": {"do": "work"}, "a0": {"do": "hang"}})
+    config = config.model_copy(update={"checks": ChecksConfig(heartbeat_s=0.5)})
+    run = Started(fake_folder(tmp_path / "runs", config))
+    try:
+        assert run.up
+        (run.folder.path / "go").touch()
+        eventually(lambda: "silent" in call("status").output, "that a0 is silent")
+        said = " ".join(call("diagnose").output.split())
+    finally:
+        run.process.terminate()
+        run.end()
+    assert "change a0: fake_workers.py:" in said
+    assert " in _for_ever; the stacks of all its threads are in " in said
+    assert "`tuitrain stacks fake-0001 a0` says at which line" in said
+    assert "after 300 s without progress it is ended and replaced" in said
 
 
 def test_a_config_that_is_refused() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuitrain.diagnosis.bottleneck import bottleneck
+from tuitrain.diagnosis.bottleneck import bottleneck, silence
 from tuitrain.protocol import ProcessView
 
 
@@ -78,3 +78,18 @@ def test_several_learners_and_a_trainer() -> None:
     trainer = ProcessView(name="trainer", role="trainer", phase_share={"act": 0.2, "update": 0.7})
     assert bottleneck([trainer]) == "slowest part: update, 70% of the time"
     assert bottleneck([]) is None
+
+
+def test_who_is_silent_does_not_take_turns() -> None:
+    """▣ What a worker that hangs has told last is of before."""
+    learner, actor = worker("learner", 1.0), worker("actor", 0.8)
+    assert silence([learner, actor]) is None
+    learner = learner.model_copy(update={"state": "waiting", "wait": "data"})
+    hung = actor.model_copy(update={"name": "a0", "state": "silent", "stands_in": "env step"})
+    assert bottleneck([learner, hung]) is None
+    assert silence([learner, hung]) == 'silent: a0 in "env step"; learner waits for data'
+    told = silence([learner, actor, hung])
+    assert told == (
+        'silent: a0 in "env step"; of the others: they take turns: learner waits 100%, '
+        "actors wait 80%"
+    )

@@ -11,7 +11,7 @@ from tests.unit.diagnosis.healthy import change
 from tuitrain.config.checks import ChecksConfig
 from tuitrain.diagnosis.checks import all_checks
 from tuitrain.measurements import NetworkMeasured
-from tuitrain.protocol import LearningView
+from tuitrain.protocol import CheckView, LearningView
 
 PAID_ALIKE = {"reward_min": 1.0, "reward_max": 1.0}
 UNPAID = {
@@ -243,3 +243,25 @@ def test_what_was_not_measured_is_not_ok(check: str, path: str, value: Any) -> N
 )
 def test_what_is_well_is_not_called_bad(check: str, path: str, value: Any) -> None:
     assert state(check, path, value) in ("ok", "n/a")
+
+
+def silent(stands_in: str | None) -> dict[str, CheckView]:
+    """Every check of a run whose actor was heard two minutes ago, though others wait for it."""
+    ages = {"beat_age_s": 120.0, "progress_age_s": 120.0}
+    run = change("processes.1", ages | {"state": "silent", "stands_in": stands_in})
+    for process in (run.processes[0], *run.processes[2:]):
+        process.state, process.wait, process.progress_age_s = "waiting", "data", 120.0
+    return {check.id: check for check in all_checks(run, ChecksConfig())}
+
+
+def test_who_hangs_at_work_gets_nothing_done() -> None:
+    """▣ What it waited for when it was heard last is nothing that excuses it."""
+    found = silent("env step")
+    assert [found[i].state for i in ("heartbeat", "progress")] == ["warn", "warn"]
+    assert found["heartbeat"].advice.startswith('a0: in "env step"; ')
+    assert found["processes"].state == "ok", "it is up"
+    assert (found["standstill"].state, found["standstill"].value) == ("ok", "a0 is silent")
+
+
+def test_who_was_stopped_while_it_waited_is_silent_only() -> None:
+    assert silent("wait")["progress"].state != "warn"

@@ -60,7 +60,7 @@ class Court:
             spec = SimpleNamespace(role="actor", index=0)
             self.workers[name] = SimpleNamespace(
                 name=name, spec=spec, life=life, process=Process(pid), hang=None, reported=False,
-                held_up_by=None, killed=False, own_bytes=0,
+                held_up_by=None, killed=False, own_bytes=0, view=SimpleNamespace(),
             )  # fmt: skip
 
     def report(self, worker: Any, how: str, exit_code: int | None) -> None:
@@ -153,3 +153,11 @@ def test_the_limit_of_memory_is_for_each_and_scarcity_is_told(
     ((source, text),) = court.events
     assert source == "supervisor"
     assert "its control group has 0 of 10 MiB left; largest: a0 100 MiB" in text
+
+
+def test_where_a_worker_stands_is_shown_with_its_deadline_there() -> None:
+    court = Court(["a0"])
+    court.judge.where = lambda role, index: Stay("env step", 3)
+    court.judge.judge(court.workers.values(), 1.0, stopping=False)
+    view = court.workers["a0"].view
+    assert (view.stands_in, view.deadline_s) == ("env step", 10.0)

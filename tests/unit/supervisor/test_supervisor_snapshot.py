@@ -401,3 +401,19 @@ def test_a_rate_is_never_over_a_pause() -> None:
             second, {"env_steps": 400 + 100.0 * made, "updates/p": 40 + 10.0 * made}, {}
         )
     assert view.rate("env_steps", 22.0) == 100.0
+
+
+def test_what_a_silent_worker_said_last_is_not_told_as_if_it_were_so() -> None:
+    """▣ A worker that hangs in its environment has said before that it waits."""
+    actor = WorkerView("a0", "actor", state="waiting", wait="the learner", stands_in="env step")
+    actor.beat_at = 0.0
+    heard = build(run(), actor, now=5.0).processes[0]
+    assert (heard.state, heard.wait) == ("waiting", "the learner")
+    shown = build(run(), actor, now=5.1)  # checks.heartbeat_s is 5
+    assert (shown.processes[0].state, shown.processes[0].wait) == ("silent", None)
+    assert shown.bottleneck == 'silent: a0 in "env step"'
+    shown.steps_per_s = 0.0
+    assert "a0 silent" in progress_line(shown)
+    again = build(run(), replace(actor, beat_at=5.1), now=5.2)
+    assert again.processes[0].state == "waiting"
+    assert again.bottleneck is None

@@ -12,9 +12,10 @@ from tuitrain.protocol import CheckState, ProcessView, Snapshot
 if TYPE_CHECKING:
     from tuitrain.config.checks import ChecksConfig
 
-_LIVE = ("running", "waiting", "paused", "finished")
+_LIVE = ("running", "waiting", "paused", "silent", "finished")
 _IDLE_PHASES = ("start", "wait", "paused")
 _COPY_PHASES = ("copy", "publish")
+_DOES = {"silent": "is silent", "paused": "is paused", "starting": "starts"}
 _BUSY = 0.2
 """Whoever works for a smaller share of the time may do with it what it likes."""
 
@@ -57,10 +58,22 @@ def processes(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 )
 def heartbeat(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     """No worker is silent."""
-    return _age(
-        _oldest(snapshot, lambda p: p.beat_age_s),
-        limits.heartbeat_s,
-        "it is busy with one long unit of work, stopped (SIGSTOP) or hung; its stack tells which",
+    oldest = _oldest(snapshot, lambda p: p.beat_age_s)
+    return _age(oldest, limits.heartbeat_s, "" if oldest is None else _silent(snapshot, oldest[0]))
+
+
+def _silent(snapshot: Snapshot, process: ProcessView) -> str:
+    """Where it is, how that is found out, and what becomes of it."""
+    where = f'in "{process.stands_in}"; ' if process.stands_in else ""
+    told = (
+        f"{where}it is busy with one long unit of work, stopped (SIGSTOP) or hung; "
+        f"`tuitrain stacks {snapshot.name} {process.name}` says at which line"
+    )
+    if process.deadline_s is None:
+        return told
+    return (
+        f"{told}; after {process.deadline_s:g} s without progress it is ended and replaced "
+        "(supervisor.progress_deadline_s)"
     )
 
 
@@ -75,7 +88,7 @@ def heartbeat(snapshot: Snapshot, limits: ChecksConfig) -> Row:
 def progress(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     """Every worker that says it works gets something done. Waiting and pausing are healthy."""
     return _age(
-        _oldest(snapshot, lambda p: p.progress_age_s if p.state == "running" else None),
+        _oldest(snapshot, lambda p: p.progress_age_s if _at_work(p) else None),
         limits.progress_s,
         "one unit of its work takes this long, or it is hung",
     )
@@ -104,8 +117,12 @@ def standstill(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     all_wait = all(
         p.state == "waiting" and (p.beat_age_s or 0.0) <= limits.heartbeat_s for p in views
     )
+    value = f"{newest:.1f}s"
+    if newest > limits.standstill_s and not all_wait:  # it is not over its limit
+        others = (f"{p.name} {_DOES.get(p.state, 'works')}" for p in views if p.state != "waiting")
+        value = next(others, "not all wait")
     return judged(
-        f"{newest:.1f}s",
+        value,
         limit,
         "fail" if all_wait and newest > limits.standstill_s else None,
         f"nothing is done any more; {', '.join(waits)} wait{'s' * (len(waits) == 1)}",
@@ -213,6 +230,13 @@ def lost_lines(snapshot: Snapshot, limits: ChecksConfig) -> Row:
         return not_measured("0")
     advice = "metrics or events could not be written: see the events, make space"
     return judged(str(lost), "0", "warn" if lost else None, advice)
+
+
+def _at_work(process: ProcessView) -> bool:
+    """Whether it says that it works; of who is silent, whether it stands where work is done."""
+    if process.state == "silent":
+        return process.stands_in not in _IDLE_PHASES
+    return process.state == "running"
 
 
 def _oldest(

@@ -130,6 +130,8 @@ def progress_line(snapshot: Snapshot) -> str:
     if snapshot.eta_s is not None:
         parts.append(f"ETA {duration(snapshot.eta_s)}")
     waiting = [f"{p.name} waits: {p.wait}" for p in snapshot.processes if p.state == "waiting"]
+    silent = [f"{p.name} silent" for p in snapshot.processes if p.state == "silent"]
+    waiting = silent + waiting
     if snapshot.steps_per_s == 0 and waiting:
         parts.append("; ".join(waiting[:3]))
     return printable("  ".join(parts))

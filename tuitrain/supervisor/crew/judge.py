@@ -60,7 +60,10 @@ class Judge:
         """Look at every living worker; with `stopping` only at those already given up."""
         for worker in workers:
             worker.process.check()
-            worker.life.on_stay(now, self.where(worker.spec.role, worker.spec.index))
+            stay = self.where(worker.spec.role, worker.spec.index)
+            worker.life.on_stay(now, stay)
+            worker.view.stands_in = None if stay is None else stay.phase
+            worker.view.deadline_s = worker.life.deadline_s
             if worker.hang is not None:
                 self._end(worker, worker.hang, now)
             elif not (worker.reported or worker.killed or stopping):

@@ -75,6 +75,10 @@ class WorkerView:
     pid: int | None = None
     state: ProcessState = "starting"
     wait: str | None = None
+    stands_in: str | None = None
+    """A phase, as shared memory has it."""
+    deadline_s: float | None = None
+    """Without progress, there; then it has hung."""
     beat_at: float | None = None
     progress_at: float | None = None
     progress: int = 0
@@ -126,6 +130,17 @@ class WorkerView:
         for policy, value in updates.items():
             self._meter(f"updates/{policy}").add(now, value)
 
+    def says(self, now: float, silent_s: float) -> tuple[ProcessState, str | None]:
+        """What it said last that it does, and waits for; of one that is silent that is not known.
+
+        Args:
+            silent_s: whoever has not been heard for longer is.
+        """
+        late = self.beat_at is not None and now - self.beat_at > silent_s
+        if late and self.state in ("running", "waiting", "paused"):
+            return "silent", None
+        return self.state, self.wait
+
     def begin_again(self, *, asked: bool = False) -> None:
         """A successor starts in this place: totals that every process counts for itself go on."""
         self.restarts += not asked
@@ -133,6 +148,7 @@ class WorkerView:
         self._earlier = {name: v for name, v in self.counters.items() if _is_own_total(name)}
         self.earlier_progress = self.progress
         self.state, self.wait, self.error = "starting", None, None
+        self.stands_in = self.deadline_s = None
         self.pid = self.rss_bytes = self.cpu_percent = None
         self.beat_at = self.progress_at = None
         self.phases_s, self.phase_share = {}, {}

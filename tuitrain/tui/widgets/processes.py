@@ -84,7 +84,7 @@ def draw_glyphs(processes: list[ProcessView], width: int, palette: Palette) -> T
             short = process.name[1:]
         bad = process.state == "failed"
         parts.append(part(f"{safe(short)}{glyph}{again}", style, 0 if bad else 1))
-    troubled = [p for p in processes if p.state in ("failed", "paused", "starting")]
+    troubled = [p for p in processes if p.state in ("failed", "paused", "silent", "starting")]
     for process in troubled[:2]:
         parts.append(part(f"{safe(process.name)} {process.state}", palette.dim, 2))
     return fit(parts, width, " ")
@@ -171,6 +171,8 @@ def _facts(process: ProcessView, name_width: int, palette: Palette) -> list[Part
         parts.append(part(words, palette.dim, 5))
     if process.wait:
         parts.append(part(f"waits: {safe(process.wait, 80)}", palette.warn, 1))
+    if process.state == "silent" and process.stands_in:
+        parts.append(part(f"in: {safe(process.stands_in, 80)}", palette.warn, 1))
     return parts
 
 

@@ -122,6 +122,8 @@ def at_the_end(
         told, last = own.get(check.id), changed.get(check.id)
         better = {FAILURE: check.state == "fail", VERDICT: check.state != "n/a"}
         if better.get(check.id, False):  # made again
+            if told is not None and check.id == FAILURE:  # which knows how many there were
+                check = check.model_copy(update={"limit": told.limit})
             told = check
         elif told is None or told.state == "n/a":
             told = check if told is None or check.state != "n/a" else told

@@ -71,6 +71,18 @@ _LONGEST = 160
 """Characters of a headline that quotes an error."""
 
 
+_TOLD_BEFORE = "; its traceback and log: "
+_AT_A_LINE = re.compile(r"\((\S+:\d+) in [^()]*\)$")
+_FOLDERS = re.compile(r"(?<![\w.~])/(?:[^/\s'\":;,()]+/)+(?=[^/\s])")
+
+
+def to_be_read(run: str, worker: str, why: str) -> str:
+    """What to do about a worker that has died, after why it did: a clause."""
+    line = _AT_A_LINE.search(why.strip())
+    mend = f"; mend {line[1]}" if line else ""
+    return f"{_TOLD_BEFORE}`tuitrain logs {run} {worker}`{mend}"
+
+
 def headline(check: CheckView) -> str:
     """One sentence; of a check that has none here, that it is raised."""
     if check.id == "processes" and check.state == "fail":
@@ -114,13 +126,15 @@ def in_part(check: CheckView) -> bool:
 def _again(check: CheckView) -> str:
     """Who is started again, and of what it died; empty if nobody has said."""
     name, told, why = check.advice.partition(" is started again: ")
+    why = why.partition(_TOLD_BEFORE)[0]
     return shortened(f"{name} had to be started again: {' '.join(why.split())}.") if told else ""
 
 
 def _failed(check: CheckView) -> str:
     """Who has failed, and of what, without how its process ended; empty if nobody has said."""
     name, _, why = check.advice.partition(": ")
-    why = why.partition("; its traceback and log: ")[0]
+    why = why.partition(_TOLD_BEFORE)[0]
+    why = why.partition("; it is not started again: ")[0]
     why = re.sub(rf"^{re.escape(name)} \([^)]*\) failed, ", "", why)
     why = re.sub(r"^exit code \d+: (?=\w)", "", " ".join(why.split()))
     if not why or why == "see its log":
@@ -133,5 +147,10 @@ def _failed(check: CheckView) -> str:
 
 
 def shortened(said: str) -> str:
-    """What was said, as far as a headline goes."""
-    return said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1].rstrip()}…"
+    """What was said, as far as a headline goes: files without folders, no word in part."""
+    if len(said) > _LONGEST:
+        said = _FOLDERS.sub("", said)
+    if len(said) <= _LONGEST:
+        return said
+    cut, more, _ = said[: _LONGEST - 1].rpartition(" ")
+    return f"{cut.rstrip(' ,;:(') if more else said[: _LONGEST - 1]}…"

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from tuitrain.config.runs import RunFolder
+from tuitrain.diagnosis.headlines import to_be_read
 from tuitrain.metrics.records import NEVER_MISSING
 from tuitrain.metrics.rewind import is_number, surviving
 from tuitrain.metrics.sinks import JsonLines
@@ -81,8 +82,11 @@ def postmortem(
     if isinstance(failure, Mapping) and failure.get("worker") and failure.get("how"):
         name, role = str(failure["worker"]), str(failure.get("role", ""))
         workers = [w for w in workers if w.name != name]
-        more = f"its traceback and log: `tuitrain logs {folder.name} {name}`"
-        workers.append(WorkerView(name, role, state="failed", error=f"{why_of(failure)}; {more}"))
+        why, again = why_of(failure), told.get("restarts")
+        again = again.get(name) if isinstance(again, Mapping) else 0
+        died = int(again) if is_number(again) else 0
+        error = f"{why.rstrip('.')}{to_be_read(folder.name, name, why)}"
+        workers.append(WorkerView(name, role, restarts=died, state="failed", error=error))
     elapsed_s = float(told["wall_s"]) if is_number(told.get("wall_s")) else 0.0
     snapshot = build_snapshot(view, workers, seq=0, now=last_s, time_s=last_s, elapsed_s=elapsed_s)
     if left.config is None:

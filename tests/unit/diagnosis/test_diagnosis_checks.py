@@ -246,3 +246,45 @@ def test_how_far_the_test_of_actions_is_can_be_seen() -> None:
     early = {"action_effect_p": None, "action_effect_rows": 655, "action_effect_rows_wanted": 9600}
     rows = {row.id: row for row in all_checks(change("policies.0", early), LIMITS)}
     assert rows["action_effect"].value == "655 of 9,600 random rows"
+
+
+LINE = "exit code 1: KeyError: 'price' (shop.py:8 in step)"
+
+
+@pytest.mark.parametrize(
+    ("fields", "value", "advice", "said"),
+    [
+        (
+            {"state": "starting", "died_of": LINE},
+            "1 up, 3 deaths",
+            f"a0 is started again: {LINE}",
+            "a0 had to be started again",
+        ),
+        (
+            {
+                "state": "failed",
+                "error": f"a0 (actor) failed, {LINE}; it is not started again: no",
+                "died_of": LINE,
+            },
+            "a0 failed, 4 deaths",
+            f"a0: a0 (actor) failed, {LINE}; it is not started again: no",
+            "The environment raised",
+        ),
+    ],
+)
+def test_who_dies_is_counted_and_where_its_traceback_is_and_what_to_mend_is_told(
+    fields: dict[str, Any], value: str, advice: str, said: str
+) -> None:
+    found = BY_ID["processes"].run(change("processes.1", {"restarts": 3, **fields}), ChecksConfig())
+    assert found.value == value
+    told = "; its traceback and log: `tuitrain logs n a0`; mend shop.py:8"
+    assert found.advice == advice + told
+    assert said in headline(found)
+    assert "tuitrain logs" not in headline(found)
+
+
+def test_who_went_back_for_another_has_nothing_to_mend() -> None:
+    of = change("processes.1", {"state": "starting", "rolled_back": 1})
+    assert BY_ID["processes"].run(of, ChecksConfig()).advice == (
+        "a0 is started again: another worker had died"
+    )

@@ -207,6 +207,17 @@ def test_a_long_error_is_cut() -> None:
     assert len(wrong.headline) <= 160
 
 
+def test_a_long_error_is_cut_between_words_and_its_folders_are_left_out() -> None:
+    """▣ Of a path with no end nobody knows which file is meant."""
+    place = "environment '/home/somebody/work/of/this/year/and/the/next/far/away/mazes.py:make'"
+    told = f"BadObservation: {place}, step(), lane 1: an observation holds NaN. Make"
+    (wrong,) = diagnose([row("processes", advice=f"a0: {told} the environment end")], TABLE).wrong
+    said = "a0 has failed: BadObservation: environment 'mazes.py:make', step(), lane 1: an "
+    assert wrong.headline == f"{said}observation holds NaN. Make the environment end"
+    (wrong,) = diagnose([row("processes", advice="a0: " + "word; " * 40)], TABLE).wrong
+    assert wrong.headline.endswith(" word…")
+
+
 def problems(**tables: dict[str, object]) -> Diagnosis:
     try:
         resolve(config_from(tables))

@@ -121,3 +121,9 @@ def test_who_has_failed_is_said_in_one_line() -> None:
     again, summed_up = row("processes", "fail", "a0 failed"), row("processes", "fail", "Traceback")
     (check,) = at_the_end([again], [summed_up], {})
     assert check.value == "a0 failed"
+
+
+def test_a_failure_is_told_again_with_as_many_processes_as_there_were() -> None:
+    again, own = row("processes", "fail", "a0 failed, 6 deaths"), row("processes", "fail")
+    (found,) = at_the_end([again], [own.model_copy(update={"limit": "3 up"})], {})
+    assert (found.value, found.limit) == ("a0 failed, 6 deaths", "3 up")

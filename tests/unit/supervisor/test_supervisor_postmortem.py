@@ -113,11 +113,11 @@ def test_a_killed_run_says_nothing_of_what_nobody_counted(folder: RunFolder) -> 
 def test_who_has_failed_is_told_in_one_line(folder: RunFolder) -> None:
     failure = {"worker": "a0", "role": "actor", "how": "exit code 1", "error_type": "ValueError",
                "message": "no ROM", "where": "my_env.py:3 in step", "traceback": "T"}  # fmt: skip
-    found = postmortem(folder, {**SUMMARY, "state": "failed", "failure": failure})
-    check = row(found, "processes")
-    assert (check.state, check.value) == ("fail", "a0 failed")
+    told = {**SUMMARY, "state": "failed", "failure": failure, "restarts": {"a0": 5}}
+    check = row(postmortem(folder, told), "processes")
+    assert (check.state, check.value) == ("fail", "a0 failed, 6 deaths")
     assert check.advice.startswith("a0: exit code 1: ValueError: no ROM (my_env.py:3 in step); its")
-    assert f"`tuitrain logs {folder.name} a0`" in check.advice
+    assert check.advice.endswith(f"`tuitrain logs {folder.name} a0`; mend my_env.py:3")
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[1]", '{"spec": 1}'])

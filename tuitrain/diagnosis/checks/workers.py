@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuitrain.diagnosis.checks.row import WORKING, Row, check, judged, not_measured, percent
+from tuitrain.diagnosis.headlines import to_be_read
 from tuitrain.protocol import CheckState, ProcessView, Snapshot
 
 if TYPE_CHECKING:
@@ -36,15 +37,24 @@ def processes(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     state: CheckState = "fail" if failed else "n/a" if not up else "warn" if again else "ok"
     advice = ""
     if failed:
-        advice = f"{failed[0].name}: {failed[0].error or 'see its log'}"
+        first = failed[0]
+        advice = f"{first.name}: {first.error or 'see its log'}"
+        if snapshot.name and first.error and "`tuitrain logs " not in advice:
+            advice = advice.rstrip(".") + to_be_read(
+                snapshot.name, first.name, first.died_of or first.error
+            )
     elif up and again:
         dead = next((p for p in again if p.died_of), again[0])
         advice = f"{dead.name} is started again: {dead.died_of or 'another worker had died'}"
+        if dead.died_of:
+            advice = advice.rstrip(".") + to_be_read(snapshot.name, dead.name, dead.died_of)
     restarts = sum(p.restarts for p in views)
     up_now = f"{sum(p.state in _LIVE for p in views)} up"
     if restarts:
         up_now += f", {restarts} death{'s' * (restarts > 1)}"
     value = f"{', '.join(p.name for p in failed)} failed" if failed else up_now
+    if failed and restarts:
+        value += f", {restarts + 1} deaths"
     return Row(value, f"{len(views)} up", state, advice)
 
 

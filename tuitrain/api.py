@@ -10,7 +10,7 @@ import json
 import subprocess
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,12 @@ class TrainingFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: what summary.json says, and where everything is."""
+    """How a run ended, where everything is, and all that summary.json says."""
 
     run_dir: Path
     state: str
     steps: int
-    summary: dict[str, Any]
+    summary: dict[str, Any] = field(repr=False)
 
 
 def train(

@@ -186,7 +186,7 @@ def _absolute(reference: str, key: str, folder: Path, problems: list[Problem]) -
         return reference
     path = _join(folder, where)
     if not path.is_file():
-        problems.append(Problem(key, f'"{reference}"', f"there is no file {path}."))
+        problems.append(Problem(key, f'"{reference}"', f"there is no file {path}{_FROM_WHERE}."))
     return f"{path}:{name}"
 
 
@@ -198,3 +198,4 @@ def _which_one(reference: str, path: Path) -> str:
 
 
 _MAX_NAMES = 8
+_FROM_WHERE = " (paths begin in the working folder, wherever the config lies)"

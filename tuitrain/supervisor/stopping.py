@@ -33,7 +33,7 @@ async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End
         run.tell(f"stopping: {end.brief or end.reason}")
     was_up = run.view.state in ("running", "paused")
     save = end.checkpoint and was_up
-    length_s = run.config.supervisor.stop_deadline_s
+    length_s = given_s = run.config.supervisor.stop_deadline_s
     if save and run.state_of and not run.hard.is_set() and _can_save_all(run, end):
         began_s = run.clock()
         save = not await _save_all(run, requests, length_s * SAVING_SHARE)
@@ -48,9 +48,7 @@ async def stop_crew(run: Run, requests: Requests, watch: Watch, end: End) -> End
         outcome = await _ask(run, requests, watch, length_s, checkpoint=save)
     late = run.crew.alive()
     if late and not run.hard.is_set():
-        await _tell_of(
-            run, late, f"did not stop within {length_s:g} s (supervisor.stop_deadline_s)"
-        )
+        await _tell_of(run, late, f"did not stop within {given_s:g} s (supervisor.stop_deadline_s)")
         for worker in late:
             worker.killed = True
             worker.process.terminate()

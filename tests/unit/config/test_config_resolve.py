@@ -92,9 +92,10 @@ def test_missing_files_are_all_reported(tmp_path: Path) -> None:
     config = config_from({"env": {"id": "e.py:make"}, "learner": {"network": "n.py:make"}})
     with pytest.raises(ConfigError) as error:
         resolve(config, 4, tmp_path)
+    where = "(paths begin in the working folder, wherever the config lies)"
     assert [str(p) for p in error.value.problems] == [
-        f'env.id = "e.py:make": there is no file {tmp_path}/e.py.',
-        f'learner.network = "n.py:make": there is no file {tmp_path}/n.py.',
+        f'env.id = "e.py:make": there is no file {tmp_path}/e.py {where}.',
+        f'learner.network = "n.py:make": there is no file {tmp_path}/n.py {where}.',
     ]
 
 

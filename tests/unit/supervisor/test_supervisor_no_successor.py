@@ -171,3 +171,15 @@ async def test_a_process_that_cannot_be_started_again_ends_the_run(
         assert await run.end() == 3
         assert "could not be started again: OSError" in run.summary["reason"]
         assert "Too many open files" in run.summary["reason"]
+
+
+async def test_the_deadline_for_stopping_is_told_as_it_is_set(tmp_path: Path) -> None:
+    """▣ An actor that hangs keeps saving waiting too, which has a part of the same deadline."""
+    workers = {**CREW, "a1": {"do": "hang"}}
+    async with running(tmp_path, workers, Saves(), stop_deadline_s=1.0) as run:
+        await run.up()
+        await until(run, lambda: run.supervisor.snapshot().steps > 0)
+        await run.ask("stop")
+        assert await run.end() == 0
+        (late,) = [e["text"] for e in run.events if e["text"].startswith("a1 did not stop")]
+        assert "did not stop within 1 s (supervisor.stop_deadline_s)" in late

@@ -132,6 +132,7 @@ def _of_run(run: Found) -> Answer:
     from tuitrain.diagnosis.unfinished import UNFINISHED, unfinished
     from tuitrain.metrics.sinks import JsonLines
     from tuitrain.protocol import Snapshot
+    from tuitrain.supervisor.clients.console import to_go_on
     from tuitrain.supervisor.left import read_left
 
     folder = run.folder
@@ -158,6 +159,9 @@ def _of_run(run: Found) -> Answer:
         f"{folder.name}: {state}, {snapshot.steps:,}{of} environment steps",
         f"learning {learning.verdict}: {learning.reason}",
     ]
+    if data is None and left.summary is not None and left.summary.get("run_dir"):
+        how = to_go_on(left.summary)
+        head[1:1] = [f"{left.summary.get('reason')}, which is no fault; {told}" for told in how]
     more = {
         "run": folder.name,
         "state": state,

@@ -19,6 +19,9 @@ EXIT_CODES: dict[RunState, int] = {
 }
 """0 finished or stopped by its user; 2 config or usage; 3 failed; 130 Ctrl-C."""
 
+KILLED = "killed by its user"
+"""The reason of an end that `tuitrain kill` has asked for."""
+
 
 @dataclass(frozen=True)
 class End:

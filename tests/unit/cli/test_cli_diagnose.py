@@ -170,6 +170,26 @@ def test_what_is_wrong_now_is_not_told_to_be_over(probed: RunFolder) -> None:
     assert "no longer" not in told.output
 
 
+@pytest.mark.parametrize(
+    ("saved", "how"),
+    [
+        ("ckpt-1.pt", "to go on: tuitrain resume done-0001"),
+        (None, "to begin anew: tuitrain launch /x/done-0001/config.toml"),
+    ],
+)
+def test_that_its_user_killed_it_is_said_with_how_to_go_on(
+    ended: RunFolder, saved: str | None, how: str
+) -> None:
+    summary = json.loads(ended.summary_json.read_text())
+    summary |= {"state": "stopped", "reason": "killed by its user", "checks": []}
+    summary |= {"run_dir": "/x/done-0001", "last_checkpoint": saved}
+    ended.summary_json.write_text(json.dumps(summary))
+    first, second = call("diagnose").output.splitlines()[:2]
+    assert first.startswith("done-0001: stopped")
+    assert second.startswith("killed by its user, which is no fault; ")
+    assert second.endswith(how)
+
+
 def test_a_living_run_is_asked(live: Started) -> None:
     told = call("diagnose", "latest", "--json")
     said = json.loads(told.output)

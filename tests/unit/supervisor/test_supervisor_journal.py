@@ -11,6 +11,7 @@ import pytest
 
 from tuitrain.protocol import EventLine, RecordLine, Snapshot
 from tuitrain.supervisor.clients.console import Console, duration, summary_lines
+from tuitrain.supervisor.ending import KILLED
 from tuitrain.supervisor.journal import Journal
 
 
@@ -189,7 +190,19 @@ def test_the_end_says_what_to_type_next() -> None:
     for state in ("warn", "fail"):
         assert told(checks=[check | {"state": state}]) == {diagnose}
     assert told(state="stopped") == {resume}
+    assert told(state="interrupted") == {resume}
     assert told(state="stopped", last_checkpoint=None) == set()
+    last = summary_lines(summary | {"state": "stopped", "last_checkpoint": None})[-1]
+    assert last.endswith("; to begin anew: tuitrain launch /x/r-1/config.toml")
+
+
+def test_the_checkpoint_of_a_run_that_was_killed_is_an_earlier_one() -> None:
+    summary = {
+        "state": "stopped", "reason": KILLED, "steps": 9, "total_steps": 10, "base_steps": 0,
+        "wall_s": 1.0, "policies": {}, "checks": [], "last_checkpoint": "c.pt", "run_dir": "/r",
+    }  # fmt: skip
+    assert "  last checkpoint c.pt" in summary_lines(summary)
+    assert "  checkpoint c.pt" in summary_lines(summary | {"reason": "stopped by its user"})
 
 
 def test_the_end_says_who_was_started_again_and_at_what_cost() -> None:

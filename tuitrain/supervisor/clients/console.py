@@ -23,6 +23,7 @@ from tuitrain.metrics.sinks import to_json
 from tuitrain.protocol import EventLine, PolicyView, Snapshot
 from tuitrain.supervisor.crew.failure import why_of
 from tuitrain.supervisor.crew.process import printable
+from tuitrain.supervisor.ending import KILLED
 
 MAX_LINES = 1_000
 MAX_TOLD = 20
@@ -197,8 +198,9 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     if summary.get("lost_lines"):
         lines.append(f"  {summary['lost_lines']:,} metrics and events could not be written")
     if summary["last_checkpoint"]:
-        # of a run that has failed it may be an earlier one
-        kind = "last checkpoint" if summary["state"] == "failed" else "checkpoint"
+        # of a run that has failed, or was killed, it is an earlier one
+        earlier = summary["state"] == "failed" or summary["reason"] == KILLED
+        kind = "last checkpoint" if earlier else "checkpoint"
         lines.append(f"  {kind} {summary['last_checkpoint']}")
     changes = summary.get("changes", {})
     told = changed_lines({key: (c["value"], c["given"]) for key, c in changes.items()})
@@ -215,9 +217,18 @@ def _next_lines(summary: dict[str, Any]) -> list[str]:
     name, lines = Path(summary["run_dir"]).name, []
     if any(check["state"] in ("warn", "fail") for check in summary["checks"]):
         lines.append(f"  next: tuitrain diagnose {name}")
-    if summary["state"] == "stopped" and summary["last_checkpoint"]:
-        lines.append(f"  to go on: tuitrain resume {name}")
-    return lines
+    return [*lines, *(f"  {told}" for told in to_go_on(summary))]
+
+
+def to_go_on(summary: Mapping[str, Any]) -> list[str]:
+    """How a run goes on that its user has stopped or killed, or begins anew, in a line; of others
+    nothing."""
+    if summary.get("state") not in ("stopped", "interrupted"):
+        return []
+    path = Path(summary["run_dir"])
+    if summary.get("last_checkpoint"):
+        return [f"to go on: tuitrain resume {path.name}"]
+    return [f"no checkpoint to go on from; to begin anew: tuitrain launch {path / 'config.toml'}"]
 
 
 def _raised_lines(summary: dict[str, Any]) -> list[str]:

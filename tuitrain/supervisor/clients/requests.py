@@ -19,7 +19,7 @@ from tuitrain.supervisor.clients import one_worker
 from tuitrain.supervisor.clients.commands import DEADLINES_S, Kind, Outcome, resync_report
 from tuitrain.supervisor.clients.sight import Sight
 from tuitrain.supervisor.crew.worker import SAVERS, Worker
-from tuitrain.supervisor.ending import End
+from tuitrain.supervisor.ending import KILLED, End
 from tuitrain.supervisor.live import Live
 from tuitrain.supervisor.recovery import Recovery
 from tuitrain.supervisor.run import Run
@@ -350,7 +350,7 @@ class Requests:
         self._run.request_end(
             End(
                 "stopped",
-                "killed by its user" if hard else "stopped by its user",
+                KILLED if hard else "stopped by its user",
                 checkpoint=save,
                 hard=hard,
             )
@@ -361,6 +361,8 @@ class Requests:
         text = f"{state}: {self._run.reason}" if state == "failed" else state
         if hard and state == "stopped":
             text = "killed, without a checkpoint"
+            if path:
+                text += f" of now; `tuitrain resume {self._run.folder.name}` goes on from {path}"
         # of a run that has failed it may be an earlier one
         kind = "last checkpoint" if state == "failed" else "checkpoint"
         text += f", {kind} {path}" if save and path else ""

@@ -350,12 +350,12 @@ def test_wrapped_lines_lose_no_word() -> None:
 
 
 def test_a_finished_run_says_what_to_try_next() -> None:
-    now = snapshot(state="finished", name="breakout", total_steps=500, checks=[])
+    now = snapshot(state="finished", name="breakout", total_steps=500, steps=504, checks=[])
     view = View(run_dir=Path("runs/breakout-0412"), snapshot=now, link="recorded")
     (line,) = plain(draw_notice, view, 120, 1)
     assert line == (
         "next: tuitrain eval breakout-0412  or longer: "
-        "tuitrain resume breakout-0412 --set run.total_steps=5000"
+        "tuitrain resume breakout-0412 --set run.total_steps=1000"
     )
     assert plain(draw_notice, view, 80, 1)[0].startswith("next: tuitrain eval breakout-0412")
     stopped = View(snapshot=snapshot(state="stopped"), link="recorded")

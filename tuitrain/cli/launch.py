@@ -16,6 +16,7 @@ from tuitrain.cli.config_cmd import SetOption
 from tuitrain.cli.errors import Refused, explained
 from tuitrain.cli.find import NewestRunArgument, RunsDirOption, find
 from tuitrain.cli.killed import killed_lines, last_seen
+from tuitrain.config.longer import longer
 from tuitrain.config.runs import RunFolder, RunFolderError
 from tuitrain.config.schema import Config
 
@@ -197,9 +198,10 @@ def _prepare(folder: RunFolder, overrides: list[str], checkpoint: str | None) ->
         summary = None  # damaged; the checkpoint counts
     done = summary and summary["state"] == "finished" and summary["steps"] >= config.run.total_steps
     if summary and done and chosen is None:
+        more = longer(config.run.total_steps, summary["steps"])
         raise Refused(
             f"{folder.name} has done its {config.run.total_steps:,} steps; to go on: "
-            f"`tuitrain resume {folder.name} --set run.total_steps={2 * summary['steps']}`"
+            f"`tuitrain resume {folder.name} --set run.total_steps={more}`"
         )
     try:
         folder.logs.mkdir(mode=0o700, exist_ok=True)  # logs are big: somebody removed them

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.text import Text
 
+from tuitrain.config.longer import longer
 from tuitrain.protocol import Snapshot
 from tuitrain.tui.text import Palette, Part, age, clip, fit, part, safe, wrap
 from tuitrain.tui.view import READING, View, nothing_matches
@@ -142,10 +143,11 @@ def _next(view: View, snapshot: Snapshot) -> list[Part]:
     style, run = view.palette.accent, safe(run_name(view, snapshot))
     if any(check.state in ("warn", "fail") for check in snapshot.checks):
         return [part(f"next: tuitrain diagnose {run}", style, 1)]
-    longer = f"tuitrain resume {run} --set run.total_steps={10 * snapshot.total_steps}"
+    steps = longer(snapshot.total_steps, snapshot.steps)
+    again = f"tuitrain resume {run} --set run.total_steps={steps}"
     return [
         part(f"next: tuitrain eval {run}", style, 1),
-        part(f"or longer: {longer}", style, 1),
+        part(f"or longer: {again}", style, 1),
     ]
 
 

@@ -41,7 +41,8 @@ def lines(diagnosis: Diagnosis, width: int = WIDTH) -> list[str]:
 
 def notes(diagnosis: Diagnosis, width: int = WIDTH) -> list[list[str]]:
     """What is to be known besides, each in lines."""
-    return [_wrapped(f"{note}.", "Note: ", width) for note in diagnosis.notes]
+    said = (note if note.endswith((".", "?", "!")) else f"{note}." for note in diagnosis.notes)
+    return [_wrapped(note, "Note: ", width) for note in said]
 
 
 def cause(number: int, wrong: Wrong, width: int = WIDTH) -> Iterator[str]:

@@ -19,7 +19,7 @@ from tuitrain.diagnosis.checks import BY_ID, CHECKS
 from tuitrain.diagnosis.diagnose import Diagnosis, Since, diagnose, refused
 from tuitrain.diagnosis.diagnose import Known as KnownCheck
 from tuitrain.diagnosis.headlines import HEADLINES, LOST_UPDATES, headline
-from tuitrain.diagnosis.words import lines
+from tuitrain.diagnosis.words import lines, notes
 from tuitrain.protocol import CheckState, CheckView
 
 
@@ -236,3 +236,9 @@ def test_a_config_that_is_refused_says_what_for() -> None:
     assert far.check.name == "learner.lr"
     assert "above 0 and at most 1" in far.headline
     assert not problems().wrong
+
+
+def test_a_note_that_asks_ends_as_a_question() -> None:
+    asked, told = notes(Diagnosis(notes=("is it kept across reset()?", "it is another game")))
+    assert asked == ["Note: is it kept across reset()?"]
+    assert told == ["Note: it is another game."]

@@ -192,7 +192,7 @@ def learning(snapshot: Snapshot, limits: ChecksConfig) -> Row:
     Of agents that play against each other nothing is said: one's gain is another's loss.
     """
     most = limits.flat_share
-    limit = f"no lasting fall, a gain within {percent(most, most)} of the run"
+    limit = f"no lasting fall, and better than chance after {percent(most, most)} of the run"
     said = [p for p in snapshot.policies if p.learning.verdict not in ("n/a", "TOO EARLY")]
     if not said or len(said) < len(snapshot.policies):
         return not_measured(limit)

@@ -67,12 +67,13 @@ def train(
     from tuitrain.supervisor.ready import command_line
     from tuitrain.supervisor.stop_signals import held_back
 
+    source = "config"
     if isinstance(config, str | Path):
-        loaded = load_config(Path(config), overrides)
+        loaded, source = load_config(Path(config), overrides), str(config)
     else:
         given = with_runs_dir(config).model_dump() if isinstance(config, Config) else dict(config)
         loaded = config_from(given, overrides)
-    run = create_run(resolve(with_runs_dir(loaded)))
+    run = create_run(resolve(with_runs_dir(loaded), source=source))
     output = subprocess.DEVNULL if quiet else None
     with held_back():
         process = subprocess.Popen(

@@ -78,8 +78,9 @@ def resolve(
         schedule_updates = planned_updates(config)
     problems: list[Problem] = []
     init_from = _settled_init_from(config, folder, problems)
-    env_id = _absolute(config.env.id, "env.id", folder, problems)
-    network = _absolute(learner.network, "learner.network", folder, problems)
+    beside = _join(folder, source).parent if source.endswith(".toml") else None
+    env_id = _absolute(config.env.id, "env.id", folder, problems, beside)
+    network = _absolute(learner.network, "learner.network", folder, problems, beside)
     resolved = config.model_copy(
         update={
             "run": config.run.model_copy(
@@ -177,8 +178,14 @@ def _settled_init_from(config: Config, folder: Path, problems: list[Problem]) ->
         return text
 
 
-def _absolute(reference: str, key: str, folder: Path, problems: list[Problem]) -> str:
-    """``file.py:factory`` with an absolute path; anything else as it is."""
+def _absolute(
+    reference: str, key: str, folder: Path, problems: list[Problem], beside: Path | None
+) -> str:
+    """``file.py:factory`` with an absolute path; anything else as it is.
+
+    Args:
+        beside: where the config lies, for who has put the file there.
+    """
     if reference.endswith(".py") and (path := _join(folder, reference)).is_file():
         problems.append(Problem(key, f'"{reference}"', _which_one(reference, path)))
     where, colon, name = reference.rpartition(":")
@@ -186,7 +193,12 @@ def _absolute(reference: str, key: str, folder: Path, problems: list[Problem]) -
         return reference
     path = _join(folder, where)
     if not path.is_file():
-        problems.append(Problem(key, f'"{reference}"', f"there is no file {path}{_FROM_WHERE}."))
+        there = None if beside is None else _join(beside, where)
+        hint = ""
+        if there is not None and there.is_file():
+            hint = f"There is one beside the config: write {os.path.relpath(there, folder)}:{name}."
+        wrong = f"there is no file {path}{_FROM_WHERE}."
+        problems.append(Problem(key, f'"{reference}"', wrong, hint))
     return f"{path}:{name}"
 
 

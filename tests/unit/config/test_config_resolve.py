@@ -99,6 +99,24 @@ def test_missing_files_are_all_reported(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_beside_the_config_is_told_of(tmp_path: Path) -> None:
+    """▣ Paths begin in the working folder, so that a resumed run reads the same ones."""
+    config = config_from({"env": {"id": "e.py:make"}})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "e.py").touch()
+
+    def told(source: str) -> str:
+        with pytest.raises(ConfigError) as error:
+            resolve(config, 4, tmp_path, source)
+        return str(error.value.problems[0])
+
+    said = "There is one beside the config: write mine/e.py:make."
+    assert told("mine/my.toml").endswith(said)
+    assert told(f"{tmp_path}/mine/my.toml").endswith(said)
+    assert "There is one" not in told("other/my.toml")
+    assert "There is one" not in told("config")
+
+
 def test_a_file_alone_is_told_what_it_has(tmp_path: Path) -> None:
     (tmp_path / "duel.py").write_text("import os\nclass Minefield: ...\ndef _help(): ...\n")
     (tmp_path / "many.py").write_text("".join(f"def f{n}(): ...\n" for n in range(9)))

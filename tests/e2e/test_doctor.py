@@ -61,6 +61,7 @@ def test_a_config_that_works(place: Place, temporary: Path) -> None:
     assert not place.runs()
 
 
+@pytest.mark.long
 def test_a_learner_that_fails_in_the_smoke_run(place: Place, temporary: Path) -> None:
     kwargs = {"batch_size": 16, "how": "raise", "after": 3}
     path = place.config(

@@ -116,7 +116,7 @@ def test_an_async_run_comes_to_its_end_after_a_death(
     assert evaluated[-1]["steps"] == summary["steps"]
 
 
-@pytest.mark.parametrize("victims", [("learner0",), long("learner1", "learner0")], ids="-".join)
+@pytest.mark.parametrize("victims", [long("learner0"), long("learner1", "learner0")], ids="-".join)
 def test_of_several_learners_the_dead_one_alone_is_replaced(
     place: Place, victims: tuple[str, ...]
 ) -> None:

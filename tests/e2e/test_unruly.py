@@ -55,7 +55,7 @@ def line_of(text: str) -> int:
         # a run that goes on after it, below, names it too
         long("sleep_for_ever", "async", "a0", "time.sleep(3600)"),
         long("sleep_for_ever", "lockstep", "eval", "time.sleep(3600)"),
-        ("hold_the_interpreter", "sequential", "trainer", "ctypes.PyDLL(None).sleep(3600)"),
+        long("hold_the_interpreter", "sequential", "trainer", "ctypes.PyDLL(None).sleep(3600)"),
     ],
 )
 def test_an_environment_that_blocks_is_named_with_its_line(

@@ -82,7 +82,7 @@ def with_algorithm(name: str, schedule: str) -> Config:
 
 
 @pytest.mark.parametrize(
-    "algorithm", [long("c51"), long("qr-dqn"), long("iqn"), "m-iqn", "rainbow"]
+    "algorithm", [long("c51"), long("qr-dqn"), long("iqn"), long("m-iqn"), "rainbow"]
 )
 def test_every_algorithm_learns_the_optimum(fleet: Fleet, algorithm: str) -> None:
     outcome = fleet.run(with_algorithm(algorithm, "async"))

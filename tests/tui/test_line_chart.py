@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tuitrain.tui.widgets.axes import (
@@ -208,6 +208,7 @@ floats = st.floats(allow_nan=True, allow_infinity=True, width=64)
 
 
 @settings(max_examples=150, deadline=None)
+@example([(5e-324, np.inf, 0.0)], 12, 4, Look())  # a range that a float cannot halve
 @given(
     points=st.lists(st.tuples(floats, floats, floats), max_size=60),
     width=st.integers(0, 120),

@@ -238,7 +238,7 @@ def test_a_settle_that_forgets_where_an_episode_ends_crosses(
     sequences: Run, forget: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest = Episodes.follow
-    monkeypatch.setattr(Episodes, "follow", lambda *args: forget(honest(*args)))
+    monkeypatch.setattr(Episodes, "follow", lambda *args, **more: forget(honest(*args, **more)))
     watch = Watch(sequences)
     watch.play()
     watch.actor.close()

@@ -269,7 +269,8 @@ def _draw(lines: Sequence[Line], width: int, height: int, look: Look) -> list[Te
         x_axis = Axis(*look.window)
     elif len(places := {float(x) for r in ready if r.x.size for x in r.x[[0, -1]]}) == 1:
         (only,) = places
-        x_axis = Axis(min(0.0, only), max(0.0, only)) if only else Axis(0.0, 1.0)
+        x_axis = span_of([np.array([0.0, only])]) if only else None
+        x_axis = x_axis or Axis(0.0, 1.0)
     y_axis = span_of([y for r in ready for y in r.heights()], pad=0.04) or Axis(0.0, 1.0)
     most = max(2, plot_rows // 3)
     if look.log_y:

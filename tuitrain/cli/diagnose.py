@@ -193,7 +193,7 @@ def _asked_where(run: Found, snapshot: Snapshot) -> list[CheckView]:
     except Refused:  # it has ended since
         return snapshot.checks
     return [
-        c.model_copy(update={"advice": f"{where}. {c.advice.removeprefix(own)}"})
+        c.model_copy(update={"advice": f"{where}; {c.advice.removeprefix(own)}"})
         if c.id == _SILENCE
         else c
         for c in snapshot.checks

@@ -18,7 +18,7 @@ from tuitrain.config.schema import Config
 from tuitrain.diagnosis.checks import CHECKS
 from tuitrain.diagnosis.diagnose import diagnose
 from tuitrain.doctor.learning import Learned, Practice, Rehearsed, Score, Tried
-from tuitrain.doctor.smoke import practised
+from tuitrain.doctor.smoke import outlived, practised
 from tuitrain.protocol import Snapshot
 from tuitrain.supervisor.supervisor import THREAD_VARIABLES
 
@@ -95,14 +95,14 @@ def _practice(config: Config, agents: int, schedule: str, seconds: float, tell: 
         return under_supervisor(
             lambda home: practised(config, schedule, home, agents),
             told,
-            partial(_measure, schedule=schedule, seconds=seconds, tell=told),
+            partial(_measure, config=config, schedule=schedule, seconds=seconds, tell=told),
         )
     except (RunFolderError, Refused, OSError) as error:
         return Practice(schedule, error=str(error))
 
 
 def _measure(
-    folder: RunFolder, socket: Path, *, schedule: str, seconds: float, tell: Tell
+    folder: RunFolder, socket: Path, *, config: Config, schedule: str, seconds: float, tell: Tell
 ) -> Practice:
     with BlockingClient(socket) as client:
         first, last = train_for(client, seconds, tell)
@@ -110,7 +110,8 @@ def _measure(
         client.ask("evaluate", timeout_s=EVALUATION_DEADLINE_S)
         snapshot = Snapshot.model_validate(client.ask("status").result["snapshot"])
         client.ask("stop")
-    wrong = diagnose(snapshot.checks, CHECKS).wrong
+    checks = [c for c in snapshot.checks if not outlived(c.id, snapshot.steps, config)]
+    wrong = diagnose(checks, CHECKS).wrong
     scores = {p.name: Score.of(p.eval_return_mean, p.eval_return_ci95) for p in snapshot.policies}
     return Practice(
         schedule,

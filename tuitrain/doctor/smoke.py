@@ -10,6 +10,8 @@ MAX_EPISODES = 2
 MAX_EPISODE_STEPS = 200
 PRACTICE_EPISODES = 20
 FOREVER = 10**12
+PLANNED = 0.9
+"""Of the run's steps: from here on nothing is said of a learning rate that has ended."""
 SETTLED = 0.01
 """How close the replay ratio comes to what was asked for; a short run need not get there, and a
 ratio that does not hold is a failed check of the run itself."""
@@ -78,6 +80,20 @@ def practised(config: Config, schedule: str, out_dir: str, agents: int = 1) -> C
             "eval": config.eval.model_copy(update=asked),
         }
     )
+
+
+def outlived(check: str, steps: int, config: Config) -> bool:
+    """Whether a check only tells that a practice has lasted longer than its plan.
+
+    On a fast machine it makes more steps than the whole run would, and the learning rate has ended,
+    as it should. A little before already, since learning begins earlier in a practice.
+
+    Args:
+        check: its id.
+        steps: environment steps of the practice.
+        config: of the run.
+    """
+    return check == "lr" and steps >= PLANNED * config.run.total_steps
 
 
 def training(smoke: Smoke | None, why_not: str) -> Finding:

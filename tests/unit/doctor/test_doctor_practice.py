@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from tests.unit.diagnosis.healthy import healthy
 from tuitrain.cli import practice
 from tuitrain.cli.aside import AsideError
 from tuitrain.cli.errors import Refused
 from tuitrain.config.load import config_from
 from tuitrain.config.resolve import resolve
+from tuitrain.config.runs import RunFolder
 from tuitrain.config.schema import Config
 from tuitrain.doctor.learning import Learned, Practice, Score
+from tuitrain.protocol import CheckView, Reply
 
 TRIED = {"lr": 1e-3, "updates": 500, "before": 1.0, "after": 0.1, "floor": 0.0, "unmoved": [],
          "tensors": 4, "learned": True}  # fmt: skip
@@ -82,3 +85,40 @@ def test_what_does_not_come_up_is_told(asked: Asked, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(practice, "ask", crashed)
     assert learn() == Learned(error="it crashed")
+
+
+class Answering:
+    """A client of a run at so many steps, of which `lr` is said to have ended, and more."""
+
+    def __init__(self, steps: int) -> None:
+        ended = CheckView(
+            id="lr", name="learning rate", state="warn", value="0", limit="", advice="ended"
+        )
+        more = CheckView(
+            id="grad_norm", name="gradients", state="warn", value="9", limit="", advice="large"
+        )
+        self.snapshot = healthy().model_copy(update={"steps": steps, "checks": [ended, more]})
+
+    def __enter__(self) -> Answering:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def ask(self, command: str, **_: Any) -> Reply:
+        return Reply(id=1, ok=True, message="", result={"snapshot": self.snapshot.model_dump()})
+
+
+@pytest.mark.parametrize(("steps", "said"), [(1_000, "ended"), (9_500, "large")])
+def test_a_practice_that_outlasts_the_run_has_no_ended_learning_rate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: int, said: str
+) -> None:
+    """Nor does it explain what else is wrong."""
+    monkeypatch.setattr(practice, "BlockingClient", lambda socket: Answering(steps))
+    monkeypatch.setattr(practice, "train_for", lambda *_: ({"elapsed_s": 0.0}, {"elapsed_s": 9.0}))
+    config = config_from({"run": {"total_steps": 10_000}})
+    found = practice._measure(
+        RunFolder(tmp_path), tmp_path, config=config, schedule="async", seconds=9.0,
+        tell=lambda text: None,
+    )  # fmt: skip
+    assert [text.rsplit(" ", 1)[1] for _, text in found.wrong] == [said]
